@@ -1,0 +1,109 @@
+"""The command line: finds the command, and turns its failures into one line and an exit status."""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NamedTuple
+
+from aecli import __version__
+from aecli.errors import (
+    AecliError,
+    Interrupted,
+    StorageError,
+    Terminated,
+    UsageError,
+    suggest,
+)
+
+
+class Command(NamedTuple):
+    """One verb: where its code is, and what it does."""
+
+    module: str
+    """Has a function main(arguments); imported only when the command is used."""
+
+    summary: str
+
+
+COMMANDS = {
+    "train": Command("aecli.commands.train", "train an autoencoder, or with -m a sweep of them"),
+}
+
+HELP = """\
+aecli {version}: an experiment runner for autoencoders on small images
+
+usage: aecli COMMAND [key=value ...]
+
+commands:
+{commands}
+
+options:
+  -h, --help   this text; after a command, what that command takes
+  --version    the version
+
+examples:
+  aecli train model=conv latent=25
+  aecli train -m model=fc latent=5,25,125
+  tensorboard --logdir outputs
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its failures end as one line on stderr. Returns the exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        dispatch(arguments)
+    except AecliError as error:
+        return _fail(error.status, str(error))
+    except Interrupted as interruption:
+        return _fail(interruption.status, str(interruption) or "terminated")
+    except KeyboardInterrupt:
+        return _fail(Interrupted.status, "interrupted")
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would fail again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(StorageError.status, "the output was closed before the end")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(StorageError.status, f"{place}{error.strerror or error}")
+    return 0
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Call the command that `arguments` name.
+
+    Raises:
+        AecliError: whatever the command could not do.
+    """
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        rows = (f"  {name:{width}}   {command.summary}" for name, command in COMMANDS.items())
+        print(HELP.format(version=__version__, commands="\n".join(rows)), end="")
+    elif first == "--version":
+        print(f"aecli {__version__}")
+    elif first in COMMANDS:
+        command: Callable[[list[str]], None] = importlib.import_module(COMMANDS[first].module).main
+        command(list(arguments[1:]))
+    else:
+        raise UsageError(
+            f"there is no command {first!r}: {suggest(first, COMMANDS)}; "
+            f"aecli --help tells what each does"
+        )
+
+
+def _fail(status: int, message: str) -> int:
+    print(f"aecli: {message}", file=sys.stderr)
+    return status
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,1 @@
+"""One module a command: `aecli NAME` calls its main(arguments)."""

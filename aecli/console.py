@@ -1,0 +1,71 @@
+"""What a person reads in the terminal: tables and notices."""
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from aecli.data import Data
+from aecli.metrics import Score
+from aecli.models import Layer
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def notice(text: str) -> None:
+    """Something that must not be missed."""
+    err.print(Panel(text, title="NOTICE", border_style="bold yellow", title_align="left"))
+
+
+def facts(rows: dict[str, str]) -> None:
+    """Facts, each with its name in front; long ones are not broken, so that they can be copied."""
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        out.print(f"[bold]{name:{width}}[/bold]  ", end="")
+        out.print(value, markup=False, soft_wrap=True)
+
+
+def describe_data(data: Data) -> str:
+    shape = "x".join(map(str, data.image_shape))
+    return (
+        f"{data.name}, {shape}: {len(data.train):,} training, {len(data.validation):,} validation, "
+        f"{len(data.test):,} test images, from {data.source}"
+    )
+
+
+def layer_table(layers: list[Layer]) -> None:
+    """Encoder and decoder, layer by layer."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
+    table.add_column("", footer="parameters")
+    table.add_column("layer")
+    table.add_column("output", justify="right")
+    table.add_column(
+        "parameters", justify="right", footer=f"{sum(layer.parameters for layer in layers):,}"
+    )
+    part = ""
+    for layer in layers:
+        table.add_row(
+            "" if layer.part == part else layer.part,
+            layer.operation,
+            "x".join(map(str, layer.output_shape)),
+            f"{layer.parameters:,}" if layer.parameters else "",
+        )
+        part = layer.part
+    out.print(table)
+
+
+def score_table(title: str, scores: dict[str, Score]) -> None:
+    """Scores, one row each; the first is the model's."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("")
+    for column in ("mse", "sse", "psnr (dB)"):
+        table.add_column(column, justify="right")
+    for row, (name, score) in enumerate(scores.items()):
+        table.add_row(
+            name,
+            f"{score.mse:.6f}",
+            f"{score.sse:.3f}",
+            f"{score.psnr:.2f}",
+            style="" if row else "bold green",
+        )
+    out.print(table)

@@ -1,0 +1,107 @@
+"""Data sets: decoded once into uint8 tensors that live on the training device.
+
+`load_data` is the way in. To add a data set, write a loader and enter it in `DATASETS`, and put a
+file with its name into `conf/data/`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from aecli.config import DataConfig
+from aecli.data.download import MissingDataError
+from aecli.data.split import LoadedData, Split
+from aecli.data.synthetic_cache import load_synthetic
+from aecli.data.vision import load_torchvision
+from aecli.errors import DataError, UsageError
+
+__all__ = ["DATASETS", "Data", "Split", "load_data"]
+
+DATASETS: dict[str, Callable[[Path], LoadedData]] = {
+    "mnist": partial(load_torchvision, "mnist"),
+    "fashion_mnist": partial(load_torchvision, "fashion_mnist"),
+    "kmnist": partial(load_torchvision, "kmnist"),
+    "cifar10": partial(load_torchvision, "cifar10"),
+    "synthetic": load_synthetic,
+}
+
+# Seconds that data=auto waits for MNIST: without a byte, and in all.
+AUTO_SILENCE, AUTO_TOTAL = 5.0, 60.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split and on its device."""
+
+    name: str
+    """The data set that was really loaded: a key of DATASETS."""
+
+    source: str
+    """Where it came from, for people to read."""
+
+    notice: str | None
+    """What a person must know about it, if anything."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+
+def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
+    """The images that `config` asks for, on `device`.
+
+    Raises:
+        DataError: the files are missing, damaged, or of another shape than `config` demands.
+        StorageError: `data_dir` cannot be read or written.
+        UsageError: a split is larger than the data set.
+    """
+    name, loaded, notice = _load(config.name, data_dir)
+    kept = len(loaded.train) - config.val_size
+    train_size = _split_size("data.train_size", config.train_size, kept)
+    test_size = _split_size("data.test_size", config.test_size, len(loaded.test))
+    data = Data(
+        name,
+        loaded.source,
+        notice,
+        train=loaded.train[:train_size].to(device),
+        validation=loaded.train[kept:].to(device),
+        test=loaded.test[:test_size].to(device),
+    )
+    if config.image_shape is not None and tuple(config.image_shape) != data.image_shape:
+        raise DataError(
+            f"data={name} has images of {'x'.join(map(str, data.image_shape))}, not of the "
+            f"{'x'.join(map(str, config.image_shape))} that data.image_shape demands"
+        )
+    return data
+
+
+def _load(name: str, data_dir: Path) -> tuple[str, LoadedData, str | None]:
+    """The data set's true name, its images, and a notice where it is not what was asked for."""
+    if name != "auto":
+        return name, DATASETS[name](data_dir), None
+    try:
+        mnist = load_torchvision("mnist", data_dir, silence=AUTO_SILENCE, total=AUTO_TOTAL)
+        return "mnist", mnist, None
+    except MissingDataError as error:
+        notice = (
+            f"This run uses the built-in synthetic digits, not MNIST: {error.reason}. "
+            f"For MNIST, put its files into {error.folder}, or give their place as data_dir=..."
+        )
+        return "synthetic", load_synthetic(data_dir), notice
+
+
+def _split_size(key: str, wanted: int | None, available: int) -> int:
+    if available < 1:
+        raise UsageError("data.val_size leaves no image to train on: give a smaller one")
+    if wanted is not None and wanted > available:
+        raise UsageError(f"{key}={wanted} is not valid: the data set has {available} to give")
+    return available if wanted is None else wanted

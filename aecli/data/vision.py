@@ -1,0 +1,140 @@
+"""The data sets of torchvision, found where torchvision puts them."""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aecli.data.download import MissingDataError, download
+from aecli.data.split import LoadedData, Split
+from aecli.errors import DataError, StorageError
+
+# Seconds without a byte after which a download is given up; an hour is for slow lines.
+SILENCE, TOTAL = 15.0, 3600.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set of torchvision."""
+
+    class_name: str
+    """In `torchvision.datasets`."""
+
+    folder: str
+    """Where its files lie, under data_dir."""
+
+    archives: str
+    """Pattern of the files that torchvision would download, under data_dir."""
+
+    check: Callable[[Path], None] | None = None
+    """Raises DataError, with the file's name, where a file in the folder is damaged; None:
+    torchvision checks each file that it reads."""
+
+
+def load_torchvision(
+    name: str, data_dir: Path, silence: float = SILENCE, total: float = TOTAL
+) -> LoadedData:
+    """The data set `name`, from `data_dir` or, where it is not there, from the network.
+
+    Args:
+        silence: seconds without a byte after which a download is given up.
+        total: seconds after which it is given up in any case.
+
+    Raises:
+        MissingDataError: it is not there and cannot be downloaded.
+        DataError: a file is damaged.
+        StorageError: a file cannot be read, or `data_dir` cannot be written.
+    """
+    from torchvision import datasets  # takes a second to import; the synthetic digits need none
+
+    source = SOURCES[name]
+    dataset = getattr(datasets, source.class_name)
+    folder = data_dir / source.folder
+    loaded = _read(dataset, data_dir, folder, source)
+    if loaded is None:
+        archives = sorted(data_dir.glob(source.archives))
+        fetch = partial(dataset, train=True, download=True)
+        failure = download(fetch, data_dir, archives, silence, total)
+        if failure is not None:
+            raise MissingDataError(name, folder, failure)
+        loaded = _read(dataset, data_dir, folder, source)
+    if loaded is None:
+        raise DataError(f"{folder} is not what torchvision expects: delete it and run again")
+    return loaded
+
+
+def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedData | None:
+    """The data set from its files, or None where some are not there."""
+    try:
+        if source.check is not None:
+            source.check(folder)
+        parts = [dataset(data_dir, train=train) for train in (True, False)]
+    except OSError as error:
+        raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from error
+    except RuntimeError as error:
+        if "not found" in str(error):  # torchvision has no class of its own for this
+            return None
+        raise
+    train, test = (Split(_images(part.data), torch.as_tensor(part.targets)) for part in parts)
+    return LoadedData(train, test, str(folder))
+
+
+def _images(pixels: Any) -> torch.Tensor:
+    """torchvision's pixels, (N, H, W) or (N, H, W, C) -> (N, C, H, W)."""
+    images = torch.as_tensor(pixels)
+    return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+
+
+def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
+    """Hold every file of an MNIST-like folder against its own header and the known digests."""
+    for path in sorted(folder.glob("*-ubyte")):
+        content = path.read_bytes()
+        expected = _idx_size(content)
+        if len(content) != expected:
+            problem = f"it has {len(content):,} bytes where its header promises {expected:,}"
+        elif path.name in digests and hashlib.sha256(content).hexdigest() != digests[path.name]:
+            problem = "its content is not that of the published file"
+        else:
+            continue
+        raise DataError(
+            f"{path} is damaged: {problem}; delete it and run again to download it anew"
+        )
+
+
+def _idx_size(content: bytes) -> int:
+    """Bytes that the header of an idx file of unsigned bytes promises; -1 where it has none.
+
+    The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, the type (8), the
+    number of axes, then the size of each as a big-endian 32-bit integer.
+    """
+    axes = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
+    header = 4 + 4 * axes
+    if not axes or len(content) < header:
+        return -1
+    return header + math.prod(struct.unpack(f">{axes}I", content[4:header]))
+
+
+# sha256 of the four published files, unpacked.
+MNIST_DIGESTS = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+SOURCES = {
+    "mnist": Source(
+        "MNIST", "MNIST/raw", "MNIST/raw/*.gz", partial(_check_idx_files, MNIST_DIGESTS)
+    ),
+    "fashion_mnist": Source(
+        "FashionMNIST", "FashionMNIST/raw", "FashionMNIST/raw/*.gz", partial(_check_idx_files, {})
+    ),
+    "kmnist": Source("KMNIST", "KMNIST/raw", "KMNIST/raw/*.gz", partial(_check_idx_files, {})),
+    "cifar10": Source("CIFAR10", "cifar-10-batches-py", "cifar-10-*.tar.gz"),
+}

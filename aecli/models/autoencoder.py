@@ -1,0 +1,44 @@
+"""What every autoencoder has: an encoder, a decoder, and the shapes between them."""
+
+from torch import Tensor, nn
+
+from aecli.config import Activation
+
+ImageShape = tuple[int, int, int]
+"""Channels, height, width."""
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    Activation.identity: nn.Identity,
+    Activation.relu: nn.ReLU,
+    Activation.leaky_relu: nn.LeakyReLU,
+    Activation.tanh: nn.Tanh,
+    Activation.sigmoid: nn.Sigmoid,
+}
+
+
+def activation(kind: Activation) -> list[nn.Module]:
+    """The layers that an activation adds to a network: one, or none for the identity."""
+    return [] if kind is Activation.identity else [ACTIVATIONS[kind]()]
+
+
+class Autoencoder(nn.Module):
+    """An encoder (B, C, H, W) -> (B, D) and a decoder (B, D) -> (B, C, H, W)."""
+
+    encoder: nn.Sequential
+    decoder: nn.Sequential
+
+    def __init__(self, image_shape: ImageShape, latent: int) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.latent = latent
+
+    def encode(self, images: Tensor) -> Tensor:
+        codes: Tensor = self.encoder(images)  # (B, C, H, W) -> (B, D)
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        images: Tensor = self.decoder(codes)  # (B, D) -> (B, C, H, W)
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.decode(self.encode(images))

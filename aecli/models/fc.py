@@ -1,0 +1,33 @@
+"""The fully connected autoencoder."""
+
+import math
+from itertools import pairwise
+
+from torch import nn
+
+from aecli.config import Activation, FCConfig, UpsampleConfig
+from aecli.models.autoencoder import Autoencoder, ImageShape, activation
+
+
+class FCAutoencoder(Autoencoder):
+    """Image - hidden widths - code - the same widths backwards - image."""
+
+    def __init__(self, config: FCConfig, _: UpsampleConfig, image_shape: ImageShape) -> None:
+        super().__init__(image_shape, config.latent)
+        sizes = [math.prod(image_shape), *config.widths, config.latent]
+        self.encoder = nn.Sequential(
+            nn.Flatten(),  # (B, C, H, W) -> (B, C H W)
+            *_dense(sizes, config.activation, config.code_activation),  # -> (B, D)
+        )
+        self.decoder = nn.Sequential(
+            *_dense(sizes[::-1], config.activation, config.output),  # (B, D) -> (B, C H W)
+            nn.Unflatten(1, image_shape),  # -> (B, C, H, W)
+        )
+
+
+def _dense(sizes: list[int], hidden: Activation, last: Activation) -> list[nn.Module]:
+    """Linear layers from size to size, each with its activation."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), *activation(hidden)]
+    return layers[: -len(activation(hidden)) or None] + activation(last)

@@ -1,0 +1,77 @@
+"""A run directory: the name of every file in it, and how each is written and read."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from aecli.config import TrainConfig, load_config, to_yaml
+from aecli.errors import StorageError
+from aecli.files import write_atomically
+
+
+class RunDirectory:
+    """Where one run keeps everything. With a summary in it the run is finished."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.metrics_file = path / "metrics.jsonl"
+        self.checkpoint_file = path / "last.pt"
+        self.weights_file = path / "best.safetensors"
+        self.summary_file = path / "summary.json"
+        self.figures = path / "figures"
+
+    def save_config(self, config: TrainConfig) -> None:
+        write_atomically(self.config_file, to_yaml(config).encode())
+
+    def load_config(self) -> TrainConfig:
+        return load_config(self.config_file)
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Everything that a later process needs to go on from here."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.checkpoint_file, buffer.getvalue())
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """What `save_checkpoint` wrote; nothing in the file is executed."""
+        state: dict[str, Any] = torch.load(
+            self.checkpoint_file, map_location="cpu", weights_only=True
+        )
+        return state
+
+    def save_weights(self, model: nn.Module) -> None:
+        """The weights to use: those of the best epoch."""
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        write_atomically(self.weights_file, save(weights))
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Put the best epoch's weights into `model`."""
+        model.load_state_dict(load(self.weights_file.read_bytes()))
+
+    def finished_epochs(self) -> int:
+        """How many epochs are in the metrics file; 0 where there is none yet."""
+        if not self.metrics_file.exists():
+            return 0
+        return len(self.metrics_file.read_text(encoding="utf-8").splitlines())
+
+    def save_summary(self, summary: dict[str, Any]) -> None:
+        """The last thing a run writes."""
+        write_atomically(self.summary_file, (json.dumps(summary, indent=2) + "\n").encode())
+
+    def load_summary(self) -> dict[str, Any]:
+        """What the run ended with.
+
+        Raises:
+            StorageError: there is none, so the run is not finished.
+        """
+        try:
+            summary: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{self.path} is no finished run: {error}") from error
+        return summary

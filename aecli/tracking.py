@@ -1,0 +1,154 @@
+"""What can be watched while a run goes on: TensorBoard, metrics.jsonl and the progress bar."""
+
+import json
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from matplotlib.figure import Figure
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.writer import SummaryWriter
+from tqdm import tqdm
+
+from aecli.figures import to_array
+from aecli.metrics import psnr
+from aecli.models import Layer
+from aecli.run import RunDirectory
+
+# Charts that show several curves: TensorBoard's "Custom scalars" page.
+LAYOUT = {
+    "training": {
+        "loss": ["Multiline", ["loss/train", "loss/validation"]],
+        "mse, pixels in [0, 1]": ["Multiline", ["mse/validation", "mse/pca"]],
+    }
+}
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of metrics.jsonl. What was not measured in an epoch is None."""
+
+    epoch: int
+    train_loss: float
+    """Mean over the epoch, in the units that the model is trained in."""
+    val_loss: float | None
+    val_mse: float | None
+    val_psnr: float | None
+    lr: float
+    """At the end of the epoch."""
+    images_per_second: float
+    """Of training; validation is left out."""
+    seconds: float
+    """Of training; validation is left out."""
+
+    @classmethod
+    def of(
+        cls,
+        epoch: int,
+        train_loss: float,
+        val_loss: float | None,
+        val_mse: float | None,
+        lr: float,
+        seconds: float,
+        images: int,
+    ) -> Self:
+        """From what was measured; `images` were seen in `seconds`."""
+        val_psnr = None if val_mse is None else psnr(val_mse)
+        return cls(epoch, train_loss, val_loss, val_mse, val_psnr, lr, images / seconds, seconds)
+
+
+class Tracker:
+    """Records a run as it goes on; a context manager, so that everything is on disk at the end."""
+
+    def __init__(self, run: RunDirectory, epochs: int, steps_per_epoch: int) -> None:
+        self._writer = SummaryWriter(str(run.path))
+        self._metrics = open(run.metrics_file, "w", encoding="utf-8")
+        # disable=None: no bar where nobody looks, such as in a log file.
+        self._bar = tqdm(
+            total=epochs * steps_per_epoch, unit="step", disable=None, dynamic_ncols=True
+        )
+        self._bar.set_description(f"epoch 1/{epochs}")
+        self._epochs = epochs
+        self._writer.add_custom_scalars(LAYOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._metrics.close()
+        self._writer.close()
+
+    def step(self) -> None:
+        """One optimiser step is done."""
+        self._bar.update()
+
+    def epoch(self, record: EpochRecord, pca_mse: float) -> None:
+        """One epoch is done; `pca_mse` is the baseline's line beside the validation mse."""
+        self._metrics.write(json.dumps(asdict(record)) + "\n")
+        self._metrics.flush()
+        scalars = {
+            "loss/train": record.train_loss,
+            "loss/validation": record.val_loss,
+            "mse/validation": record.val_mse,
+            "mse/pca": pca_mse,
+            "psnr/validation": record.val_psnr,
+            "learning_rate": record.lr,
+            "speed/images_per_second": record.images_per_second,
+            "speed/epochs_per_second": 1 / record.seconds,
+        }
+        for tag, value in scalars.items():
+            if value is not None:
+                self._writer.add_scalar(tag, value, record.epoch)
+        self._writer.flush()
+        self._bar.set_description(f"epoch {min(record.epoch + 1, self._epochs)}/{self._epochs}")
+        losses = {"train": record.train_loss, "val": record.val_loss}
+        self._bar.set_postfix({k: f"{v:.5f}" for k, v in losses.items() if v is not None})
+
+    def figure(self, tag: str, figure: Figure, epoch: int) -> None:
+        self._writer.add_image(tag, to_array(figure), epoch, dataformats="HWC")
+
+    def graph(self, layers: list[Layer]) -> None:
+        """The model as TensorBoard's graph: a chain of layers inside encoder and decoder.
+
+        Written from the model's description: torch's own `add_graph` goes through the deprecated
+        tracer and shows its bookkeeping instead of the layers.
+        """
+        graph = GraphDef(node=[NodeDef(name="image", op="Placeholder")])
+        for number, layer in enumerate(layers, start=1):
+            kind, _, details = layer.operation.partition(" ")
+            attributes = {
+                "details": AttrValue(s=details.encode()),
+                "output_shape": AttrValue(s="x".join(map(str, layer.output_shape)).encode()),
+                "parameters": AttrValue(i=layer.parameters),
+            }
+            graph.node.append(
+                NodeDef(
+                    name=f"{layer.part}/{number:02d}_{kind}",
+                    op=kind,
+                    input=[graph.node[-1].name],
+                    attr=attributes,
+                )
+            )
+        graph.node.append(NodeDef(name="output", op="Identity", input=[graph.node[-1].name]))
+        self._writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
+
+    def results(self, hyperparameters: dict[str, Any], metrics: dict[str, float]) -> None:
+        """One row of the hparams table, and the final figures as scalars.
+
+        torch's own `add_hparams` would open a second run for them.
+        """
+        file_writer = self._writer._get_file_writer()
+        for summary in hparams(hyperparameters, metrics):
+            file_writer.add_summary(summary)
+        for tag, value in metrics.items():
+            self._writer.add_scalar(tag, value, self._epochs)
