@@ -1,4 +1,4 @@
-"""Tensors and numbers as pictures: every function returns a figure of its own, nothing is global."""
+"""Tensors and numbers as pictures: every function returns a figure of its own."""
 
 from pathlib import Path
 

@@ -117,7 +117,8 @@ def _idx_size(content: bytes) -> int:
     header = 4 + 4 * axes
     if not axes or len(content) < header:
         return -1
-    return header + math.prod(struct.unpack(f">{axes}I", content[4:header]))
+    sizes: tuple[int, ...] = struct.unpack(f">{axes}I", content[4:header])
+    return header + math.prod(sizes)
 
 
 # sha256 of the four published files, unpacked.

@@ -1,5 +1,6 @@
 """The models: `build_model` makes one, `describe` lists its layers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ from aecli.models.fc import FCAutoencoder
 
 __all__ = ["MODELS", "Autoencoder", "ImageShape", "Layer", "build_model", "describe"]
 
-MODELS = {"fc": FCAutoencoder, "conv": ConvAutoencoder}
+MODELS: dict[str, Callable[..., Autoencoder]] = {"fc": FCAutoencoder, "conv": ConvAutoencoder}
 
 
 def build_model(
@@ -24,7 +25,7 @@ def build_model(
     Raises:
         UsageError: a layer list that leaves nothing of the image.
     """
-    return MODELS[model.kind](model, upsample, image_shape)  # type: ignore[arg-type]
+    return MODELS[model.kind](model, upsample, image_shape)
 
 
 @dataclass(frozen=True)
