@@ -90,6 +90,9 @@ def dispatch(arguments: Sequence[str]) -> None:
         print(HELP.format(version=__version__, commands="\n".join(rows)), end="")
     elif first == "--version":
         print(f"aecli {__version__}")
+    elif first in COMMANDS and {"-h", "--help"} & set(arguments):
+        help_text = getattr(importlib.import_module("aecli.help"), f"{first}_help")
+        print(help_text(), end="")
     elif first in COMMANDS:
         command: Callable[[list[str]], None] = importlib.import_module(COMMANDS[first].module).main
         command(list(arguments[1:]))

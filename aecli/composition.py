@@ -7,6 +7,7 @@ them with Hydra's launchers, each in a folder of its own.
 import os
 import sys
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 import hydra
@@ -58,6 +59,8 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
     values: list[Override] = []
     for override in _parse(overrides):
         key, line = override.key_or_group, override.input_line
+        if override.is_delete():
+            raise UsageError(f"{line} would remove a key: give it a value instead")
         if override.is_sweep_override() and not multirun:
             raise UsageError(f"{line} names several values: add -m to train one run for each")
         if key in groups:
@@ -132,18 +135,17 @@ def _check_keys(values: list[Override], choices: list[str]) -> None:
     for override in values:
         if override.key_or_group not in known:
             raise UsageError(
-                f"there is no key {override.key_or_group!r}: "
-                f"{_nearest_key(override.key_or_group, known)}; aecli train --help lists all"
+                f"there is no key {override.key_or_group!r}"
+                f"{_nearest_key(override.key_or_group, known)} (aecli train --help lists all keys)"
             )
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:
-    """The key itself misspelt, or one of the same last word elsewhere in the configuration."""
+    """A question: the same last word elsewhere in the configuration, or the key misspelt."""
     last_word = wrong.rpartition(".")[2]
     elsewhere = sorted(key for key in known if key.rpartition(".")[2] == last_word)
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
-    return suggest(wrong, sorted(key for key in known if "." not in key or "." in wrong))
+    near = elsewhere or get_close_matches(wrong, sorted(known), n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def _keys(config: DictConfig) -> Iterator[str]:

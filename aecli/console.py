@@ -37,7 +37,7 @@ def layer_table(layers: list[Layer]) -> None:
     """Encoder and decoder, layer by layer."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     table.add_column("", footer="parameters")
-    table.add_column("layer")
+    table.add_column("layer (k kernel, s stride, p padding)")
     table.add_column("output", justify="right")
     table.add_column(
         "parameters", justify="right", footer=f"{sum(layer.parameters for layer in layers):,}"

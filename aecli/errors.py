@@ -12,8 +12,8 @@ def suggest(wrong: str, valid: Iterable[str]) -> str:
     """The end of an error's line: the nearest valid word first, or all of them."""
     choices = list(valid)
     near = get_close_matches(wrong, choices, n=1)
-    everything = ", ".join(choices)
-    return f"did you mean {near[0]}? (valid: {everything})" if near else f"valid: {everything}"
+    everything = f"valid: {', '.join(choices)}"
+    return f"did you mean {near[0]}? ({everything})" if near else everything
 
 
 class AecliError(Exception):

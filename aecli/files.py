@@ -1,7 +1,10 @@
 """Files that are either whole or not there."""
 
 import os
+import tempfile
 from pathlib import Path
+
+from aecli.errors import StorageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -15,3 +18,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def writable_folder(folder: Path, key: str) -> None:
+    """Make `folder` if need be, and make sure that files can be put into it.
+
+    Args:
+        key: the option that names it.
+
+    Raises:
+        StorageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror}): give another place as {key}=..."
+        ) from error

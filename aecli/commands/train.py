@@ -29,6 +29,7 @@ from aecli.evaluation import (
     shown_images,
 )
 from aecli.figures import loss_figure, save
+from aecli.files import writable_folder
 from aecli.metrics import Score
 from aecli.models import Autoencoder, build_model, describe
 from aecli.run import RunDirectory
@@ -87,6 +88,7 @@ def refuse_early(config: TrainConfig) -> None:
     data = data_for(config)
     with torch.device("meta"):  # no memory, no arithmetic: shapes alone
         build_model(config.model, config.upsample, data.image_shape)
+    writable_folder(Path(config.output_dir), "output_dir")
 
 
 def data_for(config: TrainConfig) -> Data:

@@ -6,6 +6,7 @@ what counts is whether bytes arrive on disk. It works in a folder of its own, an
 that torchvision has verified are moved to where they belong.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -15,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aecli.errors import DataError, StorageError
+from aecli.errors import DataError
+from aecli.files import writable_folder
 
 POLL_SECONDS = 0.2
 
@@ -30,22 +32,6 @@ class MissingDataError(DataError):
             f"data={name} is not complete in {folder}, and {reason}: put its files there, or "
             f"give their place as data_dir=... (or AECLI_DATA=...); data=synthetic needs no files"
         )
-
-
-def writable_folder(folder: Path) -> Path:
-    """`folder`, made if need be, with the certainty that files can be put into it.
-
-    Raises:
-        StorageError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written ({error.strerror}): give another place as data_dir=..."
-        ) from error
 
 
 def download(
@@ -71,7 +57,8 @@ def download(
     Raises:
         StorageError: `data_dir` cannot be written.
     """
-    writable_folder(data_dir)
+    was_there = data_dir.exists()
+    writable_folder(data_dir, "data_dir")
     # The thread may still hold a file open when it is given up: leave no trace, raise no error.
     with tempfile.TemporaryDirectory(
         prefix=".download-", dir=data_dir, ignore_cleanup_errors=True
@@ -83,7 +70,10 @@ def download(
         failure = _watched(fetch, Path(scratch), silence, total)
         if failure is None:
             _move_files(Path(scratch), data_dir)
-        return failure
+    if failure is not None and not was_there:
+        with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
+            data_dir.rmdir()
+    return failure
 
 
 def _watched(

@@ -9,9 +9,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from aecli.data import synthetic
-from aecli.data.download import writable_folder
 from aecli.data.split import LoadedData, Split
-from aecli.files import write_atomically
+from aecli.files import writable_folder, write_atomically
 
 TRAIN_SIZE, TEST_SIZE = 60_000, 10_000
 TRAIN_SEED, TEST_SEED = 0, 1
@@ -26,7 +25,7 @@ def load_synthetic(data_dir: Path) -> LoadedData:
     path = data_dir / "synthetic" / f"digits-{_version()}.safetensors"
     tensors = _read(path)
     if tensors is None:
-        writable_folder(path.parent)
+        writable_folder(path.parent, "data_dir")
         tensors = _draw()
         write_atomically(path, save(tensors, {"sha256": _digest(tensors)}))
     train = Split(tensors["train_images"], tensors["train_labels"])

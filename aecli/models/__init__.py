@@ -36,7 +36,7 @@ class Layer:
     """encoder or decoder."""
 
     operation: str
-    """The operation with its sizes, such as `Conv2d 1 -> 16, kernel 3, stride 2, padding 1`."""
+    """The operation with its sizes, such as `Conv2d 1 -> 16, k3 s2 p1`."""
 
     output_shape: tuple[int, ...]
     """Without the batch."""
@@ -72,15 +72,14 @@ def describe(model: Autoencoder) -> list[Layer]:
 
 
 def _operation(module: nn.Module) -> str:
-    """A leaf module in a few words; sizes that differ by axis are written height x width."""
+    """A leaf module in a few words: k kernel, s stride, p padding, op output padding."""
     name = type(module).__name__
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        words = [f"{name} {module.in_channels} -> {module.out_channels}"]
-        words += [f"kernel {_size(module.kernel_size)}", f"stride {_size(module.stride)}"]
-        words += [f"padding {_size(cast(tuple[int, ...], module.padding))}"]
+        padding = cast(tuple[int, ...], module.padding)  # never torch's words, "same" or "valid"
+        sizes = f"k{_size(module.kernel_size)} s{_size(module.stride)} p{_size(padding)}"
         if any(module.output_padding):
-            words += [f"output padding {_size(module.output_padding)}"]
-        return ", ".join(words)
+            sizes += f" op{_size(module.output_padding)}"
+        return f"{name} {module.in_channels} -> {module.out_channels}, {sizes}"
     if isinstance(module, nn.Linear):
         return f"{name} {module.in_features} -> {module.out_features}"
     if isinstance(module, nn.Upsample):

@@ -1,0 +1,42 @@
+# make train   a first run, from a fresh clone: environment, installation, training
+# make test    lint, types and tests
+# make bench   how long an epoch takes
+# make clean   remove the environment and all caches; runs in outputs/ stay
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.PHONY: train test bench clean
+
+train: $(VENV)/installed
+	$(BIN)/python -m aecli train model=conv latent=25
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m tests.benchmarks.epoch
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'aecli needs Python 3.11 or newer; name one as in: make train PYTHON=python3.12'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing aecli and what it needs (PyTorch is large: a few minutes the first time) ...'
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo 'Installing the development tools ...'
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

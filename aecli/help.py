@@ -1,0 +1,124 @@
+"""What `aecli train --help` prints, read off `conf/` and the dataclasses: it cannot fall behind."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, fields
+from enum import Enum
+from typing import Any
+
+import omegaconf
+import yaml
+
+from aecli.config import (
+    CONF_DIR,
+    ConvConfig,
+    CorruptionConfig,
+    DataConfig,
+    FCConfig,
+    LayerConfig,
+    OptimizerConfig,
+    TrainConfig,
+    config_groups,
+    field_docs,
+)
+
+WIDTH = 100
+INDENT = 34
+
+TRAIN = """\
+usage: aecli train [-m] [key=value ...]
+
+Trains an autoencoder and leaves a run directory under output_dir. With -m (--multirun), lists of
+values such as latent=5,25,125 train one run for each combination. --cfg job prints the
+configuration instead of running it. Flags may stand anywhere.
+
+What to choose (a file each under conf/, the default first):
+{groups}
+
+Keys, with their defaults:
+{keys}
+
+{sections}
+
+examples:
+  aecli train model=conv latent=25
+  aecli train model=denoising latent=32 epochs=10 corruption.noise_std=0.3
+  aecli train experiment=lecture_fc latent=125
+  aecli train -m model=fc latent=5,25,125
+"""
+
+
+# The dataclasses behind the groups, with the prefix of their keys.
+SECTIONS: dict[str, tuple[str, type]] = {
+    "Images:": ("data.", DataConfig),
+    "Corruption:": ("corruption.", CorruptionConfig),
+    "Optimiser:": ("optimizer.", OptimizerConfig),
+    "Fully connected models (fc):": ("model.", FCConfig),
+    "Convolutional models (conv, denoising):": ("model.", ConvConfig),
+    "Each of a convolutional model's layers, as in model.layers.0.kernel=5:": ("", LayerConfig),
+}
+# Chosen by group=name, or by a short key.
+CHOSEN_ELSEWHERE = {"name", "kind", "latent"}
+
+
+def train_help() -> str:
+    """The whole text."""
+    groups = [_row(f"{group}=", ", ".join(choices)) for group, choices in _choices().items()]
+    sections = [
+        "\n".join([heading, *_rows(prefix, schema, CHOSEN_ELSEWHERE)])
+        for heading, (prefix, schema) in SECTIONS.items()
+    ]
+    return TRAIN.format(
+        groups="\n".join(groups),
+        keys="\n".join(_rows("", TrainConfig)),
+        sections="\n\n".join(sections),
+    )
+
+
+def _choices() -> dict[str, list[str]]:
+    """Group -> its choices, the default first."""
+    primary = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))
+    defaults = {
+        group: choice
+        for entry in primary["defaults"]
+        if isinstance(entry, dict)
+        for group, choice in entry.items()
+    }
+    return {
+        group: sorted(choices, key=lambda choice: choice != defaults.get(group))
+        for group, choices in config_groups().items()
+    }
+
+
+def _rows(prefix: str, schema: type, left_out: Iterable[str] = ()) -> list[str]:
+    """A row for each documented field of `schema`: its key, its default, its meaning."""
+    docs = field_docs(schema)
+    return [
+        _row(f"{prefix}{field.name}={_default(field)}", docs[field.name] + _names(field))
+        for field in fields(schema)
+        if field.name in docs and field.name not in left_out
+    ]
+
+
+def _default(field: Field[Any]) -> str:
+    """A field's default as a person would type it; nothing where the YAML decides."""
+    value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
+    if value is None:
+        return "null"
+    if isinstance(value, Enum):
+        return value.name
+    return "" if value == omegaconf.MISSING else str(value)
+
+
+def _names(field: Field[Any]) -> str:
+    """The valid names, where a field takes one of several."""
+    if isinstance(field.type, type) and issubclass(field.type, Enum):
+        return f" One of {', '.join(choice.name for choice in field.type)}."
+    return ""
+
+
+def _row(key: str, text: str) -> str:
+    gap = " " if len(key) >= INDENT - 2 else " " * (INDENT - 2 - len(key))
+    return textwrap.fill(
+        f"  {key}{gap}{text}", WIDTH, subsequent_indent=" " * INDENT, break_long_words=False
+    )
