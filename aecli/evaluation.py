@@ -8,10 +8,10 @@ from torch import Tensor
 
 from aecli.baselines import fit_pca, mean_image
 from aecli.config import TrainConfig
-from aecli.corruption import Corruption, build_corruption
+from aecli.corruption import build_corruption
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, to_pixels
-from aecli.figures import absolute_error, reconstruction_figure
+from aecli.figures import Row, image_grid
 from aecli.metrics import Score, measure
 from aecli.models import Autoencoder
 from aecli.randomness import EVALUATION, generator_for
@@ -70,20 +70,22 @@ def shown_images(split: Split) -> Tensor:
 
 @torch.inference_mode()
 def picture(
-    title: str,
-    config: TrainConfig,
-    images: Tensor,
-    reconstructions: dict[str, Reconstruct],
+    title: str, config: TrainConfig, images: Tensor, reconstructions: dict[str, Reconstruct]
 ) -> Figure:
-    """Originals, their corruption where there is one, and each reconstruction with its error."""
+    """Originals, their corruption where there is one, and each reconstruction with its error.
+
+    Args:
+        title: over the picture.
+        images: uint8 (N, C, H, W).
+        reconstructions: label -> what makes the row.
+    """
     pixels = to_pixels(images)
-    rows, inputs = {"original": pixels}, pixels
-    corrupt: Corruption | None = build_corruption(config.corruption, shown=True)
+    rows, inputs = [Row("original", pixels)], pixels
+    corrupt = build_corruption(config.corruption, shown=True)
     if corrupt is not None:
-        noise = generator_for(config.seed, EVALUATION, images.device)
-        inputs = rows["corrupted"] = corrupt(pixels, noise)
+        inputs = corrupt(pixels, generator_for(config.seed, EVALUATION, images.device))
+        rows.append(Row("corrupted", inputs))
     for label, reconstruct in reconstructions.items():
         output = reconstruct(inputs)
-        rows[label] = output
-        rows[f"{label}: absolute error"] = absolute_error(output, pixels)
-    return reconstruction_figure(title, rows)
+        rows += [Row(label, output), Row("absolute error", abs(output - pixels), is_error=True)]
+    return image_grid(title, rows)

@@ -1,18 +1,20 @@
 """Tensors and numbers as pictures: every function returns a figure of its own."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-GAP = 2  # pixels of background between the images of a grid
-INCHES_PER_IMAGE = 0.62
-BACKGROUND = 1.0
+GAP = 1  # pixels of white around each image of a grid
+INCHES_PER_IMAGE = 0.6
+LABEL_INCHES = 1.5
+TITLE_INCHES = 0.3
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -29,32 +31,35 @@ def to_array(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def reconstruction_figure(title: str, rows: dict[str, Tensor]) -> Figure:
-    """Images in labelled rows; a row whose label ends in "error" is coloured by a scale.
+class Row(NamedTuple):
+    """One row of a grid of images."""
 
-    Args:
-        title: over the picture.
-        rows: label -> pixels (N, C, H, W) in [0, 1], the same N for all.
-    """
-    strips = [
-        _strip(_coloured(images) if label.endswith("error") else _rgb(images))
-        for label, images in rows.items()
-    ]
+    label: str
+    images: Tensor  # (N, C, H, W) in [0, 1]
+    is_error: bool = False
+    """Magnitudes rather than a picture: shown by a scale of colours."""
+
+
+def image_grid(title: str, rows: list[Row]) -> Figure:
+    """Images in labelled rows, as many in each, every pixel as large as every other."""
+    strips = [_strip(_coloured(r.images) if r.is_error else _rgb(r.images)) for r in rows]
     grid = np.concatenate(strips)
-    row_height = grid.shape[0] / len(rows)
-    columns = len(next(iter(rows.values())))
-    figure = Figure(
-        figsize=(INCHES_PER_IMAGE * columns + 1.3, INCHES_PER_IMAGE * len(rows) + 0.45),
-        dpi=100,
-        layout="constrained",
+    height, width = (INCHES_PER_IMAGE / max(rows[0].images.shape[2:]) * n for n in grid.shape[:2])
+    figure = Figure((LABEL_INCHES + width + 0.1, TITLE_INCHES + height + 0.1), dpi=100)
+    left, bottom = LABEL_INCHES / figure.get_figwidth(), 0.1 / figure.get_figheight()
+    axes = figure.add_axes(
+        (left, bottom, width / figure.get_figwidth(), height / figure.get_figheight())
     )
-    axes = figure.add_subplot()
-    axes.imshow(grid, interpolation="nearest")
+    axes.imshow(grid, interpolation="nearest", aspect="auto")
+    row_height = len(grid) / len(rows)
     axes.set_xticks([])
-    axes.set_yticks([row_height * (row + 0.5) for row in range(len(rows))], list(rows))
+    axes.set_yticks(
+        [row_height * (number + 0.5) for number in range(len(rows))],
+        [row.label for row in rows],
+    )
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, x=left, ha="left", y=1 - 0.08 / figure.get_figheight())
     return figure
 
 
@@ -74,13 +79,8 @@ def _coloured(images: Tensor) -> NDArray[np.float32]:
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, H, W, 3) -> one row of images with gaps around them."""
-    padded = np.pad(images, ((0, 0), (GAP, GAP), (GAP, GAP), (0, 0)), constant_values=BACKGROUND)
+    padded = np.pad(images, ((0, 0), (GAP, GAP), (GAP, GAP), (0, 0)), constant_values=1.0)
     return np.concatenate(list(padded), axis=1)
-
-
-def absolute_error(output: Tensor, target: Tensor) -> Tensor:
-    """What an "absolute error" row shows, (N, C, H, W)."""
-    return torch.abs(output - target)
 
 
 def loss_figure(
@@ -110,9 +110,14 @@ def loss_figure(
     right.set_ylabel("mse (pixels in [0, 1])")
     for axes in (left, right):
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(which="both", labelsize=8)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(
+            fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+        )
     return figure

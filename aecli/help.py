@@ -102,7 +102,9 @@ def _rows(prefix: str, schema: type, left_out: Iterable[str] = ()) -> list[str]:
 
 def _default(field: Field[Any]) -> str:
     """A field's default as a person would type it; nothing where the YAML decides."""
-    value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
+    value = field.default
+    if field.default_factory is not MISSING:
+        value = field.default_factory()
     if value is None:
         return "null"
     if isinstance(value, Enum):
