@@ -1,0 +1,44 @@
+"""What several test files share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aecli import cli
+
+# A run that takes a moment: a few synthetic images, one epoch.
+TINY = [
+    "data=synthetic",
+    "data.train_size=256",
+    "data.val_size=100",
+    "data.test_size=100",
+    "epochs=1",
+    "device=cpu",
+]
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of the test session, where the synthetic digits are drawn once."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the real MNIST, which AECLI_DATA names."""
+    folder = Path(os.environ.get("AECLI_DATA", "data")).resolve()
+    if not (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+        pytest.skip("needs the MNIST files under $AECLI_DATA")
+    return folder
+
+
+@pytest.fixture
+def aecli(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Run a command line in an empty folder, in this process; returns the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AECLI_DATA", str(data_dir))
+    return lambda *arguments: cli.run(arguments)
