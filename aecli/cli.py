@@ -1,7 +1,6 @@
 """The command line: finds the command, and turns its failures into one line and an exit status."""
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from aecli.errors import (
     StorageError,
     Terminated,
     UsageError,
+    storage_error,
     suggest,
 )
 
@@ -53,12 +53,12 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its failures end as one line on stderr. Returns the exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         dispatch(arguments)
     except AecliError as error:
@@ -67,13 +67,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(interruption.status, str(interruption) or "terminated")
     except KeyboardInterrupt:
         return _fail(Interrupted.status, "interrupted")
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would fail again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail(StorageError.status, "the output was closed before the end")
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(StorageError.status, f"{place}{error.strerror or error}")
+        return _fail(StorageError.status, str(storage_error(error)))
     return 0
 
 

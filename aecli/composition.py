@@ -56,9 +56,10 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         UsageError: an unknown group, choice or key, a list of values without -m, or no `key=value`.
     """
     groups = config_groups()
-    values: list[Override] = []
+    choices: list[str] = []
+    values: list[str] = []
     for override in _parse(overrides):
-        key, line = override.key_or_group, override.input_line
+        key, line = override.key_or_group, str(override.input_line)
         if override.is_delete():
             raise UsageError(f"{line} would remove a key: give it a value instead")
         if override.is_sweep_override() and not multirun:
@@ -67,10 +68,11 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
             for choice in _choices(override):
                 if choice not in groups[key]:
                     raise UsageError(f"{key}={choice}: {suggest(choice, groups[key])}")
+            choices.append(line)
         elif not key.startswith("hydra"):
-            values.append(override)
+            values.append(key)
     if values:
-        _check_keys(values, [o for o in overrides if o.split("=")[0] in groups])
+        _check_keys(values, choices)
 
 
 def launch(
@@ -128,24 +130,22 @@ def _choices(override: Override) -> list[str]:
     return [str(choice) for choice in picked if choice not in (None, "null")]
 
 
-def _check_keys(values: list[Override], choices: list[str]) -> None:
-    """Every key must be in the configuration that the chosen groups make."""
-    first_of_each = [job for job in jobs(choices)] if choices else [[]]
-    known = set().union(*(_keys(_compose(job)) for job in first_of_each))
-    for override in values:
-        if override.key_or_group not in known:
+def _check_keys(keys: list[str], choices: list[str]) -> None:
+    """Every key must be in a configuration that the chosen groups make."""
+    known = set().union(*(_keys(_compose(line)) for line in jobs(choices) or [[]]))
+    for key in keys:
+        if key not in known:
             raise UsageError(
-                f"there is no key {override.key_or_group!r}"
-                f"{_nearest_key(override.key_or_group, known)} (aecli train --help lists all keys)"
+                f"there is no key {key!r}{_nearest_key(key, known)} "
+                f"(aecli train --help lists all keys)"
             )
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:
-    """A question: the same last word elsewhere in the configuration, or the key misspelt."""
-    last_word = wrong.rpartition(".")[2]
-    elsewhere = sorted(key for key in known if key.rpartition(".")[2] == last_word)
-    near = elsewhere or get_close_matches(wrong, sorted(known), n=1)
-    return f": did you mean {near[0]}?" if near else ""
+    """A question: the key with the same or nearly the same last word, the shortest first."""
+    by_last_word = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
+    near = get_close_matches(wrong.rpartition(".")[2], by_last_word, n=1)
+    return f": did you mean {by_last_word[near[0]]}?" if near else ""
 
 
 def _keys(config: DictConfig) -> Iterator[str]:

@@ -377,10 +377,10 @@ def to_config(composed: DictConfig) -> TrainConfig:
 def explain(error: OmegaConfBaseException) -> str:
     """What OmegaConf refused, in one line: the key, the value, and what would be valid."""
     reason = str(error.msg or error).splitlines()[0]
-    wrong_type = re.match(r"Value '(.*)' of type .* could not be converted to (\w+)", reason)
+    wrong_type = re.match(r"Value '(.*?)' (?:of type|is not) .*\b(Integer|Float|bool)\b", reason)
     if wrong_type:
         value, kind = wrong_type.groups()
-        return f"{error.full_key}={value} is not valid: give {_KINDS.get(kind, kind)}"
+        return f"{error.full_key}={value} is not valid: give {_KINDS[kind]}"
     wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if wrong_name:
         value, names = wrong_name.groups()
@@ -388,7 +388,7 @@ def explain(error: OmegaConfBaseException) -> str:
     return f"{error.full_key}: {reason}" if error.full_key else reason
 
 
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
 
 def plain(config: Any) -> Any:

@@ -24,3 +24,10 @@ def resolve_device(name: str) -> torch.device:
             f"device={name} is not on this machine: give one of auto, {', '.join(available)}"
         )
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device."""
+    if device.type == "cuda":
+        return f"{device}, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)

@@ -46,6 +46,12 @@ class StorageError(AecliError):
     status = 5
 
 
+def storage_error(error: OSError) -> StorageError:
+    """What the operating system refused, in one line that names the file."""
+    place = f"{error.filename}: " if error.filename else ""
+    return StorageError(f"{place}{error.strerror or error}")
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C. Not an AecliError: nothing that goes on after a failure may go on after this."""
 

@@ -35,9 +35,7 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture
-def aecli(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., int]:
+def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run a command line in an empty folder, in this process; returns the exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AECLI_DATA", str(data_dir))

@@ -16,7 +16,7 @@ from aecli.data.download import MissingDataError
 from aecli.data.split import LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
-from aecli.errors import DataError, UsageError
+from aecli.errors import DataError, UsageError, suggest
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
 
@@ -38,6 +38,9 @@ class Data:
 
     name: str
     """The data set that was really loaded: a key of DATASETS."""
+
+    requested: str
+    """The name that was asked for; auto may become another."""
 
     source: str
     """Where it came from, for people to read."""
@@ -62,14 +65,20 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
     Raises:
         DataError: the files are missing, damaged, or of another shape than `config` demands.
         StorageError: `data_dir` cannot be read or written.
-        UsageError: a split is larger than the data set.
+        UsageError: there is no such data set, or a split is larger than it.
     """
-    name, loaded, notice = _load(config.name, data_dir)
+    name, loaded, notice = _load(config.name, data_dir.expanduser())
     kept = len(loaded.train) - config.val_size
+    if kept < 1:
+        raise UsageError(
+            f"data.val_size={config.val_size} is not valid: none of the {len(loaded.train)} "
+            f"training images would be left to train on"
+        )
     train_size = _split_size("data.train_size", config.train_size, kept)
     test_size = _split_size("data.test_size", config.test_size, len(loaded.test))
     data = Data(
         name,
+        config.name,
         loaded.source,
         notice,
         train=loaded.train[:train_size].to(device),
@@ -86,6 +95,8 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
 
 def _load(name: str, data_dir: Path) -> tuple[str, LoadedData, str | None]:
     """The data set's true name, its images, and a notice where it is not what was asked for."""
+    if name not in ("auto", *DATASETS):
+        raise UsageError(f"data.name={name} is not valid: {suggest(name, ('auto', *DATASETS))}")
     if name != "auto":
         return name, DATASETS[name](data_dir), None
     try:
@@ -100,8 +111,6 @@ def _load(name: str, data_dir: Path) -> tuple[str, LoadedData, str | None]:
 
 
 def _split_size(key: str, wanted: int | None, available: int) -> int:
-    if available < 1:
-        raise UsageError("data.val_size leaves no image to train on: give a smaller one")
     if wanted is not None and wanted > available:
         raise UsageError(f"{key}={wanted} is not valid: the data set has {available} to give")
     return available if wanted is None else wanted

@@ -7,6 +7,7 @@ that torchvision has verified are moved to where they belong.
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import socket
@@ -57,22 +58,24 @@ def download(
     Raises:
         StorageError: `data_dir` cannot be written.
     """
-    was_there = data_dir.exists()
-    writable_folder(data_dir, "data_dir")
-    # The thread may still hold a file open when it is given up: leave no trace, raise no error.
-    with tempfile.TemporaryDirectory(
-        prefix=".download-", dir=data_dir, ignore_cleanup_errors=True
-    ) as scratch:
-        for archive in archives:
-            copy = Path(scratch, archive.relative_to(data_dir))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(archive, copy)
-        failure = _watched(fetch, Path(scratch), silence, total)
-        if failure is None:
-            _move_files(Path(scratch), data_dir)
-    if failure is not None and not was_there:
-        with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
-            data_dir.rmdir()
+    missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    try:
+        writable_folder(data_dir, "data_dir")
+        # The thread may still hold a file open when it is given up: leave no trace, raise no error.
+        with tempfile.TemporaryDirectory(
+            prefix=".download-", dir=data_dir, ignore_cleanup_errors=True
+        ) as scratch:
+            for archive in archives:
+                copy = Path(scratch, archive.relative_to(data_dir))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(archive, copy)
+            failure = _watched(fetch, Path(scratch), silence, total)
+            if failure is None:
+                _move_files(Path(scratch), data_dir)
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # not empty: the files have come, or it is in use
+                folder.rmdir()
     return failure
 
 
@@ -86,10 +89,13 @@ def _watched(
             fetch(str(folder))
         except Exception as error:  # handed to the thread that waits
             failures.append(error)
+        except _GivenUp:
+            pass
 
     thread = threading.Thread(target=work, daemon=True)
     system_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(silence)  # so that an abandoned thread does not hang on for ever
+    # So that an abandoned thread does not hang on for ever; later than the verdict below.
+    socket.setdefaulttimeout(2 * silence)
     try:
         thread.start()
         started = last_growth = time.monotonic()
@@ -105,9 +111,26 @@ def _watched(
                 return f"the download was given up after {total:.0f} s"
     finally:
         socket.setdefaulttimeout(system_timeout)
+        _stop(thread)
     if not failures:
         return None
     return f"it could not be downloaded ({_last_line(failures[0])})"
+
+
+class _GivenUp(BaseException):
+    """Ends the download's thread. No Exception: torchvision would go on with its next mirror."""
+
+
+def _stop(thread: threading.Thread) -> None:
+    """Keep `thread` from making its folder again once that is gone, and from loading on unseen.
+
+    A thread cannot be ended from outside, but it meets an exception before its next line of Python.
+    """
+    if thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_GivenUp)
+        )
+        thread.join(POLL_SECONDS)
 
 
 def _last_line(error: Exception) -> str:

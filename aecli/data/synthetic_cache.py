@@ -64,6 +64,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 
 def _digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy().data)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
     return digest.hexdigest()

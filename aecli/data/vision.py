@@ -93,10 +93,16 @@ def _images(pixels: Any) -> torch.Tensor:
 
 def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
     """Hold every file of an MNIST-like folder against its own header and the known digests."""
-    for path in sorted(folder.glob("*-ubyte")):
+    for path in (folder / name for name in MNIST_DIGESTS):  # the others have taken over the names
+        if not path.is_file():
+            continue
         content = path.read_bytes()
-        expected = _idx_size(content)
-        if len(content) != expected:
+        axes = 3 if "idx3" in path.name else 1
+        sizes = _idx_sizes(content)
+        expected = 4 + 4 * axes + math.prod(sizes)
+        if len(sizes) != axes or 0 in sizes:
+            problem = f"it does not begin with the header of an idx{axes} file"
+        elif len(content) != expected:
             problem = f"it has {len(content):,} bytes where its header promises {expected:,}"
         elif path.name in digests and hashlib.sha256(content).hexdigest() != digests[path.name]:
             problem = "its content is not that of the published file"
@@ -107,18 +113,16 @@ def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
         )
 
 
-def _idx_size(content: bytes) -> int:
-    """Bytes that the header of an idx file of unsigned bytes promises; -1 where it has none.
+def _idx_sizes(content: bytes) -> tuple[int, ...]:
+    """Size of each axis as the header of an idx file of unsigned bytes has it; () without one.
 
     The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, the type (8), the
     number of axes, then the size of each as a big-endian 32-bit integer.
     """
     axes = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
-    header = 4 + 4 * axes
-    if not axes or len(content) < header:
-        return -1
-    sizes: tuple[int, ...] = struct.unpack(f">{axes}I", content[4:header])
-    return header + math.prod(sizes)
+    if len(content) < 4 + 4 * axes:
+        return ()
+    return struct.unpack_from(f">{axes}I", content, 4)
 
 
 # sha256 of the four published files, unpacked.

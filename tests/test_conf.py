@@ -1,0 +1,56 @@
+"""Every file under conf/ composes, and what it describes trains."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aecli.composition import check_overrides, compose
+from aecli.config import CONF_DIR, config_groups
+from aecli.data import DATASETS, Data, Split
+from aecli.experiment import conduct
+from aecli.models import MODELS
+from aecli.run import RunDirectory
+from aecli.training import new_model
+
+CHOICES = [f"{group}={choice}" for group, names in config_groups().items() for choice in names]
+
+
+def some_data(shape: tuple[int, int, int] = (1, 28, 28)) -> Data:
+    """A data set of noise, with two classes."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (48, *shape), dtype=torch.uint8, generator=generator)
+    everything = Split(images, torch.arange(48) % 2)
+    return Data(
+        "noise", "noise", "a test", None, everything[:32], everything[32:40], everything[40:]
+    )
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_trains_one_step(choice: str, tmp_path: Path) -> None:
+    check_overrides([choice], multirun=False)
+    config = compose([choice, "epochs=1", "batch_size=32", "latent=3"])
+    data = some_data()
+    outcome = conduct(config, data, new_model(config, data), RunDirectory(tmp_path))
+    assert outcome.training.records[-1].train_loss > 0
+
+
+def test_there_are_choices_in_every_group() -> None:
+    assert {choice.split("=")[0] for choice in CHOICES} >= {
+        "model", "upsample", "data", "corruption", "optimizer", "experiment",
+    }  # fmt: skip
+
+
+def test_every_data_set_has_a_file_and_every_file_a_data_set() -> None:
+    names = {compose([f"data={choice}"]).data.name for choice in config_groups()["data"]}
+    assert names == {*DATASETS, "auto"}
+
+
+def test_every_model_file_names_a_class() -> None:
+    for choice in config_groups()["model"]:
+        assert compose([f"model={choice}"]).model.kind in MODELS
+
+
+def test_no_file_names_code_to_run() -> None:
+    for path in CONF_DIR.rglob("*.yaml"):
+        assert "_target_" not in path.read_text(encoding="utf-8")

@@ -1,0 +1,160 @@
+"""The configuration: its limits, its documentation, and how it is saved and read back."""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aecli import config as module
+from aecli.config import (
+    Activation,
+    Bottleneck,
+    ConvConfig,
+    CorruptionConfig,
+    CorruptionKind,
+    DataConfig,
+    FCConfig,
+    LayerConfig,
+    OptimizerConfig,
+    Schedule,
+    TrainConfig,
+    UpsampleConfig,
+    Upsampling,
+    field_docs,
+    from_yaml,
+    load_config,
+    plain,
+    to_yaml,
+)
+from aecli.errors import StorageError, UsageError
+
+UNUSUAL = TrainConfig(
+    latent=7,
+    epochs=3,
+    patience=4,
+    seed=2**32 - 1,
+    name="a.b-c_1",
+    data=DataConfig("mnist", train_size=10, mean=0.1307, std=0.3081, image_shape=[3, 27, 31]),
+    corruption=CorruptionConfig(CorruptionKind.gaussian, 0.2, 0.3),
+    upsample=UpsampleConfig(Upsampling.nearest),
+    optimizer=OptimizerConfig(Schedule.cosine, 0.5, 1.0),
+    model=ConvConfig(
+        "mine",
+        latent=7,
+        layers=[LayerConfig(8, 5, 2, 1)],
+        bottleneck=Bottleneck.linear,
+        batch_norm=True,
+        output=Activation.tanh,
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [UNUSUAL, replace(UNUSUAL, model=FCConfig("fc", latent=7, widths=[40, 20]))],
+    ids=["conv", "fc"],
+)
+def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None:
+    assert from_yaml(to_yaml(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda: TrainConfig(latent=0, name="a"), "latent=0"),
+        (lambda: TrainConfig(epochs=-1, name="a"), "epochs=-1"),
+        (lambda: TrainConfig(batch_size=0, name="a"), "batch_size=0"),
+        (lambda: TrainConfig(val_every=0, name="a"), "val_every=0"),
+        (lambda: TrainConfig(lr=0.0, name="a"), "lr=0.0"),
+        (lambda: TrainConfig(lr=float("nan"), name="a"), "lr=nan"),
+        (lambda: TrainConfig(lr=float("inf"), name="a"), "lr=inf"),
+        (lambda: TrainConfig(weight_decay=-1e-5, name="a"), "weight_decay=-1e-05"),
+        (lambda: TrainConfig(delta=-0.1, name="a"), "delta=-0.1"),
+        (lambda: TrainConfig(patience=0, name="a"), "patience=0"),
+        (lambda: TrainConfig(seed=-1, name="a"), "seed=-1"),
+        (lambda: TrainConfig(seed=2**32, name="a"), "seed=4294967296"),
+        (lambda: TrainConfig(device="gpu", name="a"), "device=gpu"),
+        (lambda: TrainConfig(device="cuda:x", name="a"), "device=cuda:x"),
+        (lambda: TrainConfig(name="../up"), "name=../up"),
+        (lambda: TrainConfig(name="a b"), "name=a b"),
+        (lambda: TrainConfig(name=""), "name="),
+        (lambda: DataConfig("mnist", train_size=0), "data.train_size=0"),
+        (lambda: DataConfig("mnist", val_size=0), "data.val_size=0"),
+        (lambda: DataConfig("mnist", std=0.0), "data.std=0.0"),
+        (lambda: CorruptionConfig(noise_std=-0.1), "corruption.noise_std=-0.1"),
+        (lambda: OptimizerConfig(clip_norm=0.0), "optimizer.clip_norm=0.0"),
+        (lambda: OptimizerConfig(warmup_epochs=-1.0), "optimizer.warmup_epochs=-1.0"),
+        (lambda: FCConfig("fc", latent=5, widths=[0]), "model.widths=0"),
+        (lambda: LayerConfig(channels=0), "model.layers channels=0"),
+        (lambda: LayerConfig(8, kernel=0), "model.layers kernel=0"),
+        (lambda: LayerConfig(8, stride=0), "model.layers stride=0"),
+        (lambda: LayerConfig(8, padding=-1), "model.layers padding=-1"),
+    ],
+    ids=str,
+)
+def test_a_value_outside_its_limits_is_named(change: Callable[[], Any], line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        change()
+    assert str(caught.value).startswith(f"{line} is not valid: give ")
+
+
+def test_every_field_says_what_it_means() -> None:
+    candidates = [value for value in vars(module).values() if isinstance(value, type)]
+    schemas = [value for value in candidates if is_dataclass(value)]
+    assert len(schemas) == 8
+    for schema in schemas:
+        undocumented = {field.name for field in fields(schema)} - set(field_docs(schema))
+        groups = {"data", "corruption", "upsample", "optimizer", "model"}
+        assert undocumented == (groups if schema is TrainConfig else set()), schema
+
+
+def test_the_environment_names_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AECLI_DATA", "/somewhere")
+    assert TrainConfig(name="a").data_dir == "/somewhere"
+    monkeypatch.delenv("AECLI_DATA")
+    assert TrainConfig(name="a").data_dir == "data"
+
+
+def saved(**changes: Any) -> str:
+    return yaml.safe_dump({**plain(UNUSUAL), **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "just words",
+        "- a list",
+        "latent: [",
+        "latent: 5",
+        saved(unknown=1),
+        saved(latent="many"),
+        saved(latent=0),
+        saved(name="${oc.env:HOME}"),
+        saved(model={"kind": "os.system"}),
+        saved(model={**plain(UNUSUAL)["model"], "_target_": "os.system"}),
+        "model: !!python/object/apply:os.system ['true']",
+    ],
+)
+def test_what_is_no_saved_configuration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        from_yaml(text)
+
+
+def test_nothing_in_a_saved_configuration_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "leaked")
+    with pytest.raises(UsageError) as caught:
+        from_yaml(saved(name="${oc.env:SECRET}"))
+    assert "leaked" not in str(caught.value)
+
+
+def test_a_damaged_configuration_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with pytest.raises(StorageError, match="config.yaml cannot be read"):
+        load_config(path)
+    path.write_text("latent: [")
+    with pytest.raises(UsageError, match="config.yaml"):
+        load_config(path)

@@ -1,0 +1,221 @@
+"""The loop: what it computes, what it keeps, and when it stops."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from aecli.composition import compose
+from aecli.config import OptimizerConfig, Schedule, TrainConfig
+from aecli.data import Data
+from aecli.data.batches import to_pixels
+from aecli.errors import DivergenceError
+from aecli.models import Autoencoder
+from aecli.run import RunDirectory
+from aecli.tracking import Tracker
+from aecli.training import (
+    Best,
+    TrainingResult,
+    learning_rate,
+    new_model,
+    picture_epochs,
+    steps_per_epoch,
+    train,
+    validate,
+)
+from tests.test_conf import some_data
+
+CPU = ["device=cpu", "batch_size=16", "latent=4"]
+
+
+def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingResult, RunDirectory]:
+    """Train on 32 images of noise, two steps an epoch."""
+    folder.mkdir(exist_ok=True)
+    config, data, run = compose([*CPU, *overrides]), some_data(), RunDirectory(folder)
+    model = new_model(config, data)
+    with Tracker(run, config.epochs, steps_per_epoch(config, data)) as tracker:
+        return model, train(config, data, model, run, tracker), run
+
+
+def weights(model: torch.nn.Module) -> Tensor:
+    return torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
+
+
+@pytest.mark.parametrize("model", ["fc", "conv", "denoising"])
+def test_a_seed_repeats_to_the_bit(model: str, tmp_path: Path) -> None:
+    first, _, one = trained(tmp_path / "a", f"model={model}", "epochs=2")
+    torch.rand(100)  # whatever else draws from the global generator does not matter
+    second, _, other = trained(tmp_path / "b", f"model={model}", "epochs=2")
+    assert torch.equal(weights(first), weights(second))
+    assert one.weights_file.read_bytes() == other.weights_file.read_bytes()
+
+
+def test_another_seed_gives_other_weights_and_another_order(tmp_path: Path) -> None:
+    _, first, _ = trained(tmp_path / "a", "model=fc", "epochs=1", "seed=0")
+    _, second, _ = trained(tmp_path / "b", "model=fc", "epochs=1", "seed=1")
+    assert first.records[0].train_loss != second.records[0].train_loss
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    _, result, _ = trained(tmp_path, "model=fc", "epochs=30", "lr=0.01", "latent=32")
+    assert result.records[-1].train_loss < 0.8 * result.records[0].train_loss
+
+
+def test_the_first_step_is_adams(tmp_path: Path) -> None:
+    # With no weight decay Adam's first step moves every weight with a gradient by lr (Kingma and
+    # Ba, 2015: the bias corrections cancel), whatever the gradient's size.
+    config = compose([*CPU, "model=fc", "epochs=1", "batch_size=32", "lr=0.001", "weight_decay=0"])
+    data = some_data()
+    before = weights(new_model(config, data))
+    model = new_model(config, data)
+    with Tracker(RunDirectory(tmp_path), 1, 1) as tracker:
+        train(config, data, model, RunDirectory(tmp_path), tracker)
+    steps = (weights(model) - before).abs()
+    assert steps.max().item() == pytest.approx(0.001, rel=1e-2)
+    assert steps.median().item() == pytest.approx(0.001, rel=1e-2)
+
+
+def test_gradients_are_clipped_to_the_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    original = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam) -> None:
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+        original(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    trained(tmp_path, "model=fc", "epochs=1", "optimizer.clip_norm=1e-3")
+    assert norms == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+def schedule(**options: object) -> TrainConfig:
+    config = compose(["epochs=10", "lr=0.1"])
+    return replace(config, optimizer=OptimizerConfig(**options))  # type: ignore[arg-type]
+
+
+def test_a_constant_learning_rate_is_constant() -> None:
+    assert {learning_rate(schedule(), epoch) for epoch in (0, 0.5, 9.9)} == {0.1}
+
+
+def test_the_cosine_falls_from_lr_to_zero() -> None:
+    config = schedule(schedule=Schedule.cosine)
+    assert learning_rate(config, 0) == pytest.approx(0.1)
+    assert learning_rate(config, 5) == pytest.approx(0.05)
+    assert learning_rate(config, 10) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_warm_up_rises_from_zero_and_then_the_schedule_begins() -> None:
+    config = schedule(schedule=Schedule.cosine, warmup_epochs=2.0)
+    assert learning_rate(config, 0) == 0
+    assert learning_rate(config, 1) == pytest.approx(0.05)
+    assert learning_rate(config, 2) == pytest.approx(0.1)
+    assert learning_rate(config, 6) == pytest.approx(0.05)
+    assert learning_rate(config, 10) == pytest.approx(0, abs=1e-12)
+
+
+def test_validation_measures_the_model_in_both_units() -> None:
+    # A model that answers black: its mse is the mean square of the pixels, its loss that of the
+    # normalised pixels, (x - mean) / std against (0 - mean) / std.
+    config = compose([*CPU, "model=fc", "data.mean=0.25", "data.std=0.5"])
+    data = some_data()
+
+    class Black(Autoencoder):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.full_like(images, -0.5)
+
+    loss, mse = validate(config, data, Black(data.image_shape, 4))
+    expected = to_pixels(data.validation.images).square().mean().item()
+    assert mse == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected / 0.25, rel=1e-5)
+
+
+def test_validation_every_k_epochs_and_at_both_ends(tmp_path: Path) -> None:
+    _, result, run = trained(tmp_path, "model=fc", "epochs=8", "val_every=3")
+    validated = [record.epoch for record in result.records if record.val_loss is not None]
+    assert validated == [1, 3, 6, 8]
+    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+    assert [line["epoch"] for line in lines if line["val_mse"] is not None] == validated
+
+
+def test_an_improvement_must_exceed_delta() -> None:
+    best = Best()
+    assert best.improves(1.0, 1, delta=0.1)
+    assert not best.improves(0.95, 2, delta=0.1)
+    assert best.improves(0.85, 3, delta=0.1)
+    assert (best.loss, best.epoch, best.stale_validations) == (0.85, 3, 0)
+
+
+def test_patience_counts_validations_without_improvement() -> None:
+    best = Best()
+    for epoch, loss in enumerate([1.0, 1.1, 0.9, 1.0, 1.0], start=1):
+        best.improves(loss, epoch, delta=0.0)
+    assert best.stale_validations == 2
+    assert best.is_exhausted(2)
+    assert not best.is_exhausted(3)
+    assert not best.is_exhausted(None)
+
+
+def test_training_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    # No epoch can improve by as much as delta, so the first is the best.
+    _, _, one = trained(tmp_path / "one", "model=fc", "epochs=1")
+    _, result, many = trained(tmp_path / "many", "model=fc", "epochs=50", "patience=3", "delta=10")
+    assert len(result.records) == 4
+    assert result.best.epoch == 1
+    assert many.weights_file.read_bytes() == one.weights_file.read_bytes()
+    assert many.load_checkpoint()["epoch"] == 4
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, good = trained(tmp_path / "good", "model=fc", "epochs=2")
+
+    def explode(config: TrainConfig, epochs_done: float) -> float:
+        return math.nan if epochs_done >= 2 else config.lr
+
+    monkeypatch.setattr("aecli.training.learning_rate", explode)
+    with pytest.raises(DivergenceError, match=r"training loss became nan in epoch 3; .*epoch 2"):
+        trained(tmp_path / "bad", "model=fc", "epochs=5")
+    bad = RunDirectory(tmp_path / "bad")
+    assert bad.weights_file.read_bytes() == good.weights_file.read_bytes()
+    assert bad.load_checkpoint()["epoch"] == 2
+    assert bad.finished_epochs() == 2
+
+
+def test_a_checkpoint_holds_what_the_next_epoch_needs(tmp_path: Path) -> None:
+    model, result, run = trained(tmp_path, "model=fc", "epochs=3")
+    state = run.load_checkpoint()
+    assert state["epoch"] == 3
+    assert torch.equal(weights(model), torch.cat([t.flatten() for t in state["model"].values()]))
+    assert state["optimizer"]["state"][0]["step"] == 3 * 2
+    assert state["best"]["epoch"] == result.best.epoch
+
+
+def test_pictures_are_of_the_first_the_last_and_some_between() -> None:
+    assert picture_epochs(25) == {1, 5, 10, 15, 20, 25}  # as in the lecture
+    assert picture_epochs(1) == {1}
+    assert picture_epochs(3) == {1, 2, 3}
+    assert len(picture_epochs(10_000)) == 6
+
+
+def test_the_denoising_loss_compares_with_the_clean_image() -> None:
+    # The identity leaves the noise in: its loss is the variance of the (unclipped) noise. Against
+    # the noisy image it would be 0.
+    config = compose([*CPU, "model=denoising", "corruption.noise_std=0.1"])
+    grey = torch.full((64, 1, 28, 28), 128, dtype=torch.uint8)
+    split = replace(some_data().train, images=grey, labels=torch.zeros(64, dtype=torch.int64))
+    data = Data("grey", "grey", "a test", None, split, split, split)
+
+    class Identity(Autoencoder):
+        def forward(self, images: Tensor) -> Tensor:
+            return images
+
+    loss, mse = validate(config, data, Identity(data.image_shape, 4))
+    assert loss == pytest.approx(0.01, rel=0.02)
+    assert mse == pytest.approx(0.01, rel=0.02)
