@@ -43,12 +43,13 @@ def fit_pca(images: Tensor) -> PCA:
         rows = pixels.flatten(1)  # (B, P)
         total += rows.sum(0)
         moment.addmm_(rows.T, rows)
-    mean = total / len(images)
-    covariance = moment / len(images) - torch.outer(mean, mean)
-    # eigh sorts upwards; the CPU's is on every machine.
-    _, vectors = torch.linalg.eigh(covariance.cpu())
-    components = vectors.T.flip(0).contiguous().to(images.device)
-    return PCA(mean, components)
+    # On the CPU, where every machine has it, and in double precision: with fewer images than pixels
+    # many eigenvalues are zero, and single precision may not tell them apart.
+    mean = total.cpu().double() / len(images)
+    covariance = moment.cpu().double() / len(images) - torch.outer(mean, mean)
+    _, vectors = torch.linalg.eigh(covariance)  # smallest variance first
+    components = vectors.T.flip(0).float().contiguous()
+    return PCA(mean.float().to(images.device), components.to(images.device))
 
 
 def mean_image(images: Tensor) -> Tensor:

@@ -1,12 +1,17 @@
 """What several test files share."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from aecli import cli
+# One thread for each process of the tests, before any of them imports torch: several of them run at
+# once, and threads that wait for one another on busy cores make a step take seconds.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from aecli import cli  # noqa: E402
 
 # A run that takes a moment: a few synthetic images, one epoch.
 TINY = [
@@ -39,4 +44,6 @@ def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Run a command line in an empty folder, in this process; returns the exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AECLI_DATA", str(data_dir))
+    monkeypatch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
     return lambda *arguments: cli.run(arguments)

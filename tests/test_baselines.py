@@ -11,6 +11,7 @@ from torch import Tensor
 from aecli.baselines import fit_pca, mean_image
 from aecli.config import DataConfig
 from aecli.data import load_data
+from aecli.data.synthetic import synthetic_digits
 from aecli.metrics import measure
 
 GENERATOR = torch.Generator()
@@ -61,6 +62,14 @@ def test_components_are_orthonormal_and_those_of_the_singular_value_decompositio
     expected = np.linalg.svd(rows - rows.mean(0))[2]
     products = pca.components.numpy() @ expected.T  # the sign of a component is free
     assert np.abs(products) == pytest.approx(np.eye(24), abs=1e-3)
+
+
+def test_fewer_images_than_pixels_are_enough() -> None:
+    # strokes on black: most pixels never vary, and most eigenvalues are zero
+    images, _ = synthetic_digits(256, seed=0)
+    assert mse(images, 784) == pytest.approx(0, abs=1e-9)
+    assert mse(images, 255) == pytest.approx(0, abs=1e-9)
+    assert mse(images, 100) > 1e-4
 
 
 def test_the_fit_is_kept_for_the_same_images() -> None:

@@ -93,7 +93,7 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: LayerConfig(8, stride=0), "model.layers stride=0"),
         (lambda: LayerConfig(8, padding=-1), "model.layers padding=-1"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_value_outside_its_limits_is_named(change: Callable[[], Any], line: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -1,0 +1,157 @@
+"""The command line as a person meets it: help, mistakes, interruptions."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aecli import __version__
+from aecli.config import TrainConfig, config_groups, field_docs
+from aecli.help import train_help
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "aecli", *arguments]
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
+    for line in (["--help"], ["-h"], []):
+        assert aecli(*line) == 0
+        assert "train   train an autoencoder" in capsys.readouterr().out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
+    assert aecli("--version") == 0
+    assert capsys.readouterr().out == f"aecli {__version__}\n"
+
+
+def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
+    text = train_help()
+    for group, choices in config_groups().items():
+        line = next(line for line in text.splitlines() if line.strip().startswith(f"{group}="))
+        assert all(choice in line for choice in choices)
+    words = " ".join(text.split())
+    for name, doc in field_docs(TrainConfig).items():
+        assert f" {name}=" in words
+        assert " ".join(doc.split()) in words
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("trian", 2, "there is no command 'trian': did you mean train?"),
+        ("train model=cnv", 2, "model=cnv: did you mean conv?"),
+        ("train data=mnits", 2, "data=mnits: did you mean mnist?"),
+        ("train latnt=5", 2, "there is no key 'latnt': did you mean latent?"),
+        ("train latent=0", 2, "latent=0 is not valid: give a whole number of at least 1"),
+        ("train latent=-3", 2, "latent=-3 is not valid: give a whole number of at least 1"),
+        ("train latent=abc", 2, "latent=abc is not valid: give a whole number"),
+        ("train epochs=0", 2, "epochs=0 is not valid: give a whole number of at least 1"),
+        ("train lr=-1", 2, "lr=-1.0 is not valid: give a finite number above 0"),
+        ("train batch_size=0", 2, "batch_size=0 is not valid: give a whole number"),
+        ("train latent=5,25", 2, "latent=5,25 names several values: add -m"),
+        ("train -m latent=5,0", 2, "latent=0 is not valid"),
+        ("train --quick", 2, "unrecognized arguments: --quick"),
+        ("train --cfg", 2, "argument -c/--cfg: expected one argument"),
+        ("train data=synthetic device=cuda:99", 2, "device=cuda:99 is not on this machine: give"),
+        (
+            "train data=synthetic model.layers.1.kernel=50",
+            2,
+            "model.layers: layer 2 of 2 (kernel 50, stride 2, padding 1) leaves nothing of its "
+            "14x14 map",
+        ),
+        ("train data=synthetic data.train_size=70000", 2, "data.train_size=70000 is not valid"),
+        ("train data=synthetic data.image_shape=[3,32,32]", 3, "has images of 1x28x28, not of"),
+        ("train data=synthetic data_dir=file/below", 5, "file/below/synthetic cannot be written"),
+        ("train data=synthetic output_dir=file/below", 5, "file/below cannot be written"),
+        ("train data=synthetic hydra.run.dir=file/below", 5, "file/below: Not a directory"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: str,
+    status: int,
+    words: str,
+    aecli: Aecli,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    assert aecli(*line.split()) == status
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("aecli: ")
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.rglob("outputs/*"))
+
+
+def test_mnist_without_files_and_network_says_where_to_put_them(tmp_path: Path) -> None:
+    # A proxy that is not there stands for a network that is not.
+    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    environment = {key: value for key, value in os.environ.items() if key != "AECLI_DATA"}
+    done = subprocess.run(
+        command("train", "data=mnist"),
+        cwd=tmp_path,
+        env={**environment, **nowhere},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("aecli: data=mnist is not complete in data/MNIST/raw, and ")
+    assert "data=synthetic needs no files" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_not_finite_has_a_status_of_its_own(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", *TINY, "model=fc", "model.output=identity", "lr=1e38"]
+    assert aecli(*line) == 4
+    errors = capsys.readouterr().err
+    assert errors.startswith("aecli: the training loss became ")
+    assert "in epoch 1" in errors and "Try a smaller lr" in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.rglob("summary.json"))
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_an_interrupted_run_keeps_its_last_finished_epoch(
+    number: signal.Signals, status: int, data_dir: Path, tmp_path: Path
+) -> None:
+    line = command("train", "model=fc", *TINY, "epochs=100000", f"data_dir={data_dir}")
+    process = subprocess.Popen(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.rglob("metrics.jsonl")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert errors.startswith("aecli: interrupted: epoch ")
+    assert errors.count("\n") == 1
+    (checkpoint,) = tmp_path.rglob("last.pt")
+    assert str(checkpoint.parent.relative_to(tmp_path)) in errors
+    assert (checkpoint.parent / "best.safetensors").is_file()
+    assert not list(tmp_path.rglob("summary.json"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_flags_may_stand_anywhere(aecli: Aecli, tmp_path: Path) -> None:
+    for line in (["-m", "latent=2,3"], ["latent=2,3", "--multirun"]):
+        assert aecli("train", "model=fc", *line, *TINY) == 0
+    assert len(list(tmp_path.rglob("summary.json"))) == 4

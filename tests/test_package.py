@@ -1,0 +1,60 @@
+"""The wheel: installed somewhere else, started in an empty folder, it trains."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aecli import __version__
+from aecli.config import config_groups
+from tests.conftest import TINY
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}"]
+    subprocess.run([sys.executable, "-m", "pip", *build, str(PROJECT)], check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_carries_the_configuration_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert "aecli/conf/train.yaml" in names
+    for group, choices in config_groups().items():
+        assert {f"aecli/conf/{group}/{choice}.yaml" for choice in choices} <= names
+    assert {name.split("/")[0] for name in names} == {"aecli", f"aecli-{__version__}.dist-info"}
+
+
+def test_the_wheel_trains_in_an_empty_folder(wheel: Path, data_dir: Path, tmp_path: Path) -> None:
+    second = tmp_path / "environment"
+    venv.create(second)  # without pip: this environment's installs into it
+    python = second / "bin" / "python"
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
+    # Borrow torch and the rest, but not this environment's aecli: what a .pth file adds comes last.
+    (site_packages,) = second.glob("lib/python*/site-packages")
+    (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {**os.environ, "AECLI_DATA": str(data_dir)}
+    where = subprocess.run(
+        [python, "-c", "import aecli; print(aecli.__file__)"],
+        cwd=empty, env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(str(second))
+    line = [second / "bin" / "aecli", "train", "model=conv", "latent=2", *TINY]
+    done = subprocess.run(line, cwd=empty, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(empty.glob("outputs/conv-z2/*/summary.json"))) == 1
+    assert [path.name for path in empty.iterdir()] == ["outputs"]

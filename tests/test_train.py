@@ -1,0 +1,225 @@
+"""`aecli train` from the command line to the files: what a run leaves behind."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.util.tensor_util import make_ndarray
+
+from aecli.commands.train import data_for
+from aecli.data.batches import to_pixels
+from aecli.models import build_model
+from aecli.run import RunDirectory
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+
+def runs(folder: Path) -> list[Path]:
+    """The run directories below a folder."""
+    return sorted(path.parent for path in (folder / "outputs").rglob("config.yaml")
+                  if path.parent.name != ".hydra")  # fmt: skip
+
+
+@pytest.fixture
+def run(aecli: Aecli, tmp_path: Path) -> RunDirectory:
+    """A finished run of two epochs of the denoising model."""
+    assert aecli("train", "model=denoising", "latent=3", *TINY, "epochs=2") == 0
+    (path,) = runs(tmp_path)
+    return RunDirectory(path)
+
+
+def test_a_run_directory_is_complete(run: RunDirectory) -> None:
+    names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*")}
+    assert {re.sub(r"tfevents\..*", "tfevents", name) for name in names} == {
+        ".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
+        "config.yaml", "events.out.tfevents", "metrics.jsonl", "last.pt", "best.safetensors",
+        "figures", "figures/loss.png", "figures/loss.svg",
+        "figures/reconstructions.png", "figures/reconstructions.svg",
+        "summary.json",
+    }  # fmt: skip
+    newest = max(run.path.rglob("*"), key=lambda path: path.stat().st_mtime_ns)
+    assert newest == run.summary_file
+
+
+def test_run_folders_need_no_quoting(run: RunDirectory) -> None:
+    name, time = run.path.parts[-2:]
+    assert name == "denoising-z3"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", time)
+
+
+def test_the_saved_configuration_rebuilds_the_model_and_its_score(run: RunDirectory) -> None:
+    config, summary = run.load_config(), run.load_summary()
+    assert config.data.image_shape is not None
+    channels, height, width = config.data.image_shape
+    model = build_model(config.model, config.upsample, (channels, height, width)).eval()
+    run.load_weights(model)
+    assert sum(p.numel() for p in model.parameters()) == summary["parameters"]
+    # Without its noise the score must be near that of the summary, with the same images.
+    pixels = to_pixels(data_for(config).test.images)
+    with torch.inference_mode():
+        mse = (model(pixels) - pixels).square().mean().item()
+    assert mse == pytest.approx(summary["test"]["mse"], rel=0.1)
+
+
+def test_the_summary_says_what_came_out_and_of_what(run: RunDirectory) -> None:
+    summary = run.load_summary()
+    assert summary["test"]["sse"] == pytest.approx(summary["test"]["mse"] * 28 * 28)
+    assert set(summary["baselines"]) == {"pca", "mean_image", "corrupted_input"}
+    assert summary["data"]["name"] == "synthetic"
+    assert summary["data"]["requested"] == "synthetic"
+    assert summary["data"]["image_shape"] == [1, 28, 28]
+    assert [summary["data"][part] for part in ("train", "validation", "test")] == [256, 100, 100]
+    assert (summary["model"], summary["latent"], summary["seed"]) == ("denoising", 3, 0)
+    assert summary["epochs"] == 2
+    assert summary["versions"]["torch"] == torch.__version__
+
+
+def test_metrics_have_one_object_an_epoch(run: RunDirectory) -> None:
+    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert line["val_psnr"] > 0
+        assert line["images_per_second"] == pytest.approx(256 / line["seconds"])
+        assert line["lr"] == 1e-3
+
+
+def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
+    events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
+    per_epoch = {
+        "loss/train", "loss/validation", "mse/validation", "mse/pca", "psnr/validation",
+        "learning_rate", "speed/images_per_second", "speed/epochs_per_second",
+    }  # fmt: skip
+    final = {"test/mse", "test/sse", "test/psnr", "test/mse_pca"}
+    assert set(events.Tags()["scalars"]) == per_epoch | final
+    for tag in per_epoch:
+        assert [event.step for event in events.Scalars(tag)] == [1, 2]
+    summary = run.load_summary()
+    assert events.Scalars("test/mse")[0].value == pytest.approx(summary["test"]["mse"])
+    pca = [event.value for event in events.Scalars("mse/pca")]
+    assert pca[0] == pca[1] > 0  # a line
+
+
+def test_tensorboard_keeps_the_pictures_of_the_first_and_the_last_epoch(run: RunDirectory) -> None:
+    events = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()
+    assert [picture.step for picture in events.Images("reconstructions")] == [1, 2]
+
+
+def test_tensorboard_draws_train_and_validation_in_one_chart(run: RunDirectory) -> None:
+    events = EventAccumulator(str(run.path)).Reload()
+    (layout,) = events.Tensors("custom_scalars__config__")
+    text = str(make_ndarray(layout.tensor_proto).item())
+    assert "loss/train" in text and "loss/validation" in text
+    assert "mse/validation" in text and "mse/pca" in text
+
+
+def test_tensorboard_shows_the_graph_layer_by_layer(run: RunDirectory) -> None:
+    graph = EventAccumulator(str(run.path)).Reload().Graph()
+    names = [node.name for node in graph.node]
+    assert names[0] == "image" and names[-1] == "output"
+    assert names[1] == "encoder/01_Conv2d"
+    assert names[-2].startswith("decoder/")
+    for before, node in zip(names, list(graph.node)[1:], strict=False):
+        assert list(node.input) == [before]
+
+
+def test_hparams_have_one_row_and_no_run_of_their_own(run: RunDirectory) -> None:
+    events = EventAccumulator(str(run.path)).Reload()
+    content = events.PluginTagToContent("hparams")
+    started = HParamsPluginData.FromString(content["_hparams_/session_start_info"])
+    values = started.session_start_info.hparams
+    assert values["latent"].number_value == 3
+    assert values["model"].string_value == "denoising"
+    assert values["data"].string_value == "synthetic"
+    assert len(list(run.path.rglob("events.out.tfevents.*"))) == 1
+
+
+def test_the_terminal_says_what_is_trained_and_what_came_out(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", "model=conv", "latent=5", *TINY) == 0
+    text, errors = capsys.readouterr()
+    (path,) = runs(tmp_path)
+    summary = RunDirectory(path).load_summary()
+    for words in (
+        "synthetic, 1x28x28: 256 training, 100 validation, 100 test images, from ",
+        "conv, latent 5, upsample transposed",
+        "cpu, ",
+        "Conv2d 1 -> 16, k3 s2 p1",
+        "25,286",  # parameters
+        f"{summary['test']['mse']:.6f}",
+        f"{summary['test']['sse']:.3f}",
+        f"{summary['baselines']['pca']['mse']:.6f}",
+        f"{summary['baselines']['mean_image']['mse']:.6f}",
+        str(path),
+        "tensorboard --logdir outputs",
+    ):
+        assert words in text
+    assert errors == ""  # no progress bar where there is no terminal
+
+
+def test_the_best_epochs_weights_are_measured_and_not_the_last(
+    aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # From the second epoch on the learning rate wrecks the model.
+    monkeypatch.setattr(
+        "aecli.training.learning_rate", lambda config, done: 1e-2 if done < 1 else 10.0
+    )
+    for epochs in (2, 1):
+        assert aecli("train", "model=fc", *TINY, "batch_size=16", f"epochs={epochs}") == 0
+    wrecked, short = (RunDirectory(path).load_summary() for path in runs(tmp_path))
+    assert wrecked["best_epoch"] == 1
+    assert wrecked["test"] == short["test"]
+
+
+def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
+    aecli: Aecli, tmp_path: Path
+) -> None:
+    assert aecli("train", *TINY, "model=fc,conv", "-m", "latent=2,3") == 0
+    names = [path.name for path in runs(tmp_path)]
+    assert names == ["0-fc-z2", "1-fc-z3", "2-conv-z2", "3-conv-z3"]
+    assert all((path / "summary.json").is_file() for path in runs(tmp_path))
+    assert len({path.parent for path in runs(tmp_path)}) == 1
+
+
+def test_one_failure_in_a_sweep_does_not_stop_the_others(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "-m", *TINY, "model=fc", "model.output=identity", "lr=1e38,0.001"]
+    assert aecli(*line) == 1
+    _, errors = capsys.readouterr()
+    assert errors.startswith("aecli: 1 of 2 runs failed: the training loss became ")
+    assert errors.count("\n") == 1
+    finished = [(path / "summary.json").is_file() for path in runs(tmp_path)]
+    assert finished == [False, True]
+
+
+def test_the_configuration_can_be_shown_without_a_run(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", "--cfg", "job", "latent=7") == 0
+    assert "latent: 7" in capsys.readouterr().out
+    assert not runs(tmp_path)
+
+
+def test_runs_on_the_real_mnist_say_so(aecli: Aecli, mnist_dir: Path, tmp_path: Path) -> None:
+    slim = [item for item in TINY if item != "data=synthetic"]
+    assert aecli("train", "model=fc", f"data_dir={mnist_dir}", *slim) == 0
+    (path,) = runs(tmp_path)
+    run = RunDirectory(path)
+    assert run.load_summary()["data"] | {"source": ""} == {
+        "name": "mnist", "requested": "auto", "source": "", "image_shape": [1, 28, 28],
+        "train": 256, "validation": 100, "test": 100,
+    }  # fmt: skip
+    assert run.load_config().data.name == "mnist"
+
+
+def test_pictures_show_the_test_images(run: RunDirectory) -> None:
+    with Image.open(run.figures / "reconstructions.png") as picture:
+        assert picture.width > picture.height > 400
