@@ -6,7 +6,7 @@ them with Hydra's launchers, each in a folder of its own.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -83,7 +83,10 @@ def launch(
 
     @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=PRIMARY)
     def run(composed: DictConfig) -> None:
-        job(to_config(composed), Path(HydraConfig.get().runtime.output_dir))
+        folder = Path(HydraConfig.get().runtime.output_dir)  # absolute; shorter is easier to read
+        here = Path.cwd()
+        shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        job(to_config(composed), shown)
 
     # Hydra reads the command line itself, and would print and exit where we want the exception.
     sys.argv = ["aecli train", *flags, *overrides]
@@ -132,7 +135,8 @@ def _choices(override: Override) -> list[str]:
 
 def _check_keys(keys: list[str], choices: list[str]) -> None:
     """Every key must be in a configuration that the chosen groups make."""
-    known = set().union(*(_keys(_compose(line)) for line in jobs(choices) or [[]]))
+    composed = [OmegaConf.to_container(_compose(line)) for line in jobs(choices) or [[]]]
+    known = {key for config in composed for key in _keys(config)}
     for key in keys:
         if key not in known:
             raise UsageError(
@@ -148,19 +152,13 @@ def _nearest_key(wrong: str, known: set[str]) -> str:
     return f": did you mean {by_last_word[near[0]]}?" if near else ""
 
 
-def _keys(config: DictConfig) -> Iterator[str]:
-    """Every key that may be set, with dots: inner nodes too."""
-
-    def walk(node: object, prefix: str) -> Iterator[str]:
-        children = (
-            node.items()
-            if isinstance(node, dict)
-            else enumerate(node)
-            if isinstance(node, list)
-            else ()
-        )
-        for key, child in children:
-            yield f"{prefix}{key}"
-            yield from walk(child, f"{prefix}{key}.")
-
-    return walk(OmegaConf.to_container(config), "")
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
+    """Every key that may be set below `node`, with dots: inner nodes too."""
+    children: Iterable[tuple[object, object]] = ()
+    if isinstance(node, dict):
+        children = node.items()
+    elif isinstance(node, list):
+        children = enumerate(node)
+    for key, child in children:
+        yield f"{prefix}{key}"
+        yield from _keys(child, f"{prefix}{key}.")

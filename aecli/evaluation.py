@@ -25,8 +25,11 @@ Reconstruct = Callable[[Tensor], Tensor]
 def reconstruction(model: Autoencoder, config: TrainConfig) -> Reconstruct:
     """`model` as a function from pixels to pixels, whatever units it was trained in."""
     normalisation = Normalisation(config.data.mean, config.data.std)
-    model.eval()
-    return lambda pixels: normalisation.invert(model(normalisation.apply(pixels)))
+
+    def reconstruct(pixels: Tensor) -> Tensor:
+        return normalisation.invert(model.eval()(normalisation.apply(pixels)))
+
+    return reconstruct
 
 
 def baselines(config: TrainConfig, data: Data) -> dict[str, Reconstruct]:

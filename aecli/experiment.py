@@ -54,7 +54,7 @@ def conduct(config: TrainConfig, data: Data, model: Autoencoder, run: RunDirecto
         scores = {name: score(config, each, data.test) for name, each in contestants.items()}
         outcome = Outcome(training, scores)
         summary = summarise(config, data, model, outcome)
-        tracker.results(_hyperparameters(summary), _final_metrics(scores))
+        tracker.results(_hyperparameters(summary), _final_metrics(scores), len(training.records))
         _draw(config, data, contestants, training, run)
     run.save_summary(summary)
     return outcome

@@ -57,7 +57,7 @@ class EpochRecord:
         images: int,
     ) -> Self:
         """From what was measured; `images` were seen in `seconds`."""
-        val_psnr = None if val_mse is None else psnr(val_mse)
+        val_psnr = psnr(val_mse) if val_mse else None  # JSON has no infinity
         return cls(epoch, train_loss, val_loss, val_mse, val_psnr, lr, images / seconds, seconds)
 
 
@@ -142,8 +142,10 @@ class Tracker:
         graph.node.append(NodeDef(name="output", op="Identity", input=[graph.node[-1].name]))
         self._writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
 
-    def results(self, hyperparameters: dict[str, Any], metrics: dict[str, float]) -> None:
-        """One row of the hparams table, and the final figures as scalars.
+    def results(
+        self, hyperparameters: dict[str, Any], metrics: dict[str, float], epoch: int
+    ) -> None:
+        """One row of the hparams table, and the final figures as scalars after `epoch`.
 
         torch's own `add_hparams` would open a second run for them.
         """
@@ -151,4 +153,4 @@ class Tracker:
         for summary in hparams(hyperparameters, metrics):
             file_writer.add_summary(summary)
         for tag, value in metrics.items():
-            self._writer.add_scalar(tag, value, self._epochs)
+            self._writer.add_scalar(tag, value, epoch)

@@ -53,7 +53,7 @@ def test_the_wheel_trains_in_an_empty_folder(wheel: Path, data_dir: Path, tmp_pa
         cwd=empty, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(second))
-    line = [second / "bin" / "aecli", "train", "model=conv", "latent=2", *TINY]
+    line = [str(second / "bin" / "aecli"), "train", "model=conv", "latent=2", *TINY]
     done = subprocess.run(line, cwd=empty, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list(empty.glob("outputs/conv-z2/*/summary.json"))) == 1

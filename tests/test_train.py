@@ -157,7 +157,7 @@ def test_the_terminal_says_what_is_trained_and_what_came_out(
         f"{summary['test']['sse']:.3f}",
         f"{summary['baselines']['pca']['mse']:.6f}",
         f"{summary['baselines']['mean_image']['mse']:.6f}",
-        str(path),
+        str(path.relative_to(tmp_path)),
         "tensorboard --logdir outputs",
     ):
         assert words in text

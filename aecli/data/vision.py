@@ -93,7 +93,7 @@ def _images(pixels: Any) -> torch.Tensor:
 
 def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
     """Hold every file of an MNIST-like folder against its own header and the known digests."""
-    for path in (folder / name for name in MNIST_DIGESTS):  # the others have taken over the names
+    for path in (folder / name for name in MNIST_DIGESTS):  # the same in each such folder
         if not path.is_file():
             continue
         content = path.read_bytes()
