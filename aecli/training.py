@@ -20,6 +20,7 @@ from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model, describe
 from aecli.randomness import EVALUATION, generator_for
 from aecli.run import RunDirectory
+from aecli.signals import StopRequest
 from aecli.tracking import EpochRecord, Tracker
 
 # Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
@@ -74,6 +75,7 @@ def train(
 
     Raises:
         DivergenceError: the loss is no longer finite; the files are those of the epochs before.
+        Interrupted: Ctrl-C or SIGTERM, between two steps; likewise.
     """
     optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
     pca = fit_pca(data.train.images)
@@ -82,44 +84,45 @@ def train(
     best, records = Best(), []
     tracker.graph(describe(model))
 
-    for epoch in range(1, config.epochs + 1):
-        # 1. See every training image once.
-        started = time.perf_counter()
-        train_loss = train_epoch(config, data, model, optimizer, epoch, tracker)
-        seconds = time.perf_counter() - started
+    with StopRequest() as stop:
+        for epoch in range(1, config.epochs + 1):
+            # 1. See every training image once.
+            started = time.perf_counter()
+            train_loss = train_epoch(config, data, model, optimizer, epoch, tracker, stop)
+            seconds = time.perf_counter() - started
 
-        # 2. Hold the model against the validation images.
-        is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
-        val_loss, val_mse = validate(config, data, model) if is_validated else (None, None)
-        check_finite(train_loss, val_loss, config, epoch, best, run)
+            # 2. Hold the model against the validation images.
+            is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
+            val_loss, val_mse = validate(config, data, model) if is_validated else (None, None)
+            check_finite(train_loss, val_loss, config, epoch, best, run)
 
-        # 3. Keep the best weights, and all that is needed to go on from here.
-        if val_loss is not None and best.improves(val_loss, epoch, config.delta):
-            run.save_weights(model)
-        run.save_checkpoint(
-            {
-                "epoch": epoch,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "best": asdict(best),
-            }
-        )
+            # 3. Keep the best weights, and all that is needed to go on from here.
+            if val_loss is not None and best.improves(val_loss, epoch, config.delta):
+                run.save_weights(model)
+            run.save_checkpoint(
+                {
+                    "epoch": epoch,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "best": asdict(best),
+                }
+            )
 
-        # 4. Log.
-        lr = optimizer.param_groups[0]["lr"]
-        records.append(
-            EpochRecord.of(epoch, train_loss, val_loss, val_mse, lr, seconds, len(data.train))
-        )
-        tracker.epoch(records[-1], pca_mse)
-        is_last = epoch == config.epochs or best.is_exhausted(config.patience)
-        if is_last or epoch in picture_epochs(config.epochs):
-            title = f"{config.name} on {data.name}, epoch {epoch}"
-            rows = {"output": reconstruction(model, config)}
-            tracker.figure("reconstructions", picture(title, config, images, rows), epoch)
+            # 4. Log.
+            lr = optimizer.param_groups[0]["lr"]
+            records.append(
+                EpochRecord.of(epoch, train_loss, val_loss, val_mse, lr, seconds, len(data.train))
+            )
+            tracker.epoch(records[-1], pca_mse)
+            is_last = epoch == config.epochs or best.is_exhausted(config.patience)
+            if is_last or epoch in picture_epochs(config.epochs):
+                title = f"{config.name} on {data.name}, epoch {epoch}"
+                rows = {"output": reconstruction(model, config)}
+                tracker.figure("reconstructions", picture(title, config, images, rows), epoch)
 
-        # 5. Stop early where validation has not improved for long enough.
-        if is_last:
-            break
+            # 5. Stop early where validation has not improved for long enough.
+            if is_last:
+                break
     return TrainingResult(records, best)
 
 
@@ -130,6 +133,7 @@ def train_epoch(
     optimizer: Adam,
     epoch: int,
     tracker: Tracker,
+    stop: StopRequest,
 ) -> float:
     """One pass over the training images; the mean loss, in the units the model is trained in."""
     images = data.train.images
@@ -155,6 +159,7 @@ def train_epoch(
         loss_sum += loss.detach() * len(pixels)
         step += 1
         tracker.step()
+        stop.check()
     return loss_sum.item() / len(images)
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(aecli.__file__).parent
 # From the ground up; a module may import from the lines above its own, and a package from itself.
 LAYERS = [
     "errors arithmetic",
-    "config files device randomness",
+    "config files device randomness signals",
     "models data corruption run",
     "metrics baselines figures",
     "evaluation tracking",

@@ -14,6 +14,7 @@ from torch.optim import Adam
 
 from aecli.composition import compose
 from aecli.data import Data, Split
+from aecli.signals import StopRequest
 from aecli.training import new_model, train_epoch
 
 IMAGES = 55_000
@@ -34,7 +35,7 @@ def seconds_per_epoch(model_name: str, epochs: int, data: Data) -> list[float]:
     times = []
     for epoch in range(1, epochs + 2):
         started = time.perf_counter()
-        train_epoch(config, data, model, optimizer, epoch, Mock())
+        train_epoch(config, data, model, optimizer, epoch, Mock(), StopRequest())
         times.append(time.perf_counter() - started)
     return times[1:]  # the first warms up
 

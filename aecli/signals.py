@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM as something that happens between two steps, and not anywhere."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+from aecli.errors import Interrupted, Terminated
+
+KINDS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+
+
+class StopRequest:
+    """Takes note of a signal that `check` then raises; a second one raises at once.
+
+    Left to itself Python raises in the middle of whatever line is running. Where that is a callback
+    of a library, such as the ones of weak references in matplotlib, the exception is dropped there
+    and the run goes on.
+    """
+
+    def __init__(self) -> None:
+        self._noted: type[Interrupted] | None = None
+        self._previous: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            self._previous = {number: signal.signal(number, self._note) for number in KINDS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what has been noted, if anything."""
+        if self._noted is not None:
+            raise self._noted
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self._noted is not None:
+            raise KINDS[number]
+        self._noted = KINDS[number]

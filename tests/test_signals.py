@@ -1,0 +1,53 @@
+"""Signals count between steps: none is lost, and none cuts a line of code in two."""
+
+import os
+import signal
+
+import pytest
+
+from aecli.errors import Interrupted, Terminated
+from aecli.signals import StopRequest
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "status"),
+    [(signal.SIGINT, Interrupted, 130), (signal.SIGTERM, Terminated, 143)],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_waits_for_the_next_check(
+    number: int, kind: type[Interrupted], status: int
+) -> None:
+    reached = []
+    with pytest.raises(kind) as caught, StopRequest() as stop:
+        stop.check()  # nothing has come yet
+        send(number)
+        reached.append("the line after the signal")
+        stop.check()
+    assert reached
+    assert caught.value.status == status
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    reached = []
+    with pytest.raises(Interrupted), StopRequest():
+        send(signal.SIGINT)
+        reached.append("after the first")
+        send(signal.SIGINT)
+        reached.append("after the second")
+    assert reached == ["after the first"]
+
+
+def test_a_signal_that_nobody_checked_is_raised_at_the_end() -> None:
+    with pytest.raises(Interrupted), StopRequest():
+        send(signal.SIGINT)
+
+
+def test_the_handlers_from_before_come_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with StopRequest():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
