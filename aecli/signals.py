@@ -13,9 +13,8 @@ KINDS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTER
 class StopRequest:
     """Takes note of a signal that `check` then raises; a second one raises at once.
 
-    Left to itself Python raises in the middle of whatever line is running. Where that is a callback
-    of a library, such as the ones of weak references in matplotlib, the exception is dropped there
-    and the run goes on.
+    Left to itself Python raises in the middle of whatever line is running: between two writes that
+    belong together, or in a callback that drops exceptions, such as a weak reference's.
     """
 
     def __init__(self) -> None:
@@ -24,7 +23,12 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self._previous = {number: signal.signal(number, self._note) for number in KINDS}
+            for number in KINDS:
+                handler = signal.getsignal(number)
+                # A shell's background job is started with SIGINT ignored, and means it.
+                if handler is not signal.SIG_IGN:
+                    self._previous[number] = handler
+                    signal.signal(number, self._note)
         return self
 
     def __exit__(

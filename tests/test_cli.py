@@ -132,15 +132,21 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     number: signal.Signals, status: int, data_dir: Path, tmp_path: Path
 ) -> None:
     line = command("train", "model=fc", *TINY, "epochs=100000", f"data_dir={data_dir}")
+    # The tests may run in a shell's background, where SIGINT is ignored, and pass that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in tmp_path.rglob("metrics.jsonl")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    try:
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == status
     assert errors.startswith("aecli: interrupted: epoch ")
     assert errors.count("\n") == 1
