@@ -61,6 +61,8 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train latent=5,25", 2, "latent=5,25 names several values: add -m"),
         ("train -m latent=5,0", 2, "latent=0 is not valid"),
         ("train --quick", 2, "unrecognized arguments: --quick"),
+        ("train --cfg job -m latent=2,3", 2, "--cfg shows the configuration of one run"),
+        ("train --resolve", 2, "--resolve goes with --cfg"),
         ("train --cfg", 2, "argument -c/--cfg: expected one argument"),
         ("train data=synthetic device=cuda:99", 2, "device=cuda:99 is not on this machine: give"),
         (

@@ -65,9 +65,9 @@ def test_the_denoising_recipe_of_the_lecture() -> None:
     assert config.model.output is Activation.sigmoid
     assert config.corruption.name is CorruptionKind.gaussian
     assert (config.corruption.noise_std, config.corruption.shown_noise_std) == (0.1, 0.3)
-    assert config.patience is not None
-    assert config.delta > 0
-    assert config.val_every > 1
+    assert (config.batch_size, config.epochs, config.lr) == (2048, 10_000, 1e-4)
+    assert (config.val_every, config.patience, config.delta) == (10, 30, 1e-6)
+    assert config.weight_decay == 0
 
 
 def test_a_sweep_is_every_combination_in_the_order_of_the_line() -> None:

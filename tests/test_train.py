@@ -220,6 +220,19 @@ def test_runs_on_the_real_mnist_say_so(aecli: Aecli, mnist_dir: Path, tmp_path: 
     assert run.load_config().data.name == "mnist"
 
 
+def test_a_folder_that_holds_a_run_is_not_used_again(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "model=fc", *TINY, "hydra.run.dir=mine"]
+    assert aecli(*line) == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
+    capsys.readouterr()
+    assert aecli(*line) == 2
+    assert capsys.readouterr().err.startswith("aecli: mine holds a run already: give another")
+    after = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
+    assert before == after
+
+
 def test_pictures_show_the_test_images(run: RunDirectory) -> None:
     with Image.open(run.figures / "reconstructions.png") as picture:
         assert picture.width > picture.height > 400

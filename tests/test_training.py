@@ -15,6 +15,7 @@ from aecli.data import Data
 from aecli.data.batches import to_pixels
 from aecli.errors import DivergenceError
 from aecli.models import Autoencoder
+from aecli.randomness import generator_for
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import (
@@ -63,6 +64,36 @@ def test_another_seed_gives_other_weights_and_another_order(tmp_path: Path) -> N
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     _, result, _ = trained(tmp_path, "model=fc", "epochs=30", "lr=0.01", "latent=32")
     assert result.records[-1].train_loss < 0.8 * result.records[0].train_loss
+
+
+@pytest.mark.parametrize("model", ["fc", "denoising"])
+def test_the_loop_is_adam_on_shuffled_batches(model: str, tmp_path: Path) -> None:
+    line = [f"model={model}", "epochs=2", "data.mean=0.1", "data.std=0.5"]
+    trained_model, result, _ = trained(tmp_path, *line)
+    config, data = compose([*CPU, *line]), some_data()
+    images = data.train.images.float() / 255
+    reference = new_model(config, data).train()
+    optimizer = torch.optim.Adam(reference.parameters(), lr=1e-3, weight_decay=1e-5)
+    for epoch in (1, 2):
+        order = torch.randperm(32, generator=generator_for(0, epoch, torch.device("cpu")))
+        noise = generator_for(0, epoch, torch.device("cpu"))
+        losses = []
+        for batch in (order[:16], order[16:]):
+            clean = images[batch]
+            seen = clean
+            if model == "denoising":
+                damage = torch.randn(clean.shape, generator=noise)
+                seen = (clean + 0.1 * damage).clamp(0, 1)
+            loss = ((reference((seen - 0.1) / 0.5) - (clean - 0.1) / 0.5) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert result.records[epoch - 1].train_loss == pytest.approx(sum(losses) / 2, rel=1e-4)
+    # A step moves a weight by about 1e-3, up or down by a gradient that may be all but zero: hold
+    # the distance of all against the way that they have come.
+    come = (weights(new_model(config, data)) - weights(reference)).abs().mean()
+    assert (weights(trained_model) - weights(reference)).abs().mean() < 1e-3 * come
 
 
 def test_the_first_step_is_adams(tmp_path: Path) -> None:

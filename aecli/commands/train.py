@@ -68,6 +68,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(arguments)
+    if options.cfg and options.multirun:
+        parser.error("--cfg shows the configuration of one run: leave -m out")
+    if options.resolve and not options.cfg:
+        parser.error("--resolve goes with --cfg job")
     options.flags = [argument for argument in arguments if argument not in options.overrides]
     return options
 
@@ -94,9 +98,12 @@ def run_one(config: TrainConfig, run: RunDirectory) -> None:
     """One run, from an empty folder to its summary, told in the terminal.
 
     Raises:
+        UsageError: the folder holds a run already.
         DivergenceError: the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM; says what is kept.
     """
+    if run.config_file.exists():
+        raise UsageError(f"{run.path} holds a run already: give another hydra.run.dir")
     data = data_for(config)
     # What is saved names the data set that was used, and the shape that the model was built for.
     recorded = replace(config.data, name=data.name, image_shape=list(data.image_shape))

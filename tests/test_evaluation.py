@@ -1,0 +1,90 @@
+"""Models beside their baselines: who gets which images, and what is shown."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from aecli.composition import compose
+from aecli.data import Data, Split
+from aecli.evaluation import baselines, picture, reconstruction, score, shown_images
+from aecli.models import Autoencoder
+from aecli.training import new_model
+from tests.test_conf import some_data
+
+
+def grey() -> Data:
+    """Images of one grey, on which noise is not clipped."""
+    images = torch.full((64, 1, 28, 28), 128, dtype=torch.uint8)
+    split = Split(images, torch.zeros(64, dtype=torch.int64))
+    return Data("grey", "grey", "a test", None, split, split, split)
+
+
+class Constant(Autoencoder):
+    """Answers one value, in the units that the model is trained in."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__((1, 28, 28), latent=1)
+        self.value = value
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.full_like(images, self.value)
+
+
+def test_outputs_are_mapped_back_to_pixels_and_clipped() -> None:
+    config = compose(["data.mean=0.25", "data.std=0.5"])
+    pixels = torch.zeros(2, 1, 28, 28)
+    for value, expected in ((0.5, 0.5), (-2.0, 0.0), (5.0, 1.0)):  # value * 0.5 + 0.25, clipped
+        output = reconstruction(Constant(value), config)(pixels)
+        assert output.unique().tolist() == [expected]
+
+
+def test_a_model_is_evaluated_without_the_noise_of_batch_statistics() -> None:
+    config, data = compose(["model=denoising", "corruption=none"]), some_data()
+    reconstruct = reconstruction(new_model(config, data).train(), config)
+    alone = reconstruct(torch.full((1, 1, 28, 28), 0.3))
+    together = reconstruct(torch.cat([torch.full((1, 1, 28, 28), 0.3), torch.rand(3, 1, 28, 28)]))
+    assert torch.allclose(alone[0], together[0], atol=1e-6)
+
+
+def test_the_corrupted_input_scores_the_variance_of_its_noise() -> None:
+    config, data = compose(["corruption=gaussian", "corruption.noise_std=0.1"]), grey()
+    rivals = baselines(config, data)
+    assert set(rivals) == {"pca", "mean_image", "corrupted_input"}
+    assert score(config, rivals["corrupted_input"], data.test).mse == pytest.approx(0.01, rel=0.02)
+    # PCA of images that are all alike answers their mean, whatever it is shown
+    assert score(config, rivals["mean_image"], data.test).mse == pytest.approx(0, abs=1e-9)
+
+
+def test_without_a_corruption_there_is_no_corrupted_input() -> None:
+    assert set(baselines(compose([]), some_data())) == {"pca", "mean_image"}
+
+
+def test_the_noise_of_a_score_is_the_same_every_time() -> None:
+    config, data = compose(["corruption=gaussian"]), some_data()
+    identity = baselines(config, data)["corrupted_input"]
+    assert score(config, identity, data.test) == score(config, identity, data.test)
+    other = replace(config, seed=1)
+    assert score(config, identity, data.test) != score(other, identity, data.test)
+
+
+def test_pictures_show_the_first_image_of_each_class() -> None:
+    labels = torch.tensor([1, 1, 0, 2, 0, 2, 2, 1, 0, 1, 1, 1])
+    images = torch.arange(12, dtype=torch.uint8).reshape(12, 1, 1, 1)
+    shown = shown_images(Split(images, labels)).flatten().tolist()
+    assert shown == [2, 0, 3, 1, 4, 5, 6, 7, 8, 9]  # of 0, 1, 2, then the others in their order
+
+
+def test_a_picture_has_the_corruption_and_the_errors() -> None:
+    config, data = compose(["corruption=gaussian"]), some_data()
+    figure = picture("title", config, data.test.images, {"copy": lambda pixels: pixels})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["original", "corrupted", "copy", "absolute error"]
+
+
+def test_a_picture_without_corruption_has_no_such_row() -> None:
+    data = some_data()
+    figure = picture("title", compose([]), data.test.images, {"copy": lambda pixels: pixels})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["original", "copy", "absolute error"]
