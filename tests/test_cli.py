@@ -12,6 +12,7 @@ import pytest
 
 from aecli import __version__
 from aecli.config import TrainConfig, config_groups, field_docs
+from aecli.errors import Terminated
 from aecli.help import train_help
 from tests.conftest import TINY
 
@@ -157,6 +158,46 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     assert (checkpoint.parent / "best.safetensors").is_file()
     assert not list(tmp_path.rglob("summary.json"))
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (KeyboardInterrupt(), 130, "aecli: interrupted\n"),
+        (Terminated(), 143, "aecli: terminated\n"),
+        (
+            OSError(28, "No space left on device", "x.pt"),
+            5,
+            "aecli: x.pt: No space left on device\n",
+        ),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "a full disk"],
+)
+def test_what_ends_a_command_anywhere_has_one_line_and_a_status(
+    error: BaseException,
+    status: int,
+    line: str,
+    aecli: Aecli,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("aecli.cli.dispatch", fail)
+    assert aecli("train") == status
+    assert capsys.readouterr().err == line
+
+
+def test_a_full_disk_in_a_run_gets_one_line(
+    aecli: Aecli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "last.pt")
+
+    monkeypatch.setattr("aecli.run.RunDirectory.save_checkpoint", fail)
+    assert aecli("train", "model=fc", *TINY) == 5
+    assert capsys.readouterr().err == "aecli: last.pt: No space left on device\n"
 
 
 def test_flags_may_stand_anywhere(aecli: Aecli, tmp_path: Path) -> None:
