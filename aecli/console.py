@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from aecli.data import Data
 from aecli.metrics import Score
@@ -14,7 +15,7 @@ err = Console(stderr=True, highlight=False)
 
 def notice(text: str) -> None:
     """Something that must not be missed."""
-    err.print(Panel(text, title="NOTICE", border_style="bold yellow", title_align="left"))
+    err.print(Panel(Text(text), title="NOTICE", border_style="bold yellow", title_align="left"))
 
 
 def facts(rows: dict[str, str]) -> None:

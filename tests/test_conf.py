@@ -35,6 +35,19 @@ def test_every_choice_trains_one_step(choice: str, tmp_path: Path) -> None:
     assert outcome.training.records[-1].train_loss > 0
 
 
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 27, 31)], ids=str)
+@pytest.mark.parametrize("model", config_groups()["model"])
+def test_every_model_trains_on_images_of_other_shapes(
+    model: str, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    config = compose([f"model={model}", "epochs=1", "batch_size=32", "latent=3", "device=cpu"])
+    data = some_data(shape)
+    run = RunDirectory(tmp_path)
+    outcome = conduct(config, data, new_model(config, data), run)
+    assert outcome.scores["model"].mse > 0
+    assert (run.figures / "reconstructions.png").is_file()
+
+
 def test_there_are_choices_in_every_group() -> None:
     assert {choice.split("=")[0] for choice in CHOICES} >= {
         "model", "upsample", "data", "corruption", "optimizer", "experiment",
