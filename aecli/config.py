@@ -114,6 +114,7 @@ class FCConfig:
     """Behind the last layer."""
 
     def __post_init__(self) -> None:
+        _check(self.kind == "fc", "model.kind", self.kind, "fc, or choose another model=...")
         _check_positive_integer("latent", self.latent)
         for width in self.widths:
             _check_positive_integer("model.widths", width)
@@ -174,6 +175,7 @@ class ConvConfig:
     """Behind the last layer."""
 
     def __post_init__(self) -> None:
+        _check(self.kind == "conv", "model.kind", self.kind, "conv, or choose another model=...")
         _check_positive_integer("latent", self.latent)
 
 

@@ -88,6 +88,8 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: OptimizerConfig(clip_norm=0.0), "optimizer.clip_norm=0.0"),
         (lambda: OptimizerConfig(warmup_epochs=-1.0), "optimizer.warmup_epochs=-1.0"),
         (lambda: FCConfig("fc", latent=5, widths=[0]), "model.widths=0"),
+        (lambda: FCConfig("fc", "conv", latent=5), "model.kind=conv"),
+        (lambda: ConvConfig("conv", "os.system", latent=5), "model.kind=os.system"),
         (lambda: LayerConfig(channels=0), "model.layers channels=0"),
         (lambda: LayerConfig(8, kernel=0), "model.layers kernel=0"),
         (lambda: LayerConfig(8, stride=0), "model.layers stride=0"),

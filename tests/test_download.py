@@ -21,7 +21,7 @@ from torchvision import datasets
 import aecli.data
 from aecli.data import DATASETS, synthetic_cache, vision
 from aecli.data import download as download_module
-from aecli.data.download import MissingDataError, download
+from aecli.data.download import POLL_SECONDS, MissingDataError, download
 from aecli.data.vision import load_torchvision
 from aecli.errors import StorageError
 from tests import test_data
@@ -58,7 +58,9 @@ def started_since(before: list[threading.Thread]) -> list[threading.Thread]:
 
 
 def test_shipped_limits() -> None:
-    assert vision.SILENCE == 15 and vision.TOTAL > vision.SILENCE
+    # noticed at the next look, and given one more to end: within 15 s in all
+    assert 10 <= vision.SILENCE <= 15 - 2 * POLL_SECONDS
+    assert vision.TOTAL > vision.SILENCE
     assert aecli.data.AUTO_SILENCE <= vision.SILENCE and aecli.data.AUTO_TOTAL <= 60
 
 

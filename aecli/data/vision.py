@@ -15,8 +15,9 @@ from aecli.data.download import MissingDataError, download
 from aecli.data.split import LoadedData, Split
 from aecli.errors import DataError, StorageError
 
-# Seconds without a byte after which a download is given up; an hour is for slow lines.
-SILENCE, TOTAL = 15.0, 3600.0
+# Seconds without a byte, and in all, after which a download is given up. One second below the 15
+# that are promised, for noticing and for ending it; an hour is for slow lines.
+SILENCE, TOTAL = 14.0, 3600.0
 
 
 @dataclass(frozen=True)
