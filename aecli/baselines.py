@@ -21,7 +21,8 @@ class PCA:
     def reconstruct(self, pixels: Tensor, latent: int) -> Tensor:
         """`pixels` (B, C, H, W) from their first `latent` components, clipped to [0, 1].
 
-        A code larger than the image has no more to say than one of its size.
+        With none of them every image becomes the mean image; a code larger than the image has no
+        more to say than one of its size.
         """
         basis = self.components[:latent]  # (D, P)
         centred = pixels.flatten(1) - self.mean  # (B, P)
@@ -50,11 +51,3 @@ def fit_pca(images: Tensor) -> PCA:
     _, vectors = torch.linalg.eigh(covariance)  # smallest variance first
     components = vectors.T.flip(0).float().contiguous()
     return PCA(mean.float().to(images.device), components.to(images.device))
-
-
-def mean_image(images: Tensor) -> Tensor:
-    """The mean of uint8 `images` (N, C, H, W) in pixels in [0, 1]: (C, H, W)."""
-    total = torch.zeros(images.shape[1:], device=images.device)
-    for pixels in ordered_batches(images, FITTING_BATCH):
-        total += pixels.sum(0)
-    return total / len(images)

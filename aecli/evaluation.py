@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.baselines import fit_pca, mean_image
+from aecli.baselines import fit_pca
 from aecli.config import TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data, Split
@@ -35,10 +35,9 @@ def reconstruction(model: Autoencoder, config: TrainConfig) -> Reconstruct:
 def baselines(config: TrainConfig, data: Data) -> dict[str, Reconstruct]:
     """What a model is held against; `LABELS` says what each is called."""
     pca = fit_pca(data.train.images)
-    average = mean_image(data.train.images)
     rivals: dict[str, Reconstruct] = {
         "pca": lambda pixels: pca.reconstruct(pixels, config.latent),
-        "mean_image": lambda pixels: average.expand_as(pixels),
+        "mean_image": lambda pixels: pca.reconstruct(pixels, 0),
     }
     if build_corruption(config.corruption) is not None:
         rivals["corrupted_input"] = lambda pixels: pixels

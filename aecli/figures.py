@@ -21,7 +21,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG and as SVG: `path` without a suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for suffix, dpi in ((".png", 200), (".svg", 100)):
-        figure.savefig(path.with_suffix(suffix), dpi=dpi, metadata=None)
+        figure.savefig(path.with_suffix(suffix), dpi=dpi)
 
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:
@@ -64,7 +64,7 @@ def image_grid(title: str, rows: list[Row]) -> Figure:
 
 
 def _rgb(images: Tensor) -> NDArray[np.float32]:
-    """Pixels (N, C, H, W) -> (N, H, W, 3); one channel is shown grey, more than three by three."""
+    """Pixels (N, C, H, W) -> (N, H, W, 3): the first three channels, or the first one as grey."""
     colours = images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
     array: NDArray[np.float32] = colours.permute(0, 2, 3, 1).cpu().numpy()
     return array

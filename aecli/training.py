@@ -9,13 +9,12 @@ import torch.nn.functional as F
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
-from aecli.baselines import fit_pca
 from aecli.config import Schedule, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
 from aecli.errors import DivergenceError
-from aecli.evaluation import picture, reconstruction, score, shown_images
+from aecli.evaluation import baselines, picture, reconstruction, score, shown_images
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model, describe
 from aecli.randomness import EVALUATION, generator_for
@@ -78,8 +77,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, between two steps; likewise.
     """
     optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-    pca = fit_pca(data.train.images)
-    pca_mse = score(config, lambda x: pca.reconstruct(x, config.latent), data.validation).mse
+    pca_mse = score(config, baselines(config, data)["pca"], data.validation).mse
     images = shown_images(data.test)
     best, records = Best(), []
     tracker.graph(describe(model))
