@@ -59,7 +59,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
     """Scores, one row each; the first is the model's."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("")
-    for column in ("mse", "sse", "psnr (dB)"):
+    for column in ("mse", "sse", "psnr (dB)", "ssim"):
         table.add_column(column, justify="right")
     for row, (name, score) in enumerate(scores.items()):
         table.add_row(
@@ -67,6 +67,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
             f"{score.mse:.6f}",
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
+            "" if score.ssim is None else f"{score.ssim:.4f}",
             style="" if row else "bold green",
         )
     out.print(table)

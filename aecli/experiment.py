@@ -14,15 +14,17 @@ from aecli.data import Data
 from aecli.device import device_name
 from aecli.evaluation import (
     LABELS,
-    Reconstruct,
     baselines,
+    extremes,
+    mse,
+    pca_curve,
     picture,
     reconstruction,
     score,
     shown_images,
 )
 from aecli.figures import loss_figure, save
-from aecli.metrics import Score
+from aecli.metrics import Reconstruct, Score
 from aecli.models import Autoencoder
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
@@ -55,6 +57,7 @@ def conduct(config: TrainConfig, data: Data, model: Autoencoder, run: RunDirecto
         outcome = Outcome(training, scores)
         summary = summarise(config, data, model, outcome)
         tracker.results(_hyperparameters(summary), _final_metrics(scores), len(training.records))
+        _keep_images(config, data, contestants, training, run)
         _draw(config, data, contestants, training, run)
     run.save_summary(summary)
     return outcome
@@ -70,6 +73,7 @@ def summarise(
     return {
         "test": scores.pop("model"),
         "baselines": scores,
+        "pca_curve": {str(size): each for size, each in pca_curve(config, data).items()},
         "validation": {"loss": best.loss, "mse": validated[best.epoch]},
         "best_epoch": best.epoch,
         "epochs": len(records),
@@ -104,7 +108,10 @@ def summarise(
 
 def _json(score: Score) -> dict[str, float | None]:
     """A score as JSON can hold it: the psnr of a perfect reconstruction is null."""
-    return {name: value if math.isfinite(value) else None for name, value in asdict(score).items()}
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in asdict(score).items()
+    }
 
 
 def _hyperparameters(summary: dict[str, Any]) -> dict[str, Any]:
@@ -115,12 +122,34 @@ def _hyperparameters(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _final_metrics(scores: dict[str, Score]) -> dict[str, float]:
-    return {
-        "test/mse": scores["model"].mse,
-        "test/sse": scores["model"].sse,
-        "test/psnr": scores["model"].psnr,
-        "test/mse_pca": scores["pca"].mse,
-    }
+    measured = {f"test/{name}": value for name, value in asdict(scores["model"]).items()}
+    known = {name: value for name, value in measured.items() if value is not None}
+    return {**known, "test/mse_pca": scores["pca"].mse}
+
+
+def _keep_images(
+    config: TrainConfig,
+    data: Data,
+    contestants: dict[str, Reconstruct],
+    training: TrainingResult,
+    run: RunDirectory,
+) -> None:
+    """What a comparison shows of the run, so that it needs neither the data nor the weights."""
+    shown = shown_images(config, data.test)
+    best, worst = extremes(config, contestants["model"], data.test)
+    with torch.inference_mode():
+        images = {
+            "original": shown.pixels,
+            **({"corrupted": shown.inputs} if shown.are_corrupted else {}),
+            "output": contestants["model"](shown.inputs),
+            "pca": contestants["pca"](shown.inputs),
+            "best/original": best.pixels,
+            "best/output": best.outputs,
+            "worst/original": worst.pixels,
+            "worst/output": worst.outputs,
+            **{f"epoch/{epoch}": output for epoch, output in training.snapshots.items()},
+        }
+    run.save_images(images)
 
 
 def _draw(
@@ -132,9 +161,10 @@ def _draw(
 ) -> None:
     """The figures of the run directory."""
     title = f"{config.name} on {data.name}"
-    rows = {LABELS[name]: contestants[name] for name in ("model", "pca")}
-    pictures = picture(f"{title}: test images", config, shown_images(data.test), rows)
-    save(pictures, run.figures / "reconstructions")
+    shown = shown_images(config, data.test)
+    with torch.inference_mode():
+        outputs = {LABELS[name]: contestants[name](shown.inputs) for name in ("model", "pca")}
+    save(picture(f"{title}: test images", shown, outputs), run.figures / "reconstructions")
     records = training.records
     curves = loss_figure(
         title,
@@ -142,7 +172,7 @@ def _draw(
         val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
         levels={
-            LABELS[name]: score(config, each, data.validation).mse
+            LABELS[name]: mse(config, each, data.validation)
             for name, each in contestants.items()
             if name != "model"
         },

@@ -1,8 +1,9 @@
 """What is measured, in pixels in [0, 1]: one meaning each, everywhere."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,6 +12,14 @@ from aecli.corruption import Corruption
 from aecli.data.batches import ordered_batches
 
 EVALUATION_BATCH = 500
+
+Reconstruct = Callable[[Tensor], Tensor]
+"""Pixels (B, C, H, W) -> pixels of the same shape, clipped to [0, 1]."""
+
+# Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
+# a Gaussian window of 11 x 11 pixels; what hangs over the edge of an image does not count.
+SSIM_SIGMA, SSIM_MARGIN = 1.5, 5
+SMALLEST_SSIM_SIDE = 2 * SSIM_MARGIN + 1
 
 
 @dataclass(frozen=True)
@@ -26,9 +35,15 @@ class Score:
     psnr: float
     """10 log10(1 / mse), in dB: the peak of a pixel is 1."""
 
+    ssim: float | None
+    """Mean structural similarity of the images, at most 1; None where they are under 11 pixels."""
+
     @classmethod
-    def from_mse(cls, mse: float, pixels_per_image: int) -> "Score":
-        return cls(mse, mse * pixels_per_image, psnr(mse))
+    def of(cls, mse: Tensor, ssim: Tensor | None, pixels_per_image: int) -> Self:
+        """From each image's mse and ssim, (N,) both."""
+        mean = mse.double().mean().item()
+        similarity = None if ssim is None else ssim.double().mean().item()
+        return cls(mean, mean * pixels_per_image, psnr(mean), similarity)
 
 
 def psnr(mse: float) -> float:
@@ -36,20 +51,66 @@ def psnr(mse: float) -> float:
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
-@torch.inference_mode()
-def measure(
-    reconstruct: Callable[[Tensor], Tensor],
+def image_mse(pixels: Tensor, outputs: Tensor) -> Tensor:
+    """Mean squared error of each image: (B, C, H, W) twice -> (B,)."""
+    return (outputs - pixels).square().mean((1, 2, 3))
+
+
+def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
+    """Structural similarity of each image, its channels averaged: (B, C, H, W) twice -> (B,)."""
+    # Imported where it is used: scikit-image brings SciPy, which training does not need.
+    from skimage.metrics import structural_similarity
+
+    batch, channels, height, width = pixels.shape
+    if min(height, width) < SMALLEST_SSIM_SIDE:
+        return None
+    # All images at once, as one tall image: away from the margins the window sees one image only.
+    tall = [x.reshape(-1, width).cpu().numpy() for x in (pixels, outputs)]
+    _, similarity = structural_similarity(
+        *tall,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=SSIM_SIGMA,
+        use_sample_covariance=False,
+        full=True,
+    )
+    inside = slice(SSIM_MARGIN, -SSIM_MARGIN)
+    maps = torch.from_numpy(similarity).reshape(batch, channels, height, width)
+    return maps[:, :, inside, inside].flatten(1).mean(1)
+
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Pixels and their reconstruction, (B, C, H, W) each."""
+
+
+def reconstructed_batches(
+    reconstruct: Reconstruct,
     images: Tensor,
     corrupt: Corruption | None,
     generator: torch.Generator,
-) -> Score:
-    """Score of `reconstruct`, from pixels to pixels, against uint8 `images` (N, C, H, W).
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pixels of all uint8 `images` (N, C, H, W) as they lie, each batch with its reconstruction.
 
-    Where there is a corruption, `reconstruct` gets the damaged pixels and is held against the
-    clean ones.
+    Where there is a corruption, `reconstruct` gets the damaged pixels; the clean ones are yielded.
     """
-    squared_error = torch.zeros((), device=images.device)
     for pixels in ordered_batches(images, EVALUATION_BATCH):
-        inputs = corrupt(pixels, generator) if corrupt else pixels
-        squared_error += (reconstruct(inputs) - pixels).square().sum()
-    return Score.from_mse(squared_error.item() / images.numel(), images[0].numel())
+        yield pixels, reconstruct(corrupt(pixels, generator) if corrupt else pixels)
+
+
+@torch.inference_mode()
+def measure(batches: Batches) -> Score:
+    """The score of all images, each counting the same whatever the batches."""
+    errors, similarities, pixels_per_image = [], [], 0
+    for pixels, outputs in batches:
+        errors.append(image_mse(pixels, outputs))
+        similarities.append(image_ssim(pixels, outputs))
+        pixels_per_image = pixels[0].numel()
+    known = [each for each in similarities if each is not None]
+    return Score.of(torch.cat(errors).cpu(), torch.cat(known) if known else None, pixels_per_image)
+
+
+@torch.inference_mode()
+def mean_squared_error(batches: Batches) -> float:
+    """The mse of all images, without the rest of the score."""
+    errors = [image_mse(pixels, outputs) for pixels, outputs in batches]
+    return torch.cat(errors).cpu().double().mean().item()

@@ -2,12 +2,13 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from aecli.config import TrainConfig, load_config, to_yaml
 from aecli.errors import StorageError
@@ -23,8 +24,29 @@ class RunDirectory:
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoint_file = path / "last.pt"
         self.weights_file = path / "best.safetensors"
+        self.images_file = path / "images.safetensors"
         self.summary_file = path / "summary.json"
+        self.failure_file = path / "failure.json"
         self.figures = path / "figures"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.summary_file.exists()
+
+    def clear(self) -> None:
+        """Remove what an attempt that came to no end has left; the configuration stays."""
+        for events in self.path.glob("events.out.tfevents.*"):
+            events.unlink()
+        for file in (
+            self.metrics_file,
+            self.checkpoint_file,
+            self.weights_file,
+            self.images_file,
+            self.failure_file,
+        ):
+            file.unlink(missing_ok=True)
+        if self.figures.exists():
+            shutil.rmtree(self.figures)
 
     def save_config(self, config: TrainConfig) -> None:
         write_atomically(self.config_file, to_yaml(config).encode())
@@ -54,6 +76,23 @@ class RunDirectory:
         """Put the best epoch's weights into `model`."""
         model.load_state_dict(load(self.weights_file.read_bytes()))
 
+    def save_images(self, images: dict[str, Tensor]) -> None:
+        """Pictures by name, (K, C, H, W) each in [0, 1], kept as uint8."""
+        pixels = {
+            name: (each * 255).round().to(torch.uint8).contiguous() for name, each in images.items()
+        }
+        write_atomically(self.images_file, save(pixels))
+
+    def load_images(self) -> dict[str, Tensor]:
+        """What `save_images` wrote, in [0, 1] again."""
+        pixels = load(self.images_file.read_bytes())
+        return {name: each.to(torch.float32) / 255 for name, each in pixels.items()}
+
+    def load_metrics(self) -> list[dict[str, Any]]:
+        """What `metrics.jsonl` holds, an object an epoch."""
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
     def finished_epochs(self) -> int:
         """How many epochs are in the metrics file; 0 where there is none yet."""
         if not self.metrics_file.exists():
@@ -75,3 +114,16 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             raise StorageError(f"{self.path} is no finished run: {error}") from error
         return summary
+
+    def save_failure(self, reason: str) -> None:
+        """Why the run came to no end, in one line."""
+        write_atomically(self.failure_file, (json.dumps({"reason": reason}) + "\n").encode())
+
+    def failure(self) -> str | None:
+        """The reason that `save_failure` wrote; None where the run has not failed."""
+        try:
+            return str(json.loads(self.failure_file.read_text(encoding="utf-8"))["reason"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{self.failure_file.name} cannot be read: {error}"

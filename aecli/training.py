@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
@@ -14,7 +15,7 @@ from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
 from aecli.errors import DivergenceError
-from aecli.evaluation import baselines, picture, reconstruction, score, shown_images
+from aecli.evaluation import baselines, mse, picture, reconstruction, shown_images
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model, describe
 from aecli.randomness import EVALUATION, generator_for
@@ -53,6 +54,8 @@ class TrainingResult:
 
     records: list[EpochRecord]
     best: Best
+    snapshots: dict[int, Tensor]
+    """Epoch -> the shown images as the model then reconstructed them."""
 
 
 def steps_per_epoch(config: TrainConfig, data: Data) -> int:
@@ -77,8 +80,8 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, between two steps; likewise.
     """
     optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-    pca_mse = score(config, baselines(config, data)["pca"], data.validation).mse
-    images = shown_images(data.test)
+    pca_mse = mse(config, baselines(config, data)["pca"], data.validation)
+    shown, snapshots = shown_images(config, data.test), {}
     best, records = Best(), []
     tracker.graph(describe(model))
 
@@ -115,13 +118,15 @@ def train(
             is_last = epoch == config.epochs or best.is_exhausted(config.patience)
             if is_last or epoch in picture_epochs(config.epochs):
                 title = f"{config.name} on {data.name}, epoch {epoch}"
-                rows = {"output": reconstruction(model, config)}
-                tracker.figure("reconstructions", picture(title, config, images, rows), epoch)
+                with torch.inference_mode():
+                    snapshots[epoch] = reconstruction(model, config)(shown.inputs)
+                outputs = {"output": snapshots[epoch]}
+                tracker.figure("reconstructions", picture(title, shown, outputs), epoch)
 
             # 5. Stop early where validation has not improved for long enough.
             if is_last:
                 break
-    return TrainingResult(records, best)
+    return TrainingResult(records, best, snapshots)
 
 
 def train_epoch(

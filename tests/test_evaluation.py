@@ -8,7 +8,18 @@ from torch import Tensor
 
 from aecli.composition import compose
 from aecli.data import Data, Split
-from aecli.evaluation import baselines, picture, reconstruction, score, shown_images
+from aecli.evaluation import (
+    EXTREMES,
+    Shown,
+    baselines,
+    extremes,
+    mse,
+    pca_curve,
+    picture,
+    reconstruction,
+    score,
+    shown_images,
+)
 from aecli.models import Autoencoder
 from aecli.training import new_model
 from tests.test_conf import some_data
@@ -69,22 +80,63 @@ def test_the_noise_of_a_score_is_the_same_every_time() -> None:
     assert score(config, identity, data.test) != score(other, identity, data.test)
 
 
+def test_the_mse_alone_is_that_of_the_score() -> None:
+    config, data = compose(["corruption=gaussian"]), some_data()
+    mean_image = baselines(config, data)["mean_image"]
+    assert mse(config, mean_image, data.test) == score(config, mean_image, data.test).mse
+
+
+def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
+    config, data = compose(["latent=4"]), some_data((1, 4, 5))
+    curve = pca_curve(config, data)
+    assert list(curve) == [1, 2, 4, 8, 16]
+    assert curve[4] == score(config, baselines(config, data)["pca"], data.test).mse
+    assert sorted(curve.values(), reverse=True) == list(curve.values())
+    assert 32 not in pca_curve(config, some_data((1, 4, 8)))  # 32 numbers: nothing is left out
+
+
+def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> None:
+    # image i has the grey i, and the answer is black: the error grows with i
+    greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
+    images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
+    best, worst = extremes(compose([]), torch.zeros_like, Split(images, torch.zeros(750)))
+    assert (best.pixels[:, 0, 0, 0] * 255).round().tolist() == [0, 0, 0, 1, 1]
+    assert (worst.pixels[:, 0, 0, 0] * 255).round().tolist() == [249, 249, 249, 248, 248]
+    assert worst.mse[0].item() == pytest.approx((249 / 255) ** 2)
+    assert worst.outputs.unique().tolist() == [0]
+
+
+def test_there_may_be_fewer_images_than_extremes() -> None:
+    images = torch.tensor([3, 1, 2], dtype=torch.uint8).reshape(3, 1, 1, 1)
+    best, worst = extremes(compose([]), torch.zeros_like, Split(images, torch.zeros(3)))
+    assert len(images) < EXTREMES
+    assert (best.pixels.flatten() * 255).round().tolist() == [1, 2, 3]
+    assert (worst.pixels.flatten() * 255).round().tolist() == [3, 2, 1]
+
+
 def test_pictures_show_the_first_image_of_each_class() -> None:
     labels = torch.tensor([1, 1, 0, 2, 0, 2, 2, 1, 0, 1, 1, 1])
     images = torch.arange(12, dtype=torch.uint8).reshape(12, 1, 1, 1)
-    shown = shown_images(Split(images, labels)).flatten().tolist()
-    assert shown == [2, 0, 3, 1, 4, 5, 6, 7, 8, 9]  # of 0, 1, 2, then the others in their order
+    shown = shown_images(compose([]), Split(images, labels))
+    expected = [2, 0, 3, 1, 4, 5, 6, 7, 8, 9]  # of 0, 1, 2, then the others in their order
+    assert (shown.pixels.flatten() * 255).round().tolist() == expected
+    assert not shown.are_corrupted
 
 
-def test_a_picture_has_the_corruption_and_the_errors() -> None:
-    config, data = compose(["corruption=gaussian"]), some_data()
-    figure = picture("title", config, data.test.images, {"copy": lambda pixels: pixels})
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["original", "corrupted", "copy", "absolute error"]
+def test_shown_images_have_the_noise_that_is_for_showing() -> None:
+    line = ["corruption=gaussian", "corruption.noise_std=0", "corruption.shown_noise_std=0.1"]
+    shown = shown_images(compose(line), grey().test)
+    assert shown.are_corrupted
+    assert (shown.inputs - shown.pixels).std().item() == pytest.approx(0.1, rel=0.05)
 
 
-def test_a_picture_without_corruption_has_no_such_row() -> None:
-    data = some_data()
-    figure = picture("title", compose([]), data.test.images, {"copy": lambda pixels: pixels})
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["original", "copy", "absolute error"]
+def labels_of(shown: Shown) -> list[str]:
+    figure = picture("title", shown, {"copy": shown.pixels})
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_a_picture_has_the_corruption_where_there_is_one_and_the_errors() -> None:
+    pixels = torch.rand(3, 1, 8, 8)
+    damaged = Shown(pixels, pixels / 2)
+    assert labels_of(damaged) == ["original", "corrupted", "copy", "absolute error"]
+    assert labels_of(Shown(pixels, pixels)) == ["original", "copy", "absolute error"]

@@ -4,11 +4,24 @@ import math
 
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from aecli.metrics import EVALUATION_BATCH, Score, measure, psnr
+from aecli.metrics import (
+    EVALUATION_BATCH,
+    Reconstruct,
+    Score,
+    image_mse,
+    image_ssim,
+    mean_squared_error,
+    measure,
+    psnr,
+    reconstructed_batches,
+)
 
-GENERATOR = torch.Generator()
+
+def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:
+    return measure(reconstructed_batches(reconstruct, images, None, torch.Generator()))
 
 
 def test_psnr_is_in_decibels_with_peak_one() -> None:
@@ -19,20 +32,20 @@ def test_psnr_is_in_decibels_with_peak_one() -> None:
 
 
 def test_sse_is_the_sum_over_the_pixels_of_an_image() -> None:
-    score = Score.from_mse(0.01, pixels_per_image=3 * 4 * 5)
+    score = Score.of(torch.tensor([0.01]), None, pixels_per_image=3 * 4 * 5)
     assert score.sse == pytest.approx(0.6)
     assert score.psnr == pytest.approx(20)
 
 
 def test_a_perfect_reconstruction_has_no_error() -> None:
     images = torch.randint(0, 256, (7, 1, 4, 5), dtype=torch.uint8)
-    assert measure(lambda pixels: pixels, images, None, GENERATOR) == Score(0, 0, math.inf)
+    assert score_of(lambda pixels: pixels, images) == Score(0, 0, math.inf, None)
 
 
 def test_an_error_known_by_hand() -> None:
     # half the images black, half white, and a grey answer: every pixel is off by 1/2
     images = torch.cat([torch.zeros(3, 1, 4, 5), torch.full((3, 1, 4, 5), 255)]).to(torch.uint8)
-    score = measure(lambda pixels: torch.full_like(pixels, 0.5), images, None, GENERATOR)
+    score = score_of(lambda pixels: torch.full_like(pixels, 0.5), images)
     assert score.mse == pytest.approx(0.25)
     assert score.sse == pytest.approx(0.25 * 20)
 
@@ -41,8 +54,9 @@ def test_images_count_the_same_whatever_the_batches() -> None:
     # one white image among black ones, in a last batch of one: a mean of means would be off
     images = torch.zeros(EVALUATION_BATCH + 1, 1, 2, 2, dtype=torch.uint8)
     images[-1] = 255
-    score = measure(torch.zeros_like, images, None, GENERATOR)
-    assert score.mse == pytest.approx(1 / (EVALUATION_BATCH + 1))
+    assert score_of(torch.zeros_like, images).mse == pytest.approx(1 / (EVALUATION_BATCH + 1))
+    batches = reconstructed_batches(torch.zeros_like, images, None, torch.Generator())
+    assert mean_squared_error(batches) == pytest.approx(1 / (EVALUATION_BATCH + 1))
 
 
 def test_a_corruption_damages_the_input_and_not_the_target() -> None:
@@ -53,6 +67,46 @@ def test_a_corruption_damages_the_input_and_not_the_target() -> None:
         seen.append(pixels)
         return torch.ones_like(pixels)
 
-    score = measure(reconstruct, images, lambda pixels, _: pixels * 0.5, GENERATOR)
-    assert score.mse == 0
+    def half(pixels: Tensor, _: torch.Generator) -> Tensor:
+        return pixels * 0.5
+
+    assert measure(reconstructed_batches(reconstruct, images, half, torch.Generator())).mse == 0
     assert seen[0].unique().tolist() == [0.5]
+
+
+def test_each_image_has_an_error_of_its_own() -> None:
+    pixels = torch.zeros(2, 1, 2, 2)
+    outputs = torch.stack([torch.full((1, 2, 2), 0.5), torch.tensor([[[1.0, 0], [0, 0]]])])
+    assert image_mse(pixels, outputs).tolist() == pytest.approx([0.25, 0.25])
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 33), (2, 11, 11)], ids=str)
+def test_ssim_is_that_of_scikit_image_for_each_image(shape: tuple[int, int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(4, *shape, generator=generator)
+    outputs = (pixels + 0.2 * torch.randn(pixels.shape, generator=generator)).clamp(0, 1)
+    expected = [
+        structural_similarity(
+            a.numpy(), b.numpy(), channel_axis=0, data_range=1.0, gaussian_weights=True,
+            sigma=1.5, use_sample_covariance=False,
+        )
+        for a, b in zip(pixels, outputs, strict=True)
+    ]  # fmt: skip
+    channels_last = outputs.to(memory_format=torch.channels_last)
+    found = image_ssim(pixels, channels_last)
+    assert found is not None
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_of_constants_follows_from_its_formula() -> None:
+    # without any variance only the luminance term is left: (2ab + c) / (a^2 + b^2 + c), c = 0.01^2
+    a, b, c = 0.2, 0.6, 1e-4
+    found = image_ssim(torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b))
+    assert found is not None
+    assert found.item() == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
+
+
+def test_images_smaller_than_the_window_have_no_ssim() -> None:
+    pixels = torch.rand(2, 1, 10, 30)
+    assert image_ssim(pixels, pixels) is None
+    assert image_ssim(torch.rand(2, 1, 11, 30), torch.rand(2, 1, 11, 30)) is not None

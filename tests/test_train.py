@@ -40,6 +40,7 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
     assert {re.sub(r"tfevents\..*", "tfevents", name) for name in names} == {
         ".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
         "config.yaml", "events.out.tfevents", "metrics.jsonl", "last.pt", "best.safetensors",
+        "images.safetensors",
         "figures", "figures/loss.png", "figures/loss.svg",
         "figures/reconstructions.png", "figures/reconstructions.svg",
         "summary.json",
@@ -93,7 +94,7 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
         "loss/train", "loss/validation", "mse/validation", "mse/pca", "psnr/validation",
         "learning_rate", "speed/images_per_second", "speed/epochs_per_second",
     }  # fmt: skip
-    final = {"test/mse", "test/sse", "test/psnr", "test/mse_pca"}
+    final = {"test/mse", "test/sse", "test/psnr", "test/ssim", "test/mse_pca"}
     assert set(events.Tags()["scalars"]) == per_epoch | final
     for tag in per_epoch:
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
