@@ -1,16 +1,95 @@
 """Figures: what is where, so that a reader sees what the numbers say."""
 
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 from PIL import Image
 
-from aecli.figures import Row, image_grid, loss_figure, save, to_array
+from aecli.figures import (
+    Curve,
+    Point,
+    Row,
+    error_by_latent,
+    image_grid,
+    loss_figure,
+    panels,
+    save,
+    study_losses,
+    theme,
+    to_array,
+)
 
 BLACK, WHITE = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
+FAMILIES = {
+    "conv, nearest": [Point(5, 0.03, 0.002), Point(25, 0.006, 0.001)],
+    "fc": [Point(5, 0.04, None), Point(25, 0.014, None), Point(125, 0.004, None)],
+}
+PCA = {1: 0.06, 5: 0.044, 25: 0.0186, 125: 0.0035, 512: 0.00004, 784: 0.0}
+LONG = "conv, nearest, lr=0.01, mean=0.1307, std=0.3081, widths=[256, 64], latent 125"
+
+
+def pixels_of(axes: Axes) -> NDArray[np.float32]:
+    grid = axes.images[0].get_array()
+    assert grid is not None
+    return np.asarray(grid)
+
+
+def tick_labels(axis: Axis) -> list[str]:
+    """Those of the ticks that are in sight."""
+    low, high = axis.get_view_interval()
+    return [t.label1.get_text() for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+
+
+def texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Every text that is drawn, and where, in pixels."""
+    FigureCanvasAgg(figure).draw()
+    out_of_sight = {
+        tick.label1
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
+    }
+    return [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(Text)
+        if isinstance(text, Text)
+        and text.get_visible()
+        and text.get_text().strip()
+        and text not in out_of_sight
+    ]
+
+
+def assert_all_is_readable(figure: Figure) -> None:
+    """No text is cut off by the figure's edge or lies on another."""
+    drawn = texts(figure)
+    for text, box in drawn:
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, text
+        assert box.y0 >= 0 and box.y1 <= figure.bbox.y1, text
+    for (text, box), (other, other_box) in combinations(drawn, 2):
+        assert not box.overlaps(other_box), (text, other)
+
+
+def contrast(colour: str, ground: str) -> float:
+    """By the Web Content Accessibility Guidelines 2.2: 1 for none, 21 for black on white."""
+    linear = [
+        [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(each)]
+        for each in (colour, ground)
+    ]
+    light = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)
+    return (light[1] + 0.05) / (light[0] + 0.05)
 
 
 def test_a_grid_has_a_labelled_row_for_each_kind_of_image() -> None:
@@ -79,3 +158,245 @@ def test_an_array_of_a_figure_has_its_pixels() -> None:
     array = to_array(image_grid("", [Row("a", BLACK)]))
     assert array.ndim == 3 and array.shape[2] == 3
     assert array.min() == 0 and array.max() == 255
+
+
+@pytest.mark.parametrize(("dark", "ground"), [(False, (255, 255, 255)), (True, (22, 24, 29))])
+def test_a_theme_colours_what_is_drawn_and_saved_inside(
+    dark: bool, ground: tuple[int, int, int], tmp_path: Path
+) -> None:
+    with theme(dark):
+        figure = loss_figure("title", {1: 0.3}, {1: 0.2}, {1: 0.1}, {"PCA": 0.04})
+        save(figure, tmp_path / "picture")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.convert("RGB").getpixel((0, 0)) == ground
+    paper = "#" + bytes(ground).hex()
+    axes = figure.axes[1]
+    for label in (axes.yaxis.label, *axes.get_yticklabels(), *figure.texts):
+        assert contrast(str(label.get_color()), paper) > 12
+    assert (sum(to_rgb(axes.lines[1].get_color())) > 1.5) == dark  # the line of the baseline
+
+
+def test_a_theme_ends() -> None:
+    with theme(dark=True):
+        pass
+    assert to_array(image_grid("", [Row("a", BLACK)]))[0, 0].tolist() == [255, 255, 255]
+
+
+def test_the_gaps_between_images_have_the_colour_of_the_ground() -> None:
+    with theme(dark=True):
+        grid = pixels_of(image_grid("", [Row("a", WHITE)]).axes[0])
+    assert np.allclose(grid[0, 0], np.array([22, 24, 29]) / 255)
+    assert np.allclose(grid[:, 9:11], grid[0, 0])
+    assert (grid[1:9, 1:9] == 1).all()
+
+
+@pytest.mark.parametrize(("dark", "ground"), [(False, "#ffffff"), (True, "#16181d")])
+def test_no_curve_fades_into_the_ground(dark: bool, ground: str) -> None:
+    curves = [Curve(str(number), {1: 1.0}, {1: 1.0}, {1: 1.0}) for number in range(20)]
+    with theme(dark):
+        lines = study_losses("", curves).axes[1].lines
+    assert len({str(line.get_color()) for line in lines}) == 20
+    assert all(contrast(line.get_color(), ground) > 2.3 for line in lines)  # type: ignore[arg-type]
+
+
+def test_panels_stand_beside_each_other_with_labels_on_the_left_alone() -> None:
+    left, right = [Row("a", BLACK), Row("b", WHITE)], [Row("a", WHITE), Row("b", BLACK)]
+    figure = panels("title", {"networks": left, "PCA": right})
+    first, second = figure.axes
+    assert [axes.get_title("left") for axes in figure.axes] == ["networks", "PCA"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
+    assert second.get_yticklabels() == []
+    assert (pixels_of(first)[1:9, 1:9] == 0).all() and (pixels_of(second)[1:9, 1:9] == 1).all()
+    assert first.get_position().x1 < second.get_position().x0
+    assert first.get_position().y0 == second.get_position().y0
+    assert first.get_position().y1 == second.get_position().y1
+
+
+def test_a_shorter_row_ends_earlier() -> None:
+    grid = pixels_of(image_grid("", [Row("three", BLACK), Row("one", BLACK[:1])]).axes[0])
+    assert (grid[11:19, 1:9] == 0).all()
+    assert (grid[10:20, 10:] == 1).all()
+
+
+def test_a_caption_stands_above_its_image() -> None:
+    rows = [Row("a", BLACK), Row("b", BLACK, captions=("0.1", "0.2", "0.3"))]
+    axes = image_grid("", rows).axes[0]
+    height = 2 * 10
+    room = len(pixels_of(axes)) - height
+    assert room > 0
+    assert (pixels_of(axes)[10 : 10 + room] == 1).all()
+    assert [text.get_text() for text in axes.texts] == ["0.1", "0.2", "0.3"]
+    for number, text in enumerate(axes.texts):
+        x, bottom = text.get_position()
+        assert x == pytest.approx(10 * number + 4.5)  # the middle of ten pixels
+        assert bottom == 10 + room
+    to_array(axes.figure)  # type: ignore[arg-type]
+    upper = axes.transData.transform((0, 9.5))[1]
+    assert all(text.get_window_extent().y1 <= upper for text in axes.texts)
+
+
+@pytest.mark.parametrize(
+    ("label", "pairs", "count", "shape"),
+    [
+        ("a", 1, 1, (1, 28, 28)),
+        (LONG, 12, 5, (1, 28, 28)),
+        (f"{LONG}, {LONG}", 2, 8, (3, 27, 41)),
+        (f"{LONG}, {LONG}", 1, 1, (1, 8, 8)),
+        (LONG.replace(" ", ""), 2, 10, (1, 28, 28)),
+    ],
+    ids=["short", "long", "of many lines", "of many lines over one image", "of one word"],
+)
+def test_labels_are_neither_cut_nor_overlap(
+    label: str, pairs: int, count: int, shape: tuple[int, int, int]
+) -> None:
+    images = torch.zeros(count, *shape)
+    captions = [f"0.00{number}" for number in range(count)]
+    rows = [Row(label, images, captions=captions), Row(label, images)] * pairs
+    figure = panels("Best and worst reconstructions on mnist", {label: rows, "PCA": rows})
+    assert_all_is_readable(figure)
+    drawn = texts(figure)
+    for axes in figure.axes:
+        box, pixels = axes.get_window_extent(), pixels_of(axes)
+        assert box.width / pixels.shape[1] == pytest.approx(box.height / pixels.shape[0])
+        assert not [text for text, place in drawn if text not in captions and place.overlaps(box)]
+
+
+def test_two_panels_of_eight_images_fit_a_page() -> None:
+    rows = [Row("absolute error", torch.zeros(8, 1, 28, 28))] * 5
+    assert panels("title", {"conv": rows, "PCA": rows}).get_figwidth() == pytest.approx(9)
+
+
+CURVES = [
+    Curve("fc, latent 5", {1: 0.3, 2: 0.2}, {2: 0.25}, {2: 0.05}),
+    Curve("fc, latent 5", {1: 0.4, 2: 0.3}, {2: 0.35}, {2: 0.06}),
+    Curve("fc, latent 25", {1: 0.2, 2: 0.1}, {2: 0.15}, {2: 0.04}),
+]
+
+
+def test_the_curves_of_a_study_are_those_that_were_measured() -> None:
+    losses, errors = study_losses("title", CURVES).axes
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in losses.lines]
+    assert drawn == [
+        [[1, 0.3], [2, 0.2]], [[2, 0.25]],
+        [[1, 0.4], [2, 0.3]], [[2, 0.35]],
+        [[1, 0.2], [2, 0.1]], [[2, 0.15]],
+    ]  # fmt: skip
+    assert [np.asarray(line.get_ydata()).tolist() for line in errors.lines] == [
+        [0.05], [0.06], [0.04],
+    ]  # fmt: skip
+    assert losses.get_yscale() == errors.get_yscale() == "log"
+    assert "model units" in losses.get_ylabel() and "pixels" in errors.get_ylabel()
+
+
+def test_curves_with_one_label_share_a_colour_and_an_entry() -> None:
+    figure = study_losses("title", CURVES)
+    losses, errors = figure.axes
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["fc, latent 5", "fc, latent 25"]
+    colours = [line.get_color() for line in errors.lines]
+    assert colours[0] == colours[1] != colours[2]
+    assert [line.get_color() for line in legend.get_lines()] == colours[1:]
+    assert [line.get_color() for line in losses.lines[::2]] == colours
+    assert [line.get_color() for line in losses.lines[1::2]] == colours
+    kinds = losses.get_legend()
+    assert kinds is not None
+    assert [text.get_text() for text in kinds.get_texts()] == ["train", "validation"]
+    assert [line.get_linestyle() for line in kinds.get_lines()] == ["--", "-"]
+    assert [line.get_linestyle() for line in losses.lines[:2]] == ["--", "-"]
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("label", ["fc, latent", LONG])
+def test_a_legend_covers_nothing_and_is_whole(label: str, count: int) -> None:
+    curves = [Curve(f"{label} {n}", {1: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(count)]
+    figure = study_losses("Training on mnist (1x28x28, 10,000 test images)", curves)
+    assert_all_is_readable(figure)
+    (legend,) = figure.legends
+    shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert shown == [curve.label for curve in curves]
+    for axes in figure.axes:
+        assert axes.get_tightbbox().y0 >= legend.get_window_extent().y1  # type: ignore[union-attr]
+        assert axes.get_window_extent().height > 200  # for the figure grows with its legend
+
+
+def test_a_legend_names_the_first_twenty_and_counts_the_others() -> None:
+    curves = [Curve(f"setting {n}", {1: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(23)]
+    figure = study_losses("title", curves)
+    assert len(figure.axes[1].lines) == 23
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(shown) == 21
+    assert shown[19:] == ["setting 19", "... and 3 more"]
+
+
+def test_the_points_of_a_family_are_those_that_were_measured() -> None:
+    axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
+    drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axes.lines}
+    assert drawn["conv, nearest"] == [[5, 0.03], [25, 0.006]]
+    assert drawn["fc"] == [[5, 0.04], [25, 0.014], [125, 0.004]]
+    assert drawn["PCA"] == [[size, mse] for size, mse in PCA.items()]
+    styles = {str(line.get_label()): line for line in axes.lines}
+    assert styles["mean image"].get_ydata() == [0.067, 0.067]
+    assert styles["PCA"].get_linestyle() == "--" and styles["mean image"].get_linestyle() == ":"
+    assert styles["fc"].get_marker() != styles["conv, nearest"].get_marker()
+    assert styles["fc"].get_color() != styles["conv, nearest"].get_color()
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_error_bars_stand_where_there_are_several_seeds() -> None:
+    axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
+    bars = [each.get_segments()[0].tolist() for each in axes.collections]  # type: ignore[attr-defined]
+    assert np.allclose(bars, [[[5, 0.028], [5, 0.032]], [[25, 0.005], [25, 0.007]]])
+
+
+def test_pca_leaves_the_chart_below_half_of_the_best_network() -> None:
+    axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
+    low, high = axes.get_ylim()
+    assert low == pytest.approx(0.002)  # 512 and 784 are below, 125 is above
+    assert high > 0.067
+    left, right = axes.get_xlim()
+    assert 0.5 < left < 1 and 125 < right < 200
+
+
+def test_ticks_are_at_the_sizes_and_plain() -> None:
+    figure = error_by_latent("title", FAMILIES, PCA, 0.067)
+    axes = figure.axes[0]
+    assert tick_labels(axes.xaxis) == ["1", "5", "25", "125"]
+    assert tick_labels(axes.yaxis) == ["0.002", "0.005", "0.01", "0.02", "0.05"]
+    assert_all_is_readable(figure)
+
+
+def test_ticks_that_would_touch_are_left_out() -> None:
+    points = [Point(size, 1 / size, None) for size in (4, 5, 6, 120, 125, 128, 784)]
+    figure = error_by_latent("title", {"fc": points}, {4: 0.3}, 1.0)
+    assert tick_labels(figure.axes[0].xaxis) == ["4", "5", "6", "120", "784"]
+    assert_all_is_readable(figure)
+
+
+def test_the_sizes_of_networks_come_before_those_of_pca() -> None:
+    figure = error_by_latent("title", {"fc": [Point(125, 0.1, None)]}, {1: 0.3, 128: 0.1}, 1.0)
+    assert tick_labels(figure.axes[0].xaxis) == ["1", "125"]
+
+
+@pytest.mark.parametrize("pca", [{}, {25: 0.0186}, PCA], ids=len)
+def test_a_single_setting_makes_a_chart(pca: dict[int, float]) -> None:
+    figure = error_by_latent("title", {"fc": [Point(25, 0.0139, None)]}, pca, 0.067)
+    assert "25" in tick_labels(figure.axes[0].xaxis)
+    assert_all_is_readable(figure)
+
+
+def test_errors_that_hardly_differ_have_ticks_as_well() -> None:
+    points = [Point(5, 0.0681, None), Point(25, 0.0652, None)]
+    figure = error_by_latent("title", {"fc": points}, {}, 0.0675)
+    assert tick_labels(figure.axes[0].yaxis) == ["0.06", "0.065", "0.07"]
+
+
+def test_small_errors_are_written_out() -> None:
+    points = [Point(5, 0.0004, None), Point(25, 0.00006, None)]
+    figure = error_by_latent("title", {"fc": points}, {}, 0.0007)
+    assert tick_labels(figure.axes[0].yaxis)[:3] == ["0.00007", "0.0001", "0.0002"]
+
+
+def test_epochs_are_whole_numbers() -> None:
+    figure = study_losses("title", [Curve("fc", {1: 0.3}, {1: 0.2}, {1: 0.1})])
+    to_array(figure)
+    assert tick_labels(figure.axes[0].xaxis) == ["1"]

@@ -1,0 +1,20 @@
+"""Tensors and numbers as pictures: every function returns a figure of its own."""
+
+from aecli.figures.charts import Curve, Point, error_by_latent, loss_figure, study_losses
+from aecli.figures.grids import Row, image_grid, panels
+from aecli.figures.output import save, to_array
+from aecli.figures.theme import theme
+
+__all__ = [
+    "Curve",
+    "Point",
+    "Row",
+    "error_by_latent",
+    "image_grid",
+    "loss_figure",
+    "panels",
+    "save",
+    "study_losses",
+    "theme",
+    "to_array",
+]

@@ -1,0 +1,259 @@
+"""Numbers as curves."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from aecli.figures import text
+from aecli.figures.theme import neutral, sequence
+
+TITLE, LABEL = 10, 8  # font sizes, in points
+WIDTH, HEIGHT = 9.0, 3.6  # inches, without a legend below
+LONGEST_LABEL = 2.6  # inches; longer ones are broken into lines
+MOST_LABELS = 20  # in a legend
+HANDLE_INCHES = 0.55  # of a legend, for the line before a label and the gap behind it
+LABEL_GAP = 0.1  # inches between the labels of ticks
+AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
+
+TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
+BASELINES = ("--", ":", "-.")
+MARKERS = "osD^vPX<>*"
+MOST_MARKERS = 10  # on a curve, where more would hide it
+
+
+class Curve(NamedTuple):
+    """What was measured while one run was trained."""
+
+    label: str
+    """Curves that share it differ by their seed alone, and share a colour."""
+    train: dict[int, float]
+    """Epoch -> loss, in the units the model is trained in."""
+    validation: dict[int, float]
+    """Epoch -> loss, in the units the model is trained in."""
+    mse: dict[int, float]
+    """Epoch -> mse of the validation images, in pixel units."""
+
+
+class Point(NamedTuple):
+    """The error of one setting."""
+
+    latent: int
+    mean: float
+    std: float | None
+    """Over the seeds; None with one."""
+
+
+def loss_figure(
+    title: str,
+    train_loss: dict[int, float],
+    val_loss: dict[int, float],
+    val_mse: dict[int, float],
+    levels: dict[str, float],
+) -> Figure:
+    """Loss and mse by epoch, side by side.
+
+    Args:
+        title: over both.
+        train_loss, val_loss: epoch -> loss, in the units the model is trained in.
+        val_mse: epoch -> mse of the validation images, in pixel units.
+        levels: label -> mse of a baseline, drawn as a horizontal line.
+    """
+    figure, losses, errors = _axes_by_epoch(title)
+    _line(losses, train_loss, marker=".", label="train")
+    _line(losses, val_loss, marker=".", label="validation")
+    _line(errors, val_mse, marker=".", color="C1", label="validation")
+    for style, (label, level) in zip(BASELINES, levels.items(), strict=False):
+        errors.axhline(level, color=neutral(), linestyle=style, label=label)
+    _legend_above(losses, losses.lines)
+    _legend_above(errors, errors.lines)
+    for axes in (losses, errors):
+        _tick(axes.yaxis, _round_numbers(*axes.get_ylim()))
+    return figure
+
+
+def study_losses(title: str, curves: list[Curve]) -> Figure:
+    """Loss and mse of many runs by epoch, side by side, in a colour for each label."""
+    figure, losses, errors = _axes_by_epoch(title)
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    styles = dict(zip(labels, _styles(len(labels)), strict=True))
+    for curve in curves:
+        style = {**styles[curve.label], "markevery": 1 + len(curve.mse) // MOST_MARKERS}
+        _line(losses, curve.train, color=style["color"], **TRAIN)
+        _line(losses, curve.validation, **style)
+        _line(errors, curve.mse, **style)
+    train = Line2D([], [], color=neutral(), label="train", **TRAIN)
+    _legend_above(losses, [train, Line2D([], [], color=neutral(), label="validation")])
+    lines = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+    _legend_below(figure, _first(lines))
+    for axes in (losses, errors):
+        _tick(axes.yaxis, _round_numbers(*axes.get_ylim()))
+    return figure
+
+
+def error_by_latent(
+    title: str, families: dict[str, list[Point]], pca: dict[int, float], mean_image: float
+) -> Figure:
+    """Test mse by latent size, beside what PCA and the mean image reach.
+
+    Args:
+        title: over the chart.
+        families: label -> points by rising latent size, at least one.
+        pca: latent size -> mse. Where it is far below every family it leaves the chart.
+        mean_image: mse, drawn as a horizontal line.
+    """
+    figure = Figure((WIDTH, 4.2), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log", yscale="log")
+    _describe(axes, "latent size", "test mse (pixels in [0, 1])")
+    lines = [
+        _family(axes, family, points, style)
+        for (family, points), style in zip(families.items(), _styles(len(families)), strict=True)
+    ]
+    pca = dict(sorted(pca.items()))
+    baselines = [
+        _line(axes, pca, color=neutral(), linestyle="--", marker=".", label="PCA", zorder=1),
+        axes.axhline(mean_image, color=neutral(), linestyle=":", label="mean image"),
+    ]
+    _legend_below(figure, _first(lines) + baselines)
+    _fit(axes, [point for points in families.values() for point in points], pca, mean_image)
+    return figure
+
+
+def _axes_by_epoch(title: str) -> tuple[Figure, Axes, Axes]:
+    """A figure with room for losses on the left and for mse on the right."""
+    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    losses, errors = figure.subplots(1, 2)
+    _describe(losses, "epoch", "loss (mean squared error, model units)")
+    _describe(errors, "epoch", "validation mse (pixels in [0, 1])")
+    for axes in (losses, errors):
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    return figure, losses, errors
+
+
+def _describe(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=LABEL + 1)
+    axes.set_ylabel(y, fontsize=LABEL + 1)
+    axes.tick_params(labelsize=LABEL)
+    axes.grid(alpha=0.3)
+
+
+def _line(axes: Axes, values: dict[int, float], **style: Any) -> Line2D:
+    (line,) = axes.plot(list(values), list(values.values()), **style)
+    return line
+
+
+def _styles(count: int) -> list[dict[str, Any]]:
+    """How lines are told apart: by colour, and by marker where colours are close."""
+    looks = zip(sequence(count), cycle(MARKERS), strict=False)
+    return [
+        {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
+        for colour, marker in looks
+    ]
+
+
+def _family(axes: Axes, label: str, points: list[Point], style: dict[str, Any]) -> Line2D:
+    """A line through the means, with a bar where several seeds were measured."""
+    for point in points:
+        if point.std is not None:
+            axes.errorbar(point.latent, point.mean, point.std, color=style["color"], capsize=3)
+    latents, means = [point.latent for point in points], [point.mean for point in points]
+    (line,) = axes.plot(latents, means, label=label, **style)
+    return line
+
+
+def _fit(axes: Axes, points: list[Point], pca: dict[int, float], mean_image: float) -> None:
+    """Limits and ticks by the families, and by as much of PCA's curve as is near them."""
+    lowest = min((point.mean for point in points if point.mean > 0), default=mean_image)
+    ends = [point.mean + sign * (point.std or 0) for point in points for sign in (-1, 1)]
+    values = [value for value in (*ends, *pca.values(), mean_image) if value > 0]
+    low, high = max(lowest / 2, 0.9 * min(values)), 1.1 * max(values)
+    latents = sorted(point.latent for point in points)
+    seen = [size for size, mse in pca.items() if mse >= low]
+    first, last = min(latents + seen) / 1.2, max(latents + seen) * 1.2
+    axes.set_xlim(first, last)
+    axes.set_ylim(low, high)
+    _tick(axes.xaxis, _apart(latents + seen, last / first))
+    _tick(axes.yaxis, _round_numbers(low, high))
+
+
+def _apart(sizes: list[int], span: float) -> list[int]:
+    """Those of `sizes` whose labels do not touch, on an axis whose end is `span` times its start.
+
+    What comes first has the right of way.
+    """
+    inches = {size: text.width(str(size), LABEL) for size in sizes}
+    scale = (WIDTH - AXIS_INCHES) / math.log(span)
+    kept: list[int] = []
+    for size in sizes:
+        if all(
+            abs(math.log(size / other)) * scale > (inches[size] + inches[other]) / 2 + LABEL_GAP
+            for other in kept
+        ):
+            kept.append(size)
+    return sorted(kept)
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Ticks for a logarithmic axis, several of them however little it spans."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 4:
+            return inside
+    evenly = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in evenly if low <= tick <= high]
+
+
+def _tick(axis: Axis, ticks: Sequence[float]) -> None:
+    """Ticks at `ticks` and nowhere else, as plain numbers: 0.00005 and not 5e-5."""
+    labels = [np.format_float_positional(float(f"{tick:.6g}"), trim="-") for tick in ticks]
+    axis.set_ticks(ticks, labels)
+    axis.set_minor_locator(NullLocator())
+
+
+def _legend_above(axes: Axes, lines: Iterable[Line2D]) -> None:
+    axes.legend(
+        handles=list(lines),
+        fontsize=LABEL,
+        frameon=False,
+        ncols=2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+    )
+
+
+def _first(lines: list[Line2D]) -> list[Line2D]:
+    """As many as a reader can tell apart, and a word on the others."""
+    others = len(lines) - MOST_LABELS
+    if others <= 0:
+        return lines
+    word = Line2D([], [], linestyle="none", label=f"... and {others} more")
+    return [*lines[:MOST_LABELS], word]
+
+
+def _legend_below(figure: Figure, lines: list[Line2D]) -> None:
+    """A legend under the axes, for which the figure becomes taller."""
+    labels = [text.wrapped(str(line.get_label()), LONGEST_LABEL, LABEL) for line in lines]
+    column = max(text.width(label, LABEL) for label in labels) + HANDLE_INCHES
+    legend = figure.legend(
+        lines,
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(len(lines), int(WIDTH / column))),
+        fontsize=LABEL,
+        frameon=False,
+    )
+    pixels = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).height
+    figure.set_figheight(figure.get_figheight() + pixels / figure.dpi)

@@ -1,0 +1,57 @@
+"""How much room text takes, before there is a figure to draw it in."""
+
+import re
+from functools import cache
+from itertools import chain
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+DPI = 100
+LINE = 1.35  # height of a line of text, in font sizes
+POINTS_PER_INCH = 72
+
+
+def width(text: str, size: float) -> float:
+    """Inches from the left to the right of `text`, of `size` points."""
+    return max(_line_width(line, size) for line in text.split("\n"))
+
+
+@cache
+def _line_width(line: str, size: float) -> float:
+    renderer = FigureCanvasAgg(Figure((1, 1), DPI)).get_renderer()
+    pixels, _, _ = renderer.get_text_width_height_descent(line, FontProperties(size=size), False)
+    return float(pixels) / DPI
+
+
+def height(text: str, size: float) -> float:
+    """Inches from the top to the bottom of `text`, of `size` points."""
+    return len(text.split("\n")) * LINE * size / POINTS_PER_INCH if text else 0.0
+
+
+def wrapped(text: str, inches: float, size: float) -> str:
+    """`text` in lines of at most `inches`, broken behind commas where that is enough.
+
+    Only a single word may be longer.
+    """
+    return "\n".join(_broken(line, inches, size) for line in text.split("\n"))
+
+
+def _broken(line: str, inches: float, size: float) -> str:
+    first, *others = _pieces(line, inches, size)
+    lines = [first]
+    for piece in others:
+        longer = f"{lines[-1]} {piece}"
+        if width(longer, size) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(piece)
+    return "\n".join(lines)
+
+
+def _pieces(line: str, inches: float, size: float) -> list[str]:
+    """What stands between commas and, where that is too long for a line, its words."""
+    clauses = re.split("(?<=,) ", line)
+    words = [[each] if width(each, size) <= inches else each.split(" ") for each in clauses]
+    return list(chain.from_iterable(words))
