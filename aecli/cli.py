@@ -30,6 +30,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("aecli.commands.train", "train an autoencoder, or with -m a sweep of them"),
+    "compare": Command(
+        "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
+    ),
 }
 
 HELP = """\
@@ -46,7 +49,8 @@ options:
 
 examples:
   aecli train model=conv latent=25
-  aecli train -m model=fc latent=5,25,125
+  aecli train -m sweep=latent
+  aecli compare outputs/latent/2026-11-21_10-15-00-123456
   tensorboard --logdir outputs
 """
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from aecli.data import Data
 from aecli.metrics import Score
 from aecli.models import Layer
+from aecli.run import RunDirectory, Status
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -16,6 +17,21 @@ err = Console(stderr=True, highlight=False)
 def notice(text: str) -> None:
     """Something that must not be missed."""
     err.print(Panel(Text(text), title="NOTICE", border_style="bold yellow", title_align="left"))
+
+
+def warn(text: str) -> None:
+    """Something that a person should know, in one line."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def table(content: Table) -> None:
+    out.print(content)
+
+
+def paragraphs(sentences: list[str]) -> None:
+    """Sentences, a line or more each."""
+    for sentence in sentences:
+        out.print(sentence, markup=False)
 
 
 def facts(rows: dict[str, str]) -> None:
@@ -70,4 +86,35 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
             "" if score.ssim is None else f"{score.ssim:.4f}",
             style="" if row else "bold green",
         )
+    out.print(table)
+
+
+def run_line(run: RunDirectory) -> None:
+    """What became of one run of a sweep: a line while the others go on."""
+    outcome = run.failure() if run.status is Status.failed else run.status.value
+    if run.status is Status.finished:
+        summary = run.load_summary()
+        mse, pca, seconds = (
+            summary["test"]["mse"],
+            summary["baselines"]["pca"]["mse"],
+            summary["seconds"],
+        )
+        outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
+    warn(f"{run.path.name}: {outcome}")
+
+
+def sweep_table(folder: str, runs: list[RunDirectory]) -> None:
+    """Every run of a sweep: its status and, where it is finished, its test mse and its time."""
+    table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("run")
+    table.add_column("status")
+    table.add_column("test mse", justify="right")
+    table.add_column("time", justify="right")
+    for run in runs:
+        status, cells = run.status, ("", "")
+        if status is Status.finished:
+            summary = run.load_summary()
+            cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
+        style = "" if status is Status.finished else "red"
+        table.add_row(run.path.name, status.value, *cells, style=style)
     out.print(table)

@@ -1,4 +1,4 @@
-"""What `aecli train --help` prints, read off `conf/` and the dataclasses: it cannot fall behind."""
+"""What `aecli COMMAND --help` prints, read off conf/ and the dataclasses: it cannot fall behind."""
 
 import textwrap
 from collections.abc import Iterable
@@ -21,6 +21,7 @@ from aecli.config import (
     config_groups,
     field_docs,
 )
+from aecli.options import CompareOptions
 
 WIDTH = 100
 INDENT = 34
@@ -28,9 +29,12 @@ INDENT = 34
 TRAIN = """\
 usage: aecli train [-m] [key=value ...]
 
-Trains an autoencoder and leaves a run directory under output_dir. With -m (--multirun), lists of
-values such as latent=5,25,125 train one run for each combination. --cfg job prints the
+Trains an autoencoder and leaves a run directory under output_dir. --cfg job prints the
 configuration instead of running it. Flags may stand anywhere.
+
+With -m (--multirun), lists of values such as latent=5,25,125 train one run for each combination,
+and sweep=... brings lists of its own, which the line may change. Then:
+{sweeps}
 
 What to choose (a file each under conf/, the default first):
 {groups}
@@ -44,7 +48,34 @@ examples:
   aecli train model=conv latent=25
   aecli train model=denoising latent=32 epochs=10 corruption.noise_std=0.3
   aecli train experiment=lecture_fc latent=125
-  aecli train -m model=fc latent=5,25,125
+  aecli train -m model=fc latent=5,25,125 seed=0,1,2
+  aecli train -m sweep=latent hydra/launcher=joblib
+  aecli train -m resume=outputs/latent/2026-11-21_10-15-00-123456
+"""
+
+SWEEPS = {
+    "compare=true": "Compare the finished runs at the end, as aecli compare does; or false.",
+    "resume=FOLDER": "Go on with the sweep in FOLDER: train what is not finished there.",
+    "hydra/launcher=basic": "One run after the other. joblib: as many at once as there are cores "
+    "(pip install 'aecli[joblib]'); submitit_slurm, submitit_local: as jobs of a cluster, or like "
+    "them ('aecli[slurm]').",
+    "hydra/sweeper=basic": "Every combination. optuna: search for the smallest validation mse "
+    "('aecli[optuna]'); sweep=search is an example.",
+}
+
+COMPARE = """\
+usage: aecli compare FOLDER ... [key=value ...]
+
+Puts runs side by side: runs that differ by their seed alone make one row, a mean with its standard
+deviation. Prints the table, and writes it as CSV and Markdown, the figures as PNG and SVG, one
+self-contained report.html, and all of it for TensorBoard.
+
+Keys, with their defaults:
+{keys}
+
+examples:
+  aecli compare outputs/latent/2026-11-21_10-15-00-123456
+  aecli compare outputs/latent outputs/latent_conv sort=mse
 """
 
 
@@ -69,10 +100,16 @@ def train_help() -> str:
         for heading, (prefix, schema) in SECTIONS.items()
     ]
     return TRAIN.format(
+        sweeps="\n".join(_row(key, text) for key, text in SWEEPS.items()),
         groups="\n".join(groups),
         keys="\n".join(_rows("", TrainConfig)),
         sections="\n\n".join(sections),
     )
+
+
+def compare_help() -> str:
+    """The whole text."""
+    return COMPARE.format(keys="\n".join(_rows("", CompareOptions)))
 
 
 def _choices() -> dict[str, list[str]]:
@@ -121,6 +158,7 @@ def _names(field: Field[Any]) -> str:
 
 def _row(key: str, text: str) -> str:
     gap = " " if len(key) >= INDENT - 2 else " " * (INDENT - 2 - len(key))
+    text = " ".join(text.split())  # a docstring may be of several lines
     return textwrap.fill(
         f"  {key}{gap}{text}", WIDTH, subsequent_indent=" " * INDENT, break_long_words=False
     )

@@ -15,12 +15,14 @@ PACKAGE = Path(aecli.__file__).parent
 LAYERS = [
     "errors arithmetic",
     "config files device randomness signals",
+    "options",
     "models data corruption run",
     "metrics baselines figures",
     "evaluation tracking",
     "training",
-    "experiment composition console help sweep",
+    "experiment composition console help",
     "comparison",
+    "sweep",
     "commands",
     "cli",
     "__main__",
@@ -68,7 +70,7 @@ def test_one_module_knows_hydra() -> None:
 
 def test_below_the_configuration_there_are_only_dataclasses() -> None:
     users = {path.name for path in MODULES if any(n.startswith("omegaconf") for n in imports(path))}
-    assert users == {"composition.py", "config.py", "help.py"}
+    assert users == {"composition.py", "config.py", "help.py", "options.py"}
 
 
 def test_models_know_only_tensors() -> None:
@@ -77,7 +79,10 @@ def test_models_know_only_tensors() -> None:
         assert own <= {"arithmetic", "config", "errors", "models"}
 
 
-@pytest.mark.parametrize("line", ["--help", "--version", "train --help", "nonsense"])
+@pytest.mark.parametrize(
+    "line",
+    ["--help", "--version", "train --help", "compare --help", "compare srt=mse", "nonsense"],
+)
 def test_help_and_mistakes_do_not_wait_for_torch(line: str) -> None:
     code = (
         "import sys\nfrom aecli.cli import run\nrun(sys.argv[1:])\nsys.exit('torch' in sys.modules)"

@@ -26,7 +26,9 @@ def command(*arguments: str) -> list[str]:
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
     for line in (["--help"], ["-h"], []):
         assert aecli(*line) == 0
-        assert "train   train an autoencoder" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert "train     train an autoencoder" in text
+        assert "compare   put runs side by side" in text
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:

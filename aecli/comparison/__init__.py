@@ -1,0 +1,36 @@
+"""Runs side by side: `compare` reads them, writes the comparison and tells it in the terminal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from aecli import console
+from aecli.comparison.findings import findings
+from aecli.comparison.gather import Comparison, gather
+from aecli.comparison.table import sort_settings, terminal_table
+from aecli.comparison.write import REPORT, refuse_foreign_files, write
+from aecli.options import SortKey
+
+__all__ = ["compare"]
+
+
+def compare(folders: list[Path], output: Path, sort: SortKey = SortKey.model) -> None:
+    """Compare all runs below `folders`, leaving the comparison in the folder `output`.
+
+    Raises:
+        UsageError: there are none, they cannot be compared, or `output` holds something else.
+        StorageError, OSError: it cannot be written.
+    """
+    refuse_foreign_files(output)
+    comparison = gather(folders)
+    comparison = replace(comparison, settings=sort_settings(comparison.settings, sort.value))
+    write(comparison, output)
+    tell(comparison, output)
+
+
+def tell(comparison: Comparison, output: Path) -> None:
+    """The table, what it means, and where the rest is."""
+    console.table(terminal_table(comparison.settings, console.out.width))
+    console.paragraphs(findings(comparison))
+    for left_out in comparison.left_out:
+        console.warn(f"left out: {left_out.path}, {left_out.status}: {left_out.reason}")
+    console.facts({"report": str(output / REPORT)})

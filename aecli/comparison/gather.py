@@ -6,7 +6,6 @@ figure shows is read when it is drawn, so that memory does not grow with the run
 
 import json
 import math
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from safetensors import SafetensorError
 
 from aecli.config import TrainConfig, plain
 from aecli.errors import AecliError, UsageError
-from aecli.run import RunDirectory
+from aecli.run import RunDirectory, Status, natural_key, runs_below
 from aecli.tracking import EpochRecord
 
 # What does not make two runs different: where they lie and ran; the seed is averaged over.
@@ -35,11 +34,13 @@ class Spread:
 
     mean: float
     std: float | None
-    """Of the sample (n - 1); None with one seed."""
+    """Of the sample (n - 1); None with one seed, or where the mean is infinite."""
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        mean = statistics.fmean(values)
+        has_std = len(values) > 1 and math.isfinite(mean)
+        return cls(mean, statistics.stdev(values) if has_std else None)
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def gather(folders: list[Path]) -> Comparison:
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
     results, left_out = [], []
     for run in runs.values():
-        if not run.is_finished:
+        if run.status is not Status.finished:
             left_out.append(_unfinished(run))
             continue
         try:
@@ -236,38 +237,14 @@ def gather(folders: list[Path]) -> Comparison:
     return Comparison(results[0].data, _settings(results), left_out)
 
 
-def runs_below(folder: Path) -> list[RunDirectory]:
-    """The runs in `folder`, itself or at any depth, by name with numbers in their order.
-
-    Raises:
-        UsageError: there are none.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: give run folders or folders that hold some")
-    runs = [
-        RunDirectory(path.parent)
-        for path in folder.rglob("config.yaml")
-        if path.parent.name != ".hydra"
-    ]
-    if not runs:
-        raise UsageError(
-            f"{folder} holds no runs: give a folder in which aecli train has left some"
-        )
-    return sorted(runs, key=lambda run: natural_key(str(run.path)))
-
-
-def natural_key(text: str) -> list[str | int]:
-    """Sorts 2-fc before 10-fc: text and numbers alternate."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
-
-
 def _unfinished(run: RunDirectory) -> LeftOut:
-    reason = run.failure()
-    if reason is not None:
-        return LeftOut(run.path, "failed", reason)
-    if not run.metrics_file.exists():
-        return LeftOut(run.path, "not started", "it was planned, and not begun")
-    return LeftOut(run.path, "interrupted", f"it has {run.finished_epochs()} epochs and no summary")
+    reasons = {
+        Status.failed: run.failure,
+        Status.interrupted: lambda: f"it has {run.finished_epochs()} epochs and no summary",
+        Status.planned: lambda: "it was planned, and not begun",
+    }
+    status = run.status
+    return LeftOut(run.path, status.value, reasons[status]())
 
 
 def _one_line(error: Exception) -> str:

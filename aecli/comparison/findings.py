@@ -1,0 +1,116 @@
+"""What a comparison says, in sentences: the best first, and what to beware of last."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from aecli.comparison.gather import Comparison, LeftOut, Setting
+from aecli.comparison.table import best_setting, format_mse, is_exact
+
+# How much worse than the best a smaller code may be and still count as good enough.
+WITHIN = 0.05
+
+# Status of a run that was left out -> how it is told of one, and of several.
+VERBS = {
+    "failed": ("failed", "failed"),
+    "interrupted": ("was interrupted", "were interrupted"),
+    "not started": ("was not started", "were not started"),
+    "damaged": ("is damaged", "are damaged"),
+}
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """The sentences that a reader wants before the numbers."""
+    families = comparison.families
+    sentences = []
+    if len(families) > 1:
+        sentences.append(_best_of_all(comparison.settings))
+    sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
+    sentences += [_against_pca(name, each) for name, each in families.items()]
+    sentences += _where_pca_is_exact(comparison.settings)
+    if all(len(set(setting.seeds)) == 1 for setting in comparison.settings):
+        sentences.append(
+            "Each setting was trained with one seed only: "
+            "differences of a few per cent may be chance."
+        )
+    if comparison.left_out:
+        sentences.append(_missing(comparison.left_out, len(comparison.results)))
+    if comparison.data.name == "synthetic":
+        sentences.append(
+            "The images are digits that aecli drew itself: these are not MNIST, "
+            "and errors on MNIST cannot be compared with them."
+        )
+    return sentences
+
+
+def listed(words: Iterable[object]) -> str:
+    """As in: 5, 25 and 125."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _mse(setting: Setting) -> float:
+    return setting.spread("mse").mean
+
+
+def _best_of_all(settings: Sequence[Setting]) -> str:
+    best = best_setting(settings)
+    return f"{best.label} has the best test mse of all ({format_mse(_mse(best))})."
+
+
+def _smallest_size(family: str, settings: Sequence[Setting]) -> str:
+    """The size beyond which a larger code gains little."""
+    best = best_setting(settings)
+    figure, percent = format_mse(_mse(best)), f"{100 * WITHIN:g} %"
+    good_enough = [each for each in settings if _mse(each) <= _mse(best) * (1 + WITHIN)]
+    smallest = min(good_enough, key=lambda setting: setting.latent)
+    if smallest.latent < best.latent:
+        return (
+            f"{family}: latent {smallest.latent} is the smallest size within {percent} "
+            f"of the best test mse ({figure}, at {best.latent})."
+        )
+    others = (
+        f"no smaller size is within {percent} of it"
+        if best.latent > min(setting.latent for setting in settings)
+        else "no larger size does better"
+    )
+    return f"{family}: latent {best.latent} has the best test mse ({figure}), and {others}."
+
+
+def _against_pca(family: str, settings: Sequence[Setting]) -> str:
+    """At which sizes the network is worth its training."""
+    outcomes = {
+        "beats": [each.latent for each in settings if _mse(each) < each.pca_mse],
+        "loses to": [each.latent for each in settings if _mse(each) > each.pca_mse],
+        "ties with": [each.latent for each in settings if _mse(each) == each.pca_mse],
+    }
+    clauses: list[str] = []
+    for verb, latents in outcomes.items():
+        if latents:
+            rival = "it at" if clauses else "PCA of the same size at latent"
+            clauses.append(f"{verb} {rival} {listed(sorted(latents))}")
+    return f"{family} {', and '.join(clauses)}."
+
+
+def _where_pca_is_exact(settings: Sequence[Setting]) -> list[str]:
+    """Why a network loses to PCA where the code is no bottleneck; nothing where it does not."""
+    latents = {
+        each.latent
+        for each in settings
+        if is_exact(each.pca_mse) and each.compression <= 1 and _mse(each) > each.pca_mse
+    }
+    if not latents:
+        return []
+    return [
+        f"At latent {listed(sorted(latents))} PCA reproduces every image exactly, "
+        f"because the code is as large as the image."
+    ]
+
+
+def _missing(left_out: Sequence[LeftOut], finished: int) -> str:
+    counts = Counter(each.status for each in left_out)
+    causes = [f"{count} {VERBS[status][count > 1]}" for status, count in counts.items()]
+    verb = "is" if len(left_out) == 1 else "are"
+    return (
+        f"{len(left_out)} of {len(left_out) + finished} runs {verb} missing: "
+        f"{listed(causes)}; see below."
+    )

@@ -1,0 +1,241 @@
+"""What a comparison shows: which figures there are, of what, and how each is read."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import TypeVar
+
+import torch
+from matplotlib.figure import Figure
+
+from aecli.comparison.gather import Comparison, Result, Setting
+from aecli.figures import Curve, Point, Row, error_by_latent, panels, study_losses
+from aecli.metrics import image_mse
+
+MOST_FAMILIES = 6  # with reconstructions of their own
+MOST_LATENTS = 8  # in the reconstructions of a family
+MOST_SETTINGS = 12  # in a figure that shows images of each
+IMAGES = 8  # in a panel of reconstructions
+FOLLOWED_IMAGES = 3  # from epoch to epoch
+LONGEST_SLUG = 80  # characters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that can be drawn as often as there are themes."""
+
+    name: str
+    """Of its files, without a suffix."""
+    title: str
+    """Its heading, for people."""
+    caption: str
+    """What is shown and how it is read, in a sentence or a few."""
+    draw: Callable[[], Figure]
+    """A new figure in the theme of the moment. Images are read here and not kept."""
+
+
+def pictures(comparison: Comparison) -> list[Picture]:
+    """Every figure of a comparison, from the general to the particular."""
+    families = comparison.families
+    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MOST_FAMILIES)
+    return [
+        _loss(comparison),
+        _mse_by_latent(comparison),
+        *(
+            _reconstructions(comparison, family, f"reconstructions-{slug}")
+            for family, slug in zip(best, _slugs(best), strict=True)
+        ),
+        _epochs(comparison),
+        _extremes(comparison),
+    ]
+
+
+def _loss(comparison: Comparison) -> Picture:
+    caption = (
+        "Left: the loss of every run, in the units that its model is trained in. "
+        "Right: the mse of the validation images, in pixels from 0 to 1. "
+        "Runs of one colour differ by their seed alone."
+    )
+    scales = [setting.first.config.data for setting in comparison.settings]
+    if len({(scale.mean, scale.std) for scale in scales}) > 1:
+        caption += (
+            " The runs scale their pixels differently, so their losses are in different units: "
+            "compare runs by the right-hand chart."
+        )
+    curves = [
+        _curve(setting.label, result)
+        for setting in comparison.settings
+        for result in setting.results
+    ]
+    title = f"Training on {comparison.data}"
+    return Picture("loss", "Loss by epoch", caption, partial(study_losses, title, curves))
+
+
+def _curve(label: str, result: Result) -> Curve:
+    records = result.records
+    return Curve(
+        label,
+        train={r.epoch: r.train_loss for r in records},
+        validation={r.epoch: r.val_loss for r in records if r.val_loss is not None},
+        mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
+    )
+
+
+def _mse_by_latent(comparison: Comparison) -> Picture:
+    settings = comparison.settings
+    caption = (
+        "The test error of each kind of network by the size of its code; lower is better. "
+        "Dashed: PCA with as many components, which leaves the chart where it is far below. "
+        "Dotted: the mean image, whatever is to be reconstructed."
+    )
+    if any(len(setting.results) > 1 for setting in settings):
+        caption += " A bar is one standard deviation over the seeds to each side."
+    if any(_inputs_of_pca(setting) != _inputs_of_pca(settings[0]) for setting in settings):
+        family = settings[0].family
+        settings = comparison.families[family]
+        caption += (
+            f" PCA and the mean image are measured as for {family}; for networks with other "
+            f"inputs or training images they differ."
+        )
+    pca: dict[int, float] = {}
+    for setting in settings:
+        pca |= {**setting.first.pca_curve, setting.latent: setting.pca_mse}
+    points = {
+        family: [Point(each.latent, _mse(each), each.spread("mse").std) for each in members]
+        for family, members in comparison.families.items()
+    }
+    mean_image = fmean(setting.first.mean_image_mse for setting in settings)
+    title = f"Test error by latent size on {comparison.data}"
+    draw = partial(error_by_latent, title, points, pca, mean_image)
+    return Picture("mse-by-latent", "Error by latent size", caption, draw)
+
+
+def _inputs_of_pca(setting: Setting) -> tuple[object, ...]:
+    """What PCA's error depends on, besides the latent size."""
+    config = setting.first.config
+    corruption = (config.corruption.name, config.corruption.noise_std)
+    return *corruption, config.data.train_size, config.data.val_size
+
+
+def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
+    settings = comparison.families[family]
+    shown = _evenly(settings, MOST_LATENTS)
+    caption = (
+        f"Test images as {family} and as PCA return them from codes of the same size, "
+        f"and the absolute error: black is none, the lighter the larger."
+        + _only(len(shown), len(settings), "latent sizes, evenly chosen")
+        + _only(MOST_FAMILIES, len(comparison.families), "families, those with the lowest error")
+        + _of_one_seed(shown)
+    )
+    title = f"Reconstructions on {comparison.data}"
+    draw = partial(_draw_reconstructions, title, family, shown)
+    return Picture(name, f"Reconstructions by {family}", caption, draw)
+
+
+def _draw_reconstructions(title: str, family: str, settings: list[Setting]) -> Figure:
+    images = settings[0].first.run.load_images()
+    original = images["original"][:IMAGES]
+    shared = [Row(key, images[key][:IMAGES]) for key in ("original", "corrupted") if key in images]
+    networks, pca = list(shared), list(shared)
+    for setting in settings:
+        images = setting.first.run.load_images()
+        for rows, key in ((networks, "output"), (pca, "pca")):
+            output = images[key][:IMAGES]
+            error = abs(output - original)
+            rows.append(Row(f"latent {setting.latent}", output))
+            rows.append(Row("absolute error", error, is_error=True))
+    return panels(title, {family: networks, "PCA": pca})
+
+
+def _epochs(comparison: Comparison) -> Picture:
+    shown = _lowest(comparison.settings, _mse, MOST_SETTINGS)
+    caption = (
+        "A few test images as the networks returned them while they were trained: the number "
+        "above an image is the epoch after which it was made, and orig. is the original."
+        + _only(len(shown), len(comparison.settings), "settings, those with the lowest error")
+        + _of_one_seed(shown)
+    )
+    title = f"Reconstructions from epoch to epoch on {comparison.data}"
+    return Picture("epochs", "From epoch to epoch", caption, partial(_draw_epochs, title, shown))
+
+
+def _draw_epochs(title: str, settings: list[Setting]) -> Figure:
+    grids: list[list[Row]] = [[] for _ in range(FOLLOWED_IMAGES)]
+    for setting in settings:
+        images = setting.first.run.load_images()
+        epochs = sorted(int(key.partition("/")[2]) for key in images if key.startswith("epoch/"))
+        stages = [*(images[f"epoch/{epoch}"] for epoch in epochs), images["original"]]
+        captions = [*map(str, epochs), "orig."]
+        for rows, progress in zip(grids, torch.stack(stages, dim=1), strict=False):
+            rows.append(Row(setting.label, progress, captions=captions))
+    if all(row.captions == grids[0][0].captions for row in grids[0]):
+        grids = [[*rows[:1], *(row._replace(captions=()) for row in rows[1:])] for rows in grids]
+    headings = [f"test image {number}, after epoch" for number in range(1, FOLLOWED_IMAGES + 1)]
+    found = zip(headings, grids, strict=True)  # in a small data set there are fewer
+    return panels(title, {heading: rows for heading, rows in found if rows})
+
+
+def _extremes(comparison: Comparison) -> Picture:
+    shown = _lowest(comparison.settings, _mse, MOST_SETTINGS)
+    caption = (
+        "The test images that each network reconstructs best and worst, each with its mse, "
+        "and below them what the network returns."
+        + _only(len(shown), len(comparison.settings), "settings, those with the lowest error")
+        + _of_one_seed(shown)
+    )
+    title = f"Best and worst reconstructions on {comparison.data}"
+    return Picture(
+        "extremes", "Best and worst images", caption, partial(_draw_extremes, title, shown)
+    )
+
+
+def _draw_extremes(title: str, settings: list[Setting]) -> Figure:
+    grids: dict[str, list[Row]] = {"best": [], "worst": []}
+    for setting in settings:
+        images = setting.first.run.load_images()
+        for key, rows in grids.items():
+            original, output = images[f"{key}/original"], images[f"{key}/output"]
+            captions = [f"{mse:.2g}" for mse in image_mse(original, output).tolist()]
+            rows.append(Row(setting.label, original, captions=captions))
+            rows.append(Row("output", output))
+    return panels(title, {f"{key} reconstructed": rows for key, rows in grids.items()})
+
+
+def _mse(setting: Setting) -> float:
+    return setting.spread("mse").mean
+
+
+def _lowest(items: list[T], error: Callable[[T], float], most: int) -> list[T]:
+    """The items with the lowest error, at most so many, in the order in which they came."""
+    ranked = sorted(range(len(items)), key=lambda number: error(items[number]))
+    return [items[number] for number in sorted(ranked[:most])]
+
+
+def _evenly(items: list[T], most: int) -> list[T]:
+    """At most so many items, evenly chosen: the first and the last are among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]
+
+
+def _only(shown: int, total: int, what: str) -> str:
+    """A sentence for the caption where not everything is shown."""
+    return f" Shown are {shown} of {total} {what}." if shown < total else ""
+
+
+def _of_one_seed(settings: list[Setting]) -> str:
+    several = any(len(setting.results) > 1 for setting in settings)
+    return " Where there are several seeds, the first is shown." if several else ""
+
+
+def _slugs(names: list[str]) -> list[str]:
+    """The names as parts of file names: short, plain, and no two alike."""
+    slugs: list[str] = []
+    for name in names:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_SLUG]
+        slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs)}")
+    return slugs

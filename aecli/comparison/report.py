@@ -1,0 +1,108 @@
+"""A comparison as one HTML file that needs no network, no script and no other file."""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from aecli.comparison.findings import findings, listed
+from aecli.comparison.gather import Comparison, Result
+from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
+
+PIXELS_PER_POINT = 96 / 72  # of CSS
+
+# Every text is escaped, whatever it is: folder names and error messages are other people's.
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A picture, drawn for light and for dark pages."""
+
+    title: str
+    caption: str
+    light: bytes
+    """The content of an SVG or PNG file."""
+    dark: bytes
+    media_type: str
+    """image/svg+xml or image/png."""
+
+    @property
+    def light_uri(self) -> str:
+        return self._uri(self.light)
+
+    @property
+    def dark_uri(self) -> str:
+        return self._uri(self.dark)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, whose ratio lets a browser lay the page out before it decodes."""
+        return _png_size(self.light) if self.media_type == "image/png" else _svg_size(self.light)
+
+    def _uri(self, content: bytes) -> str:
+        return f"data:{self.media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def render(comparison: Comparison, figures: list[ReportFigure], made: datetime) -> str:
+    """The report as HTML.
+
+    Args:
+        figures: in the order in which they are shown.
+        made: when the report was made, as its end says.
+    """
+    shown = columns(comparison.settings)
+    return ENVIRONMENT.get_template("report.html.j2").render(
+        title=title(comparison),
+        comparison=comparison,
+        findings=findings(comparison),
+        columns=shown,
+        rows=rows(comparison.settings, shown),
+        notes=notes(comparison.settings),
+        figures=figures,
+        versions=listed(sorted({_versions(result) for result in comparison.results})),
+        made=made,
+        format_mse=format_mse,
+        plus_minus=PLUS_MINUS,
+        counted=_counted,
+    )
+
+
+def title(comparison: Comparison) -> str:
+    """What is compared, as in: conv and fc at latent 5 and 25 on mnist."""
+    models = dict.fromkeys(setting.model for setting in comparison.settings)
+    latents = sorted({setting.latent for setting in comparison.settings})
+    return f"{listed(models)} at latent {listed(latents)} on {comparison.data.name}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _versions(result: Result) -> str:
+    """What a run was made by; read here, for nothing else needs it."""
+    versions = result.run.load_summary()["versions"]
+    return f"aecli {versions['aecli']} with torch {versions['torch']}"
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """In pixels: the header's first two fields, by the PNG specification, 11.2.1."""
+    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+
+
+def _svg_size(content: bytes) -> tuple[int, int]:
+    """In pixels: the view box of what matplotlib draws is in points."""
+    _, root = next(ElementTree.iterparse(io.BytesIO(content), events=["start"]))
+    *_, width, height = re.split(r"[\s,]+", root.attrib["viewBox"].strip())
+    return round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)

@@ -1,0 +1,367 @@
+"""The settings of a comparison as a table: one list of columns for every format."""
+
+import csv
+import html
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from aecli.comparison.gather import Setting, Spread
+
+# Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
+EXACT_MSE = 1e-9
+
+SIGNIFICANT_DIGITS = 4
+PLUS_MINUS = " ± "
+
+# What a narrow terminal does without, in this order.
+EXPENDABLE = (
+    "sse",
+    "compression ratio",
+    "training time",
+    "seeds",
+    "parameters",
+    "PCA mse",
+    "ssim",
+    "psnr (dB)",
+)
+GAP = 2  # blanks between the columns of the terminal
+
+Value = str | float | None
+"""A cell in CSV: with all its digits; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, in every format."""
+
+    name: str
+    """As people read it."""
+    text: Callable[[Setting], str]
+    """A cell as people read it."""
+    values: dict[str, Callable[[Setting], Value]]
+    """Name in CSV -> cell; two of them for a mean and its standard deviation."""
+    is_number: bool = True
+    meaning: str = ""
+    """For who meets the quantity for the first time; empty where the name says it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting as people read it."""
+
+    cells: list[str]
+    """One for each column."""
+    is_best: bool
+    """It has the smallest test mse of several settings."""
+
+
+SORT_KEYS: dict[str, Callable[[Setting], float | None]] = {
+    "model": lambda setting: 0.0,  # all alike, so that the comparison's own order stays
+    "latent": lambda setting: setting.latent,
+    "mse": lambda setting: setting.spread("mse").mean,
+    "sse": lambda setting: setting.spread("sse").mean,
+    "psnr": lambda setting: -setting.spread("psnr").mean,
+    "ssim": lambda setting: None if setting.ssim is None else -setting.ssim.mean,
+    "ratio": lambda setting: ratio_to_pca(setting),
+    "parameters": lambda setting: setting.parameters,
+    "seconds": lambda setting: setting.spread("seconds").mean,
+}
+"""What a table can be sorted by -> a number, smaller for what comes first."""
+
+
+def sort_settings(settings: Sequence[Setting], key: str) -> list[Setting]:
+    """The best first, by a key of `SORT_KEYS`; those without the quantity last."""
+
+    def rank(setting: Setting) -> tuple[bool, float]:
+        number = SORT_KEYS[key](setting)
+        return number is None, number or 0.0
+
+    return sorted(settings, key=rank)
+
+
+def is_exact(mse: float) -> bool:
+    """Whether there is no error but rounding."""
+    return mse < EXACT_MSE
+
+
+def ratio_to_pca(setting: Setting) -> float:
+    """Test mse over PCA's at the same latent size: infinite where PCA is exact."""
+    return math.inf if is_exact(setting.pca_mse) else setting.ratio_to_pca
+
+
+def best_setting(settings: Sequence[Setting]) -> Setting:
+    """The one with the smallest test mse."""
+    return min(settings, key=lambda setting: setting.spread("mse").mean)
+
+
+def columns(settings: Sequence[Setting]) -> list[Column]:
+    """The columns that these settings need, in their order."""
+    shown = [_text_column("model", "model", lambda setting: setting.model)]
+    if any(setting.upsample for setting in settings):
+        shown.append(_text_column("upsampling", "upsample", lambda setting: setting.upsample or ""))
+    keys = dict.fromkeys(key for setting in settings for key in setting.differences)
+    return [*shown, *map(_difference, keys), *_sizes(), *_errors(), *_pca_and_time()]
+
+
+def rows(settings: Sequence[Setting], shown: Sequence[Column]) -> list[Row]:
+    """A row of cells for each setting."""
+    best = best_setting(settings) if len(settings) > 1 else None
+    return [Row([each.text(setting) for each in shown], setting is best) for setting in settings]
+
+
+def notes(settings: Sequence[Setting]) -> list[str]:
+    """What must be known to read the cells of this table, a sentence each."""
+    sentences = []
+    if len(settings) > 1:
+        sentences.append("Bold: the smallest test mse.")
+    if any(len(setting.results) > 1 for setting in settings):
+        sentences.append("±: the standard deviation over the seeds.")
+    if any(math.isinf(ratio_to_pca(setting)) for setting in settings):
+        sentences.append("A ratio of inf: PCA makes no error at that latent size.")
+    return sentences
+
+
+def terminal_table(settings: Sequence[Setting], width: int) -> Table:
+    """A table for `width` characters that breaks no number and names what it leaves out.
+
+    What does not fit goes in this order: the standard deviations of all but the mse, then the
+    columns of `EXPENDABLE`, the deviation of the mse, and the wholeness of long words.
+    """
+    shown = _fitting(settings, width)
+    names = [each.name for each in shown]
+    left_out = [each.name for each in columns(settings) if each.name not in names]
+    missing = [f"Left out at this width: {', '.join(left_out)}."] if left_out else []
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, GAP - 1),
+        header_style="bold", caption=Text(" ".join([*notes(settings), *missing])),
+        caption_justify="left",
+    )  # fmt: skip
+    for each, granted in zip(shown, _granted_widths(settings, shown, width), strict=True):
+        justify: JustifyMethod = "right" if each.is_number else "left"
+        table.add_column(Text(each.name), justify=justify, overflow="fold", width=granted)
+    for row in rows(settings, shown):
+        cells = [
+            Text(cell, no_wrap=each.is_number) for cell, each in zip(row.cells, shown, strict=True)
+        ]
+        table.add_row(*cells, style="bold green" if row.is_best else "")
+    return table
+
+
+def to_csv(settings: Sequence[Setting]) -> str:
+    """For programs: all digits, and the standard deviations in columns of their own."""
+    cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(cells)
+    writer.writerows([cell(setting) for cell in cells.values()] for setting in settings)
+    return file.getvalue()
+
+
+def to_markdown(settings: Sequence[Setting]) -> str:
+    """A table in the Markdown of GitHub, and its notes."""
+    shown = columns(settings)
+    lines = [
+        [_markdown(each.name) for each in shown],
+        ["---:" if each.is_number else "---" for each in shown],
+    ]
+    for row in rows(settings, shown):
+        cells = [_markdown(cell) for cell in row.cells]
+        lines.append([f"**{cell}**" if row.is_best and cell else cell for cell in cells])
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table + "".join(f"\n{sentence}\n" for sentence in notes(settings))
+
+
+def format_mse(mse: float) -> str:
+    """A mean squared error as every table and sentence shows it."""
+    return _error(Spread(mse, None))
+
+
+def _text_column(name: str, key: str, value: Callable[[Setting], str]) -> Column:
+    return Column(name, value, {key: value}, is_number=False)
+
+
+def _difference(key: str) -> Column:
+    return _text_column(key, key, lambda setting: setting.differences.get(key, ""))
+
+
+def _sizes() -> list[Column]:
+    """What a setting consists of."""
+    return [
+        Column("latent", lambda each: str(each.latent), {"latent": lambda each: each.latent}),
+        Column(
+            "seeds",
+            lambda each: ", ".join(map(str, each.seeds)),
+            {"seeds": lambda each: " ".join(map(str, each.seeds))},
+            is_number=False,
+        ),
+        Column(
+            "parameters",
+            lambda each: f"{each.parameters:,}",
+            {"parameters": lambda each: each.parameters},
+        ),
+        Column(
+            "compression ratio",
+            lambda each: f"{each.compression:.1f}",
+            {"compression_ratio": lambda each: each.compression},
+            meaning="numbers in an image for each number of its code",
+        ),
+    ]
+
+
+def _errors() -> list[Column]:
+    """What was measured on the test images."""
+    return [
+        _measured(
+            "test mse", "test_mse", lambda each: each.spread("mse"), _error,
+            "squared error of a pixel in [0, 1], averaged over all pixels and test images",
+        ),
+        _measured(
+            "sse", "test_sse", lambda each: each.spread("sse"), _error,
+            "squared errors summed over the pixels of an image, averaged over the images",
+        ),
+        _measured(
+            "psnr (dB)", "test_psnr", lambda each: each.spread("psnr"), lambda it: _fixed(it, 2),
+            "peak signal-to-noise ratio, 10 log10(1 / mse)",
+        ),
+        _measured(
+            "ssim", "test_ssim", lambda each: each.ssim, lambda it: _fixed(it, 4),
+            "mean structural similarity (Wang et al., 2004), 1 where the images are equal",
+        ),
+    ]  # fmt: skip
+
+
+def _measured(
+    name: str,
+    key: str,
+    spread: Callable[[Setting], Spread | None],
+    text: Callable[[Spread], str],
+    meaning: str,
+) -> Column:
+    """A column of means over the seeds, with their standard deviation."""
+
+    def cell(setting: Setting) -> str:
+        found = spread(setting)
+        return "" if found is None else text(found)
+
+    def mean(setting: Setting) -> Value:
+        found = spread(setting)
+        return None if found is None else found.mean
+
+    def std(setting: Setting) -> Value:
+        found = spread(setting)
+        return None if found is None else found.std
+
+    return Column(name, cell, {key: mean, f"{key}_std": std}, meaning=meaning)
+
+
+def _pca_and_time() -> list[Column]:
+    """What the errors and the effort stand against."""
+    return [
+        Column(
+            "PCA mse",
+            lambda each: format_mse(each.pca_mse),
+            {"pca_mse": lambda each: each.pca_mse},
+            meaning="test mse of PCA with as many components as the code has numbers",
+        ),
+        Column(
+            "ratio to PCA",
+            lambda each: _significant(ratio_to_pca(each), 3),
+            {"ratio_to_pca": ratio_to_pca},
+            meaning="test mse divided by the PCA mse: below 1 the network is better",
+        ),
+        Column(
+            "training time",
+            lambda each: f"{each.spread('seconds').mean:,.1f} s",
+            {"training_seconds": lambda each: each.spread("seconds").mean},
+        ),
+    ]
+
+
+def _error(spread: Spread) -> str:
+    """Mean and deviation with as many decimals as the mean needs."""
+    if is_exact(spread.mean):
+        return "0"
+    return _fixed(spread, _decimals(spread.mean, SIGNIFICANT_DIGITS))
+
+
+def _fixed(spread: Spread, decimals: int) -> str:
+    deviation = "" if spread.std is None else f"{PLUS_MINUS}{spread.std:,.{decimals}f}"
+    return f"{spread.mean:,.{decimals}f}{deviation}"
+
+
+def _significant(number: float, digits: int) -> str:
+    return f"{number:,.{_decimals(number, digits)}f}" if math.isfinite(number) else "inf"
+
+
+def _decimals(number: float, digits: int) -> int:
+    """Decimals that show so many digits of `number` after its leading zeros."""
+    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # of the number as it is rounded
+    return max(0, digits - 1 - exponent)
+
+
+def _markdown(text: str) -> str:
+    """Text that no renderer takes for a table's edge, emphasis, code or HTML."""
+    return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(text, quote=False))
+
+
+def _fitting(settings: Sequence[Setting], width: int) -> list[Column]:
+    """The columns that `width` characters have room for."""
+    shown = columns(settings)
+    if _table_width(settings, shown) > width:
+        shown = [each if each.name == "test mse" else _mean_only(each) for each in shown]
+    for name in EXPENDABLE:
+        if _table_width(settings, shown) > width:
+            shown = [each for each in shown if each.name != name]
+    if _table_width(settings, shown) > width:
+        shown = [_mean_only(each) for each in shown]
+    return shown
+
+
+def _granted_widths(settings: Sequence[Setting], shown: Sequence[Column], width: int) -> list[int]:
+    """Characters for each column: what is to spare goes to the first, what lacks is text's."""
+    granted = [_least_width(settings, each) for each in shown]
+    spare = width - _table_width(settings, shown)
+    for number, each in enumerate(shown):
+        more = min(max(spare, 0), _comfortable_width(settings, each) - granted[number])
+        granted[number] += more
+        spare -= more
+    texts = [number for number, each in enumerate(shown) if not each.is_number]
+    for _ in range(-spare):
+        widest = max(texts, key=granted.__getitem__)
+        granted[widest] = max(1, granted[widest] - 1)
+    return granted
+
+
+def _mean_only(column: Column) -> Column:
+    return replace(column, text=lambda setting: column.text(setting).partition(PLUS_MINUS)[0])
+
+
+def _table_width(settings: Sequence[Setting], shown: Sequence[Column]) -> int:
+    """Characters that a table needs."""
+    return sum(_least_width(settings, each) + GAP for each in shown) - GAP
+
+
+def _least_width(settings: Sequence[Setting], column: Column) -> int:
+    """Characters that a column needs: its numbers are not broken, its words not within."""
+    cells = [column.text(setting) for setting in settings]
+    pieces = cells if column.is_number else " ".join(cells).split()
+    return max(map(cell_len, [*column.name.split(), *pieces]))
+
+
+def _comfortable_width(settings: Sequence[Setting], column: Column) -> int:
+    """Characters that keep every cell on one line, and the name of a number on two."""
+    words = column.name.split()
+    name = min(
+        max(map(cell_len, (" ".join(words[:line]), " ".join(words[line:]))))
+        for line in range(1, len(words) + 1)
+    )
+    return max(name, *(cell_len(column.text(setting)) for setting in settings))

@@ -1,0 +1,84 @@
+"""The files of a comparison: tables, figures, the report, and the same for TensorBoard."""
+
+import io
+from datetime import datetime
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from aecli.comparison.gather import Comparison
+from aecli.comparison.pictures import pictures
+from aecli.comparison.report import ReportFigure, render
+from aecli.comparison.table import to_csv, to_markdown
+from aecli.errors import UsageError
+from aecli.figures import save, theme, to_array
+from aecli.files import write_atomically
+
+REPORT = "report.html"
+CSV = "table.csv"
+MARKDOWN = "table.md"
+FIGURES = "figures"
+EVENTS = "events.out.tfevents.*"
+
+# One chart with a curve of each run; TensorBoard's "Custom scalars" page.
+LAYOUT = {
+    "all runs": {
+        "training loss": ["Multiline", ["loss/train"]],
+        "validation loss": ["Multiline", ["loss/validation"]],
+        "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
+        "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
+    }
+}
+
+
+def refuse_foreign_files(folder: Path) -> None:
+    """A comparison takes the place of an earlier one, and of nothing else.
+
+    Raises:
+        UsageError: there is something in `folder` that no comparison has left.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder as output=...")
+    ours = {REPORT, CSV, MARKDOWN, FIGURES, *(path.name for path in folder.glob(EVENTS))}
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    if foreign:
+        raise UsageError(
+            f"{folder} holds {foreign[0]}, which is not of a comparison: "
+            f"give a folder of its own as output=..."
+        )
+
+
+def write(comparison: Comparison, folder: Path) -> None:
+    """Everything that there is to look at, the report last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for outdated in [*folder.glob(EVENTS), *(folder / FIGURES).glob("*")]:
+        outdated.unlink()
+    write_atomically(folder / CSV, to_csv(comparison.settings).encode())
+    write_atomically(folder / MARKDOWN, to_markdown(comparison.settings).encode())
+    figures = []
+    with SummaryWriter(str(folder)) as tensorboard:
+        tensorboard.add_custom_scalars(LAYOUT)
+        for picture in pictures(comparison):
+            with theme(dark=False):
+                figure = picture.draw()
+                save(figure, folder / FIGURES / picture.name)
+                tensorboard.add_image(
+                    f"compare/{picture.name}", to_array(figure), 0, dataformats="HWC"
+                )
+            with theme(dark=True):
+                dark = _svg(picture.draw())
+            light = (folder / FIGURES / f"{picture.name}.svg").read_bytes()
+            figures.append(
+                ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml")
+            )
+    report = render(comparison, figures, datetime.now().astimezone())
+    write_atomically(folder / REPORT, report.encode())
+
+
+def _svg(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", dpi=100)
+    return content.getvalue()

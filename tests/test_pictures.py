@@ -1,0 +1,323 @@
+"""The figures of a comparison: what each shows of which run, and what its caption admits."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
+
+from aecli import experiment
+from aecli.comparison.gather import Comparison, Setting, gather
+from aecli.comparison.pictures import Picture, pictures
+from aecli.composition import compose
+from aecli.figures import theme
+from aecli.run import RunDirectory
+from aecli.training import new_model
+from tests.test_conf import some_data
+from tests.test_figures import assert_all_is_readable, pixels_of
+
+SIDE = 12  # pixels of an image; with its share of the paper it is two more
+STEP = SIDE + 2
+
+
+def study(folder: Path, *lines: str, images: int = 8) -> Comparison:
+    """Train what each line says, for a moment, and compare on so many test images."""
+    data = some_data((1, SIDE, SIDE))
+    data = replace(data, test=data.test[:images])
+    for number, line in enumerate(lines):
+        config = compose(["epochs=2", "batch_size=32", "device=cpu", *line.split()])
+        run = RunDirectory(folder / str(number))
+        run.path.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment, "save", lambda figure, path: None)  # a run's own figures
+            experiment.conduct(config, data, new_model(config, data), run)
+    return gather([folder])
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return study(
+        tmp_path_factory.mktemp("runs"),
+        "model=conv latent=2",
+        "model=fc latent=2",
+        "model=fc latent=2 seed=1",
+        "model=fc latent=4",
+    )
+
+
+def with_latents(comparison: Comparison, family: str, latents: range) -> Comparison:
+    """As if a family had been trained with each of the sizes, the larger the better."""
+    template = comparison.families[family][0]
+    settings = []
+    for latent in latents:
+        config = replace(template.first.config, latent=latent)
+        result = replace(template.first, config=config, mse=1 / latent)
+        settings.append(replace(template, results=[result]))
+    return replace(comparison, settings=settings)
+
+
+def with_families(comparison: Comparison, names: list[str]) -> Comparison:
+    """As if there were as many kinds of networks, each better than the one before."""
+    template = comparison.settings[0]
+    settings = [
+        replace(template, family=name, results=[replace(template.first, mse=1 / number)])
+        for number, name in enumerate(names, start=1)
+    ]
+    return replace(comparison, settings=settings)
+
+
+def named(comparison: Comparison, name: str) -> Picture:
+    (picture,) = [each for each in pictures(comparison) if each.name == name]
+    return picture
+
+
+def labels(axes: Axes) -> list[str]:
+    """Of the rows, each in one line."""
+    return [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+
+
+def captions(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def image_at(axes: Axes, row: int, column: int, space: int = 0) -> NDArray[np.float32]:
+    """The brightness of one image of a grid that begins `space` pixels below the top."""
+    top, left = space + row * STEP + 1, column * STEP + 1
+    return pixels_of(axes)[top : top + SIDE, left : left + SIDE, 0]
+
+
+def stored(setting: Setting, key: str, number: int) -> NDArray[np.float32]:
+    image: NDArray[np.float32] = setting.first.run.load_images()[key][number, 0].numpy()
+    return image
+
+
+def test_there_is_a_picture_of_everything(comparison: Comparison) -> None:
+    found = pictures(comparison)
+    assert [picture.name for picture in found] == [
+        "loss",
+        "mse-by-latent",
+        "reconstructions-conv",
+        "reconstructions-fc",
+        "epochs",
+        "extremes",
+    ]
+    for picture in found:
+        figure = picture.draw()
+        assert picture.title and picture.caption.endswith(".")
+        assert figure.get_suptitle().endswith("on noise (1x12x12, 8 test images)")
+        assert_all_is_readable(figure)
+
+
+@pytest.mark.parametrize(("dark", "ground"), [(False, "#ffffff"), (True, "#16181d")])
+def test_pictures_are_drawn_in_the_theme_of_the_moment(
+    comparison: Comparison, dark: bool, ground: str
+) -> None:
+    found = pictures(comparison)
+    with theme(dark):
+        for picture in found:
+            assert to_rgb(picture.draw().get_facecolor()) == to_rgb(ground)
+
+
+def test_images_are_read_when_a_picture_is_drawn_and_not_before(
+    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    load = RunDirectory.load_images
+
+    def watched(run: RunDirectory) -> object:
+        read.append(run.path)
+        return load(run)
+
+    monkeypatch.setattr(RunDirectory, "load_images", watched)
+    found = {picture.name: picture for picture in pictures(comparison)}
+    assert read == []
+    found["epochs"].draw()
+    assert read == [setting.first.run.path for setting in comparison.settings]
+
+
+def test_every_run_has_its_losses(comparison: Comparison) -> None:
+    figure = named(comparison, "loss").draw()
+    losses, errors = figure.axes
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in losses.lines]
+    records = [result.records for result in comparison.results]
+    assert drawn[::2] == [[record.train_loss for record in each] for each in records]
+    assert drawn[1::2] == [[record.val_loss for record in each] for each in records]
+    assert [np.asarray(line.get_ydata()).tolist() for line in errors.lines] == [
+        [record.val_mse for record in each] for each in records
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "conv, latent 2",
+        "fc, latent 2",
+        "fc, latent 4",
+    ]
+
+
+def test_an_epoch_without_validation_has_no_point(comparison: Comparison) -> None:
+    result = comparison.settings[0].first
+    first, last = result.records
+    unvalidated = replace(result, records=[replace(first, val_loss=None, val_mse=None), last])
+    setting = replace(comparison.settings[0], results=[unvalidated])
+    losses, errors = named(replace(comparison, settings=[setting]), "loss").draw().axes
+    assert np.asarray(losses.lines[0].get_xdata()).tolist() == [1, 2]
+    assert np.asarray(losses.lines[1].get_xdata()).tolist() == [2]
+    assert np.asarray(errors.lines[0].get_xdata()).tolist() == [2]
+
+
+def test_losses_in_different_units_are_said_to_be(comparison: Comparison, tmp_path: Path) -> None:
+    assert "different units" not in named(comparison, "loss").caption
+    scaled = study(tmp_path, "model=fc latent=2", "model=fc latent=2 data.mean=0.5 data.std=0.5")
+    assert "different units" in named(scaled, "loss").caption
+
+
+def test_errors_are_those_of_the_table(comparison: Comparison) -> None:
+    picture = named(comparison, "mse-by-latent")
+    axes = picture.draw().axes[0]
+    drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axes.lines}
+    conv, small, large = comparison.settings
+    assert drawn["conv"] == [[2, conv.first.mse]]
+    assert drawn["fc"] == [
+        [2, sum(result.mse for result in small.results) / 2],
+        [4, large.first.mse],
+    ]
+    assert drawn["PCA"] == [[size, mse] for size, mse in conv.first.pca_curve.items()]
+    assert np.asarray(axes.lines[-1].get_ydata()) == pytest.approx(conv.first.mean_image_mse)
+    assert "standard deviation" in picture.caption  # of the two seeds
+    assert "measured as for" not in picture.caption
+
+
+def test_the_baseline_of_mixed_inputs_is_that_of_the_first(tmp_path: Path) -> None:
+    mixed = study(
+        tmp_path,
+        "model=fc latent=3",
+        "model=fc latent=3 corruption=gaussian corruption.noise_std=0.5",
+    )
+    first, second = mixed.settings
+    assert first.pca_mse != second.pca_mse
+    picture = named(mixed, "mse-by-latent")
+    assert f"measured as for {first.family}" in picture.caption
+    axes = picture.draw().axes[0]
+    drawn = {line.get_label(): line for line in axes.lines}
+    pca = dict(np.asarray(drawn["PCA"].get_xydata()).tolist())
+    assert pca == {**first.first.pca_curve, 3: first.pca_mse}
+    assert drawn["mean image"].get_ydata() == [first.first.mean_image_mse] * 2
+
+
+def test_reconstructions_stand_above_their_errors_and_beside_those_of_pca(
+    comparison: Comparison,
+) -> None:
+    figure = named(comparison, "reconstructions-fc").draw()
+    networks, pca = figure.axes
+    assert [networks.get_title("left"), pca.get_title("left")] == ["fc", "PCA"]
+    assert labels(networks) == [
+        "original", "latent 2", "absolute error", "latent 4", "absolute error",
+    ]  # fmt: skip
+    small, large = comparison.families["fc"]
+    for axes, key in ((networks, "output"), (pca, "pca")):
+        assert np.allclose(image_at(axes, 0, 7), stored(small, "original", 7))
+        assert np.allclose(image_at(axes, 1, 7), stored(small, key, 7))
+        assert np.allclose(image_at(axes, 3, 2), stored(large, key, 2))
+    error = abs(stored(large, "output", 2) - stored(large, "original", 2))
+    order = error.ravel().argsort()  # the larger the error, the lighter
+    shown = image_at(networks, 4, 2).ravel()[order]
+    assert (np.diff(shown) >= -1e-3).all() and shown[-1] > shown[0]
+
+
+def test_what_a_denoising_network_was_fed_is_shown(tmp_path: Path) -> None:
+    noisy = study(tmp_path, "model=fc latent=3 corruption=gaussian")
+    axes = named(noisy, "reconstructions-fc").draw().axes
+    assert [labels(axes[0])[1], len(axes)] == ["corrupted", 2]
+    for each in axes:
+        assert np.allclose(image_at(each, 1, 0), stored(noisy.settings[0], "corrupted", 0))
+
+
+def test_of_many_sizes_eight_are_shown_the_smallest_and_the_largest_among_them(
+    comparison: Comparison,
+) -> None:
+    picture = named(with_latents(comparison, "fc", range(1, 16)), "reconstructions-fc")
+    shown = labels(picture.draw().axes[0])[1::2]
+    assert shown == [f"latent {latent}" for latent in (1, 3, 5, 7, 9, 11, 13, 15)]
+    assert "8 of 15 latent sizes" in picture.caption
+
+
+def test_of_many_families_the_six_best_are_shown(comparison: Comparison) -> None:
+    many = with_families(comparison, [f"conv, lr={number}" for number in range(8)])
+    shown = [p for p in pictures(many) if p.name.startswith("reconstructions")]
+    assert [picture.name for picture in shown] == [
+        f"reconstructions-conv-lr-{number}" for number in range(2, 8)
+    ]
+    assert all("6 of 8 families" in picture.caption for picture in shown)
+
+
+def test_file_names_differ_and_are_short_and_plain(comparison: Comparison) -> None:
+    families = ["conv, lr=0.1", "conv, lr=0-1", "Conv/lr 0.1", f"fc, widths={[256] * 100}"]
+    names = [picture.name for picture in pictures(with_families(comparison, families))]
+    assert len(names) == len(set(names)) == 8
+    assert all(re.fullmatch("[a-z0-9-]{4,100}", name) for name in names)
+
+
+def test_few_test_images_are_enough(tmp_path: Path) -> None:
+    for picture in pictures(study(tmp_path, "model=fc latent=2", images=2)):
+        figure = picture.draw()
+        assert_all_is_readable(figure)
+        if picture.name in ("epochs", "extremes"):
+            assert len(figure.axes) == 2
+
+
+def test_epochs_rise_to_the_original(comparison: Comparison) -> None:
+    figure = named(comparison, "epochs").draw()
+    assert len(figure.axes) == 3
+    assert labels(figure.axes[0]) == ["conv, latent 2", "fc, latent 2", "fc, latent 4"]
+    for number, axes in enumerate(figure.axes):
+        assert captions(axes) == ["1", "2", "orig."]  # once, for all rows have the same epochs
+        space = len(pixels_of(axes)) - 3 * STEP
+        for row, setting in enumerate(comparison.settings):
+            for column, key in enumerate(("epoch/1", "epoch/2", "original")):
+                shown = image_at(axes, row, column, space)
+                assert np.allclose(shown, stored(setting, key, number))
+
+
+def test_rows_with_epochs_of_their_own_say_which(tmp_path: Path) -> None:
+    mixed = study(tmp_path, "model=fc latent=2 epochs=1", "model=fc latent=2 epochs=3")
+    axes = named(mixed, "epochs").draw().axes[0]
+    assert captions(axes) == ["1", "orig.", "1", "2", "3", "orig."]
+
+
+def test_the_best_and_the_worst_images_have_their_errors_above(comparison: Comparison) -> None:
+    figure = named(comparison, "extremes").draw()
+    best, worst = figure.axes
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["best reconstructed", "worst reconstructed"]
+    assert labels(best) == [
+        "conv, latent 2", "output", "fc, latent 2", "output", "fc, latent 4", "output",
+    ]  # fmt: skip
+    space = (len(pixels_of(best)) - 6 * STEP) // 3
+    for axes, key in ((best, "best"), (worst, "worst")):
+        errors = [
+            ((stored(setting, f"{key}/output", n) - stored(setting, f"{key}/original", n)) ** 2)
+            for setting in comparison.settings
+            for n in range(5)
+        ]
+        assert [float(each) for each in captions(axes)] == pytest.approx(
+            [error.mean() for error in errors], rel=0.05
+        )
+        conv, fc, _ = comparison.settings
+        assert np.allclose(image_at(axes, 0, 4, space), stored(conv, f"{key}/original", 4))
+        assert np.allclose(image_at(axes, 3, 4, 2 * space), stored(fc, f"{key}/output", 4))
+
+
+@pytest.mark.parametrize(("name", "panels", "rows"), [("epochs", 3, 12), ("extremes", 2, 24)])
+def test_of_many_settings_the_twelve_best_are_shown(
+    comparison: Comparison, name: str, panels: int, rows: int
+) -> None:
+    picture = named(with_latents(comparison, "fc", range(1, 15)), name)
+    figure = picture.draw()
+    assert len(figure.axes) == panels
+    shown = labels(figure.axes[0])
+    assert len(shown) == rows
+    assert shown[0] == "fc, latent 3"
+    assert "12 of 14 settings" in picture.caption
+    assert_all_is_readable(figure)
