@@ -1,22 +1,33 @@
 """From `key=value` on the command line to a checked configuration: the one module that knows Hydra.
 
-`compose` makes one configuration, `jobs` splits a sweep into its command lines, and `launch` runs
-them with Hydra's launchers, each in a folder of its own.
+`compose` makes one configuration and `compose_sweep` those of a sweep; `run_once`, `run_jobs` and
+`run_search` have Hydra make the folders and call the job in each: here, with one of its launchers,
+or as one of its sweepers goes along.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import (
@@ -31,6 +42,49 @@ from aecli.errors import UsageError, suggest
 
 PRIMARY = "train"
 
+# Hydra's own launchers and sweepers: choice -> the extra of aecli that brings its plugin.
+EXTRAS = {
+    "hydra/launcher": {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"},
+    "hydra/sweeper": {"optuna": "optuna"},
+}
+BASIC = "basic"
+
+# What conf/hydra/launcher/submitit_slurm.yaml builds on.
+SLURM_SCHEMA = "slurm_schema"
+
+# What Hydra leaves in the folder of a sweep.
+SWEEP_FILE = "multirun.yaml"
+
+Job = Callable[[TrainConfig, Path], float | None]
+"""Trains one run, given its configuration and its folder; what a search minimises."""
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One run of a sweep."""
+
+    overrides: list[str]
+    """Its own command line."""
+
+    config: TrainConfig
+
+    folder: str
+    """Its name in the folder of the sweep."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a command line with -m asks for."""
+
+    folder: Path
+    """Where its runs go."""
+
+    launcher: str
+    """A choice of hydra/launcher."""
+
+    jobs: list[SweepJob] | None
+    """Every run, in the order of the line; None where a search makes them up as it goes along."""
+
 
 def compose(overrides: list[str]) -> TrainConfig:
     """The configuration of one run.
@@ -41,12 +95,42 @@ def compose(overrides: list[str]) -> TrainConfig:
     return to_config(_compose(overrides))
 
 
-def jobs(overrides: list[str]) -> list[list[str]]:
-    """The command line of each run of a sweep, in the order in which they are started."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+def compose_sweep(overrides: list[str]) -> Sweep:
+    """Every run of a sweep.
 
-    batches = BasicSweeper.split_arguments(_parse(overrides), max_batch_size=None)
-    return [list(job) for batch in batches for job in batch]
+    Raises:
+        UsageError: a key or a value of one of them that makes no sense.
+    """
+    with _engine() as engine:
+        # A model's own keys are left to the runs, each of which may have another model.
+        common = [line for line in overrides if not line.lstrip("+").startswith("model.")]
+        composed = engine.compose_config(PRIMARY, common, RunMode.MULTIRUN, from_shell=False)
+        choices = composed.hydra.runtime.choices
+        jobs = None
+        if choices["hydra/sweeper"] == BASIC:
+            lines = split(_params(composed) + _task_overrides(overrides))
+            for_all = _hydra_overrides(overrides)
+            jobs = [_job(engine, number, line, for_all) for number, line in enumerate(lines)]
+        return Sweep(Path(str(composed.hydra.sweep.dir)), choices["hydra/launcher"], jobs)
+
+
+def split(overrides: list[str]) -> list[list[str]]:
+    """The line of each run: every combination, in order; the last value given to a key counts."""
+    parsed = _parse(overrides)
+    for override in parsed:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UsageError(f"{override.input_line} is for a search: add hydra/sweeper=optuna")
+    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in batch]
+
+
+def without_lists(overrides: list[str]) -> list[str]:
+    """The overrides that give one value, which all runs of a sweep share."""
+    return [
+        str(override.input_line)
+        for override in _parse(overrides)
+        if not override.is_sweep_override()
+    ]
 
 
 def check_overrides(overrides: list[str], multirun: bool) -> None:
@@ -62,36 +146,105 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         key, line = override.key_or_group, str(override.input_line)
         if override.is_delete():
             raise UsageError(f"{line} would remove a key: give it a value instead")
+        if key == "sweep" and (override.is_sweep_override() or not multirun):
+            problem = "add -m" if not multirun else "give one sweep at a time"
+            raise UsageError(f"{line} describes several runs: {problem}")
         if override.is_sweep_override() and not multirun:
             raise UsageError(f"{line} names several values: add -m to train one run for each")
-        if key in groups:
+        if key in EXTRAS:
+            valid, choice = [BASIC, *EXTRAS[key]], str(override.value())
+            if choice not in valid:
+                raise UsageError(f"{key}={choice}: {suggest(choice, valid)}")
+            choices.append(line)
+        elif key in groups:
             for choice in _choices(override):
                 if choice not in groups[key]:
                     raise UsageError(f"{key}={choice}: {suggest(choice, groups[key])}")
             choices.append(line)
-        elif not key.startswith("hydra"):
+        elif _is_hydras(override):
+            if override.is_sweep_override():
+                raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
+        else:
             values.append(key)
     if values:
         _check_keys(values, choices)
 
 
-def launch(
-    flags: list[str], overrides: list[str], job: Callable[[TrainConfig, Path], None]
-) -> None:
-    """Hand the runs to Hydra: `job` gets each one's configuration and its folder, already made."""
+def run_once(overrides: list[str], job: Job) -> None:
+    """Have Hydra make the folder of one run and call `job` with it."""
+    _hydra_main([], overrides, job)
+
+
+def show_config(flags: list[str], overrides: list[str]) -> None:
+    """Print the configuration that `overrides` make instead of running it: Hydra's --cfg."""
+
+    def job(_: TrainConfig, __: Path) -> None:
+        raise AssertionError("Hydra prints the configuration and calls no job")
+
+    _hydra_main(flags, overrides, job)
+
+
+def run_search(overrides: list[str], folder: Path, job: Job) -> None:
+    """Have one of Hydra's sweepers choose the runs, each from what the ones before have returned.
+
+    Raises:
+        Exception: whatever the sweeper gives up with.
+    """
+    _hydra_main(["--multirun"], [*overrides, _override("hydra.sweep.dir", folder.absolute())], job)
+
+
+def run_jobs(
+    jobs: dict[str, list[str]], folder: Path, overrides: list[str], job: Callable[[Path], None]
+) -> list[Exception]:
+    """Have one of Hydra's launchers call `job` with the folder of each run, in the order of `jobs`.
+
+    Args:
+        jobs: name of the folder -> what Hydra notes there as the run's own command line.
+        folder: of the sweep.
+        overrides: the command line; what in it is meant for Hydra counts.
+        job: may be called in another process, so it must be possible to pickle it.
+
+    Returns:
+        What `job` has raised.
+    """
+    # Absolute: whoever runs the job may stand elsewhere.
+    for_hydra = [*_hydra_overrides(overrides), _override("hydra.sweep.dir", folder.absolute())]
+    with _engine() as engine:
+        composed = engine.compose_config(PRIMARY, for_hydra, RunMode.MULTIRUN, from_shell=False)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(engine.config_loader, Callbacks(composed)),
+            task_function=partial(_planned_task, job=job),
+            config=composed,
+        )
+        if not (folder / SWEEP_FILE).exists():
+            OmegaConf.save(composed, folder / SWEEP_FILE)
+        lines = [[*line, _override("hydra.sweep.subdir", name)] for name, line in jobs.items()]
+        returns = launcher.launch(lines, initial_job_idx=0)
+    return [done._return_value for done in returns if done.status is JobStatus.FAILED]
+
+
+def _planned_task(_: DictConfig, job: Callable[[Path], None]) -> None:
+    job(_own_folder())
+
+
+def _hydra_main(flags: list[str], overrides: list[str], job: Job) -> None:
+    """Hand a command line to Hydra."""
     _register_schemas()
 
     @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=PRIMARY)
-    def run(composed: DictConfig) -> None:
-        folder = Path(HydraConfig.get().runtime.output_dir)  # absolute; shorter is easier to read
-        here = Path.cwd()
-        shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-        job(to_config(composed), shown)
+    def run(composed: DictConfig) -> float | None:
+        return job(to_config(composed), _own_folder())
 
     # Hydra reads the command line itself, and would print and exit where we want the exception.
     sys.argv = ["aecli train", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     run()
+
+
+def _own_folder() -> Path:
+    """The folder that Hydra made for the run; as seen from here, which is easier to read."""
+    folder, here = Path(HydraConfig.get().runtime.output_dir), Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _register_schemas() -> None:
@@ -100,18 +253,89 @@ def _register_schemas() -> None:
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():
         store.store(group="model", name=f"{kind}_schema", node=schema)
+    Plugins.instance()  # those that are installed enter their own
+    launchers = store.repo["hydra"]["launcher"]
+    if "submitit_slurm.yaml" in launchers:
+        # Our file of this name begins with it and takes its place, which Hydra does not allow
+        # while both have the name.
+        node = launchers.pop("submitit_slurm.yaml").node
+        store.store(group="hydra/launcher", name=SLURM_SCHEMA, node=node)
 
 
-def _compose(overrides: list[str]) -> DictConfig:
+@contextmanager
+def _engine() -> Iterator[Hydra]:
+    """Hydra as it composes configurations; what it refuses ends as one line."""
     _register_schemas()
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return hydra.compose(PRIMARY, overrides)
+            engine = GlobalHydra.instance().hydra
+            assert engine is not None, "it has just been initialised"
+            yield engine
+    except MissingConfigException as error:
+        raise (_missing_extra(error) or UsageError(" ".join(str(error).split()))) from error
     except HydraException as error:
         cause = error.__cause__
         if isinstance(cause, OmegaConfBaseException):
             raise UsageError(explain(cause)) from error
         raise UsageError(" ".join(str(error).split())) from error
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    """What Hydra makes of the line of one run."""
+    with _engine() as engine:
+        return _without_hydra(
+            engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
+        )
+
+
+def _job(engine: Hydra, number: int, line: list[str], for_hydra: list[str]) -> SweepJob:
+    """One run of a sweep, with the name that `hydra.sweep.subdir` gives its folder."""
+    composed = engine.compose_config(PRIMARY, [*for_hydra, *line], RunMode.RUN, from_shell=False)
+    with open_dict(composed):
+        composed.hydra.job.num = number
+    folder = str(composed.hydra.sweep.subdir)
+    return SweepJob(line, to_config(_without_hydra(composed)), folder)
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed
+
+
+def _is_hydras(override: Override) -> bool:
+    return override.key_or_group.split(".")[0].split("/")[0] == "hydra"
+
+
+def _hydra_overrides(overrides: list[str]) -> list[str]:
+    """Those that are meant for Hydra itself, and those that choose a file which may set it up."""
+    return [
+        str(override.input_line)
+        for override in _parse(overrides)
+        if _is_hydras(override) or override.key_or_group == "sweep"
+    ]
+
+
+def _task_overrides(overrides: list[str]) -> list[str]:
+    """Those that describe the runs."""
+    parsed = _parse(overrides)
+    return [str(override.input_line) for override in parsed if not _is_hydras(override)]
+
+
+def _override(key: str, value: object) -> str:
+    """`key=value` with the value in quotes, so that it may hold anything."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _missing_extra(error: MissingConfigException) -> UsageError | None:
+    """What to install, where it is a plugin that is missing."""
+    missing = (error.missing_cfg_file or "").replace(SLURM_SCHEMA, "submitit_slurm")
+    group, _, choice = missing.rpartition("/")
+    extra = EXTRAS.get(group, {}).get(choice)
+    if extra is None:
+        return None
+    return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
 
 
 def _parse(overrides: list[str]) -> list[Override]:
@@ -135,7 +359,7 @@ def _choices(override: Override) -> list[str]:
 
 def _check_keys(keys: list[str], choices: list[str]) -> None:
     """Every key must be in a configuration that the chosen groups make."""
-    composed = [OmegaConf.to_container(_compose(line)) for line in jobs(choices) or [[]]]
+    composed = [OmegaConf.to_container(_compose(line)) for line in split(choices)]
     known = {key for config in composed for key in _keys(config)}
     for key in keys:
         if key not in known:
@@ -143,6 +367,11 @@ def _check_keys(keys: list[str], choices: list[str]) -> None:
                 f"there is no key {key!r}{_nearest_key(key, known)} "
                 f"(aecli train --help lists all keys)"
             )
+
+
+def _params(composed: DictConfig) -> list[str]:
+    """What a sweep sets where the command line does not."""
+    return [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:

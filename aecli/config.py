@@ -344,7 +344,7 @@ def config_groups() -> dict[str, list[str]]:
     return {
         folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
         for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir()
+        if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not ours to offer
     }
 
 

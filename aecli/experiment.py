@@ -1,17 +1,24 @@
 """One run from a model to a summary: train it, measure it, draw it, write down what came out."""
 
+import hashlib
+import json
 import math
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from aecli import __version__
-from aecli.config import TrainConfig
-from aecli.data import Data
-from aecli.device import device_name
+from aecli.config import TrainConfig, plain
+from aecli.data import Data, load_data
+from aecli.data.shared import load_shared, share
+from aecli.device import device_name, resolve_device
+from aecli.errors import AecliError, storage_error
 from aecli.evaluation import (
     LABELS,
     baselines,
@@ -24,8 +31,9 @@ from aecli.evaluation import (
     shown_images,
 )
 from aecli.figures import loss_figure, save
+from aecli.files import writable_folder
 from aecli.metrics import Reconstruct, Score
-from aecli.models import Autoencoder
+from aecli.models import Autoencoder, build_model
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import TrainingResult, steps_per_epoch, train
@@ -40,7 +48,85 @@ class Outcome:
     """On the test images: of the model and of each baseline, by the names of `LABELS`."""
 
 
-def conduct(config: TrainConfig, data: Data, model: Autoencoder, run: RunDirectory) -> Outcome:
+_loaded: dict[tuple[str, str, str], Data] = {}
+
+
+def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
+    """The images of a run, kept for the next run that wants the same.
+
+    Args:
+        config: says which, and where they lie.
+        shared: a folder in which `share_data` has left them, decoded.
+    """
+    if _data_key(config) not in _loaded:
+        device = resolve_device(config.device)
+        data = (
+            load_data(config.data, Path(config.data_dir), device)
+            if shared is None
+            else load_shared(_shared_file(config, shared), device)
+        )
+        _loaded.clear()  # one data set at a time
+        _loaded[_data_key(config)] = _loaded[_data_key(recorded(config, data))] = data
+    return _loaded[_data_key(config)]
+
+
+def share_data(config: TrainConfig, folder: Path) -> None:
+    """Leave the images of a run in `folder`, so that no other process has to decode them."""
+    file = _shared_file(config, folder)
+    if not file.exists():
+        share(data_for(config), file)
+
+
+def _shared_file(config: TrainConfig, folder: Path) -> Path:
+    name = hashlib.sha256(json.dumps(_data_key(config)).encode()).hexdigest()[:16]
+    return folder / f"{name}.safetensors"
+
+
+def _data_key(config: TrainConfig) -> tuple[str, str, str]:
+    """What two runs must share to use the same tensors."""
+    return json.dumps(plain(config.data)), config.data_dir, config.device
+
+
+def refuse_early(config: TrainConfig) -> Data:
+    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
+    data = data_for(config)
+    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
+        build_model(config.model, config.upsample, data.image_shape)
+    writable_folder(Path(config.output_dir), "output_dir")
+    return data
+
+
+def recorded(config: TrainConfig, data: Data) -> TrainConfig:
+    """The configuration to save: it names the data set that was used, and the shape built for."""
+    return replace(
+        config, data=replace(config.data, name=data.name, image_shape=list(data.image_shape))
+    )
+
+
+@contextmanager
+def noting_failure(run: RunDirectory) -> Iterator[None]:
+    """Leave the reason in `run`, in one line, where it comes to no end of its own.
+
+    Raises:
+        AecliError: that reason.
+    """
+    try:
+        yield
+    except AecliError as error:
+        run.save_failure(str(error))
+        raise
+    except OSError as error:
+        run.save_failure(str(storage_error(error)))
+        raise storage_error(error) from error
+
+
+def conduct(
+    config: TrainConfig,
+    data: Data,
+    model: Autoencoder,
+    run: RunDirectory,
+    show_progress: bool = False,
+) -> Outcome:
     """Train `model` and leave everything that a run directory holds, the summary last.
 
     The test images are measured once, at the end, with the weights of the best epoch.
@@ -49,7 +135,8 @@ def conduct(config: TrainConfig, data: Data, model: Autoencoder, run: RunDirecto
         DivergenceError: the loss is no longer finite.
     """
     run.save_config(config)
-    with Tracker(run, config.epochs, steps_per_epoch(config, data)) as tracker:
+    steps = steps_per_epoch(config, data)
+    with Tracker(run, config.epochs, steps, show_progress) as tracker:
         training = train(config, data, model, run, tracker)
         run.load_weights(model)
         contestants = {"model": reconstruction(model, config), **baselines(config, data)}

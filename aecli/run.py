@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,18 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from aecli.config import TrainConfig, load_config, to_yaml
-from aecli.errors import StorageError
+from aecli.errors import StorageError, UsageError
 from aecli.files import write_atomically
+
+
+class Status(Enum):
+    """How far a run is."""
+
+    finished = "finished"
+    failed = "failed"
+    interrupted = "interrupted"
+    """Or still going on: the files do not tell."""
+    planned = "not started"
 
 
 class RunDirectory:
@@ -30,8 +42,12 @@ class RunDirectory:
         self.figures = path / "figures"
 
     @property
-    def is_finished(self) -> bool:
-        return self.summary_file.exists()
+    def status(self) -> Status:
+        if self.summary_file.exists():
+            return Status.finished
+        if self.failure_file.exists():
+            return Status.failed
+        return Status.interrupted if self.metrics_file.exists() else Status.planned
 
     def clear(self) -> None:
         """Remove what an attempt that came to no end has left; the configuration stays."""
@@ -119,11 +135,34 @@ class RunDirectory:
         """Why the run came to no end, in one line."""
         write_atomically(self.failure_file, (json.dumps({"reason": reason}) + "\n").encode())
 
-    def failure(self) -> str | None:
-        """The reason that `save_failure` wrote; None where the run has not failed."""
+    def failure(self) -> str:
+        """The reason that `save_failure` wrote."""
         try:
             return str(json.loads(self.failure_file.read_text(encoding="utf-8"))["reason"])
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             return f"{self.failure_file.name} cannot be read: {error}"
+
+
+def runs_below(folder: Path) -> list[RunDirectory]:
+    """The runs in `folder`, itself or at any depth, by name with numbers in their order.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: give run folders or folders that hold some")
+    runs = [
+        RunDirectory(file.parent)
+        for file in folder.rglob("config.yaml")
+        if file.parent.name != ".hydra"  # Hydra's own copy
+    ]
+    if not runs:
+        raise UsageError(
+            f"{folder} holds no runs: give a folder in which aecli train has left some"
+        )
+    return sorted(runs, key=lambda run: natural_key(str(run.path)))
+
+
+def natural_key(text: str) -> list[str | int]:
+    """Sorts 2-fc before 10-fc: text and numbers alternate."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]

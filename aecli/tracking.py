@@ -64,12 +64,17 @@ class EpochRecord:
 class Tracker:
     """Records a run as it goes on; a context manager, so that everything is on disk at the end."""
 
-    def __init__(self, run: RunDirectory, epochs: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self, run: RunDirectory, epochs: int, steps_per_epoch: int, show_progress: bool
+    ) -> None:
         self._writer = SummaryWriter(str(run.path))
         self._metrics = open(run.metrics_file, "w", encoding="utf-8")
-        # disable=None: no bar where nobody looks, such as in a log file.
         self._bar = tqdm(
-            total=epochs * steps_per_epoch, unit="step", disable=None, dynamic_ncols=True
+            total=epochs * steps_per_epoch,
+            unit="step",
+            # None: no bar where nobody looks, such as in a log file.
+            disable=None if show_progress else True,
+            dynamic_ncols=True,
         )
         self._bar.set_description(f"epoch 1/{epochs}")
         self._epochs = epochs

@@ -1,8 +1,12 @@
 """From words on the command line to configurations."""
 
-import pytest
+import re
 
-from aecli.composition import check_overrides, compose, jobs
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.types import RunMode
+
+from aecli.composition import _engine, check_overrides, compose, compose_sweep, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.errors import UsageError
 
@@ -71,12 +75,130 @@ def test_the_denoising_recipe_of_the_lecture() -> None:
 
 
 def test_a_sweep_is_every_combination_in_the_order_of_the_line() -> None:
-    assert jobs(["latent=5,25", "seed=0,1", "epochs=1"]) == [
+    assert split(["latent=5,25", "seed=0,1", "epochs=1"]) == [
         ["latent=5", "seed=0", "epochs=1"],
         ["latent=5", "seed=1", "epochs=1"],
         ["latent=25", "seed=0", "epochs=1"],
         ["latent=25", "seed=1", "epochs=1"],
     ]
+
+
+# What the lectures compare, and what the line makes of it.
+SWEEPS = {
+    ("sweep=latent",): [("fc", size, "transposed", 0) for size in (5, 25, 125, 784)],
+    ("sweep=latent_conv",): [("conv", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
+    ("sweep=upsample",): [
+        ("conv", size, method, 0) for size in (5, 25, 64) for method in ("transposed", "nearest")
+    ],
+    ("sweep=seeds", "latent=7"): [("conv", 7, "transposed", seed) for seed in range(5)],
+    ("sweep=latent", "latent=2,3"): [("fc", size, "transposed", 0) for size in (2, 3)],
+    ("sweep=latent", "model=conv", "latent=9"): [("conv", 9, "transposed", 0)],
+    ("sweep=latent", "experiment=lecture_fc", "latent=5,25"): [
+        ("fc", size, "transposed", 0) for size in (5, 25)
+    ],
+    ("latent=5,25", "upsample=transposed,nearest", "seed=0,1"): [
+        ("conv", size, method, seed)
+        for size in (5, 25) for method in ("transposed", "nearest") for seed in (0, 1)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", SWEEPS, ids=" ".join)
+def test_sweeps_train_what_they_say(line: tuple[str, ...]) -> None:
+    check_overrides(list(line), multirun=True)
+    jobs = compose_sweep(list(line)).jobs
+    assert jobs is not None
+    configs = [job.config for job in jobs]
+    assert [
+        (config.model.name, config.latent, config.upsample.name.name, config.seed)
+        for config in configs
+    ] == SWEEPS[line]
+    assert all(config.model.latent == config.latent for config in configs)
+    assert [job.folder for job in jobs] == [
+        f"{number}-{config.model.name}-z{config.latent}" for number, config in enumerate(configs)
+    ]
+
+
+def test_a_recipe_of_a_lecture_is_kept_by_a_sweep() -> None:
+    jobs = compose_sweep(["sweep=latent", "experiment=lecture_fc"]).jobs
+    assert jobs is not None
+    for job in jobs:
+        assert job.config.model.output is Activation.tanh
+        assert (job.config.data.mean, job.config.data.std) == (0.1307, 0.3081)
+
+
+def test_a_ready_made_sweep_gives_its_folder_a_name() -> None:
+    for line, name in ((["sweep=latent"], "latent"), (["latent=2,3"], "sweep")):
+        folder = compose_sweep([*line, "output_dir=somewhere"]).folder
+        assert folder.parts[:2] == ("somewhere", name)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", folder.name)
+
+
+def test_the_models_own_keys_need_not_be_those_of_the_default_model() -> None:
+    jobs = compose_sweep(["model=fc", "model.widths=[9]", "latent=2,3"]).jobs
+    assert jobs is not None
+    assert [job.config.model.widths for job in jobs] == [[9], [9]]
+
+
+def test_a_sweep_says_how_it_is_launched() -> None:
+    assert compose_sweep(["latent=2,3"]).launcher == "basic"
+    assert compose_sweep(["latent=2,3", "hydra/launcher=joblib"]).launcher == "joblib"
+
+
+def test_a_search_makes_its_runs_up_as_it_goes_along() -> None:
+    line = ["sweep=search", "lr=interval(0.1, 1)"]
+    check_overrides(line, multirun=True)
+    assert compose_sweep(line).jobs is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["sweep=latnt"], "sweep=latnt: did you mean latent?"),
+        (["sweep=latent,seeds"], "sweep=latent,seeds describes several runs: give one sweep"),
+        (["hydra/launcher=jobib"], "hydra/launcher=jobib: did you mean joblib?"),
+        (["hydra.sweep.dir=a,b"], "hydra.sweep.dir=a,b: Hydra's own keys take one value"),
+        (["lr=interval(0.1, 1)"], "lr=interval(0.1, 1) is for a search: add hydra/sweeper=optuna"),
+        (["latent=5,abc"], "latent=abc is not valid: give a whole number"),
+        (["latent=5,0"], "latent=0 is not valid: give a whole number of at least 1"),
+        (["model=fc,cnv"], "model=cnv: did you mean conv?"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_named(line: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_overrides(line, multirun=True)
+        compose_sweep(line)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "extra"),
+    [
+        ("hydra/launcher=joblib", "launcher/joblib", "joblib"),
+        ("hydra/launcher=submitit_local", "launcher/submitit_local", "slurm"),
+        ("hydra/launcher=submitit_slurm", "launcher/slurm_schema", "slurm"),
+        ("hydra/sweeper=optuna", "sweeper/optuna", "optuna"),
+        ("sweep=search", "sweeper/optuna", "optuna"),
+    ],
+)
+def test_a_plugin_that_is_not_installed_is_named_with_its_extra(
+    line: str, file: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose_sweep([line])  # all plugins have entered their files now
+    group, name = file.split("/")
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group], f"{name}.yaml")
+    with pytest.raises(UsageError, match=rf"is an extra: pip install 'aecli\[{extra}\]'"):
+        compose_sweep([line])
+
+
+def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> None:
+    # Composed the way a launch composes it; the launcher itself needs a cluster.
+    with _engine() as engine:
+        line = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]
+        composed = engine.compose_config("train", line, RunMode.MULTIRUN, from_shell=False)
+    launcher = composed.hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.partition, launcher.timeout_min, launcher.array_parallelism) == ("gpu", 60, 16)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +215,7 @@ def test_a_sweep_is_every_combination_in_the_order_of_the_line() -> None:
         ("data=minst", "data=minst: did you mean mnist?"),
         ("upsample=quick", "upsample=quick: valid: nearest, transposed"),
         ("latent=5,25", "latent=5,25 names several values: add -m"),
+        ("sweep=latent", "sweep=latent describes several runs: add -m"),
         ("~latent", "~latent would remove a key"),
         ("latent", "'latent' is not of the form key=value"),
         ("latent=[5", "'latent=[5' cannot be read"),

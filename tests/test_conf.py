@@ -13,7 +13,12 @@ from aecli.models import MODELS
 from aecli.run import RunDirectory
 from aecli.training import new_model
 
-CHOICES = [f"{group}={choice}" for group, names in config_groups().items() for choice in names]
+CHOICES = [
+    f"{group}={choice}"
+    for group, names in config_groups().items()
+    if group != "sweep"  # several runs
+    for choice in names
+]
 
 
 def some_data(shape: tuple[int, int, int] = (1, 28, 28)) -> Data:

@@ -12,10 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
-from aecli.commands.train import data_for
 from aecli.evaluation import reconstruction, score
+from aecli.experiment import data_for
 from aecli.models import build_model
-from aecli.run import RunDirectory
+from aecli.run import RunDirectory, Status
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -176,28 +176,6 @@ def test_the_best_epochs_weights_are_measured_and_not_the_last(
     assert wrecked["test"] == short["test"]
 
 
-def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
-    aecli: Aecli, tmp_path: Path
-) -> None:
-    assert aecli("train", *TINY, "model=fc,conv", "-m", "latent=2,3") == 0
-    names = [path.name for path in runs(tmp_path)]
-    assert names == ["0-fc-z2", "1-fc-z3", "2-conv-z2", "3-conv-z3"]
-    assert all((path / "summary.json").is_file() for path in runs(tmp_path))
-    assert len({path.parent for path in runs(tmp_path)}) == 1
-
-
-def test_one_failure_in_a_sweep_does_not_stop_the_others(
-    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = ["train", "-m", *TINY, "model=fc", "model.output=identity", "lr=1e38,0.001"]
-    assert aecli(*line) == 1
-    _, errors = capsys.readouterr()
-    assert errors.startswith("aecli: 1 of 2 runs failed: the training loss became ")
-    assert errors.count("\n") == 1
-    finished = [(path / "summary.json").is_file() for path in runs(tmp_path)]
-    assert finished == [False, True]
-
-
 def test_the_configuration_can_be_shown_without_a_run(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +207,33 @@ def test_a_folder_that_holds_a_run_is_not_used_again(
     assert capsys.readouterr().err.startswith("aecli: mine holds a run already: give another")
     after = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
     assert before == after
+
+
+def test_a_run_that_fails_notes_why(aecli: Aecli, tmp_path: Path) -> None:
+    assert aecli("train", *TINY, "model=fc", "model.output=identity", "lr=1e38") == 4
+    (path,) = runs(tmp_path)
+    assert RunDirectory(path).status is Status.failed
+    assert RunDirectory(path).failure().startswith("the training loss became ")
+
+
+def test_the_images_that_a_comparison_shows_are_kept(run: RunDirectory) -> None:
+    images = run.load_images()
+    assert {name: tuple(each.shape) for name, each in images.items()} == {
+        **dict.fromkeys(
+            ["original", "corrupted", "output", "pca", "epoch/1", "epoch/2"], (10, 1, 28, 28)
+        ),
+        **dict.fromkeys(
+            ["best/original", "best/output", "worst/original", "worst/output"], (5, 1, 28, 28)
+        ),
+    }
+    best, worst = (
+        (images[f"{end}/output"] - images[f"{end}/original"]).square().mean((1, 2, 3))
+        for end in ("best", "worst")
+    )
+    assert best.max() < run.load_summary()["test"]["mse"] < worst.min()
+    summary = run.load_summary()
+    if summary["best_epoch"] == 2:
+        assert torch.equal(images["output"], images["epoch/2"])
 
 
 def test_pictures_show_the_test_images(run: RunDirectory) -> None:

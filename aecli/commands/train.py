@@ -1,25 +1,19 @@
 """`aecli train`: from a command line to finished run directories."""
 
 import argparse
-import json
 import shlex
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-import torch
-
-from aecli import console
-from aecli.composition import check_overrides, compose, jobs, launch
-from aecli.config import DataConfig, TrainConfig, plain
-from aecli.data import Data, load_data
-from aecli.device import device_name, resolve_device
-from aecli.errors import AecliError, Interrupted, Terminated, UsageError, storage_error
+from aecli import console, sweep
+from aecli.composition import check_overrides, compose, run_once, show_config
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.device import device_name
+from aecli.errors import AecliError, Interrupted, Terminated, UsageError
 from aecli.evaluation import LABELS
-from aecli.experiment import Outcome, conduct
-from aecli.files import writable_folder
-from aecli.models import Autoencoder, build_model, describe
+from aecli.experiment import Outcome, conduct, data_for, noting_failure, recorded, refuse_early
+from aecli.models import Autoencoder, describe
 from aecli.run import RunDirectory
 from aecli.training import new_model
 
@@ -32,27 +26,17 @@ def main(arguments: list[str]) -> None:
     """
     options = _parse(arguments)
     check_overrides(options.overrides, options.multirun)
-    lines = jobs(options.overrides) if options.multirun else [options.overrides]
-    for config in [compose(line) for line in lines]:
-        if not options.cfg:
-            refuse_early(config)
-
-    failures: list[AecliError] = []
-
-    def job(config: TrainConfig, folder: Path) -> None:
-        try:
-            run_one(config, RunDirectory(folder))
-        except AecliError as error:
-            failures.append(error)
-        except OSError as error:
-            failures.append(storage_error(error))
-
-    launch(options.flags, options.overrides, job)
-    if len(lines) == 1 and failures:
-        raise failures[0]
-    if failures:
-        reasons = "; ".join(map(str, failures))
-        raise AecliError(f"{len(failures)} of {len(lines)} runs failed: {reasons}")
+    if options.cfg:
+        compose(options.overrides)  # which refuses what Hydra would print
+        show_config(options.flags, options.overrides)
+    elif options.resume is not None:
+        if not options.multirun:
+            raise UsageError(f"resume={options.resume} goes on with a sweep: add -m")
+        sweep.resume(Path(options.resume), options.overrides, options.compare)
+    elif options.multirun:
+        sweep.start(options.overrides, options.compare)
+    else:
+        single(options.overrides)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    """Hydra's flags, wherever they stand on the line, and the overrides in their order."""
+    """Hydra's flags, wherever they stand on the line, ours, and the overrides in their order."""
     parser = _Parser(prog="aecli train", add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
@@ -73,25 +57,45 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if options.resolve and not options.cfg:
         parser.error("--resolve goes with --cfg job")
     options.flags = [argument for argument in arguments if argument not in options.overrides]
+    # These two are about the sweep and not about its runs, so Hydra does not get to see them.
+    options.resume = _taken_out(options.overrides, "resume")
+    compare = _taken_out(options.overrides, "compare")
+    if compare not in (None, "true", "false"):
+        parser.error(f"compare={compare} is not valid: give true or false")
+    if compare is not None and not options.multirun:
+        parser.error(f"compare={compare} is for a sweep: add -m")
+    options.compare = compare != "false"
     return options
 
 
-def refuse_early(config: TrainConfig) -> None:
-    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
-    data = data_for(config)
-    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
-        build_model(config.model, config.upsample, data.image_shape)
-    writable_folder(Path(config.output_dir), "output_dir")
+def _taken_out(overrides: list[str], key: str) -> str | None:
+    """The last value that `key` is given, all of which are removed from `overrides`."""
+    value = None
+    for override in [each for each in overrides if each.startswith(f"{key}=")]:
+        overrides.remove(override)
+        value = override.partition("=")[2]
+    return value
 
 
-def data_for(config: TrainConfig) -> Data:
-    """The images of a run, kept for the next run that wants the same."""
-    return _load_once(json.dumps(plain(config.data)), config.data_dir, config.device)
+def single(overrides: list[str]) -> None:
+    """Train one run.
 
+    Raises:
+        AecliError: why it could not be done.
+    """
+    refuse_early(compose(overrides))
+    failures: list[AecliError] = []
 
-@lru_cache(maxsize=1)
-def _load_once(data: str, data_dir: str, device: str) -> Data:
-    return load_data(DataConfig(**json.loads(data)), Path(data_dir), resolve_device(device))
+    def job(config: TrainConfig, folder: Path) -> None:
+        # Hydra would print that the job has failed, and how, in front of our line.
+        try:
+            run_one(config, RunDirectory(folder))
+        except AecliError as error:
+            failures.append(error)
+
+    run_once(overrides, job)
+    if failures:
+        raise failures[0]
 
 
 def run_one(config: TrainConfig, run: RunDirectory) -> None:
@@ -105,13 +109,12 @@ def run_one(config: TrainConfig, run: RunDirectory) -> None:
     if run.config_file.exists():
         raise UsageError(f"{run.path} holds a run already: give another hydra.run.dir")
     data = data_for(config)
-    # What is saved names the data set that was used, and the shape that the model was built for.
-    recorded = replace(config.data, name=data.name, image_shape=list(data.image_shape))
-    config = replace(config, data=recorded)
+    config = recorded(config, data)
     model = new_model(config, data)
     _announce(config, data, model)
     try:
-        outcome = conduct(config, data, model, run)
+        with noting_failure(run):
+            outcome = conduct(config, data, model, run, show_progress=True)
     except KeyboardInterrupt as interruption:
         raise _explained(interruption, run) from None
     _conclude(config, data, run, outcome)

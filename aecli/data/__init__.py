@@ -5,7 +5,6 @@ file with its name into `conf/data/`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 
 from aecli.config import DataConfig
 from aecli.data.download import MissingDataError
-from aecli.data.split import LoadedData, Split
+from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError, suggest
@@ -30,33 +29,6 @@ DATASETS: dict[str, Callable[[Path], LoadedData]] = {
 
 # Seconds that data=auto waits for MNIST: without a byte, and in all.
 AUTO_SILENCE, AUTO_TOTAL = 5.0, 60.0
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set, split and on its device."""
-
-    name: str
-    """The data set that was really loaded: a key of DATASETS."""
-
-    requested: str
-    """The name that was asked for; auto may become another."""
-
-    source: str
-    """Where it came from, for people to read."""
-
-    notice: str | None
-    """What a person must know about it, if anything."""
-
-    train: Split
-    validation: Split
-    test: Split
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        _, channels, height, width = self.train.images.shape
-        return channels, height, width
 
 
 def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:

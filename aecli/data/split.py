@@ -1,4 +1,4 @@
-"""Images and labels that belong together."""
+"""Images and labels that belong together, and the data set that they make up."""
 
 from dataclasses import dataclass
 
@@ -31,3 +31,30 @@ class LoadedData:
     test: Split
     source: str
     """Where it came from, for people to read."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split and on its device."""
+
+    name: str
+    """The data set that was really loaded: a key of `DATASETS`."""
+
+    requested: str
+    """The name that was asked for; auto may become another."""
+
+    source: str
+    """Where it came from, for people to read."""
+
+    notice: str | None
+    """What a person must know about it, if anything."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width

@@ -1,0 +1,36 @@
+"""A decoded data set as a file that other processes map into their memory: one copy for all."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from aecli.data.split import Data, Split
+
+SPLITS = ("train", "validation", "test")
+
+
+def share(data: Data, file: Path) -> None:
+    """Write `data` for `load_shared`."""
+    tensors = {}
+    for name in SPLITS:
+        split: Split = getattr(data, name)
+        tensors[f"{name}/images"] = split.images.cpu().contiguous()
+        tensors[f"{name}/labels"] = split.labels.cpu().contiguous()
+    facts = {field.name: getattr(data, field.name) for field in fields(Data)}
+    about = json.dumps({name: fact for name, fact in facts.items() if name not in SPLITS})
+    save_file(tensors, file, {"about": about})
+
+
+def load_shared(file: Path, device: torch.device) -> Data:
+    """What `share` wrote, on `device`; on the CPU the file's own pages."""
+    with safe_open(file, framework="pt") as tensors:
+        facts: dict[str, Any] = json.loads(tensors.metadata()["about"])
+        for name in SPLITS:
+            images, labels = (tensors.get_tensor(f"{name}/{part}") for part in ("images", "labels"))
+            facts[name] = Split(images, labels).to(device)
+        return Data(**facts)

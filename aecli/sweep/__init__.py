@@ -1,0 +1,221 @@
+"""A sweep: a folder with a run directory for each of its runs.
+
+The folders are the truth: what is finished, failed or cut off is read from them, by whichever
+process asks. So a sweep may go on in other processes, on other machines, or on another day.
+"""
+
+import shlex
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from aecli import comparison, console
+from aecli.composition import (
+    BASIC,
+    SWEEP_FILE,
+    Sweep,
+    compose,
+    compose_sweep,
+    run_jobs,
+    run_search,
+    without_lists,
+)
+from aecli.config import TrainConfig
+from aecli.errors import AecliError, Interrupted, Terminated, UsageError
+from aecli.experiment import conduct, data_for, noting_failure, recorded, refuse_early, share_data
+from aecli.run import RunDirectory, Status, runs_below
+from aecli.sweep.planned import longest_first, plan, run_planned
+from aecli.sweep.watch import Watch
+from aecli.training import new_model
+
+__all__ = ["resume", "start"]
+
+
+def start(overrides: list[str], compare: bool) -> None:
+    """Train every run of a sweep, having refused what makes no sense in any of them.
+
+    Raises:
+        AecliError: some runs have failed, or one could not be planned.
+        Interrupted: Ctrl-C or SIGTERM; says how to go on.
+    """
+    sweep = compose_sweep(overrides)
+    if sweep.jobs is None:
+        search(sweep, overrides, compare)
+        return
+    configs: dict[str, TrainConfig] = {}
+    for job in sweep.jobs:
+        if job.folder in configs:
+            raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
+        configs[job.folder] = recorded(job.config, refuse_early(job.config))
+    plan(sweep.folder, configs)
+    problems = carry_out(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
+    conclude(sweep.folder, compare, problems)
+
+
+def resume(folder: Path, overrides: list[str], compare: bool) -> None:
+    """Train the runs of a sweep that are not finished, each from its beginning.
+
+    Args:
+        folder: of the sweep.
+        overrides: may say how to launch the runs, and nothing else.
+        compare: write the comparison in the end.
+
+    Raises:
+        AecliError: some runs have failed, or `folder` holds no sweep.
+        Interrupted: Ctrl-C or SIGTERM; says how to go on.
+    """
+    if not (folder / SWEEP_FILE).is_file():
+        raise UsageError(f"resume={folder} is no folder of a sweep: that has a {SWEEP_FILE} in it")
+    for override in overrides:
+        if not override.startswith("hydra"):
+            raise UsageError(
+                f"{override}: a resumed sweep trains what was planned, so leave it out"
+            )
+    todo = [run for run in runs_below(folder) if run.status is not Status.finished]
+    for run in todo:
+        refuse_early(run.load_config())
+        run.clear()
+    # What Hydra noted at the first attempt stays; now it would note a line without the values.
+    lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in todo}
+    problems = carry_out(replace(compose_sweep(overrides), folder=folder), lines, overrides)
+    conclude(folder, compare, problems)
+
+
+def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
+    """Have Hydra's launcher train the planned runs.
+
+    Args:
+        sweep: where, and by which launcher.
+        lines: name of the run's folder -> what Hydra notes there as its command line.
+        overrides: of the whole sweep.
+
+    Returns:
+        What went wrong outside of the runs' own training, a line each.
+    """
+    runs = [RunDirectory(sweep.folder / name) for name in lines]
+    if not runs:
+        return []
+    _announce(sweep, runs)
+    try:
+        if sweep.launcher == BASIC:
+            errors = run_jobs(lines, sweep.folder, overrides, _train_here)
+        else:
+            errors = _launch_elsewhere(sweep, runs, lines, overrides)
+    except KeyboardInterrupt as interruption:
+        raise _explained(interruption, sweep.folder) from None
+    return [f"{type(error).__name__}: {' '.join(str(error).split())}" for error in errors]
+
+
+def _train_here(folder: Path) -> None:
+    run_planned(folder, show_progress=True, threads=None, shared=None)
+    console.run_line(RunDirectory(folder))
+
+
+def _launch_elsewhere(
+    sweep: Sweep, runs: list[RunDirectory], lines: dict[str, list[str]], overrides: list[str]
+) -> list[Exception]:
+    """Train in other processes: the longest run first, and the images decoded once for all."""
+    names = [str(run.path.relative_to(sweep.folder)) for run in longest_first(runs)]
+    with tempfile.TemporaryDirectory(dir=sweep.folder, prefix=".data-") as shared:
+        for run in runs:
+            share_data(run.load_config(), Path(shared))
+        job = partial(
+            run_planned,
+            show_progress=False,
+            # As many workers as cores: a second thread would only wait for the others.
+            threads=1 if sweep.launcher == "joblib" else None,
+            shared=Path(shared).absolute(),
+        )
+        with Watch(runs):
+            try:
+                return run_jobs({name: lines[name] for name in names}, sweep.folder, overrides, job)
+            except Exception as error:  # no cluster, a worker killed: as many kinds as launchers
+                return [error]
+
+
+def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
+    """Have one of Hydra's sweepers look for the settings with the smallest validation mse.
+
+    Raises:
+        AecliError: some runs have failed, or what all of them share makes no sense.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    refuse_early(compose(without_lists(overrides)))
+    console.facts({"search": f"in {sweep.folder}"})
+    run_search(overrides, sweep.folder, partial(_trial, show_progress=sweep.launcher == BASIC))
+    conclude(sweep.folder, compare, [])
+
+
+def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
+    """One run of a search; its validation mse."""
+    run = RunDirectory(folder)
+    data = data_for(config)
+    config = recorded(config, data)
+    try:
+        with noting_failure(run):
+            conduct(config, data, new_model(config, data), run, show_progress)
+    finally:
+        console.run_line(run)
+    mse: float = run.load_summary()["validation"]["mse"]
+    return mse
+
+
+def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
+    """What is about to be trained."""
+    data = data_for(runs[0].load_config())
+    if data.notice is not None:
+        console.notice(data.notice)
+    console.facts(
+        {
+            "data": console.describe_data(data),
+            "sweep": f"{len(runs)} run{'s' * (len(runs) > 1)} in {sweep.folder}",
+        }
+    )
+
+
+def conclude(folder: Path, compare: bool, problems: list[str]) -> None:
+    """What became of every run in `folder`, as a table and as a comparison of the finished ones.
+
+    Args:
+        problems: what went wrong outside of the runs' own training.
+
+    Raises:
+        AecliError: some are not finished.
+    """
+    runs = runs_below(folder)
+    unfinished = [run for run in runs if run.status is not Status.finished]
+    console.sweep_table(str(folder), runs)
+    if compare and len(unfinished) < len(runs):
+        comparison.compare([folder], folder / "compare")
+    console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
+    reasons = [
+        f"{run.path.name}: {run.failure() if run.status is Status.failed else run.status.value}"
+        for run in unfinished
+    ]
+    if unfinished or problems:
+        raise AecliError(
+            "\n".join(
+                [
+                    f"{len(unfinished)} of {len(runs)} runs are not finished; "
+                    f"to go on: {_line_to_go_on(folder)}",
+                    *problems,
+                    *reasons,
+                ]
+            )
+        )
+
+
+def _line_to_go_on(folder: Path) -> str:
+    return f"aecli train -m resume={shlex.quote(str(folder))}"
+
+
+def _explained(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
+    """The interruption with what it leaves behind."""
+    kind = Terminated if isinstance(interruption, Terminated) else Interrupted
+    runs = runs_below(folder)
+    finished = sum(run.status is Status.finished for run in runs)
+    return kind(
+        f"interrupted: {finished} of {len(runs)} runs are finished; "
+        f"to go on: {_line_to_go_on(folder)}"
+    )

@@ -1,0 +1,81 @@
+"""The runs of a sweep as folders: planned before the first one starts, then trained one by one."""
+
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from aecli.config import TrainConfig
+from aecli.errors import AecliError, UsageError
+from aecli.experiment import conduct, data_for, noting_failure
+from aecli.models import build_model
+from aecli.run import RunDirectory
+from aecli.training import new_model
+
+
+def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
+    """Make the folder of every run, with its configuration in it.
+
+    Args:
+        folder: of the sweep.
+        configs: name of the run's folder -> what to train there.
+
+    Raises:
+        UsageError: there is a sweep in `folder` already.
+    """
+    if any(folder.glob("*/config.yaml")):
+        raise UsageError(
+            f"{folder} holds a sweep already: go on with it by resume={folder}, "
+            f"or give another hydra.sweep.dir"
+        )
+    runs = []
+    for name, config in configs.items():
+        run = RunDirectory(folder / name)
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.save_config(config)
+        runs.append(run)
+    return runs
+
+
+def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
+    """By the work that each is, so that no long run is left alone at the end."""
+    return sorted(runs, key=lambda run: -work(run.load_config()))
+
+
+def work(config: TrainConfig) -> float:
+    """Floating point operations of the whole training, early stopping left out."""
+    data = data_for(config)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = build_model(config.model, config.upsample, data.image_shape)
+        model(torch.zeros(1, *data.image_shape))
+    per_image: int = counter.get_total_flops()
+    return 3.0 * per_image * len(data.train) * config.epochs  # backward is about twice forward
+
+
+def run_planned(
+    folder: Path, show_progress: bool, threads: int | None, shared: Path | None
+) -> None:
+    """Train the run that is planned in `folder`; what goes wrong is noted there.
+
+    Args:
+        folder: of the run; what an earlier attempt has left in it is removed.
+        show_progress: by a bar in this terminal.
+        threads: to compute with; None leaves them as they are.
+        shared: a folder with the images, decoded.
+    """
+    run = RunDirectory(folder)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with noting_failure(run):
+            config = run.load_config()
+            run.clear()
+            data = data_for(config, shared)
+            conduct(config, data, new_model(config, data), run, show_progress)
+    except AecliError:
+        pass  # noted in its folder, where the end of the sweep finds it: the other runs go on
+    except Exception as error:  # a bug, or too little memory: likewise, and the trace is needed
+        traceback.print_exc()
+        run.save_failure(f"{type(error).__name__}: {error}")

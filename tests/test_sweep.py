@@ -1,0 +1,417 @@
+"""Sweeps from the command line: launchers, failures, interruptions, and going on."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from aecli import experiment
+from aecli.composition import compose
+from aecli.config import TrainConfig, load_config
+from aecli.errors import UsageError
+from aecli.experiment import data_for, recorded, share_data
+from aecli.run import RunDirectory, Status, runs_below
+from aecli.sweep.planned import longest_first, plan, run_planned, work
+from aecli.sweep.watch import Watch
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+TWO_BY_TWO = ["model=fc,conv", "latent=2,3", *TINY]
+NAMES = ["0-fc-z2", "1-fc-z3", "2-conv-z2", "3-conv-z3"]
+# The second of two runs: a step so large that the first loss is not finite.
+ONE_FAILS = ["model=fc", "model.output=identity", "lr=0.001,1e38", *TINY]
+
+
+def names(folder: Path) -> list[str]:
+    """Name and status of every run below a folder."""
+    return [f"{run.path.name} {run.status.value}" for run in runs_below(folder)]
+
+
+def sweep_folder(folder: Path) -> Path:
+    """The folder of the one sweep below a folder."""
+    (file,) = folder.rglob("multirun.yaml")
+    return file.parent
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
+    launcher: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", *TWO_BY_TWO, "-m", f"hydra/launcher={launcher}", "compare=false") == 0
+    text = capsys.readouterr().out
+    folder = sweep_folder(tmp_path)
+    assert names(folder) == [f"{name} finished" for name in NAMES]
+    for run in runs_below(folder):
+        mse = run.load_summary()["test"]["mse"]
+        assert re.search(rf"{run.path.name} +│ finished │ {mse:.6f} │ +\d+\.\d s", text)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".data")]
+
+
+def test_the_launchers_train_the_same_models(aecli: Aecli, tmp_path: Path) -> None:
+    for launcher in ("basic", "joblib"):
+        line = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "compare=false"]
+        assert aecli("train", "-m", "model=fc", "latent=2,3", *TINY, *line) == 0
+    for name in NAMES[:2]:
+        first, second = (
+            (tmp_path / launcher / name / "best.safetensors").read_bytes()
+            for launcher in ("basic", "joblib")
+        )
+        assert first == second
+
+
+def test_jobs_of_a_cluster_are_waited_for(aecli: Aecli, tmp_path: Path) -> None:
+    line = ["hydra/launcher=submitit_local", "model=fc", "latent=2", "compare=false"]
+    assert aecli("train", "-m", *line, *TINY) == 0
+    assert names(sweep_folder(tmp_path)) == ["0-fc-z2 finished"]
+
+
+def test_a_cluster_that_is_not_there_is_named_in_one_line(
+    aecli: Aecli,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no srun, wherever the tests run
+    line = ["hydra/launcher=submitit_slurm", "model=fc", "latent=2"]
+    assert aecli("train", "-m", *line, *TINY) == 1
+    errors = capsys.readouterr().err
+    assert 'Could not detect "srun"' in errors
+    assert "Traceback" not in errors
+    assert names(sweep_folder(tmp_path)) == ["0-fc-z2 not started"]
+
+
+# Optuna 2, which Hydra's sweeper needs, is older than what it imports.
+OLD_OPTUNA = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@OLD_OPTUNA
+def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> None:
+    line = ["sweep=search", "hydra.sweeper.n_trials=4", "batch_size=16", "compare=false"]
+    assert aecli("train", "-m", *line, "latent=choice(2,3)", *TINY) == 0
+    (file,) = tmp_path.rglob("optimization_results.yaml")
+    assert file.parent.parent.name == "search"
+    found = yaml.safe_load(file.read_text())
+    summaries = [run.load_summary() for run in runs_below(file.parent)]
+    best = min(summaries, key=lambda summary: summary["validation"]["mse"])
+    assert len(summaries) == 4
+    assert found["best_value"] == best["validation"]["mse"]
+    assert found["best_params"]["latent"] == best["latent"]
+    assert found["best_params"]["lr"] == best["lr"]
+    assert 1e-4 <= best["lr"] <= 1e-2
+
+
+@OLD_OPTUNA
+def test_a_trial_that_fails_does_not_end_the_search(aecli: Aecli, tmp_path: Path) -> None:
+    line = ["sweep=search", "hydra.sweeper.n_trials=4", "model.output=identity", "compare=false"]
+    assert aecli("train", "-m", *line, "lr=choice(0.001,1e38)", *TINY) == 1
+    (file,) = tmp_path.rglob("optimization_results.yaml")
+    assert {run.status for run in runs_below(file.parent)} == {Status.finished, Status.failed}
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_one_failure_does_not_stop_the_others(
+    launcher: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [f"hydra/launcher={launcher}", "latent=2,3", "compare=false"]
+    assert aecli("train", "-m", *ONE_FAILS, *line) == 1
+    text, errors = capsys.readouterr()
+    folder = sweep_folder(tmp_path)
+    assert names(folder) == [
+        "0-fc-z2 finished", "1-fc-z3 finished", "2-fc-z2 failed", "3-fc-z3 failed",
+    ]  # fmt: skip
+    assert re.search(r"2-fc-z2 +│ failed ", text)
+    summary, *reasons = errors[errors.index("aecli: ") :].splitlines()
+    relative = folder.relative_to(tmp_path)
+    assert summary == (
+        f"aecli: 2 of 4 runs are not finished; to go on: aecli train -m resume={relative}"
+    )
+    assert [reason.split(" became ")[0] for reason in reasons] == [
+        "2-fc-z2: the training loss", "3-fc-z3: the training loss",
+    ]  # fmt: skip
+
+
+def test_values_that_make_no_sense_are_refused_before_the_first_run(
+    aecli: Aecli, tmp_path: Path
+) -> None:
+    for line in (
+        ["latent=5,0"],
+        ["model=fc,cnv"],
+        ["data.train_size=100,70000"],  # more than there are
+        ["device=cpu,cuda:99"],
+        ["model=conv", "model.layers.0.kernel=3,99"],  # nothing would be left of the image
+        ["latent=2,3", "hydra.sweep.subdir=same"],
+    ):
+        assert aecli("train", "-m", *TINY, *line) == 2
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_folder_that_holds_a_sweep_is_not_used_again(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "-m", "model=fc", *TINY, "hydra.sweep.dir=mine", "compare=false"]
+    assert aecli(*line, "latent=2") == 0
+    before = (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert aecli(*line, "latent=2,3") == 2
+    assert "mine holds a sweep already: go on with it by resume=mine" in capsys.readouterr().err
+    assert (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns == before
+    assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
+
+
+def test_a_folder_may_have_any_name(aecli: Aecli, tmp_path: Path) -> None:
+    strange = "it's a=b, (c) {d} $e"
+    line = ["model=fc", "latent=2", "compare=false", *TINY]
+    quoted = strange.replace("'", "\\'")
+    assert aecli("train", "-m", *line, f"hydra.sweep.dir='{quoted}'") == 0
+    assert names(tmp_path / strange) == ["0-fc-z2 finished"]
+
+
+def interrupted(
+    line: list[str], number: signal.Signals, when: Callable[[], bool], folder: Path
+) -> tuple[int, str]:
+    """Start a sweep, send it a signal as soon as `when` says so; its status and its errors."""
+    # The tests may run in a shell's background, where SIGINT is ignored, and pass that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aecli", "train", "-m", *line],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    try:
+        deadline = time.monotonic() + 120
+        while not when():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        # To the whole group, as a terminal does.
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    ("launcher", "number", "status"),
+    [
+        ("basic", signal.SIGINT, 130),
+        ("basic", signal.SIGTERM, 143),
+        ("basic", signal.SIGKILL, -9),
+        ("joblib", signal.SIGINT, 130),
+        ("joblib", signal.SIGKILL, -9),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
+    launcher: str,
+    number: signal.Signals,
+    status: int,
+    aecli: Aecli,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The first run is short, and the others would take for ever.
+    line = ["model=fc", "latent=2,3,4", "epochs=1", "data.train_size=256", *TINY[:1], *TINY[2:4]]
+    folder = tmp_path / "mine"
+    assert aecli("train", "-m", *line, "hydra.sweep.dir=mine", "compare=false", "device=cpu") == 0
+    finished, *others = runs_below(folder)
+    for run in others:
+        config = run.load_config()
+        run.clear()
+        run.summary_file.unlink()
+        run.save_config(TrainConfig(**{**vars(config), "epochs": 100_000}))
+    before = finished.summary_file.stat().st_mtime_ns
+    begun = others[-1 if launcher == "joblib" else 0]
+
+    result, errors = interrupted(
+        ["resume=mine", f"hydra/launcher={launcher}"],
+        number,
+        lambda: begun.finished_epochs() > 0,
+        tmp_path,
+    )
+    assert result == status
+    if number != signal.SIGKILL:
+        assert (
+            "aecli: interrupted: 1 of 3 runs are finished; to go on: aecli train -m resume=mine\n"
+            in errors
+        )
+        assert "Traceback" not in errors
+    assert begun.status is Status.interrupted
+
+    for run in others:
+        run.save_config(TrainConfig(**{**vars(run.load_config()), "epochs": 2}))
+    capsys.readouterr()
+    assert aecli("train", "-m", "resume=mine", "compare=false") == 0
+    assert names(folder) == ["0-fc-z2 finished", "1-fc-z3 finished", "2-fc-z4 finished"]
+    assert finished.summary_file.stat().st_mtime_ns == before  # it was not trained again
+    for run in others:
+        assert [line["epoch"] for line in run.load_metrics()] == [1, 2]
+        assert (
+            len(list(run.path.glob("events.out.tfevents.*"))) == 1
+        )  # nothing of the first attempt
+
+
+def test_failed_runs_are_tried_again(aecli: Aecli, tmp_path: Path) -> None:
+    assert aecli("train", "-m", *ONE_FAILS, "compare=false") == 1
+    folder = sweep_folder(tmp_path)
+    failed = runs_below(folder)[1]
+    overrides = (failed.path / ".hydra/overrides.yaml").read_text()
+    assert aecli("train", "-m", f"resume={folder}", "compare=false") == 1  # and fails again
+    failed.save_config(TrainConfig(**{**vars(failed.load_config()), "lr": 0.002}))
+    assert aecli("train", "-m", f"resume={folder}", "compare=false") == 0
+    assert names(folder) == ["0-fc-z25 finished", "1-fc-z25 finished"]
+    assert not failed.failure_file.exists()
+    assert (failed.path / ".hydra/overrides.yaml").read_text() == overrides
+
+
+def test_resuming_a_finished_sweep_trains_nothing(aecli: Aecli, tmp_path: Path) -> None:
+    assert aecli("train", "-m", "model=fc", "latent=2", *TINY, "compare=false") == 0
+    folder = sweep_folder(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert aecli("train", "-m", f"resume={folder}", "compare=false") == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["-m", "resume=nowhere"], "resume=nowhere is no folder of a sweep"),
+        (["resume=nowhere"], "resume=nowhere goes on with a sweep: add -m"),
+        (["compare=false"], "compare=false is for a sweep: add -m"),
+        (["-m", "compare=maybe"], "compare=maybe is not valid: give true or false"),
+    ],
+)
+def test_mistakes_around_sweeps_are_named(
+    line: list[str], words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", *line) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_resumed_sweep_takes_no_other_values(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "multirun.yaml").touch()
+    assert aecli("train", "-m", "resume=.", "latent=5") == 2
+    assert "latent=5: a resumed sweep trains what was planned" in capsys.readouterr().err
+
+
+def test_what_is_resumed_is_read_as_plain_data(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["-m", "model=fc", "latent=2", *TINY, "hydra.sweep.dir=mine", "compare=false"]
+    assert aecli("train", *line) == 0
+    run = RunDirectory(tmp_path / "mine/0-fc-z2")
+    run.summary_file.unlink()
+    text = run.config_file.read_text()
+    run.config_file.write_text(text.replace("name: fc-z2", "name: ${oc.env:HOME}"))
+    assert aecli("train", "-m", "resume=mine") == 2
+    assert "not a resolved configuration" in capsys.readouterr().err
+
+
+# What a sweep is made of.
+
+
+def configs(data_dir: Path, *lines: list[str]) -> dict[str, TrainConfig]:
+    common = [*TINY, f"data_dir={data_dir}"]
+    composed = [compose([*common, *line]) for line in lines]
+    return {
+        str(number): recorded(config, data_for(config)) for number, config in enumerate(composed)
+    }
+
+
+def test_a_plan_is_a_folder_with_a_configuration_for_each_run(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    planned = plan(tmp_path, configs(data_dir, ["latent=2"], ["latent=3"]))
+    assert [run.status for run in planned] == [Status.planned] * 2
+    assert [load_config(run.config_file).latent for run in planned] == [2, 3]
+    with pytest.raises(UsageError, match="holds a sweep already"):
+        plan(tmp_path, {})
+
+
+def test_the_longest_run_comes_first(data_dir: Path, tmp_path: Path) -> None:
+    lines = [["model=fc"], ["model=denoising"], ["model=fc", "epochs=3"], ["model=conv"]]
+    order = longest_first(plan(tmp_path, configs(data_dir, *lines)))
+    assert [run.path.name for run in order] == ["1", "3", "2", "0"]
+
+
+def test_the_work_of_a_run_is_that_of_its_products(data_dir: Path) -> None:
+    (config,) = configs(data_dir, ["model=fc", "latent=5", "epochs=2"]).values()
+    # two layers of 784 x 5 products, each a multiplication and an addition, three passes
+    assert work(config) == 3 * 2 * (2 * 784 * 5) * 256 * 2
+
+
+def test_shared_images_are_the_decoded_ones(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = configs(data_dir, ["model=fc"]).values()
+    data = data_for(config)
+    share_data(config, tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("decoded once more")
+
+    monkeypatch.setattr(experiment, "load_data", refuse)
+    monkeypatch.setattr(experiment, "_loaded", {})
+    shared = data_for(config, tmp_path)
+    for name in ("train", "validation", "test"):
+        for part in ("images", "labels"):
+            kept, original = (getattr(getattr(each, name), part) for each in (shared, data))
+            assert torch.equal(kept, original) and kept.dtype == original.dtype
+    assert (shared.name, shared.source, shared.notice) == (data.name, data.source, data.notice)
+
+
+def test_a_run_computes_with_the_threads_that_it_is_given(data_dir: Path, tmp_path: Path) -> None:
+    (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
+    before = torch.get_num_threads()
+    try:
+        run_planned(run.path, show_progress=False, threads=3, shared=None)
+        assert run.load_summary()["device"] == "cpu, 3 threads"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_bug_in_one_run_is_noted_with_its_trace(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr("aecli.sweep.planned.conduct", fail)
+    (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
+    run_planned(run.path, show_progress=False, threads=None, shared=None)
+    assert run.failure() == "RuntimeError: not enough memory"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_progress_is_read_off_the_folders(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = plan(tmp_path, configs(data_dir, ["model=fc", "epochs=7"], ["model=fc"], ["model=fc"]))
+    watch = Watch(runs)
+    watch._look()
+    assert [task.description for task in watch._progress.tasks] == ["sweep"]
+    runs[0].metrics_file.write_text(
+        json.dumps({"epoch": 1}) + "\n" + json.dumps({"epoch": 2}) + "\n"
+    )
+    runs[1].save_failure("the loss became nan")
+    watch._look()
+    total, first = watch._progress.tasks
+    assert (total.completed, total.total) == (1, 3)
+    assert (first.description, first.completed, first.total) == ("0", 2, 7)
+    assert "1: the loss became nan" in capsys.readouterr().err
