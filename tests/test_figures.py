@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -46,21 +47,24 @@ def pixels_of(axes: Axes) -> NDArray[np.float32]:
     return np.asarray(grid)
 
 
+def in_sight(axis: Axis, tick: Tick) -> bool:
+    low, high = sorted(axis.get_view_interval())
+    return bool(low <= tick.get_loc() <= high)
+
+
 def tick_labels(axis: Axis) -> list[str]:
-    """Those of the ticks that are in sight."""
-    low, high = axis.get_view_interval()
-    return [t.label1.get_text() for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+    return [tick.label1.get_text() for tick in axis.get_major_ticks() if in_sight(axis, tick)]
 
 
 def texts(figure: Figure) -> list[tuple[str, Bbox]]:
     """Every text that is drawn, and where, in pixels."""
     FigureCanvasAgg(figure).draw()
-    out_of_sight = {
+    undrawn = {
         tick.label1
         for axes in figure.axes
         for axis in (axes.xaxis, axes.yaxis)
         for tick in axis.get_major_ticks()
-        if not axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
+        if not in_sight(axis, tick)
     }
     return [
         (text.get_text(), text.get_window_extent())
@@ -68,7 +72,7 @@ def texts(figure: Figure) -> list[tuple[str, Bbox]]:
         if isinstance(text, Text)
         and text.get_visible()
         and text.get_text().strip()
-        and text not in out_of_sight
+        and text not in undrawn
     ]
 
 
@@ -261,9 +265,14 @@ def test_labels_are_neither_cut_nor_overlap(
         assert not [text for text, place in drawn if text not in captions and place.overlaps(box)]
 
 
-def test_two_panels_of_eight_images_fit_a_page() -> None:
-    rows = [Row("absolute error", torch.zeros(8, 1, 28, 28))] * 5
-    assert panels("title", {"conv": rows, "PCA": rows}).get_figwidth() == pytest.approx(9)
+def test_images_are_as_large_as_a_page_allows() -> None:
+    row = Row(LONG, torch.zeros(8, 1, 28, 28))
+    wide = panels("title", {"conv": [row] * 5, "PCA": [row] * 5})
+    assert wide.get_figwidth() == pytest.approx(9)
+    tall = image_grid("title", [row._replace(label="a")] * 24)
+    assert tall.axes[0].get_window_extent().height == pytest.approx(1000)  # 10 inches
+    small = image_grid("title", [Row("a", BLACK)])
+    assert small.axes[0].get_window_extent().width == pytest.approx(3 * 60)  # 0.6 inches each
 
 
 CURVES = [
@@ -306,7 +315,7 @@ def test_curves_with_one_label_share_a_colour_and_an_entry() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 20])
-@pytest.mark.parametrize("label", ["fc, latent", LONG])
+@pytest.mark.parametrize("label", ["fc, latent", f"{LONG}, {LONG}"], ids=["short", "long"])
 def test_a_legend_covers_nothing_and_is_whole(label: str, count: int) -> None:
     curves = [Curve(f"{label} {n}", {1: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(count)]
     figure = study_losses("Training on mnist (1x28x28, 10,000 test images)", curves)
@@ -344,7 +353,7 @@ def test_the_points_of_a_family_are_those_that_were_measured() -> None:
 
 def test_error_bars_stand_where_there_are_several_seeds() -> None:
     axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
-    bars = [each.get_segments()[0].tolist() for each in axes.collections]  # type: ignore[attr-defined]
+    bars = [each.get_segments()[0] for each in axes.collections if isinstance(each, LineCollection)]
     assert np.allclose(bars, [[[5, 0.028], [5, 0.032]], [[25, 0.005], [25, 0.007]]])
 
 

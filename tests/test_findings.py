@@ -29,7 +29,7 @@ def sizes(*mses: float) -> list[Setting]:
 
 def test_the_smallest_size_that_is_nearly_as_good_as_the_best() -> None:
     assert said(*sizes(0.08, 0.0104, 0.0102, 0.01))[0] == (
-        "fc: latent 10 is the smallest size within 5 % of the best test mse (0.01000, at 20)."
+        "fc: latent 10 is the smallest size within 5% of the best test mse (0.01000, at 20)."
     )
 
 
@@ -40,7 +40,7 @@ def test_just_five_per_cent_worse_is_within(mse: float, is_within: bool) -> None
 
 def test_the_best_size_may_be_the_smallest_that_is_good() -> None:
     assert said(*sizes(0.03, 0.01))[0] == (
-        "fc: latent 10 has the best test mse (0.01000), and no smaller size is within 5 % of it."
+        "fc: latent 10 has the best test mse (0.01000), and no smaller size is within 5% of it."
     )
     assert said(*sizes(0.01, 0.03))[0] == (
         "fc: latent 5 has the best test mse (0.01000), and no larger size does better."

@@ -2,17 +2,10 @@
 
 import io
 import json
-import os
-import shutil
-import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pytest
 from PIL import Image
@@ -21,11 +14,11 @@ from aecli.comparison.gather import Comparison, LeftOut
 from aecli.comparison.report import ReportFigure, render, title
 from aecli.figures import theme
 from aecli.figures.theme import paper
+from tests.browser import Browser, opened
 from tests.test_comparison_table import some_setting
 
 NASTY = "<script>alert(1)</script> & \"two\" 'quotes'"
 MADE = datetime(2026, 11, 21, 10, 15)
-SECONDS = 60  # a browser that has not answered by then is ended
 
 
 class Page(HTMLParser):
@@ -164,109 +157,27 @@ def test_page_and_figures_have_one_ground(report: str, dark: bool) -> None:
     assert report.count(f"--paper: {ground};") == 1
 
 
-class Browser:
-    """A page in Chromium, spoken to by the DevTools protocol: JSON, each ended by a zero byte."""
-
-    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
-        self.events: list[dict[str, Any]] = []
-        self._commands, self._answers = commands, answers
-        self._count = 0
-        self._session: dict[str, str] = {}
-        target = self.call("Target.createTarget", url="about:blank")
-        attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Give a command and wait for its result."""
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": parameters, **self._session}
-        self._commands.write(json.dumps(message).encode() + b"\0")
-        self._commands.flush()
-        while (answer := self._receive()).get("id") != self._count:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return dict(answer["result"])
-
-    def open(self, path: Path) -> None:
-        """Load a file, with everything in it, and note what happens."""
-        for domain in ("Network", "Log", "Runtime", "Page"):
-            self.call(f"{domain}.enable")
-        self.call("Page.navigate", url=path.as_uri())
-        while not self.happened("Page.loadEventFired"):
-            self.events.append(self._receive())
-
-    def happened(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event["method"] == method]
-
-    def evaluate(self, expression: str) -> Any:
-        """The value of some JavaScript, which the tools may run where the page may not."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        return result["result"]["value"]
-
-    def _receive(self) -> dict[str, Any]:
-        message = bytearray()
-        while (byte := self._answers.read(1)) != b"\0":
-            assert byte, "Chromium has ended"
-            message += byte
-        return dict(json.loads(message))
-
-
-@contextmanager
-def chromium(program: str) -> Iterator[Browser]:
-    """Chromium without a window and with a new profile."""
-    commands_in, commands_out = os.pipe()
-    answers_in, answers_out = os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # It reads commands from descriptor 3 and writes answers to 4, which bash puts there.
-        process = subprocess.Popen(
-            [
-                "bash", "-c", f'exec "$@" 3<&{commands_in} 4>&{answers_out}', "bash", program,
-                "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                "--remote-debugging-pipe", f"--user-data-dir={profile}",
-            ],
-            pass_fds=(commands_in, answers_out), stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(commands_in)
-        os.close(answers_out)
-        timer = threading.Timer(SECONDS, process.kill)
-        timer.start()
-        try:
-            with open(commands_out, "wb") as commands, open(answers_in, "rb") as answers:
-                yield Browser(commands, answers)
-        finally:  # it ends when its pipes are closed
-            process.wait()
-            timer.cancel()
-
-
 @pytest.fixture(scope="module")
 def browser(report: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The report in a browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("needs Chromium or Chrome to open the report in")
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(report, encoding="utf-8")
-    with chromium(program) as opened:
-        opened.open(path)
-        yield opened
+    with opened(path) as page:
+        yield page
 
 
 def test_a_browser_loads_it_from_the_file_alone(browser: Browser) -> None:
-    requests = [event["request"]["url"] for event in browser.happened("Network.requestWillBeSent")]
-    assert {url.partition(":")[0] for url in requests} == {"file", "data"}
-    assert len([url for url in requests if url.startswith("file:")]) == 1
+    assert {url.partition(":")[0] for url in browser.requests()} == {"file", "data"}
+    assert len([url for url in browser.requests() if url.startswith("file:")]) == 1
 
 
 def test_a_browser_has_nothing_to_complain_of(browser: Browser) -> None:
-    assert not browser.happened("Log.entryAdded")
-    assert not browser.happened("Runtime.exceptionThrown")
-    assert not browser.happened("Runtime.consoleAPICalled")
+    assert not browser.complaints()
     assert browser.evaluate("document.compatMode") == "CSS1Compat"  # standards, not quirks
 
 
 def test_a_browser_shows_every_image(browser: Browser) -> None:
-    widths = browser.evaluate("[...document.images].map(image => image.naturalWidth)")
+    widths = browser.image_widths()
     assert len(widths) == 2 * len(FIGURES)
     assert all(width > 0 for width in widths)
 

@@ -60,7 +60,7 @@ def _best_of_all(settings: Sequence[Setting]) -> str:
 def _smallest_size(family: str, settings: Sequence[Setting]) -> str:
     """The size beyond which a larger code gains little."""
     best = best_setting(settings)
-    figure, percent = format_mse(_mse(best)), f"{100 * WITHIN:g} %"
+    figure, percent = format_mse(_mse(best)), f"{WITHIN:.0%}"
     good_enough = [each for each in settings if _mse(each) <= _mse(best) * (1 + WITHIN)]
     smallest = min(good_enough, key=lambda setting: setting.latent)
     if smallest.latent < best.latent:

@@ -333,7 +333,7 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _shortened(keys: set[str]) -> dict[str, str]:
-    """Each key by its last word, where that is no other's."""
-    last = {key: key.rpartition(".")[2] for key in keys}
+    """Each key by its last word, where that is no other's; `corruption.name` is `corruption`."""
+    last = {key: key.removesuffix(".name").rpartition(".")[2] for key in keys}
     words = list(last.values())
     return {key: word if words.count(word) == 1 else key for key, word in last.items()}

@@ -85,7 +85,9 @@ def _sheet(title: str, blocks: list[_Block], left: float, below: float, scale: f
     width = sum(block.width for block in blocks) + PANEL_GAP * (len(blocks) - 1)
     width = left + max(width, text.width(title, TITLE)) + MARGIN
     headings = max(text.height(block.heading, HEADING) for block in blocks)
-    above = MARGIN + text.height(title, TITLE) + MARGIN + headings + MARGIN
+    above = MARGIN + text.height(title, TITLE) + MARGIN
+    if headings:
+        above += headings + MARGIN
     height = above + len(blocks[0].pixels) * scale + below
     figure = Figure((width, height), dpi=100)
     figure.suptitle(title, fontsize=TITLE, x=left / width, ha="left", y=1 - MARGIN / height)

@@ -1,0 +1,417 @@
+"""`aecli compare` from the command line: what it leaves, refuses, and shows in TensorBoard."""
+
+import csv
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from aecli import cli
+from aecli.comparison.gather import DataFacts, Spread, gather
+from aecli.errors import UsageError
+from aecli.run import RunDirectory, runs_below
+from tests.browser import opened
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+FIGURES = {"loss", "mse-by-latent", "reconstructions-fc", "epochs", "extremes"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    """The folder of a sweep over two sizes and two seeds; its comparison is in it."""
+    folder = tmp_path_factory.mktemp("study")
+    line = ["latent=2,3", "seed=0,1", "model=fc", *TINY, "epochs=2", f"data_dir={data_dir}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        assert cli.run(["train", "-m", *line, "hydra.sweep.dir=study"]) == 0
+    return folder / "study"
+
+
+@pytest.fixture
+def copied(study: Path, tmp_path: Path) -> Path:
+    """A copy of the sweep that a test may damage, without its comparison."""
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder, ignore=shutil.ignore_patterns("compare"))
+    return folder
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "table.csv").read_text().splitlines()))
+
+
+def test_a_sweep_ends_with_its_comparison(study: Path) -> None:
+    names = {
+        path.relative_to(study / "compare").as_posix() for path in (study / "compare").rglob("*")
+    }
+    expected = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")}
+    events = {name for name in names if name.startswith("events.out.tfevents.")}
+    assert names - events == expected | {"figures", "report.html", "table.csv", "table.md"}
+    assert len(events) == 1
+
+
+def test_a_row_is_the_mean_over_the_seeds(study: Path) -> None:
+    rows = table(study / "compare")
+    assert [(row["latent"], row["seeds"]) for row in rows] == [("2", "0 1"), ("3", "0 1")]
+    runs = [run.load_summary() for run in runs_below(study)]
+    for row in rows:
+        mine = [summary for summary in runs if summary["latent"] == int(row["latent"])]
+        assert len(mine) == 2
+        for quantity in ("mse", "sse", "psnr", "ssim"):
+            values = [summary["test"][quantity] for summary in mine]
+            assert float(row[f"test_{quantity}"]) == pytest.approx(statistics.mean(values))
+            assert float(row[f"test_{quantity}_std"]) == pytest.approx(statistics.stdev(values))
+        assert float(row["pca_mse"]) == pytest.approx(mine[0]["baselines"]["pca"]["mse"])
+        assert float(row["compression_ratio"]) == pytest.approx(784 / int(row["latent"]))
+        assert int(row["parameters"]) == mine[0]["parameters"]
+
+
+def test_figures_are_pictures(study: Path) -> None:
+    for name in FIGURES:
+        with Image.open(study / "compare/figures" / f"{name}.png") as picture:
+            assert picture.width > 800
+            low, high = picture.convert("L").getextrema()
+            assert (low, high) != (high, high)  # not blank
+
+
+def test_the_report_opens_in_a_browser_on_its_own(study: Path) -> None:
+    with opened(study / "compare/report.html") as page:
+        assert not page.complaints()
+        assert {url.partition(":")[0] for url in page.requests()} == {"file", "data"}
+        widths = page.image_widths()
+    assert len(widths) == 2 * len(FIGURES)  # light and dark
+    assert all(width > 0 for width in widths)
+
+
+def test_the_command_compares_runs_and_sweeps_alike(
+    study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single, *_ = runs_below(study)
+    assert aecli("compare", str(study), str(single.path), f"run={single.path}", "output=out") == 0
+    assert table(tmp_path / "out") == table(study / "compare")  # no run counts twice
+    text = capsys.readouterr().out
+    assert "fc: latent " in text and "report  out/report.html" in text
+    assert aecli("compare", str(single.path), "output=one") == 0
+    assert [row["seeds"] for row in table(tmp_path / "one")] == ["0"]
+
+
+def test_several_folders_have_their_comparison_in_a_new_one(
+    study: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    first, second = (str(run.path) for run in runs_below(study)[:2])
+    assert aecli("compare", first, second) == 0
+    (folder,) = (tmp_path / "outputs/compare").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", folder.name)
+    assert (folder / "report.html").is_file()
+
+
+def test_the_table_is_sorted_by_what_is_asked_for(
+    study: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    for key, column in (("mse", "test_mse"), ("seconds", "training_seconds")):
+        assert aecli("compare", str(study), f"sort={key}", f"output={key}") == 0
+        values = [float(row[column]) for row in table(tmp_path / key)]
+        assert values == sorted(values)
+
+
+def test_a_comparison_takes_the_place_of_the_one_before(
+    copied: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    assert aecli("compare", str(copied)) == 0
+    for run in runs_below(copied):
+        if run.load_config().latent == 3:
+            shutil.rmtree(run.path)
+    (copied / "compare/figures/old.png").touch()
+    assert aecli("compare", str(copied)) == 0
+    assert [row["latent"] for row in table(copied / "compare")] == ["2"]
+    assert len(list((copied / "compare").glob("events.out.tfevents.*"))) == 1
+    assert not (copied / "compare/figures/old.png").exists()
+
+
+def test_nothing_else_is_written_over(
+    study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").touch()
+    assert aecli("compare", str(study), "output=thesis") == 2
+    assert "thesis holds chapter.tex, which is not of a comparison" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+def test_a_folder_without_runs_is_refused(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for line, words in (
+        ([], "compare what?"),
+        (["empty"], "empty holds no runs"),
+        (["nowhere"], "nowhere is no folder"),
+        (["srt=mse"], "there is no key 'srt': did you mean sort?"),
+        (["empty", "sort=msé"], "sort=msé is not valid: did you mean mse?"),
+        (["--fast"], "compare has no flag --fast"),
+    ):
+        assert aecli("compare", *line) == 2
+        errors = capsys.readouterr().err
+        assert words in errors and errors.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_errors_on_different_images_are_not_compared(
+    copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = runs_below(copied)[0]
+    summary = other.load_summary()
+    for change in ({"name": "mnist"}, {"image_shape": [1, 14, 14]}, {"test": 50}):
+        other.save_summary({**summary, "data": {**summary["data"], **change}})
+        assert aecli("compare", str(copied)) == 2
+        errors = capsys.readouterr().err
+        assert "errors on different images cannot be compared: " in errors
+        assert str(other.path) in errors
+    assert not (copied / "compare").exists()
+
+
+def cut_summary(run: RunDirectory) -> None:
+    run.summary_file.write_text(run.summary_file.read_text()[:100])
+
+
+def summary_without_a_key(run: RunDirectory) -> None:
+    summary = run.load_summary()
+    del summary["pca_curve"]
+    run.save_summary(summary)
+
+
+def code_in_the_configuration(run: RunDirectory) -> None:
+    run.config_file.write_text(run.config_file.read_text() + "_target_: os.system\n")
+
+
+def metrics_cut(run: RunDirectory) -> None:
+    run.metrics_file.write_text(run.metrics_file.read_text().splitlines()[0] + "\n")
+
+
+def images_cut(run: RunDirectory) -> None:
+    run.images_file.write_bytes(run.images_file.read_bytes()[:1000])
+
+
+def no_images(run: RunDirectory) -> None:
+    run.images_file.unlink()
+
+
+DAMAGE = [
+    cut_summary,
+    summary_without_a_key,
+    code_in_the_configuration,
+    metrics_cut,
+    images_cut,
+    no_images,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_run_is_named_and_left_out(
+    damage: Callable[[RunDirectory], None],
+    copied: Path,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damaged = runs_below(copied)[0]
+    damage(damaged)
+    assert aecli("compare", str(copied)) == 0
+    text, errors = capsys.readouterr()
+    assert f"left out: {damaged.path}, damaged: " in errors
+    assert "1 of 4 runs is missing: 1 is damaged" in " ".join(text.split())
+    assert [row["seeds"] for row in table(copied / "compare")] == ["1", "0 1"]
+    report = (copied / "compare/report.html").read_text()
+    assert damaged.path.name in report and "damaged" in report
+
+
+def test_runs_that_came_to_no_end_are_named_with_the_reason(
+    copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed, interrupted, planned, _ = runs_below(copied)
+    for run in (failed, interrupted, planned):
+        run.summary_file.unlink()
+    failed.save_failure("the loss became <nan>")
+    planned.clear()
+    assert aecli("compare", str(copied)) == 0
+    text, errors = capsys.readouterr()
+    assert [line.partition(", ")[2] for line in errors.splitlines()] == [
+        "failed: the loss became <nan>",
+        "interrupted: it has 2 epochs and no summary",
+        "not started: it was planned, and not begun",
+    ]
+    assert "3 of 4 runs are missing" in " ".join(text.split())
+    assert "the loss became &lt;nan&gt;" in (copied / "compare/report.html").read_text()
+
+
+def test_without_a_finished_run_there_is_nothing_to_compare(
+    copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run in runs_below(copied):
+        run.summary_file.unlink()
+    assert aecli("compare", str(copied)) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("aecli: there is no finished run to compare: ")
+    assert errors.count("\n") == 1
+
+
+# What makes two runs of one kind.
+
+
+def changed(run: RunDirectory, **keys: object) -> None:
+    """Write other values into the configuration that a run saved."""
+    text = run.config_file.read_text()
+    for key, value in keys.items():
+        text, count = re.subn(rf"(?m)^({key}): .*$", rf"\1: {value}", text)
+        assert count == 1
+    run.config_file.write_text(text)
+
+
+def test_runs_that_differ_by_more_than_the_seed_are_kept_apart_and_named(copied: Path) -> None:
+    for run, lr in zip(runs_below(copied), (0.1, 0.1, 0.25, 0.1), strict=True):
+        changed(run, lr=lr)
+    settings = gather([copied]).settings
+    assert [(setting.label, setting.seeds) for setting in settings] == [
+        ("fc, lr=0.1, latent 2", [0, 1]),
+        ("fc, lr=0.1, latent 3", [1]),
+        ("fc, lr=0.25, latent 3", [0]),
+    ]
+    assert list(gather([copied]).families) == ["fc, lr=0.1", "fc, lr=0.25"]
+
+
+def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:
+    changed(runs_below(copied)[0], name="other", device="cuda", output_dir="x", data_dir="y")
+    assert [setting.label for setting in gather([copied]).settings] == [
+        "fc, latent 2", "fc, latent 3",
+    ]  # fmt: skip
+
+
+def test_upsampling_counts_for_models_that_have_it(copied: Path) -> None:
+    # a fully connected model has no upsampling, so what was chosen there makes no difference
+    run = runs_below(copied)[0]
+    text = run.config_file.read_text()
+    run.config_file.write_text(
+        text.replace("upsample:\n  name: transposed", "upsample:\n  name: nearest")
+    )
+    assert [setting.label for setting in gather([copied]).settings] == [
+        "fc, latent 2", "fc, latent 3",
+    ]  # fmt: skip
+    for run, method in zip(runs_below(copied), ["transposed", "nearest"] * 2, strict=True):
+        run.save_summary({**run.load_summary(), "upsample": method})
+    assert list(gather([copied]).families) == ["fc, nearest", "fc, transposed"]
+
+
+def test_means_and_deviations() -> None:
+    assert Spread.of([1.0]) == Spread(1.0, None)
+    assert Spread.of([1.0, 3.0]) == Spread(2.0, 2**0.5)
+    assert Spread.of([float("inf"), 3.0]) == Spread(float("inf"), None)
+
+
+def test_data_are_told_in_words() -> None:
+    assert str(DataFacts("mnist", (1, 28, 28), 10_000)) == "mnist (1x28x28, 10,000 test images)"
+
+
+def test_folders_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no folder"):
+        gather([tmp_path / "nowhere"])
+
+
+# TensorBoard.
+
+
+@pytest.fixture(scope="module")
+def tensorboard(study: Path) -> Iterator[str]:
+    """The address of a TensorBoard that shows the sweep."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", str(study), "--port", "0",
+         "--host", "127.0.0.1", "--load_fast", "false"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+            if found:
+                break
+        else:
+            pytest.fail("TensorBoard did not start")
+        deadline = time.monotonic() + 60
+        while len(asked(found[0], "runs")) < 5:  # it reads them in the background
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield found[0]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def asked(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(
+        f"{address}data/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+RUNS = {"0-fc-z2", "1-fc-z2", "2-fc-z3", "3-fc-z3"}
+
+
+def test_tensorboard_has_the_scalars_of_every_run(tensorboard: str, study: Path) -> None:
+    tags = asked(tensorboard, "plugin/scalars/tags")
+    assert {run for run, found in tags.items() if found} == RUNS
+    values = asked(tensorboard, "plugin/scalars/scalars?tag=loss/validation&run=2-fc-z3")
+    saved = RunDirectory(study / "2-fc-z3").load_metrics()
+    assert [step for _, step, _ in values] == [1, 2]
+    assert [value for *_, value in values] == pytest.approx([line["val_loss"] for line in saved])
+
+
+def test_tensorboard_has_the_figures_of_the_comparison(tensorboard: str) -> None:
+    tags = asked(tensorboard, "plugin/images/tags")
+    assert set(tags) == RUNS | {"compare"}
+    assert set(tags["compare"]) == {f"compare/{name}" for name in FIGURES}
+
+
+def test_tensorboard_has_one_chart_with_the_curves_of_all_runs(tensorboard: str) -> None:
+    layout = asked(tensorboard, "plugin/custom_scalars/layout")
+    charts = {
+        (category["title"], chart["title"]): chart["multiline"]["tag"]
+        for category in layout["category"]
+        for chart in category["chart"]
+    }
+    assert charts["all runs", "training loss"] == ["loss/train"]
+    assert charts["all runs", "validation loss"] == ["loss/validation"]
+    assert charts["training", "loss"] == ["loss/train", "loss/validation"]
+    for run in RUNS:  # a chart draws what this finds in each run
+        found = asked(tensorboard, f"plugin/custom_scalars/scalars?tag=loss/validation&run={run}")
+        assert list(found["tag_to_events"]) == ["loss/validation"]
+
+
+def test_tensorboard_has_one_row_of_hyperparameters_for_each_run(tensorboard: str) -> None:
+    body = {
+        "experimentName": "", "startIndex": 0, "sliceSize": 100, "colParams": [],
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+    }  # fmt: skip
+    groups = asked(tensorboard, "plugin/hparams/session_groups", body)["sessionGroups"]
+    rows = sorted((group["hparams"]["latent"], group["hparams"]["seed"]) for group in groups)
+    assert rows == [(2, 0), (2, 1), (3, 0), (3, 1)]
+
+
+def test_the_figures_keep_their_size_in_tensorboard(study: Path) -> None:
+    events = EventAccumulator(str(study / "compare"), size_guidance={"images": 0}).Reload()
+    (picture,) = events.Images("compare/loss")
+    assert picture.width > 800
