@@ -357,13 +357,19 @@ def test_error_bars_stand_where_there_are_several_seeds() -> None:
     assert np.allclose(bars, [[[5, 0.028], [5, 0.032]], [[25, 0.005], [25, 0.007]]])
 
 
-def test_pca_leaves_the_chart_below_half_of_the_best_network() -> None:
+def test_pca_leaves_the_chart_below_half_of_what_is_compared() -> None:
     axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
     low, high = axes.get_ylim()
-    assert low == pytest.approx(0.002)  # 512 and 784 are below, 125 is above
+    assert low == pytest.approx(PCA[125] / 2)  # 512 and 784 are below
     assert high > 0.067
     left, right = axes.get_xlim()
     assert 0.5 < left < 1 and 125 < right < 200
+
+
+def test_pca_at_the_size_of_a_network_that_loses_stays_in_the_chart() -> None:
+    for pca, low in ({125: 0.0035}, 0.0035 * 0.9), ({125: 1e-12}, 0.031 / 2):
+        axes = error_by_latent("title", {"fc": [Point(125, 0.031, None)]}, pca, 0.067).axes[0]
+        assert axes.get_ylim()[0] == pytest.approx(low)
 
 
 def test_ticks_are_at_the_sizes_and_plain() -> None:

@@ -26,6 +26,7 @@ AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
 
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
 BASELINES = ("--", ":", "-.")
+FAR = 50  # times as small an error is no longer shown
 MARKERS = "osD^vPX<>*"
 MOST_MARKERS = 10  # on a curve, where more would hide it
 
@@ -107,7 +108,7 @@ def error_by_latent(
     Args:
         title: over the chart.
         families: label -> points by rising latent size, at least one.
-        pca: latent size -> mse. Where it is far below every family it leaves the chart.
+        pca: latent size -> mse. The curve leaves the chart below half of what is compared.
         mean_image: mse, drawn as a horizontal line.
     """
     figure = Figure((WIDTH, 4.2), dpi=100, layout="constrained")
@@ -175,6 +176,9 @@ def _family(axes: Axes, label: str, points: list[Point], style: dict[str, Any]) 
 def _fit(axes: Axes, points: list[Point], pca: dict[int, float], mean_image: float) -> None:
     """Limits and ticks by the families, and by as much of PCA's curve as is near them."""
     lowest = min((point.mean for point in points if point.mean > 0), default=mean_image)
+    # PCA at the networks' own sizes is what they are held against: it stays, unless it is exact.
+    rivals = [pca.get(point.latent, 0) for point in points]
+    lowest = min([lowest, *(mse for mse in rivals if mse > lowest / FAR)])
     ends = [point.mean + sign * (point.std or 0) for point in points for sign in (-1, 1)]
     values = [value for value in (*ends, *pca.values(), mean_image) if value > 0]
     low, high = max(lowest / 2, 0.9 * min(values)), 1.1 * max(values)
