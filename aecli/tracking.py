@@ -1,6 +1,7 @@
 """What can be watched while a run goes on: TensorBoard, metrics.jsonl and the progress bar."""
 
 import json
+import threading
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,10 @@ from aecli.figures import to_array
 from aecli.metrics import psnr
 from aecli.models import Layer
 from aecli.run import RunDirectory
+
+# tqdm's own lock is one between processes, which none of ours share; the system would keep it when
+# a worker of a sweep is killed, and complain.
+tqdm.set_lock(threading.RLock())
 
 # Charts that show several curves: TensorBoard's "Custom scalars" page.
 LAYOUT = {

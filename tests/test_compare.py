@@ -18,7 +18,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aecli import cli
-from aecli.comparison.gather import DataFacts, Spread, gather
+from aecli.comparison.gather import gather
+from aecli.comparison.results import DataFacts, Spread
 from aecli.errors import UsageError
 from aecli.run import RunDirectory, runs_below
 from tests.browser import opened
@@ -184,6 +185,10 @@ def test_errors_on_different_images_are_not_compared(
     assert not (copied / "compare").exists()
 
 
+def another_file(run: RunDirectory) -> None:
+    run.save_summary({**run.load_summary(), "pca_curve": [1, 2]})
+
+
 def cut_summary(run: RunDirectory) -> None:
     run.summary_file.write_text(run.summary_file.read_text()[:100])
 
@@ -211,6 +216,7 @@ def no_images(run: RunDirectory) -> None:
 
 
 DAMAGE = [
+    another_file,
     cut_summary,
     summary_without_a_key,
     code_in_the_configuration,
@@ -290,6 +296,33 @@ def test_runs_that_differ_by_more_than_the_seed_are_kept_apart_and_named(copied:
         ("fc, lr=0.25, latent 3", [0]),
     ]
     assert list(gather([copied]).families) == ["fc, lr=0.1", "fc, lr=0.25"]
+
+
+def test_what_is_common_to_all_runs_is_told(copied: Path) -> None:
+    common = gather([copied]).common
+    assert (common["epochs"], common["batch_size"], common["data.train_size"]) == (
+        "2",
+        "128",
+        "256",
+    )
+    assert common["model.output"] == "sigmoid"
+    assert not {"seed", "latent", "model.latent", "name", "patience"} & set(common)
+    changed(runs_below(copied)[0], lr=0.1)
+    assert "lr" not in gather([copied]).common
+
+
+def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
+    # two runs of another model with an output of its own: that is no difference among the first two
+    for run in runs_below(copied)[2:]:
+        text = run.config_file.read_text()
+        text = text.replace("  name: fc\n", "  name: gc\n").replace(
+            "output: sigmoid", "output: tanh"
+        )
+        run.config_file.write_text(text)
+    comparison = gather([copied])
+    assert list(comparison.families) == ["fc", "gc"]
+    assert comparison.common["fc: model.output"] == "sigmoid"
+    assert comparison.common["gc: model.output"] == "tanh"
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:

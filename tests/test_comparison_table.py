@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from aecli.comparison.gather import DataFacts, Result, Setting
+from aecli.comparison.results import DataFacts, Result, Setting
 from aecli.comparison.table import (
     SORT_KEYS,
     columns,

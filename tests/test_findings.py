@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aecli.comparison.findings import findings, listed
-from aecli.comparison.gather import Comparison, LeftOut, Setting
+from aecli.comparison.results import Comparison, LeftOut, Setting
 from tests.test_comparison_table import some_setting
 
 ONE_SEED = (
@@ -16,7 +16,7 @@ ONE_SEED = (
 def said(*settings: Setting, left_out: tuple[str, ...] = ()) -> list[str]:
     """The findings on some settings, and on runs that were left out for the statuses given."""
     lost = [LeftOut(Path("run"), status, "a reason") for status in left_out]
-    return findings(Comparison(settings[0].first.data, list(settings), lost))
+    return findings(Comparison(settings[0].first.data, list(settings), lost, {}))
 
 
 def sizes(*mses: float) -> list[Setting]:

@@ -11,8 +11,9 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from aecli import experiment
-from aecli.comparison.gather import Comparison, Setting, gather
+from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
+from aecli.comparison.results import Comparison, Setting
 from aecli.composition import compose
 from aecli.figures import theme
 from aecli.run import RunDirectory

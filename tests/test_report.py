@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aecli.comparison.gather import Comparison, LeftOut
 from aecli.comparison.report import ReportFigure, render, title
+from aecli.comparison.results import Comparison, LeftOut
 from aecli.figures import theme
 from aecli.figures.theme import paper
 from tests.browser import Browser, opened
@@ -71,7 +71,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         some_setting(0.02, model="conv", latent=5, differences={"note": NASTY}, path=run),
     ]
     lost = LeftOut(Path("runs") / NASTY, "failed", f"the reason: {NASTY}")
-    return Comparison(settings[0].first.data, settings, [lost])
+    return Comparison(settings[0].first.data, settings, [lost], {"epochs": "25", "lr": "0.001"})
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_images_have_their_size(report: str) -> None:
 
 
 def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
-    text = render(Comparison(comparison.data, comparison.settings, []), [], MADE)
+    text = render(Comparison(comparison.data, comparison.settings, [], {}), [], MADE)
     assert "not in the comparison" not in text
     assert "Figures" not in Page(text).text
 

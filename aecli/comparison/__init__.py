@@ -5,7 +5,8 @@ from pathlib import Path
 
 from aecli import console
 from aecli.comparison.findings import findings
-from aecli.comparison.gather import Comparison, gather
+from aecli.comparison.gather import gather
+from aecli.comparison.results import Comparison
 from aecli.comparison.table import sort_settings, terminal_table
 from aecli.comparison.write import REPORT, refuse_foreign_files, write
 from aecli.options import SortKey

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from aecli.comparison.gather import Comparison, LeftOut, Setting
+from aecli.comparison.results import Comparison, LeftOut, Setting
 from aecli.comparison.table import best_setting, format_mse, is_exact
 
 # How much worse than the best a smaller code may be and still count as good enough.

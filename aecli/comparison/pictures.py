@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from matplotlib.figure import Figure
 
-from aecli.comparison.gather import Comparison, Result, Setting
+from aecli.comparison.results import Comparison, Result, Setting
 from aecli.figures import Curve, Point, Row, error_by_latent, panels, study_losses
 from aecli.metrics import image_mse
 

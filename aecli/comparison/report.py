@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aecli.comparison.findings import findings, listed
-from aecli.comparison.gather import Comparison, Result
+from aecli.comparison.results import Comparison, Result
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 
 PIXELS_PER_POINT = 96 / 72  # of CSS

@@ -14,7 +14,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from aecli.comparison.gather import Setting, Spread
+from aecli.comparison.results import Setting, Spread
 
 # Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
 EXACT_MSE = 1e-9

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from aecli.comparison.gather import Comparison
 from aecli.comparison.pictures import pictures
 from aecli.comparison.report import ReportFigure, render
+from aecli.comparison.results import Comparison
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
 from aecli.figures import save, theme, to_array

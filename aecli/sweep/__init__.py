@@ -5,7 +5,9 @@ process asks. So a sweep may go on in other processes, on other machines, or on 
 """
 
 import shlex
-import tempfile
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -117,21 +119,36 @@ def _launch_elsewhere(
 ) -> list[Exception]:
     """Train in other processes: the longest run first, and the images decoded once for all."""
     names = [str(run.path.relative_to(sweep.folder)) for run in longest_first(runs)]
-    with tempfile.TemporaryDirectory(dir=sweep.folder, prefix=".data-") as shared:
-        for run in runs:
-            share_data(run.load_config(), Path(shared))
+    with _shared_images(sweep.folder, runs) as shared:
         job = partial(
             run_planned,
             show_progress=False,
             # As many workers as cores: a second thread would only wait for the others.
             threads=1 if sweep.launcher == "joblib" else None,
-            shared=Path(shared).absolute(),
+            shared=shared.absolute(),
         )
         with Watch(runs):
             try:
                 return run_jobs({name: lines[name] for name in names}, sweep.folder, overrides, job)
             except Exception as error:  # no cluster, a worker killed: as many kinds as launchers
                 return [error]
+
+
+@contextmanager
+def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
+    """A folder with the images that `runs` need, decoded, for as long as they are trained.
+
+    It is in the folder of the sweep, which the nodes of a cluster see as well.
+    """
+    shared = folder / ".data"
+    shutil.rmtree(shared, ignore_errors=True)  # where an earlier attempt was killed
+    shared.mkdir()
+    try:
+        for run in runs:
+            share_data(run.load_config(), shared)
+        yield shared
+    finally:
+        shutil.rmtree(shared)
 
 
 def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:

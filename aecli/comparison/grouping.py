@@ -1,0 +1,98 @@
+"""Which runs differ by their seed alone, and what the others differ by."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from aecli.comparison.results import Result, Setting
+from aecli.config import plain
+from aecli.run import natural_key
+
+# What does not make two runs different: where they lie and ran; the seed is averaged over.
+INCIDENTAL = {"name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape"}
+# What has a column or an axis of its own.
+NAMED = {"latent", "model.latent", "model.name", "upsample.name"}
+
+Key = tuple[str, str]
+"""The model that a key belongs to, empty where it belongs to all, and the key."""
+
+
+def grouped(results: list[Result]) -> tuple[list[Setting], dict[str, str]]:
+    """The settings by family and latent size, and what was set alike in all of them."""
+    values = _values(results)
+    different = sorted(key for key, found in values.items() if len(found) > 1)
+    names = _shortened([name for _, name in different])
+    several_upsamplings = len({result.upsample for result in results} - {None}) > 1
+    groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    differences: dict[str, dict[str, str]] = {}
+    for result in results:
+        flat, model = _flat_config(result), _model(result)
+        mine = {names[key[1]]: flat.get(key, "null") for key in different if key[0] in ("", model)}
+        family = _family(result, mine, several_upsamplings)
+        differences[family] = mine
+        groups[family, result.config.latent].append(result)
+    settings = [
+        Setting(family, differences[family], sorted(group, key=lambda each: each.config.seed))
+        for (family, _), group in groups.items()
+    ]
+    settings.sort(key=lambda setting: (natural_key(setting.family), setting.latent))
+    return settings, _common(values, several_models=len(set(map(_model, results))) > 1)
+
+
+def _values(results: list[Result]) -> dict[Key, set[str]]:
+    """Every value that each key has; a key that only some runs have is null in the others."""
+    flat = [(_model(result), _flat_config(result)) for result in results]
+    everywhere = {key for _, config in flat for key in config}
+    return {
+        key: {config.get(key, "null") for model, config in flat if key[0] in ("", model)}
+        for key in everywhere
+    }
+
+
+def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]:
+    """The keys with one value, as `key` or, among several models, as `fc: key`; nulls left out."""
+    return {
+        f"{model}: {name}" if model and several_models else name: next(iter(found))
+        for (model, name), found in sorted(values.items())
+        if len(found) == 1 and found != {"null"}
+    }
+
+
+def _family(result: Result, differences: dict[str, str], several_upsamplings: bool) -> str:
+    words = [_model(result)]
+    if several_upsamplings and result.upsample is not None:
+        words.append(result.upsample)
+    return ", ".join([*words, *(f"{key}={value}" for key, value in differences.items())])
+
+
+def _model(result: Result) -> str:
+    return str(result.config.model.name)
+
+
+def _flat_config(result: Result) -> dict[Key, str]:
+    """What was set and makes a difference."""
+    return {
+        (_model(result) if key.startswith("model.") else "", key): value
+        for key, value in _leaves(plain(result.config))
+        if key not in INCIDENTAL | NAMED
+    }
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested dicts and of lists of dicts, their keys joined by dots."""
+    if isinstance(node, list) and any(isinstance(item, dict) for item in node):
+        node = {str(number): item for number, item in enumerate(node)}
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(child, f"{prefix}.{key}" if prefix else key)
+    elif node is None:
+        yield prefix, "null"
+    else:
+        yield prefix, f"{node:g}" if isinstance(node, float) else str(node)
+
+
+def _shortened(keys: list[str]) -> dict[str, str]:
+    """Each key by its last word, where that is no other's; `corruption.name` is `corruption`."""
+    last = {key: key.removesuffix(".name").rpartition(".")[2] for key in keys}
+    words = list(last.values())
+    return {key: word if words.count(word) == 1 else key for key, word in last.items()}

@@ -1,0 +1,202 @@
+"""What a comparison consists of: finished runs, grouped by what was set, and the runs left out."""
+
+import math
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from aecli.config import TrainConfig
+from aecli.run import RunDirectory
+from aecli.tracking import EpochRecord
+
+REQUIRED_IMAGES = {"original", "output", "pca", "best/output", "worst/output"}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity measured once for each seed."""
+
+    mean: float
+    std: float | None
+    """Of the sample (n - 1); None with one seed, or where the mean is infinite."""
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        mean = statistics.fmean(values)
+        has_std = len(values) > 1 and math.isfinite(mean)
+        return cls(mean, statistics.stdev(values) if has_std else None)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the images of two runs must share for their errors to be comparable."""
+
+    name: str
+    image_shape: tuple[int, ...]
+    test: int
+    """Images that were measured on."""
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        return f"{self.name} ({shape}, {self.test:,} test images)"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run."""
+
+    run: RunDirectory
+    config: TrainConfig
+    data: DataFacts
+    mse: float
+    sse: float
+    psnr: float
+    """In dB; infinite where the mse is 0."""
+    ssim: float | None
+    pca_mse: float
+    """Test mse of PCA at the same latent size, on the same inputs."""
+    mean_image_mse: float
+    pca_curve: dict[int, float]
+    """Latent size -> test mse of PCA."""
+    upsample: str | None
+    """None where the model has no such choice."""
+    parameters: int
+    seconds: float
+    """Of training."""
+    best_epoch: int
+    records: list[EpochRecord]
+
+    @classmethod
+    def load(cls, run: RunDirectory) -> "Result":
+        """A finished run.
+
+        Raises:
+            AecliError, OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError:
+                it is damaged.
+        """
+        summary = run.load_summary()
+        missing = REQUIRED_IMAGES - set(run.load_images())
+        if missing:
+            raise ValueError(f"{run.images_file.name} lacks {', '.join(sorted(missing))}")
+        test, baselines, data = summary["test"], summary["baselines"], summary["data"]
+        records = [EpochRecord(**line) for line in run.load_metrics()]
+        if len(records) != summary["epochs"]:
+            raise ValueError(
+                f"{run.metrics_file.name} has {len(records)} of {summary['epochs']} epochs"
+            )
+        return cls(
+            run=run,
+            config=run.load_config(),
+            data=DataFacts(str(data["name"]), tuple(data["image_shape"]), int(data["test"])),
+            mse=float(test["mse"]),
+            sse=float(test["sse"]),
+            psnr=math.inf if test["psnr"] is None else float(test["psnr"]),
+            ssim=None if test["ssim"] is None else float(test["ssim"]),
+            pca_mse=float(baselines["pca"]["mse"]),
+            mean_image_mse=float(baselines["mean_image"]["mse"]),
+            pca_curve={int(size): float(mse) for size, mse in summary["pca_curve"].items()},
+            upsample=summary["upsample"],
+            parameters=int(summary["parameters"]),
+            seconds=float(summary["seconds"]),
+            best_epoch=int(summary["best_epoch"]),
+            records=records,
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs that differ by their seed alone."""
+
+    family: str
+    """What it is called together with the settings that differ from it by the latent size alone."""
+    differences: dict[str, str]
+    """The keys that differ among the runs compared, besides those with a column of their own."""
+    results: list[Result]
+    """At least one; by seed."""
+
+    @property
+    def first(self) -> Result:
+        return self.results[0]
+
+    @property
+    def model(self) -> str:
+        return str(self.first.config.model.name)
+
+    @property
+    def upsample(self) -> str | None:
+        return self.first.upsample
+
+    @property
+    def latent(self) -> int:
+        return self.first.config.latent
+
+    @property
+    def label(self) -> str:
+        return f"{self.family}, latent {self.latent}"
+
+    @property
+    def seeds(self) -> list[int]:
+        return [result.config.seed for result in self.results]
+
+    @property
+    def parameters(self) -> int:
+        return self.first.parameters
+
+    @property
+    def compression(self) -> float:
+        """Numbers in an image for each number of its code."""
+        return math.prod(self.first.data.image_shape) / self.latent
+
+    @property
+    def pca_mse(self) -> float:
+        return statistics.fmean(result.pca_mse for result in self.results)
+
+    @property
+    def ratio_to_pca(self) -> float:
+        """Below 1 the network is better; infinite where PCA makes no error."""
+        return self.spread("mse").mean / self.pca_mse if self.pca_mse else math.inf
+
+    def spread(self, quantity: str) -> Spread:
+        """`mse`, `sse`, `psnr` or `seconds` over the seeds."""
+        return Spread.of([getattr(result, quantity) for result in self.results])
+
+    @property
+    def ssim(self) -> Spread | None:
+        """None for images that are too small for it."""
+        known = [result.ssim for result in self.results if result.ssim is not None]
+        return Spread.of(known) if known else None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not in the comparison."""
+
+    path: Path
+    status: str
+    """failed, interrupted, not started or damaged."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Finished runs on the same images, and those that could not be taken in."""
+
+    data: DataFacts
+    settings: list[Setting]
+    """At least one; by family, then by latent size."""
+    left_out: list[LeftOut]
+    common: dict[str, str]
+    """Key -> value of what was set alike in all runs."""
+
+    @property
+    def results(self) -> list[Result]:
+        return [result for setting in self.settings for result in setting.results]
+
+    @property
+    def families(self) -> dict[str, list[Setting]]:
+        """Family -> its settings by latent size."""
+        grouped: dict[str, list[Setting]] = defaultdict(list)
+        for setting in self.settings:
+            grouped[setting.family].append(setting)
+        return dict(grouped)
