@@ -28,10 +28,12 @@ def table(content: Table) -> None:
     out.print(content)
 
 
-def paragraphs(sentences: list[str]) -> None:
-    """Sentences, a line or more each."""
+def bullets(sentences: list[str]) -> None:
+    """Sentences as a list."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
     for sentence in sentences:
-        out.print(sentence, markup=False)
+        grid.add_row("-", Text(sentence))
+    out.print(grid)
 
 
 def facts(rows: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ def compare(folders: list[Path], output: Path, sort: SortKey = SortKey.model) ->
 def tell(comparison: Comparison, output: Path) -> None:
     """The table, what it means, and where the rest is."""
     console.table(terminal_table(comparison.settings, console.out.width))
-    console.paragraphs(findings(comparison))
+    console.bullets(findings(comparison))
     for left_out in comparison.left_out:
         console.warn(f"left out: {left_out.path}, {left_out.status}: {left_out.reason}")
     console.facts({"report": str(output / REPORT)})
