@@ -102,15 +102,13 @@ def compose_sweep(overrides: list[str]) -> Sweep:
         UsageError: a key or a value of one of them that makes no sense.
     """
     with _engine() as engine:
-        # A model's own keys are left to the runs, each of which may have another model.
-        common = [line for line in overrides if not line.lstrip("+").startswith("model.")]
-        composed = engine.compose_config(PRIMARY, common, RunMode.MULTIRUN, from_shell=False)
+        composed = _compose_for_all(engine, overrides)
         choices = composed.hydra.runtime.choices
         jobs = None
         if choices["hydra/sweeper"] == BASIC:
             lines = split(_params(composed) + _task_overrides(overrides))
-            for_all = _hydra_overrides(overrides)
-            jobs = [_job(engine, number, line, for_all) for number, line in enumerate(lines)]
+            for_hydra = _hydra_overrides(overrides)
+            jobs = [_job(engine, number, line, for_hydra) for number, line in enumerate(lines)]
         return Sweep(Path(str(composed.hydra.sweep.dir)), choices["hydra/launcher"], jobs)
 
 
@@ -201,16 +199,19 @@ def run_jobs(
     Args:
         jobs: name of the folder -> what Hydra notes there as the run's own command line.
         folder: of the sweep.
-        overrides: the command line; what in it is meant for Hydra counts.
+        overrides: the command line of the sweep.
         job: may be called in another process, so it must be possible to pickle it.
 
     Returns:
         What `job` has raised.
+
+    Raises:
+        Exception: whatever the launcher gives up with.
     """
     # Absolute: whoever runs the job may stand elsewhere.
-    for_hydra = [*_hydra_overrides(overrides), _override("hydra.sweep.dir", folder.absolute())]
+    place = _override("hydra.sweep.dir", folder.absolute())
     with _engine() as engine:
-        composed = engine.compose_config(PRIMARY, for_hydra, RunMode.MULTIRUN, from_shell=False)
+        composed = _compose_for_all(engine, [*overrides, place])
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(engine.config_loader, Callbacks(composed)),
             task_function=partial(_planned_task, job=job),
@@ -278,6 +279,8 @@ def _engine() -> Iterator[Hydra]:
         if isinstance(cause, OmegaConfBaseException):
             raise UsageError(explain(cause)) from error
         raise UsageError(" ".join(str(error).split())) from error
+    except OmegaConfBaseException as error:
+        raise UsageError(explain(error)) from error
 
 
 def _compose(overrides: list[str]) -> DictConfig:
@@ -288,11 +291,23 @@ def _compose(overrides: list[str]) -> DictConfig:
         )
 
 
+def _compose_for_all(engine: Hydra, overrides: list[str]) -> DictConfig:
+    """What the runs of a sweep share, and how Hydra is to launch them."""
+    # A model's own keys are left to the runs, each of which may have another model.
+    common = [line for line in overrides if not line.lstrip("+").startswith("model.")]
+    composed = engine.compose_config(PRIMARY, common, RunMode.MULTIRUN, from_shell=False)
+    with open_dict(composed):
+        composed.hydra.overrides.task = _task_overrides(overrides)
+    HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
+    return composed
+
+
 def _job(engine: Hydra, number: int, line: list[str], for_hydra: list[str]) -> SweepJob:
     """One run of a sweep, with the name that `hydra.sweep.subdir` gives its folder."""
     composed = engine.compose_config(PRIMARY, [*for_hydra, *line], RunMode.RUN, from_shell=False)
     with open_dict(composed):
         composed.hydra.job.num = number
+    HydraConfig.instance().set_config(composed)
     folder = str(composed.hydra.sweep.subdir)
     return SweepJob(line, to_config(_without_hydra(composed)), folder)
 
@@ -308,12 +323,9 @@ def _is_hydras(override: Override) -> bool:
 
 
 def _hydra_overrides(overrides: list[str]) -> list[str]:
-    """Those that are meant for Hydra itself, and those that choose a file which may set it up."""
-    return [
-        str(override.input_line)
-        for override in _parse(overrides)
-        if _is_hydras(override) or override.key_or_group == "sweep"
-    ]
+    """Those that are meant for Hydra itself."""
+    parsed = _parse(overrides)
+    return [str(override.input_line) for override in parsed if _is_hydras(override)]
 
 
 def _task_overrides(overrides: list[str]) -> list[str]:

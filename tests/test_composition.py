@@ -134,6 +134,20 @@ def test_a_ready_made_sweep_gives_its_folder_a_name() -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", folder.name)
 
 
+def test_folders_may_be_named_by_what_hydra_knows() -> None:
+    line = [
+        "latent=2,3",
+        "hydra.sweep.dir=${hydra:job.name}",
+        "hydra.sweep.subdir=r${hydra:job.num}",
+    ]
+    sweep = compose_sweep(line)
+    assert sweep.folder.name == "sweep"
+    assert sweep.jobs is not None
+    assert [job.folder for job in sweep.jobs] == ["r0", "r1"]
+    with pytest.raises(UsageError, match="nonsense"):
+        compose_sweep(["latent=2,3", "hydra.sweep.dir=${nonsense}"])
+
+
 def test_the_models_own_keys_need_not_be_those_of_the_default_model() -> None:
     jobs = compose_sweep(["model=fc", "model.widths=[9]", "latent=2,3"]).jobs
     assert jobs is not None

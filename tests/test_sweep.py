@@ -1,5 +1,6 @@
 """Sweeps from the command line: launchers, failures, interruptions, and going on."""
 
+import functools
 import json
 import os
 import re
@@ -140,6 +141,47 @@ def test_one_failure_does_not_stop_the_others(
     ]  # fmt: skip
 
 
+@OLD_OPTUNA
+def test_a_search_without_a_good_trial_ends_in_lines(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["sweep=search", "hydra.sweeper.n_trials=2", "model.output=identity", "lr=1e38"]
+    assert aecli("train", "-m", *line, *TINY) == 1
+    errors = capsys.readouterr().err
+    assert "2 of 2 runs are not finished" in errors
+    assert "Traceback" not in errors
+
+
+def test_hydra_notes_the_command_line(aecli: Aecli, tmp_path: Path) -> None:
+    line = ["model=fc", "latent=2,3", "model.output=tanh", *TINY]
+    assert aecli("train", "-m", *line, "compare=false", "hydra.sweep.dir=mine") == 0
+    noted = yaml.safe_load((tmp_path / "mine/multirun.yaml").read_text())
+    assert noted["hydra"]["overrides"]["task"] == line
+    job = yaml.safe_load((tmp_path / "mine/1-fc-z3/.hydra/overrides.yaml").read_text())
+    assert job == ["model=fc", "latent=3", "model.output=tanh", *TINY]
+
+
+def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(
+    aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[str] = []
+
+    def here(
+        jobs: dict[str, list[str]], folder: Path, _: list[str], job: functools.partial[None]
+    ) -> list[Exception]:
+        launched.extend(jobs)
+        assert job.keywords["threads"] == 1
+        (shared,) = job.keywords["shared"].iterdir()
+        assert shared.parent.parent == folder.absolute()
+        return []
+
+    monkeypatch.setattr("aecli.sweep.run_jobs", here)
+    line = ["hydra/launcher=joblib", "latent=2,300,40", "model=fc"]
+    assert aecli("train", "-m", *line, *TINY) == 1  # for nothing was trained
+    assert launched == ["1-fc-z300", "2-fc-z40", "0-fc-z2"]
+    assert not list(tmp_path.rglob(".data"))
+
+
 def test_values_that_make_no_sense_are_refused_before_the_first_run(
     aecli: Aecli, tmp_path: Path
 ) -> None:
@@ -163,7 +205,7 @@ def test_a_folder_that_holds_a_sweep_is_not_used_again(
     before = (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns
     capsys.readouterr()
     assert aecli(*line, "latent=2,3") == 2
-    assert "mine holds a sweep already: go on with it by resume=mine" in capsys.readouterr().err
+    assert "mine holds runs already: go on with them by resume=mine" in capsys.readouterr().err
     assert (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns == before
     assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
 
@@ -337,7 +379,7 @@ def test_a_plan_is_a_folder_with_a_configuration_for_each_run(
     planned = plan(tmp_path, configs(data_dir, ["latent=2"], ["latent=3"]))
     assert [run.status for run in planned] == [Status.planned] * 2
     assert [load_config(run.config_file).latent for run in planned] == [2, 3]
-    with pytest.raises(UsageError, match="holds a sweep already"):
+    with pytest.raises(UsageError, match="holds runs already"):
         plan(tmp_path, {})
 
 

@@ -106,7 +106,7 @@ def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -
             errors = _launch_elsewhere(sweep, runs, lines, overrides)
     except KeyboardInterrupt as interruption:
         raise _explained(interruption, sweep.folder) from None
-    return [f"{type(error).__name__}: {' '.join(str(error).split())}" for error in errors]
+    return [_one_line(error) for error in errors]
 
 
 def _train_here(folder: Path) -> None:
@@ -160,8 +160,17 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
     """
     refuse_early(compose(without_lists(overrides)))
     console.facts({"search": f"in {sweep.folder}"})
-    run_search(overrides, sweep.folder, partial(_trial, show_progress=sweep.launcher == BASIC))
-    conclude(sweep.folder, compare, [])
+    problems = []
+    try:
+        run_search(overrides, sweep.folder, partial(_trial, show_progress=sweep.launcher == BASIC))
+    except KeyboardInterrupt as interruption:
+        kind = Terminated if isinstance(interruption, Terminated) else Interrupted
+        raise kind(f"interrupted: the runs so far are in {sweep.folder}") from None
+    except AecliError:
+        raise
+    except Exception as error:  # no trial has succeeded, no such database: as many as sweepers
+        problems = [_one_line(error)]
+    conclude(sweep.folder, compare, problems)
 
 
 def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
@@ -221,6 +230,10 @@ def conclude(folder: Path, compare: bool, problems: list[str]) -> None:
                 ]
             )
         )
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _line_to_go_on(folder: Path) -> str:

@@ -23,11 +23,11 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
         configs: name of the run's folder -> what to train there.
 
     Raises:
-        UsageError: there is a sweep in `folder` already.
+        UsageError: there are runs in `folder` already.
     """
-    if any(folder.glob("*/config.yaml")):
+    if any(folder.rglob("config.yaml")):
         raise UsageError(
-            f"{folder} holds a sweep already: go on with it by resume={folder}, "
+            f"{folder} holds runs already: go on with them by resume={folder}, "
             f"or give another hydra.sweep.dir"
         )
     runs = []
