@@ -25,6 +25,8 @@ def warn(text: str) -> None:
 
 
 def table(content: Table) -> None:
+    """A table, set apart from what stands above."""
+    out.print()
     out.print(content)
 
 

@@ -125,18 +125,19 @@ def conduct(
     data: Data,
     model: Autoencoder,
     run: RunDirectory,
-    show_progress: bool = False,
+    bar: str | None = None,
 ) -> Outcome:
     """Train `model` and leave everything that a run directory holds, the summary last.
 
-    The test images are measured once, at the end, with the weights of the best epoch.
+    The test images are measured once, at the end, with the weights of the best epoch. `bar` is
+    what a progress bar calls the run; without it there is none.
 
     Raises:
         DivergenceError: the loss is no longer finite.
     """
     run.save_config(config)
     steps = steps_per_epoch(config, data)
-    with Tracker(run, config.epochs, steps, show_progress) as tracker:
+    with Tracker(run, config.epochs, steps, bar) as tracker:
         training = train(config, data, model, run, tracker)
         run.load_weights(model)
         contestants = {"model": reconstruction(model, config), **baselines(config, data)}

@@ -70,19 +70,20 @@ class Tracker:
     """Records a run as it goes on; a context manager, so that everything is on disk at the end."""
 
     def __init__(
-        self, run: RunDirectory, epochs: int, steps_per_epoch: int, show_progress: bool
+        self, run: RunDirectory, epochs: int, steps_per_epoch: int, bar: str | None = None
     ) -> None:
+        """`bar`: what the progress bar calls the run; None where no bar is wanted."""
         self._writer = SummaryWriter(str(run.path))
         self._metrics = open(run.metrics_file, "w", encoding="utf-8")
         self._bar = tqdm(
             total=epochs * steps_per_epoch,
             unit="step",
             # None: no bar where nobody looks, such as in a log file.
-            disable=None if show_progress else True,
+            disable=None if bar is not None else True,
             dynamic_ncols=True,
         )
-        self._bar.set_description(f"epoch 1/{epochs}")
-        self._epochs = epochs
+        self._name, self._epochs = bar, epochs
+        self._describe_bar(epoch=1)
         self._writer.add_custom_scalars(LAYOUT)
 
     def __enter__(self) -> Self:
@@ -120,9 +121,12 @@ class Tracker:
             if value is not None:
                 self._writer.add_scalar(tag, value, record.epoch)
         self._writer.flush()
-        self._bar.set_description(f"epoch {min(record.epoch + 1, self._epochs)}/{self._epochs}")
+        self._describe_bar(min(record.epoch + 1, self._epochs))
         losses = {"train": record.train_loss, "val": record.val_loss}
         self._bar.set_postfix({k: f"{v:.5f}" for k, v in losses.items() if v is not None})
+
+    def _describe_bar(self, epoch: int) -> None:
+        self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
 
     def figure(self, tag: str, figure: Figure, epoch: int) -> None:
         self._writer.add_image(tag, to_array(figure), epoch, dataformats="HWC")

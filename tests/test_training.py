@@ -39,7 +39,7 @@ def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingResult,
     config, data, run = compose([*CPU, *overrides]), some_data(), RunDirectory(folder)
     model = new_model(config, data)
     steps = steps_per_epoch(config, data)
-    with Tracker(run, config.epochs, steps, show_progress=False) as tracker:
+    with Tracker(run, config.epochs, steps) as tracker:
         return model, train(config, data, model, run, tracker), run
 
 
@@ -104,7 +104,7 @@ def test_the_first_step_is_adams(tmp_path: Path) -> None:
     data = some_data()
     before = weights(new_model(config, data))
     model = new_model(config, data)
-    with Tracker(RunDirectory(tmp_path), 1, 1, show_progress=False) as tracker:
+    with Tracker(RunDirectory(tmp_path), 1, 1) as tracker:
         train(config, data, model, RunDirectory(tmp_path), tracker)
     steps = (weights(model) - before).abs()
     assert steps.max().item() == pytest.approx(0.001, rel=1e-2)

@@ -114,7 +114,7 @@ def run_one(config: TrainConfig, run: RunDirectory) -> None:
     _announce(config, data, model)
     try:
         with noting_failure(run):
-            outcome = conduct(config, data, model, run, show_progress=True)
+            outcome = conduct(config, data, model, run, bar=config.name)
     except KeyboardInterrupt as interruption:
         raise _explained(interruption, run) from None
     _conclude(config, data, run, outcome)

@@ -180,7 +180,8 @@ def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
     config = recorded(config, data)
     try:
         with noting_failure(run):
-            conduct(config, data, new_model(config, data), run, show_progress)
+            bar = folder.name if show_progress else None
+            conduct(config, data, new_model(config, data), run, bar)
     finally:
         console.run_line(run)
     mse: float = run.load_summary()["validation"]["mse"]

@@ -73,7 +73,8 @@ def run_planned(
             config = run.load_config()
             run.clear()
             data = data_for(config, shared)
-            conduct(config, data, new_model(config, data), run, show_progress)
+            bar = folder.name if show_progress else None
+            conduct(config, data, new_model(config, data), run, bar)
     except AecliError:
         pass  # noted in its folder, where the end of the sweep finds it: the other runs go on
     except Exception as error:  # a bug, or too little memory: likewise, and the trace is needed
