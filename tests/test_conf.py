@@ -54,9 +54,11 @@ def test_every_model_trains_on_images_of_other_shapes(
 
 
 def test_there_are_choices_in_every_group() -> None:
-    assert {choice.split("=")[0] for choice in CHOICES} >= {
-        "model", "upsample", "data", "corruption", "optimizer", "experiment",
+    groups = config_groups()
+    assert set(groups) == {
+        "model", "upsample", "data", "corruption", "optimizer", "experiment", "sweep",
     }  # fmt: skip
+    assert all(groups.values())
 
 
 def test_every_data_set_has_a_file_and_every_file_a_data_set() -> None:

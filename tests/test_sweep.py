@@ -165,20 +165,21 @@ def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(
     aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched: list[str] = []
+    given: dict[str, object] = {}
 
     def here(
         jobs: dict[str, list[str]], folder: Path, _: list[str], job: functools.partial[None]
     ) -> list[Exception]:
         launched.extend(jobs)
-        assert job.keywords["threads"] == 1
-        (shared,) = job.keywords["shared"].iterdir()
-        assert shared.parent.parent == folder.absolute()
+        given.update(job.keywords, files=[*job.keywords["shared"].iterdir()])
         return []
 
     monkeypatch.setattr("aecli.sweep.run_jobs", here)
     line = ["hydra/launcher=joblib", "latent=2,300,40", "model=fc"]
     assert aecli("train", "-m", *line, *TINY) == 1  # for nothing was trained
     assert launched == ["1-fc-z300", "2-fc-z40", "0-fc-z2"]
+    assert given["threads"] == 1
+    assert isinstance(given["files"], list) and len(given["files"]) == 1
     assert not list(tmp_path.rglob(".data"))
 
 
@@ -317,6 +318,21 @@ def test_failed_runs_are_tried_again(aecli: Aecli, tmp_path: Path) -> None:
     assert (failed.path / ".hydra/overrides.yaml").read_text() == overrides
 
 
+def test_what_is_tried_again_does_not_count_as_failed_meanwhile(
+    aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aecli("train", "-m", *ONE_FAILS, "compare=false", "hydra.sweep.dir=mine") == 1
+    seen: list[Status] = []
+
+    def look(jobs: dict[str, list[str]], folder: Path, *_: object) -> list[Exception]:
+        seen.extend(RunDirectory(folder / name).status for name in jobs)
+        return []
+
+    monkeypatch.setattr("aecli.sweep.run_jobs", look)
+    aecli("train", "-m", "resume=mine", "compare=false")
+    assert seen == [Status.planned]
+
+
 def test_resuming_a_finished_sweep_trains_nothing(aecli: Aecli, tmp_path: Path) -> None:
     assert aecli("train", "-m", "model=fc", "latent=2", *TINY, "compare=false") == 0
     folder = sweep_folder(tmp_path)
@@ -423,6 +439,16 @@ def test_a_run_computes_with_the_threads_that_it_is_given(data_dir: Path, tmp_pa
         assert run.load_summary()["device"] == "cpu, 3 threads"
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_run_that_a_cluster_starts_again_begins_anew(data_dir: Path, tmp_path: Path) -> None:
+    (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
+    (run.path / "events.out.tfevents.1.killed").touch()
+    run.save_failure("killed")
+    run_planned(run.path, show_progress=False, threads=None, shared=None)
+    assert run.status is Status.finished
+    assert len(list(run.path.glob("events.out.tfevents.*"))) == 1
+    assert not run.failure_file.exists()
 
 
 def test_a_bug_in_one_run_is_noted_with_its_trace(
