@@ -168,6 +168,12 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         _check_keys(values, choices)
 
 
+def note_sweep(folder: Path, overrides: list[str]) -> None:
+    """Leave in the folder of a sweep what Hydra leaves there: its command line, for one thing."""
+    with _engine() as engine:
+        OmegaConf.save(_compose_for_all(engine, overrides), folder / SWEEP_FILE)
+
+
 def run_once(overrides: list[str], job: Job) -> None:
     """Have Hydra make the folder of one run and call `job` with it."""
     _hydra_main([], overrides, job)
@@ -217,8 +223,6 @@ def run_jobs(
             task_function=partial(_planned_task, job=job),
             config=composed,
         )
-        if not (folder / SWEEP_FILE).exists():
-            OmegaConf.save(composed, folder / SWEEP_FILE)
         lines = [[*line, _override("hydra.sweep.subdir", name)] for name, line in jobs.items()]
         returns = launcher.launch(lines, initial_job_idx=0)
     return [done._return_value for done in returns if done.status is JobStatus.FAILED]

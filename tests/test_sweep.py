@@ -148,8 +148,29 @@ def test_a_search_without_a_good_trial_ends_in_lines(
     line = ["sweep=search", "hydra.sweeper.n_trials=2", "model.output=identity", "lr=1e38"]
     assert aecli("train", "-m", *line, *TINY) == 1
     errors = capsys.readouterr().err
-    assert "2 of 2 runs are not finished" in errors
+    assert "aecli: 2 of 2 runs are not finished\n" in errors  # a search cannot be resumed
     assert "Traceback" not in errors
+
+
+@OLD_OPTUNA
+def test_a_search_is_not_laid_over_runs(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["sweep=search", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=mine", "compare=false"]
+    assert aecli("train", "-m", *line, *TINY) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")}
+    assert aecli("train", "-m", *line, *TINY) == 2
+    assert "mine holds runs already" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")} == before
+
+
+def test_a_sweep_over_different_images_is_not_compared_and_good(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["model=fc", "latent=2", *TINY, "data.test_size=50,60"]
+    assert aecli("train", "-m", *line) == 0
+    assert "no comparison: errors on different images" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("report.html"))
 
 
 def test_hydra_notes_the_command_line(aecli: Aecli, tmp_path: Path) -> None:
@@ -303,6 +324,25 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
         assert (
             len(list(run.path.glob("events.out.tfevents.*"))) == 1
         )  # nothing of the first attempt
+
+
+def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
+    aecli: Aecli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    line = ["model=fc", "latent=2", *TINY, "compare=false", "hydra.sweep.dir=mine"]
+    with monkeypatch.context() as patch:
+        patch.setattr("aecli.sweep.run_jobs", interrupt)
+        assert aecli("train", "-m", *line) == 130
+    advice = "interrupted: 0 of 1 runs are finished; to go on: aecli train -m resume=mine"
+    assert advice in capsys.readouterr().err
+    assert aecli("train", "-m", "resume=mine", "compare=false") == 0
+    assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
 
 
 def test_failed_runs_are_tried_again(aecli: Aecli, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NoReturn
 
-from aecli import console, sweep
+from aecli import console
 from aecli.composition import check_overrides, compose, run_once, show_config
 from aecli.config import TrainConfig
 from aecli.data import Data
@@ -29,12 +29,15 @@ def main(arguments: list[str]) -> None:
     if options.cfg:
         compose(options.overrides)  # which refuses what Hydra would print
         show_config(options.flags, options.overrides)
-    elif options.resume is not None:
-        if not options.multirun:
-            raise UsageError(f"resume={options.resume} goes on with a sweep: add -m")
-        sweep.resume(Path(options.resume), options.overrides, options.compare)
+    elif options.resume is not None and not options.multirun:
+        raise UsageError(f"resume={options.resume} goes on with a sweep: add -m")
     elif options.multirun:
-        sweep.start(options.overrides, options.compare)
+        from aecli import sweep  # a single run does not wait for it
+
+        if options.resume is not None:
+            sweep.resume(Path(options.resume), options.overrides, options.compare)
+        else:
+            sweep.start(options.overrides, options.compare)
     else:
         single(options.overrides)
 

@@ -19,6 +19,7 @@ from aecli.composition import (
     Sweep,
     compose,
     compose_sweep,
+    note_sweep,
     run_jobs,
     run_search,
     without_lists,
@@ -27,7 +28,7 @@ from aecli.config import TrainConfig
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError
 from aecli.experiment import conduct, data_for, noting_failure, recorded, refuse_early, share_data
 from aecli.run import RunDirectory, Status, runs_below
-from aecli.sweep.planned import longest_first, plan, run_planned
+from aecli.sweep.planned import longest_first, plan, refuse_used, run_planned
 from aecli.sweep.watch import Watch
 from aecli.training import new_model
 
@@ -51,8 +52,9 @@ def start(overrides: list[str], compare: bool) -> None:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
         configs[job.folder] = recorded(job.config, refuse_early(job.config))
     plan(sweep.folder, configs)
+    note_sweep(sweep.folder, overrides)
     problems = carry_out(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
-    conclude(sweep.folder, compare, problems)
+    conclude(sweep.folder, compare, problems, advice=_how_to_go_on(sweep.folder))
 
 
 def resume(folder: Path, overrides: list[str], compare: bool) -> None:
@@ -81,7 +83,7 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
     # What Hydra noted at the first attempt stays; now it would note a line without the values.
     lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in todo}
     problems = carry_out(replace(compose_sweep(overrides), folder=folder), lines, overrides)
-    conclude(folder, compare, problems)
+    conclude(folder, compare, problems, advice=_how_to_go_on(folder))
 
 
 def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
@@ -98,8 +100,8 @@ def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -
     runs = [RunDirectory(sweep.folder / name) for name in lines]
     if not runs:
         return []
-    _announce(sweep, runs)
     try:
+        _announce(sweep, runs)
         if sweep.launcher == BASIC:
             errors = run_jobs(lines, sweep.folder, overrides, _train_here)
         else:
@@ -159,6 +161,7 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
         Interrupted: Ctrl-C or SIGTERM.
     """
     refuse_early(compose(without_lists(overrides)))
+    refuse_used(sweep.folder)
     console.facts({"search": f"in {sweep.folder}"})
     problems = []
     try:
@@ -201,11 +204,14 @@ def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
     )
 
 
-def conclude(folder: Path, compare: bool, problems: list[str]) -> None:
+def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "") -> None:
     """What became of every run in `folder`, as a table and as a comparison of the finished ones.
 
     Args:
+        folder: of the sweep.
+        compare: write the comparison.
         problems: what went wrong outside of the runs' own training.
+        advice: what to do where some are not finished.
 
     Raises:
         AecliError: some are not finished.
@@ -214,31 +220,26 @@ def conclude(folder: Path, compare: bool, problems: list[str]) -> None:
     unfinished = [run for run in runs if run.status is not Status.finished]
     console.sweep_table(str(folder), runs)
     if compare and len(unfinished) < len(runs):
-        comparison.compare([folder], folder / "compare")
+        try:
+            comparison.compare([folder], folder / "compare")
+        except UsageError as error:  # several data sets, for one thing: the runs are good
+            console.warn(f"no comparison: {error}")
     console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
     reasons = [
         f"{run.path.name}: {run.failure() if run.status is Status.failed else run.status.value}"
         for run in unfinished
     ]
     if unfinished or problems:
-        raise AecliError(
-            "\n".join(
-                [
-                    f"{len(unfinished)} of {len(runs)} runs are not finished; "
-                    f"to go on: {_line_to_go_on(folder)}",
-                    *problems,
-                    *reasons,
-                ]
-            )
-        )
+        summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
+        raise AecliError("\n".join([summary, *problems, *reasons]))
 
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _line_to_go_on(folder: Path) -> str:
-    return f"aecli train -m resume={shlex.quote(str(folder))}"
+def _how_to_go_on(folder: Path) -> str:
+    return f"; to go on: aecli train -m resume={shlex.quote(str(folder))}"
 
 
 def _explained(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
@@ -246,7 +247,4 @@ def _explained(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
     kind = Terminated if isinstance(interruption, Terminated) else Interrupted
     runs = runs_below(folder)
     finished = sum(run.status is Status.finished for run in runs)
-    return kind(
-        f"interrupted: {finished} of {len(runs)} runs are finished; "
-        f"to go on: {_line_to_go_on(folder)}"
-    )
+    return kind(f"interrupted: {finished} of {len(runs)} runs are finished{_how_to_go_on(folder)}")

@@ -25,11 +25,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     Raises:
         UsageError: there are runs in `folder` already.
     """
-    if any(folder.rglob("config.yaml")):
-        raise UsageError(
-            f"{folder} holds runs already: go on with them by resume={folder}, "
-            f"or give another hydra.sweep.dir"
-        )
+    refuse_used(folder)
     runs = []
     for name, config in configs.items():
         run = RunDirectory(folder / name)
@@ -37,6 +33,19 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
         run.save_config(config)
         runs.append(run)
     return runs
+
+
+def refuse_used(folder: Path) -> None:
+    """No run may come to lie over another.
+
+    Raises:
+        UsageError: there are runs in `folder` already.
+    """
+    if any(folder.rglob("config.yaml")):
+        raise UsageError(
+            f"{folder} holds runs already: go on with them by resume={folder}, "
+            f"or give another hydra.sweep.dir"
+        )
 
 
 def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
