@@ -1,23 +1,19 @@
 """One run from a model to a summary: train it, measure it, draw it, write down what came out."""
 
-import hashlib
-import json
 import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from aecli import __version__
-from aecli.config import TrainConfig, plain
-from aecli.data import Data, load_data
-from aecli.data.shared import load_shared, share
-from aecli.device import device_name, resolve_device
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.device import device_name
 from aecli.errors import AecliError, storage_error
 from aecli.evaluation import (
     LABELS,
@@ -31,9 +27,8 @@ from aecli.evaluation import (
     shown_images,
 )
 from aecli.figures import loss_figure, save
-from aecli.files import writable_folder
 from aecli.metrics import Reconstruct, Score
-from aecli.models import Autoencoder, build_model
+from aecli.models import Autoencoder
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import TrainingResult, steps_per_epoch, train
@@ -46,61 +41,6 @@ class Outcome:
     training: TrainingResult
     scores: dict[str, Score]
     """On the test images: of the model and of each baseline, by the names of `LABELS`."""
-
-
-_loaded: dict[tuple[str, str, str], Data] = {}
-
-
-def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
-    """The images of a run, kept for the next run that wants the same.
-
-    Args:
-        config: says which, and where they lie.
-        shared: a folder in which `share_data` has left them, decoded.
-    """
-    if _data_key(config) not in _loaded:
-        device = resolve_device(config.device)
-        data = (
-            load_data(config.data, Path(config.data_dir), device)
-            if shared is None
-            else load_shared(_shared_file(config, shared), device)
-        )
-        _loaded.clear()  # one data set at a time
-        _loaded[_data_key(config)] = _loaded[_data_key(recorded(config, data))] = data
-    return _loaded[_data_key(config)]
-
-
-def share_data(config: TrainConfig, folder: Path) -> None:
-    """Leave the images of a run in `folder`, so that no other process has to decode them."""
-    file = _shared_file(config, folder)
-    if not file.exists():
-        share(data_for(config), file)
-
-
-def _shared_file(config: TrainConfig, folder: Path) -> Path:
-    name = hashlib.sha256(json.dumps(_data_key(config)).encode()).hexdigest()[:16]
-    return folder / f"{name}.safetensors"
-
-
-def _data_key(config: TrainConfig) -> tuple[str, str, str]:
-    """What two runs must share to use the same tensors."""
-    return json.dumps(plain(config.data)), config.data_dir, config.device
-
-
-def refuse_early(config: TrainConfig) -> Data:
-    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
-    data = data_for(config)
-    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
-        build_model(config.model, config.upsample, data.image_shape)
-    writable_folder(Path(config.output_dir), "output_dir")
-    return data
-
-
-def recorded(config: TrainConfig, data: Data) -> TrainConfig:
-    """The configuration to save: it names the data set that was used, and the shape built for."""
-    return replace(
-        config, data=replace(config.data, name=data.name, image_shape=list(data.image_shape))
-    )
 
 
 @contextmanager

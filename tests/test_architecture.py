@@ -17,7 +17,7 @@ LAYERS = [
     "config files device randomness signals",
     "options",
     "models data corruption run",
-    "metrics baselines figures",
+    "metrics baselines figures preparation",
     "evaluation tracking",
     "training",
     "experiment composition console help",

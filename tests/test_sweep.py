@@ -15,11 +15,11 @@ import pytest
 import torch
 import yaml
 
-from aecli import experiment
+from aecli import preparation
 from aecli.composition import compose
 from aecli.config import TrainConfig, load_config
 from aecli.errors import UsageError
-from aecli.experiment import data_for, recorded, share_data
+from aecli.preparation import data_for, recorded, share_data
 from aecli.run import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, run_planned, work
 from aecli.sweep.watch import Watch
@@ -461,8 +461,8 @@ def test_shared_images_are_the_decoded_ones(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded once more")
 
-    monkeypatch.setattr(experiment, "load_data", refuse)
-    monkeypatch.setattr(experiment, "_loaded", {})
+    monkeypatch.setattr(preparation, "load_data", refuse)
+    monkeypatch.setattr(preparation, "_loaded", {})
     shared = data_for(config, tmp_path)
     for name in ("train", "validation", "test"):
         for part in ("images", "labels"):

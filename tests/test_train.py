@@ -13,8 +13,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
 from aecli.evaluation import reconstruction, score
-from aecli.experiment import data_for
 from aecli.models import build_model
+from aecli.preparation import data_for
 from aecli.run import RunDirectory, Status
 from tests.conftest import TINY
 

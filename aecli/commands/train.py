@@ -12,8 +12,9 @@ from aecli.data import Data
 from aecli.device import device_name
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError
 from aecli.evaluation import LABELS
-from aecli.experiment import Outcome, conduct, data_for, noting_failure, recorded, refuse_early
+from aecli.experiment import Outcome, conduct, noting_failure
 from aecli.models import Autoencoder, describe
+from aecli.preparation import data_for, recorded, refuse_early
 from aecli.run import RunDirectory
 from aecli.training import new_model
 

@@ -26,7 +26,8 @@ from aecli.composition import (
 )
 from aecli.config import TrainConfig
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError
-from aecli.experiment import conduct, data_for, noting_failure, recorded, refuse_early, share_data
+from aecli.experiment import conduct, noting_failure
+from aecli.preparation import data_for, recorded, refuse_early, share_data
 from aecli.run import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, refuse_used, run_planned
 from aecli.sweep.watch import Watch

@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.config import TrainConfig
 from aecli.errors import AecliError, UsageError
-from aecli.experiment import conduct, data_for, noting_failure
+from aecli.experiment import conduct, noting_failure
 from aecli.models import build_model
+from aecli.preparation import data_for
 from aecli.run import RunDirectory
 from aecli.training import new_model
 

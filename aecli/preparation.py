@@ -1,0 +1,69 @@
+"""What a run needs before it starts: its images, and a look at whether it can work at all."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from aecli.config import TrainConfig, plain
+from aecli.data import Data, load_data
+from aecli.data.shared import load_shared, share
+from aecli.device import resolve_device
+from aecli.files import writable_folder
+from aecli.models import build_model
+
+_loaded: dict[tuple[str, str, str], Data] = {}
+
+
+def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
+    """The images of a run, kept for the next run that wants the same.
+
+    Args:
+        config: says which, and where they lie.
+        shared: a folder in which `share_data` has left them, decoded.
+    """
+    if _data_key(config) not in _loaded:
+        device = resolve_device(config.device)
+        data = (
+            load_data(config.data, Path(config.data_dir), device)
+            if shared is None
+            else load_shared(_shared_file(config, shared), device)
+        )
+        _loaded.clear()  # one data set at a time
+        _loaded[_data_key(config)] = _loaded[_data_key(recorded(config, data))] = data
+    return _loaded[_data_key(config)]
+
+
+def share_data(config: TrainConfig, folder: Path) -> None:
+    """Leave the images of a run in `folder`, so that no other process has to decode them."""
+    file = _shared_file(config, folder)
+    if not file.exists():
+        share(data_for(config), file)
+
+
+def _shared_file(config: TrainConfig, folder: Path) -> Path:
+    name = hashlib.sha256(json.dumps(_data_key(config)).encode()).hexdigest()[:16]
+    return folder / f"{name}.safetensors"
+
+
+def _data_key(config: TrainConfig) -> tuple[str, str, str]:
+    """What two runs must share to use the same tensors."""
+    return json.dumps(plain(config.data)), config.data_dir, config.device
+
+
+def refuse_early(config: TrainConfig) -> Data:
+    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
+    data = data_for(config)
+    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
+        build_model(config.model, config.upsample, data.image_shape)
+    writable_folder(Path(config.output_dir), "output_dir")
+    return data
+
+
+def recorded(config: TrainConfig, data: Data) -> TrainConfig:
+    """The configuration to save: it names the data set that was used, and the shape built for."""
+    return replace(
+        config, data=replace(config.data, name=data.name, image_shape=list(data.image_shape))
+    )
