@@ -107,18 +107,24 @@ def run_line(run: RunDirectory) -> None:
     warn(f"{run.path.name}: {outcome}")
 
 
-def sweep_table(folder: str, runs: list[RunDirectory]) -> None:
-    """Every run of a sweep: its status and, where it is finished, its test mse and its time."""
+def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) -> None:
+    """Every run of a sweep: its status and, where it is finished, its test mse and its time.
+
+    `distinctions` tell the runs apart where their folders' names do not.
+    """
     table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("run")
-    table.add_column("status")
+    table.add_column("run", no_wrap=True)
+    if any(distinctions):
+        table.add_column("set to")
+    table.add_column("status", no_wrap=True)
     table.add_column("test mse", justify="right")
     table.add_column("time", justify="right")
-    for run in runs:
+    for run, distinction in zip(runs, distinctions, strict=True):
         status, cells = run.status, ("", "")
         if status is Status.finished:
             summary = run.load_summary()
             cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
         style = "" if status is Status.finished else "red"
-        table.add_row(run.path.name, status.value, *cells, style=style)
+        told = [Text(distinction)] if any(distinctions) else []
+        table.add_row(run.path.name, *told, status.value, *cells, style=style)
     out.print(table)

@@ -19,7 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from aecli import cli
 from aecli.comparison.gather import gather
+from aecli.comparison.grouping import distinctions
 from aecli.comparison.results import DataFacts, Spread
+from aecli.composition import compose
 from aecli.errors import UsageError
 from aecli.run import RunDirectory, runs_below
 from tests.browser import opened
@@ -323,6 +325,17 @@ def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
     assert list(comparison.families) == ["fc", "gc"]
     assert comparison.common["fc: model.output"] == "sigmoid"
     assert comparison.common["gc: model.output"] == "tanh"
+
+
+def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
+    lines = [["model=fc", "seed=0"], ["model=fc", "seed=1", "lr=0.1", "latent=3"], ["model=conv"]]
+    assert distinctions([compose(line) for line in lines]) == [
+        "lr=0.001, seed=0", "lr=0.1, seed=1", "lr=0.001, seed=0",
+    ]  # fmt: skip
+    lines = [["upsample=nearest"], ["upsample=transposed"]]
+    told = distinctions([compose(line) for line in lines])
+    assert told == ["upsample=nearest", "upsample=transposed"]
+    assert distinctions([compose(["latent=2"]), compose(["model=fc"])]) == ["", ""]
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:

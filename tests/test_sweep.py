@@ -130,7 +130,7 @@ def test_one_failure_does_not_stop_the_others(
     assert names(folder) == [
         "0-fc-z2 finished", "1-fc-z3 finished", "2-fc-z2 failed", "3-fc-z3 failed",
     ]  # fmt: skip
-    assert re.search(r"2-fc-z2 +│ failed ", text)
+    assert re.search(r"2-fc-z2 +│ lr=1e\+38 +│ failed ", text)
     summary, *reasons = errors[errors.index("aecli: ") :].splitlines()
     relative = folder.relative_to(tmp_path)
     assert summary == (

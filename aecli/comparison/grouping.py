@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aecli.comparison.results import Result, Setting
-from aecli.config import plain
+from aecli.config import TrainConfig, plain
 from aecli.run import natural_key
 
 # What does not make two runs different: where they lie and ran; the seed is averaged over.
@@ -19,34 +19,66 @@ Key = tuple[str, str]
 
 def grouped(results: list[Result]) -> tuple[list[Setting], dict[str, str]]:
     """The settings by family and latent size, and what was set alike in all of them."""
-    values = _values(results)
-    different = sorted(key for key, found in values.items() if len(found) > 1)
-    names = _shortened([name for _, name in different])
+    configs = [_flat(result.config, INCIDENTAL | NAMED) for result in results]
+    values = _values(configs)
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
-    for result in results:
-        flat, model = _flat_config(result), _model(result)
-        mine = {names[key[1]]: flat.get(key, "null") for key in different if key[0] in ("", model)}
-        family = _family(result, mine, several_upsamplings)
-        differences[family] = mine
+    for result, different in zip(results, _differences(configs, values), strict=True):
+        family = _family(result, different, several_upsamplings)
+        differences[family] = different
         groups[family, result.config.latent].append(result)
     settings = [
         Setting(family, differences[family], sorted(group, key=lambda each: each.config.seed))
         for (family, _), group in groups.items()
     ]
     settings.sort(key=lambda setting: (natural_key(setting.family), setting.latent))
-    return settings, _common(values, several_models=len(set(map(_model, results))) > 1)
+    models = {result.config.model.name for result in results}
+    return settings, _common(values, several_models=len(models) > 1)
 
 
-def _values(results: list[Result]) -> dict[Key, set[str]]:
+def distinctions(configs: list[TrainConfig]) -> list[str]:
+    """What was set in each run and not alike in all, besides the model and the latent size.
+
+    As in `seed=1, upsample=nearest`: a few words for each run of a sweep.
+    """
+    left_out = (INCIDENTAL | NAMED) - {"seed", "upsample.name"}
+    flat = [_flat(config, left_out) for config in configs]
+    return [
+        ", ".join(f"{key}={value}" for key, value in different.items())
+        for different in _differences(flat, _values(flat))
+    ]
+
+
+def _flat(config: TrainConfig, left_out: set[str]) -> tuple[str, dict[Key, str]]:
+    """The model's name, and what was set."""
+    model = str(config.model.name)
+    return model, {
+        (model if key.startswith("model.") else "", key): value
+        for key, value in _leaves(plain(config))
+        if key not in left_out
+    }
+
+
+def _values(configs: list[tuple[str, dict[Key, str]]]) -> dict[Key, set[str]]:
     """Every value that each key has; a key that only some runs have is null in the others."""
-    flat = [(_model(result), _flat_config(result)) for result in results]
-    everywhere = {key for _, config in flat for key in config}
+    everywhere = {key for _, config in configs for key in config}
     return {
-        key: {config.get(key, "null") for model, config in flat if key[0] in ("", model)}
+        key: {config.get(key, "null") for model, config in configs if key[0] in ("", model)}
         for key in everywhere
     }
+
+
+def _differences(
+    configs: list[tuple[str, dict[Key, str]]], values: dict[Key, set[str]]
+) -> list[dict[str, str]]:
+    """For each run the keys that not all share; a model's own keys count among its own kind."""
+    different = sorted(key for key, found in values.items() if len(found) > 1)
+    names = _shortened([name for _, name in different])
+    return [
+        {names[key[1]]: config.get(key, "null") for key in different if key[0] in ("", model)}
+        for model, config in configs
+    ]
 
 
 def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]:
@@ -59,23 +91,10 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
 
 
 def _family(result: Result, differences: dict[str, str], several_upsamplings: bool) -> str:
-    words = [_model(result)]
+    words = [str(result.config.model.name)]
     if several_upsamplings and result.upsample is not None:
         words.append(result.upsample)
     return ", ".join([*words, *(f"{key}={value}" for key, value in differences.items())])
-
-
-def _model(result: Result) -> str:
-    return str(result.config.model.name)
-
-
-def _flat_config(result: Result) -> dict[Key, str]:
-    """What was set and makes a difference."""
-    return {
-        (_model(result) if key.startswith("model.") else "", key): value
-        for key, value in _leaves(plain(result.config))
-        if key not in INCIDENTAL | NAMED
-    }
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from aecli import comparison, console
+from aecli.comparison.grouping import distinctions
 from aecli.composition import (
     BASIC,
     SWEEP_FILE,
@@ -219,7 +220,7 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
     """
     runs = runs_below(folder)
     unfinished = [run for run in runs if run.status is not Status.finished]
-    console.sweep_table(str(folder), runs)
+    console.sweep_table(str(folder), runs, distinctions([run.load_config() for run in runs]))
     if compare and len(unfinished) < len(runs):
         try:
             comparison.compare([folder], folder / "compare")
