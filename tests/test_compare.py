@@ -131,6 +131,23 @@ def test_the_table_is_sorted_by_what_is_asked_for(
         assert values == sorted(values)
 
 
+def test_sorting_the_table_leaves_the_figures_as_they_are(
+    copied: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    for run in runs_below(copied):  # the smaller codes take longer
+        summary = run.load_summary()
+        run.save_summary({**summary, "seconds": 10.0 - summary["latent"]})
+    for key in ("model", "seconds"):
+        assert aecli("compare", str(copied), f"sort={key}", f"output={key}") == 0
+    assert [row["latent"] for row in table(tmp_path / "seconds")] == ["3", "2"]
+    for name in FIGURES:
+        with (
+            Image.open(tmp_path / "model/figures" / f"{name}.png") as first,
+            Image.open(tmp_path / "seconds/figures" / f"{name}.png") as second,
+        ):
+            assert first.tobytes() == second.tobytes()
+
+
 def test_a_comparison_takes_the_place_of_the_one_before(
     copied: Path, aecli: Aecli, tmp_path: Path
 ) -> None:

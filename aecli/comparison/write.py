@@ -1,6 +1,7 @@
 """The files of a comparison: tables, figures, the report, and the same for TensorBoard."""
 
 import io
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from aecli.comparison.pictures import pictures
 from aecli.comparison.report import ReportFigure, render
-from aecli.comparison.results import Comparison
+from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
 from aecli.figures import save, theme, to_array
@@ -51,13 +52,19 @@ def refuse_foreign_files(folder: Path) -> None:
         )
 
 
-def write(comparison: Comparison, folder: Path) -> None:
-    """Everything that there is to look at, the report last."""
+def write(comparison: Comparison, table: list[Setting], folder: Path) -> None:
+    """Everything that there is to look at, the report last.
+
+    Args:
+        comparison: what the figures show, in its own order.
+        table: its settings in the order of the table.
+        folder: where the files go.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for outdated in [*folder.glob(EVENTS), *(folder / FIGURES).glob("*")]:
         outdated.unlink()
-    write_atomically(folder / CSV, to_csv(comparison.settings).encode())
-    write_atomically(folder / MARKDOWN, to_markdown(comparison.settings).encode())
+    write_atomically(folder / CSV, to_csv(table).encode())
+    write_atomically(folder / MARKDOWN, to_markdown(table).encode())
     figures = []
     with SummaryWriter(str(folder)) as tensorboard:
         tensorboard.add_custom_scalars(LAYOUT)
@@ -74,7 +81,8 @@ def write(comparison: Comparison, folder: Path) -> None:
             figures.append(
                 ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml")
             )
-    report = render(comparison, figures, datetime.now().astimezone())
+    in_order = replace(comparison, settings=table)
+    report = render(in_order, figures, datetime.now().astimezone())
     write_atomically(folder / REPORT, report.encode())
 
 
