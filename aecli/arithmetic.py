@@ -5,6 +5,8 @@ convolution arithmetic for deep learning" (2016), and hold for torch's `Conv2d` 
 `ConvTranspose2d`.
 """
 
+import math
+
 
 def conv_output_size(
     size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
@@ -29,6 +31,20 @@ def transposed_conv_output_size(
     (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1
     """
     return (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+
+
+def transposed_paddings_for(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Padding and output padding with which a transposed convolution makes `target` of `size`.
+
+    The padding is the smallest that leaves nothing to cut off, so the image stays in the middle.
+
+    Raises:
+        ValueError: the kernel is too small to reach `target` pixels, or, without a stride, its
+            parity is wrong.
+    """
+    surplus = transposed_conv_output_size(size, kernel, stride) - target
+    padding = max(0, math.ceil(surplus / 2))
+    return padding, output_padding_for(size, target, kernel, stride, padding)
 
 
 def output_padding_for(size: int, target: int, kernel: int, stride: int, padding: int) -> int:

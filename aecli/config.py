@@ -72,6 +72,10 @@ class Upsampling(Enum):
 
     transposed = "transposed"
     nearest = "nearest"
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+    bed_of_nails = "bed_of_nails"
+    pixel_shuffle = "pixel_shuffle"
 
 
 class Schedule(Enum):
@@ -226,6 +230,14 @@ class UpsampleConfig:
 
     name: Upsampling = Upsampling.transposed
     """The method."""
+
+    kernel: int | None = None
+    """Height and width of the kernel where it enlarges, in pixels; null: as in the encoder.
+    A transposed convolution overlaps evenly where the stride divides it."""
+
+    def __post_init__(self) -> None:
+        if self.kernel is not None:
+            _check_positive_integer("upsample.kernel", self.kernel)
 
 
 @dataclass

@@ -5,7 +5,12 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aecli.arithmetic import conv_output_size, output_padding_for, transposed_conv_output_size
+from aecli.arithmetic import (
+    conv_output_size,
+    output_padding_for,
+    transposed_conv_output_size,
+    transposed_paddings_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,29 @@ def test_a_size_out_of_reach_is_refused(target: int) -> None:
     # 7 pixels with kernel 3, stride 2, padding 1 make 13 or, with output padding 1, 14.
     with pytest.raises(ValueError, match=f"makes {target} pixels of 7"):
         output_padding_for(7, target, kernel=3, stride=2, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "paddings"), [(2, (0, 0)), (3, (1, 1)), (4, (1, 0)), (5, (2, 1)), (1, (0, 1))]
+)
+def test_paddings_that_double_a_map(kernel: int, paddings: tuple[int, int]) -> None:
+    # 7 -> 14 with stride 2: 6 * 2 - 2 padding + kernel + output padding = 14
+    assert transposed_paddings_for(7, 14, kernel, stride=2) == paddings
+
+
+@given(sizes, st.integers(1, 80), kernels, strides)
+def test_paddings_are_found_where_there_are_any(
+    size: int, target: int, kernel: int, stride: int
+) -> None:
+    solutions = {
+        (padding, extra)
+        for padding in range(200)
+        for extra in range(stride)
+        if transposed_conv_output_size(size, kernel, stride, padding, extra) == target
+    }
+    try:
+        found = transposed_paddings_for(size, target, kernel, stride)
+    except ValueError:
+        assert not solutions
+    else:
+        assert found == min(solutions)  # the smallest padding

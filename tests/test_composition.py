@@ -87,6 +87,7 @@ def test_a_sweep_is_every_combination_in_the_order_of_the_line() -> None:
 SWEEPS = {
     ("sweep=latent",): [("fc", size, "transposed", 0) for size in (5, 25, 125, 784)],
     ("sweep=latent_conv",): [("conv", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
+    ("sweep=latent_deep",): [("deep", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
     ("sweep=upsample",): [
         ("conv", size, method, 0) for size in (5, 25, 64) for method in ("transposed", "nearest")
     ],
@@ -225,9 +226,9 @@ def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> N
         ("data.nonsense=1", "there is no key 'data.nonsense'"),
         ("model.widths=[3]", "there is no key 'model.widths'"),  # a key of model=fc alone
         ("+new=1", "there is no key 'new'"),
-        ("model=cnv", "model=cnv: did you mean conv? (valid: conv, denoising, fc)"),
+        ("model=cnv", "model=cnv: did you mean conv? (valid: conv, deep, denoising, fc)"),
         ("data=minst", "data=minst: did you mean mnist?"),
-        ("upsample=quick", "upsample=quick: valid: nearest, transposed"),
+        ("upsample=neerest", "upsample=neerest: did you mean nearest?"),
         ("latent=5,25", "latent=5,25 names several values: add -m"),
         ("sweep=latent", "sweep=latent describes several runs: add -m"),
         ("~latent", "~latent would remove a key"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from aecli.composition import compose
 from aecli.config import (
     Activation,
     Bottleneck,
@@ -15,6 +16,7 @@ from aecli.config import (
 )
 from aecli.errors import UsageError
 from aecli.models import ImageShape, build_model, describe
+from aecli.models.upsample import BedOfNails, pixel_shuffle
 
 LAYERS = [LayerConfig(16, 3, 2, 1), LayerConfig(32, 3, 2, 1)]
 CONV = ConvConfig("conv", latent=5, layers=LAYERS)
@@ -73,8 +75,26 @@ def test_the_convolutional_model_of_the_lecture() -> None:
     biases = (16 + 32 + 64) + (32 + 16 + 1)
     lecture = ConvConfig("conv", latent=64, layers=LAYERS)
     assert parameters(lecture) == 2 * one_way + biases
-    # nearest + convolution has its weights in the same places
-    assert parameters(lecture, Upsampling.nearest) == 2 * one_way + biases
+    # what is followed by a convolution has its weights in the same places
+    for method in ("nearest", "bilinear", "bicubic", "bed_of_nails"):
+        assert parameters(lecture, Upsampling[method]) == 2 * one_way + biases
+    # four channels for each, and as many biases, where pixels are shuffled
+    strided, strided_biases = 16 * 9 + 16 * 32 * 9, 16 + 1
+    more = 3 * (strided + strided_biases)
+    assert parameters(lecture, Upsampling.pixel_shuffle) == 2 * one_way + biases + more
+
+
+def test_the_deep_model_of_the_lecture() -> None:
+    # conv 1-32 k5, 32-32 k5, 32-32 k4 s2, 32-32 k3 s2, 32-8 k4, mirrored; maps of 24, 20, 9, 4, 1
+    config = compose(["model=deep", "latent=8"])
+    layers = describe(build_model(config.model, config.upsample, (1, 28, 28)))
+    shapes = [x.output_shape for x in layers if x.operation.startswith("Conv")]
+    encoder = [(32, 24, 24), (32, 20, 20), (32, 9, 9), (32, 4, 4), (8, 1, 1)]
+    assert shapes == [*encoder, *encoder[-2::-1], (1, 28, 28)]
+    one_way = 32 * 25 + 32 * 32 * 25 + 32 * 32 * 16 + 32 * 32 * 9 + 32 * 8 * 16
+    biases = (4 * 32 + 8) + (4 * 32 + 1)
+    assert sum(layer.parameters for layer in layers) == 2 * one_way + biases
+    assert [x.operation for x in layers][-1].startswith("ConvTranspose2d")  # nothing behind it
 
 
 def test_the_denoising_model_of_the_lecture() -> None:
@@ -84,11 +104,67 @@ def test_the_denoising_model_of_the_lecture() -> None:
     assert parameters(DENOISING) == 2 * one_way + biases + batch_norm
 
 
-def test_nearest_upsampling_repeats_pixels_and_convolves() -> None:
-    model = build_model(CONV, UpsampleConfig(Upsampling.nearest), (1, 28, 28))
-    kinds = [layer.operation.split()[0] for layer in describe(model) if layer.part == "decoder"]
-    assert kinds.count("Upsample") == 2
+@pytest.mark.parametrize(
+    ("method", "layer"),
+    [
+        ("nearest", "Upsample nearest"),
+        ("bilinear", "Upsample bilinear"),
+        ("bicubic", "Upsample bicubic"),
+        ("bed_of_nails", "BedOfNails"),
+        ("pixel_shuffle", "PixelShuffle"),
+    ],
+)
+def test_a_method_enlarges_what_was_strided(method: str, layer: str) -> None:
+    model = build_model(CONV, UpsampleConfig(Upsampling[method]), (1, 28, 28))
+    found = [each.operation for each in describe(model) if each.part == "decoder"]
+    assert found.count(layer) == 2
+    kinds = [operation.split()[0] for operation in found]
+    assert kinds.count("Conv2d") == 2
     assert kinds.count("ConvTranspose2d") == 1  # the bottleneck, which does not stride
+
+
+def test_a_bed_of_nails_has_zeros_between_the_pixels() -> None:
+    pixels = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    assert BedOfNails((5, 3), stride=2)(pixels)[0, 0].tolist() == [
+        [1, 0, 2], [0, 0, 0], [3, 0, 4], [0, 0, 0], [0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_shuffled_pixels_are_the_channels_of_a_cell() -> None:
+    # a kernel of one pixel and a channel for each place of the 2 x 2 cell
+    layers = pixel_shuffle(LayerConfig(1, kernel=1, stride=2), (1, 2, 2), (1, 3, 4))
+    convolution = layers[0]
+    assert isinstance(convolution, torch.nn.Conv2d)
+    with torch.no_grad():
+        convolution.weight.fill_(0)
+        assert convolution.bias is not None
+        convolution.bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    output = torch.nn.Sequential(*layers)(torch.rand(1, 1, 2, 2))
+    assert output[0, 0].tolist() == [[1, 2, 1, 2], [3, 4, 3, 4], [1, 2, 1, 2]]  # the last row cut
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("method", Upsampling)
+def test_the_kernel_that_enlarges_can_be_chosen(
+    method: Upsampling, kernel: int, shape: ImageShape
+) -> None:
+    model = build_model(CONV, UpsampleConfig(method, kernel=kernel), shape)
+    assert model(torch.rand(2, *shape)).shape == (2, *shape)
+    strided = [
+        module
+        for module in model.decoder.modules()
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d)
+    ][1:]  # behind the bottleneck
+    assert [module.kernel_size for module in strided] == [(kernel, kernel)] * 2
+
+
+def test_a_kernel_that_cannot_lead_back_is_refused() -> None:
+    config = ConvConfig("conv", latent=5, layers=[LayerConfig(4, kernel=5, stride=2)])
+    with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: no output padding"):
+        build_model(config, UpsampleConfig(Upsampling.transposed, kernel=1), (1, 28, 28))
+    with pytest.raises(UsageError, match="upsample.kernel=0 is not valid"):
+        UpsampleConfig(kernel=0)
 
 
 def test_a_layer_list_that_leaves_nothing_names_the_layer_and_the_size() -> None:

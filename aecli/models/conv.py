@@ -8,7 +8,7 @@ from aecli.arithmetic import conv_output_size
 from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
-from aecli.models.upsample import UPSAMPLERS
+from aecli.models.upsample import mirrored
 
 
 class ConvAutoencoder(Autoencoder):
@@ -43,7 +43,7 @@ class ConvAutoencoder(Autoencoder):
         modules: list[nn.Module] = []
         for depth in reversed(range(len(config.layers))):
             source, target = shapes[depth + 1], shapes[depth]
-            modules += UPSAMPLERS[upsample.name](config.layers[depth], source, target)
+            modules += mirrored(config.layers[depth], upsample, source, target)
             modules += _hidden(config, target[0]) if depth else activation(config.output)
         return modules or activation(config.output)
 
