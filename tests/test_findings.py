@@ -113,3 +113,16 @@ def test_synthetic_digits_are_not_mnist() -> None:
 
 def test_lists_are_english() -> None:
     assert [listed([1]), listed([1, 2]), listed("abc")] == ["1", "1 and 2", "a, b and c"]
+
+
+def test_of_many_families_the_best_is_told_and_how_many_beat_pca() -> None:
+    many = [
+        some_setting(mse, mse, family=f"fc, lr={number}", latent=5, pca_mse=0.02)
+        for number, mse in enumerate((0.03, 0.01, 0.04, 0.015, 0.05, 0.06, 0.02))
+    ]
+    assert said(*many) == [
+        "fc, lr=1, latent 5 has the best test mse of all (0.01000).",
+        "fc, lr=1 beats PCA of the same size at latent 5.",
+        "2 of 7 settings beat PCA of the same size: see the table.",
+    ]
+    assert len(said(*many[:6])) == 7  # six families have a sentence each

@@ -9,6 +9,9 @@ from aecli.comparison.table import best_setting, format_mse, is_exact
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05
 
+# Families that have sentences of their own; where there are more, as after a search, the best has.
+MOST_FAMILIES = 6
+
 # Status of a run that was left out -> how it is told of one, and of several.
 VERBS = {
     "failed": ("failed", "failed"),
@@ -24,8 +27,13 @@ def findings(comparison: Comparison) -> list[str]:
     sentences = []
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
+    if len(families) > MOST_FAMILIES:
+        best = best_setting(comparison.settings).family
+        families = {best: families[best]}
     sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
     sentences += [_against_pca(name, each) for name, each in families.items()]
+    if len(comparison.families) > MOST_FAMILIES:
+        sentences.append(_share_that_beats_pca(comparison.settings))
     sentences += _where_pca_is_exact(comparison.settings)
     if all(len(set(setting.seeds)) == 1 for setting in comparison.settings):
         sentences.append(
@@ -89,6 +97,11 @@ def _against_pca(family: str, settings: Sequence[Setting]) -> str:
             rival = "it at" if clauses else "PCA of the same size at latent"
             clauses.append(f"{verb} {rival} {listed(sorted(latents))}")
     return f"{family} {', and '.join(clauses)}."
+
+
+def _share_that_beats_pca(settings: Sequence[Setting]) -> str:
+    better = sum(_mse(each) < each.pca_mse for each in settings)
+    return f"{better} of {len(settings)} settings beat PCA of the same size: see the table."
 
 
 def _where_pca_is_exact(settings: Sequence[Setting]) -> list[str]:
