@@ -38,7 +38,7 @@ from aecli.config import (
     explain,
     to_config,
 )
-from aecli.errors import UsageError, suggest
+from aecli.errors import UsageError, one_line, suggest
 
 PRIMARY = "train"
 
@@ -277,12 +277,12 @@ def _engine() -> Iterator[Hydra]:
             assert engine is not None, "it has just been initialised"
             yield engine
     except MissingConfigException as error:
-        raise (_missing_extra(error) or UsageError(" ".join(str(error).split()))) from error
+        raise (_missing_extra(error) or UsageError(one_line(error))) from error
     except HydraException as error:
         cause = error.__cause__
         if isinstance(cause, OmegaConfBaseException):
             raise UsageError(explain(cause)) from error
-        raise UsageError(" ".join(str(error).split())) from error
+        raise UsageError(one_line(error)) from error
     except OmegaConfBaseException as error:
         raise UsageError(explain(error)) from error
 

@@ -16,6 +16,11 @@ def suggest(wrong: str, valid: Iterable[str]) -> str:
     return f"did you mean {near[0]}? ({everything})" if near else everything
 
 
+def one_line(error: object) -> str:
+    """The text of an error, of whoever's making, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 class AecliError(Exception):
     """A failure that a person can act on; `status` is the exit status."""
 

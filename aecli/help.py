@@ -18,6 +18,7 @@ from aecli.config import (
     LayerConfig,
     OptimizerConfig,
     TrainConfig,
+    UpsampleConfig,
     config_groups,
     field_docs,
 )
@@ -83,9 +84,10 @@ examples:
 SECTIONS: dict[str, tuple[str, type]] = {
     "Images:": ("data.", DataConfig),
     "Corruption:": ("corruption.", CorruptionConfig),
+    "Upsampling:": ("upsample.", UpsampleConfig),
     "Optimiser:": ("optimizer.", OptimizerConfig),
     "Fully connected models (fc):": ("model.", FCConfig),
-    "Convolutional models (conv, denoising):": ("model.", ConvConfig),
+    "Convolutional models (all others):": ("model.", ConvConfig),
     "Each of a convolutional model's layers, as in model.layers.0.kernel=5:": ("", LayerConfig),
 }
 # Chosen by group=name, or by a short key.

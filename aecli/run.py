@@ -16,6 +16,10 @@ from aecli.config import TrainConfig, load_config, to_yaml
 from aecli.errors import StorageError, UsageError
 from aecli.files import write_atomically
 
+CONFIG = "config.yaml"
+EVENTS = "events.out.tfevents.*"
+"""TensorBoard's files, whose names it makes up itself."""
+
 
 class Status(Enum):
     """How far a run is."""
@@ -32,7 +36,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config_file = path / "config.yaml"
+        self.config_file = path / CONFIG
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoint_file = path / "last.pt"
         self.weights_file = path / "best.safetensors"
@@ -51,7 +55,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what an attempt that came to no end has left; the configuration stays."""
-        for events in self.path.glob("events.out.tfevents.*"):
+        for events in self.path.glob(EVENTS):
             events.unlink()
         for file in (
             self.metrics_file,
@@ -153,7 +157,7 @@ def runs_below(folder: Path) -> list[RunDirectory]:
         raise UsageError(f"{folder} is no folder: give run folders or folders that hold some")
     runs = [
         RunDirectory(file.parent)
-        for file in folder.rglob("config.yaml")
+        for file in folder.rglob(CONFIG)
         if file.parent.name != ".hydra"  # Hydra's own copy
     ]
     if not runs:

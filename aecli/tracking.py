@@ -32,6 +32,16 @@ LAYOUT = {
     }
 }
 
+# The same with a curve of each run, for a folder that holds several.
+STUDY_LAYOUT = {
+    "all runs": {
+        "training loss": ["Multiline", ["loss/train"]],
+        "validation loss": ["Multiline", ["loss/validation"]],
+        "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
+        "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
+    }
+}
+
 
 @dataclass(frozen=True)
 class EpochRecord:

@@ -45,6 +45,7 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
     for name, doc in field_docs(TrainConfig).items():
         assert f" {name}=" in words
         assert " ".join(doc.split()) in words
+    assert " upsample.kernel=null " in words
     assert max(map(len, text.splitlines())) <= 100
 
 

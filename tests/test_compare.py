@@ -230,6 +230,12 @@ def images_cut(run: RunDirectory) -> None:
     run.images_file.write_bytes(run.images_file.read_bytes()[:1000])
 
 
+def without_the_worst_images(run: RunDirectory) -> None:
+    images = run.load_images()
+    del images["worst/original"]
+    run.save_images(images)
+
+
 def no_images(run: RunDirectory) -> None:
     run.images_file.unlink()
 
@@ -242,6 +248,7 @@ DAMAGE = [
     metrics_cut,
     images_cut,
     no_images,
+    without_the_worst_images,
 ]
 
 

@@ -76,7 +76,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def report(comparison: Comparison) -> str:
-    return render(comparison, FIGURES, MADE)
+    return render(comparison, comparison.settings, FIGURES, MADE)
 
 
 def test_the_title_names_what_is_compared(comparison: Comparison, report: str) -> None:
@@ -145,7 +145,9 @@ def test_images_have_their_size(report: str) -> None:
 
 
 def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
-    text = render(Comparison(comparison.data, comparison.settings, [], {}), [], MADE)
+    text = render(
+        Comparison(comparison.data, comparison.settings, [], {}), comparison.settings, [], MADE
+    )
     assert "not in the comparison" not in text
     assert "Figures" not in Page(text).text
 

@@ -20,14 +20,12 @@ def main(arguments: list[str]) -> None:
     folders = [Path(path) for path in options.run]
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.comparison import compare
+    from aecli.comparison import FOLDER, compare
 
-    compare(folders, _output(options, folders), options.sort)
-
-
-def _output(options: CompareOptions, folders: list[Path]) -> Path:
     if options.output is not None:
-        return Path(options.output)
-    if len(folders) == 1:
-        return folders[0] / "compare"
-    return Path("outputs", "compare", f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        output = Path(options.output)
+    elif len(folders) == 1:
+        output = folders[0] / FOLDER
+    else:
+        output = Path("outputs", FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    compare(folders, output, options.sort)

@@ -7,10 +7,10 @@ from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import sort_settings, terminal_table
-from aecli.comparison.write import REPORT, refuse_foreign_files, write
+from aecli.comparison.write import FOLDER, REPORT, refuse_foreign_files, write
 from aecli.options import SortKey
 
-__all__ = ["compare"]
+__all__ = ["FOLDER", "compare"]
 
 
 def compare(folders: list[Path], output: Path, sort: SortKey = SortKey.model) -> None:

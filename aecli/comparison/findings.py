@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from aecli.comparison.results import Comparison, LeftOut, Setting
-from aecli.comparison.table import best_setting, format_mse, is_exact
+from aecli.comparison.results import Comparison, LeftOut, Setting, is_exact
+from aecli.comparison.table import best_setting, format_mse
 
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05

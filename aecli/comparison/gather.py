@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import Comparison, DataFacts, LeftOut, Result
-from aecli.errors import AecliError, UsageError
+from aecli.errors import AecliError, UsageError, one_line
 from aecli.run import RunDirectory, Status, runs_below
 
 # What a file that is not what a run leaves ends in, whichever part of it is wrong.
@@ -40,7 +40,7 @@ def gather(folders: list[Path]) -> Comparison:
         try:
             results.append(Result.load(run))
         except DAMAGE as error:
-            left_out.append(LeftOut(run.path, "damaged", _one_line(error)))
+            left_out.append(LeftOut(run.path, "damaged", _reason(error)))
     if not results:
         reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in left_out)
         raise UsageError(f"there is no finished run to compare: {reasons}")
@@ -59,9 +59,8 @@ def _unfinished(run: RunDirectory) -> LeftOut:
     return LeftOut(run.path, status.value, reasons[status]())
 
 
-def _one_line(error: Exception) -> str:
-    text = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-    return " ".join(text.split())
+def _reason(error: Exception) -> str:
+    return one_line(f"there is no {error}" if isinstance(error, KeyError) else error)
 
 
 def _refuse_different_images(results: list[Result]) -> None:

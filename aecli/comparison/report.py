@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aecli.comparison.findings import findings, listed
-from aecli.comparison.results import Comparison, Result
+from aecli.comparison.results import Comparison, Result, Setting
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 
 PIXELS_PER_POINT = 96 / 72  # of CSS
@@ -55,21 +55,24 @@ class ReportFigure:
         return f"data:{self.media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def render(comparison: Comparison, figures: list[ReportFigure], made: datetime) -> str:
+def render(
+    comparison: Comparison, table: list[Setting], figures: list[ReportFigure], made: datetime
+) -> str:
     """The report as HTML.
 
     Args:
+        table: the settings in the order of the table.
         figures: in the order in which they are shown.
         made: when the report was made, as its end says.
     """
-    shown = columns(comparison.settings)
+    shown = columns(table)
     return ENVIRONMENT.get_template("report.html.j2").render(
         title=title(comparison),
         comparison=comparison,
         findings=findings(comparison),
         columns=shown,
-        rows=rows(comparison.settings, shown),
-        notes=notes(comparison.settings),
+        rows=rows(table, shown),
+        notes=notes(table),
         figures=figures,
         versions=listed(sorted({_versions(result) for result in comparison.results})),
         made=made,

@@ -10,7 +10,24 @@ from aecli.config import TrainConfig
 from aecli.run import RunDirectory
 from aecli.tracking import EpochRecord
 
-REQUIRED_IMAGES = {"original", "output", "pca", "best/output", "worst/output"}
+# What figures show of every run; `corrupted` and the epochs are not there always.
+REQUIRED_IMAGES = {
+    "original",
+    "output",
+    "pca",
+    "best/original",
+    "best/output",
+    "worst/original",
+    "worst/output",
+}
+
+# Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
+EXACT_MSE = 1e-9
+
+
+def is_exact(mse: float) -> bool:
+    """Whether there is no error but rounding."""
+    return mse < EXACT_MSE
 
 
 @dataclass(frozen=True)
@@ -154,8 +171,8 @@ class Setting:
 
     @property
     def ratio_to_pca(self) -> float:
-        """Below 1 the network is better; infinite where PCA makes no error."""
-        return self.spread("mse").mean / self.pca_mse if self.pca_mse else math.inf
+        """Test mse over PCA's at the same latent size: infinite where PCA is exact."""
+        return math.inf if is_exact(self.pca_mse) else self.spread("mse").mean / self.pca_mse
 
     def spread(self, quantity: str) -> Spread:
         """`mse`, `sse`, `psnr` or `seconds` over the seeds."""

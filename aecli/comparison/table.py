@@ -14,10 +14,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from aecli.comparison.results import Setting, Spread
-
-# Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
-EXACT_MSE = 1e-9
+from aecli.comparison.results import Setting, Spread, is_exact
 
 SIGNIFICANT_DIGITS = 4
 PLUS_MINUS = " ± "
@@ -71,7 +68,7 @@ SORT_KEYS: dict[str, Callable[[Setting], float | None]] = {
     "sse": lambda setting: setting.spread("sse").mean,
     "psnr": lambda setting: -setting.spread("psnr").mean,
     "ssim": lambda setting: None if setting.ssim is None else -setting.ssim.mean,
-    "ratio": lambda setting: ratio_to_pca(setting),
+    "ratio": lambda setting: setting.ratio_to_pca,
     "parameters": lambda setting: setting.parameters,
     "seconds": lambda setting: setting.spread("seconds").mean,
 }
@@ -86,16 +83,6 @@ def sort_settings(settings: Sequence[Setting], key: str) -> list[Setting]:
         return number is None, number or 0.0
 
     return sorted(settings, key=rank)
-
-
-def is_exact(mse: float) -> bool:
-    """Whether there is no error but rounding."""
-    return mse < EXACT_MSE
-
-
-def ratio_to_pca(setting: Setting) -> float:
-    """Test mse over PCA's at the same latent size: infinite where PCA is exact."""
-    return math.inf if is_exact(setting.pca_mse) else setting.ratio_to_pca
 
 
 def best_setting(settings: Sequence[Setting]) -> Setting:
@@ -125,7 +112,7 @@ def notes(settings: Sequence[Setting]) -> list[str]:
         sentences.append("Bold: the smallest test mse.")
     if any(len(setting.results) > 1 for setting in settings):
         sentences.append("±: the standard deviation over the seeds.")
-    if any(math.isinf(ratio_to_pca(setting)) for setting in settings):
+    if any(math.isinf(setting.ratio_to_pca) for setting in settings):
         sentences.append("A ratio of inf: PCA makes no error at that latent size.")
     return sentences
 
@@ -274,8 +261,8 @@ def _pca_and_time() -> list[Column]:
         ),
         Column(
             "ratio to PCA",
-            lambda each: _significant(ratio_to_pca(each), 3),
-            {"ratio_to_pca": ratio_to_pca},
+            lambda each: _significant(each.ratio_to_pca, 3),
+            {"ratio_to_pca": lambda each: each.ratio_to_pca},
             meaning="test mse divided by the PCA mse: below 1 the network is better",
         ),
         Column(

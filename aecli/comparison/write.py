@@ -1,7 +1,6 @@
 """The files of a comparison: tables, figures, the report, and the same for TensorBoard."""
 
 import io
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,22 +14,16 @@ from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
 from aecli.figures import save, theme, to_array
 from aecli.files import write_atomically
+from aecli.run import EVENTS
+from aecli.tracking import STUDY_LAYOUT
+
+FOLDER = "compare"
+"""Where a comparison lies in the folder that it is of."""
 
 REPORT = "report.html"
 CSV = "table.csv"
 MARKDOWN = "table.md"
 FIGURES = "figures"
-EVENTS = "events.out.tfevents.*"
-
-# One chart with a curve of each run; TensorBoard's "Custom scalars" page.
-LAYOUT = {
-    "all runs": {
-        "training loss": ["Multiline", ["loss/train"]],
-        "validation loss": ["Multiline", ["loss/validation"]],
-        "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
-        "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
-    }
-}
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -67,13 +60,13 @@ def write(comparison: Comparison, table: list[Setting], folder: Path) -> None:
     write_atomically(folder / MARKDOWN, to_markdown(table).encode())
     figures = []
     with SummaryWriter(str(folder)) as tensorboard:
-        tensorboard.add_custom_scalars(LAYOUT)
+        tensorboard.add_custom_scalars(STUDY_LAYOUT)
         for picture in pictures(comparison):
             with theme(dark=False):
                 figure = picture.draw()
                 save(figure, folder / FIGURES / picture.name)
                 tensorboard.add_image(
-                    f"compare/{picture.name}", to_array(figure), 0, dataformats="HWC"
+                    f"{FOLDER}/{picture.name}", to_array(figure), 0, dataformats="HWC"
                 )
             with theme(dark=True):
                 dark = _svg(picture.draw())
@@ -81,8 +74,7 @@ def write(comparison: Comparison, table: list[Setting], folder: Path) -> None:
             figures.append(
                 ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml")
             )
-    in_order = replace(comparison, settings=table)
-    report = render(in_order, figures, datetime.now().astimezone())
+    report = render(comparison, table, figures, datetime.now().astimezone())
     write_atomically(folder / REPORT, report.encode())
 
 

@@ -26,7 +26,7 @@ from aecli.composition import (
     without_lists,
 )
 from aecli.config import TrainConfig
-from aecli.errors import AecliError, Interrupted, Terminated, UsageError
+from aecli.errors import AecliError, Interrupted, Terminated, UsageError, one_line
 from aecli.experiment import conduct, noting_failure
 from aecli.preparation import data_for, recorded, refuse_early, share_data
 from aecli.run import RunDirectory, Status, runs_below
@@ -110,7 +110,7 @@ def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -
             errors = _launch_elsewhere(sweep, runs, lines, overrides)
     except KeyboardInterrupt as interruption:
         raise _explained(interruption, sweep.folder) from None
-    return [_one_line(error) for error in errors]
+    return [_problem(error) for error in errors]
 
 
 def _train_here(folder: Path) -> None:
@@ -174,7 +174,7 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
     except AecliError:
         raise
     except Exception as error:  # no trial has succeeded, no such database: as many as sweepers
-        problems = [_one_line(error)]
+        problems = [_problem(error)]
     conclude(sweep.folder, compare, problems)
 
 
@@ -223,7 +223,7 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
     console.sweep_table(str(folder), runs, distinctions([run.load_config() for run in runs]))
     if compare and len(unfinished) < len(runs):
         try:
-            comparison.compare([folder], folder / "compare")
+            comparison.compare([folder], folder / comparison.FOLDER)
         except UsageError as error:  # several data sets, for one thing: the runs are good
             console.warn(f"no comparison: {error}")
     console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
@@ -236,8 +236,8 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
         raise AecliError("\n".join([summary, *problems, *reasons]))
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _problem(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _how_to_go_on(folder: Path) -> str:

@@ -12,7 +12,7 @@ from aecli.errors import AecliError, UsageError
 from aecli.experiment import conduct, noting_failure
 from aecli.models import build_model
 from aecli.preparation import data_for
-from aecli.run import RunDirectory
+from aecli.run import CONFIG, RunDirectory
 from aecli.training import new_model
 
 
@@ -42,7 +42,7 @@ def refuse_used(folder: Path) -> None:
     Raises:
         UsageError: there are runs in `folder` already.
     """
-    if any(folder.rglob("config.yaml")):
+    if any(folder.rglob(CONFIG)):
         raise UsageError(
             f"{folder} holds runs already: go on with them by resume={folder}, "
             f"or give another hydra.sweep.dir"
