@@ -1,11 +1,13 @@
-"""Sizes of convolutions and transposed convolutions, along one axis.
+"""Sizes of convolutions and transposed convolutions along one axis, and how evenly they overlap.
 
 The one place where they are computed. The formulas are those of Dumoulin and Visin, "A guide to
 convolution arithmetic for deep learning" (2016), and hold for torch's `Conv2d` and
-`ConvTranspose2d`.
+`ConvTranspose2d`; the names of the quantities are theirs too. A `..._formula` is the same
+computation as people write it, with the numbers filled in.
 """
 
 import math
+from itertools import count, islice
 
 
 def conv_output_size(
@@ -15,7 +17,16 @@ def conv_output_size(
 
     floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
     """
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return (size + 2 * padding - kernel_extent(kernel, dilation)) // stride + 1
+
+
+def conv_formula(
+    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> str:
+    """As in `floor((28 + 2*1 - 3) / 2) + 1 = 14`."""
+    result = conv_output_size(size, kernel, stride, padding, dilation)
+    extent = _extent_formula(kernel, dilation)
+    return f"floor(({size} + 2*{padding} - {extent}) / {stride}) + 1 = {result}"
 
 
 def transposed_conv_output_size(
@@ -26,11 +37,48 @@ def transposed_conv_output_size(
     output_padding: int = 0,
     dilation: int = 1,
 ) -> int:
-    """Pixels that a transposed convolution makes of `size` pixels.
+    """Pixels that a transposed convolution makes of `size` pixels; below 1: there is no output.
 
     (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1
     """
-    return (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+    return (size - 1) * stride - 2 * padding + kernel_extent(kernel, dilation) + output_padding
+
+
+def transposed_conv_formula(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+) -> str:
+    """As in `(14 - 1)*2 - 2*1 + 3 + 1 = 28`."""
+    result = transposed_conv_output_size(size, kernel, stride, padding, output_padding, dilation)
+    extent = _extent_formula(kernel, dilation)
+    return f"({size} - 1)*{stride} - 2*{padding} + {extent} + {output_padding} = {result}"
+
+
+def kernel_extent(kernel: int, dilation: int = 1) -> int:
+    """Pixels from the first of `kernel` weights to the last, where `dilation` sets them apart."""
+    return dilation * (kernel - 1) + 1
+
+
+def _extent_formula(kernel: int, dilation: int) -> str:
+    return str(kernel) if dilation == 1 else f"({dilation}*({kernel} - 1) + 1)"
+
+
+def pooled_size(size: int, stride: int) -> int:
+    """Cells of `stride` pixels that cover `size` pixels; the last may hang over.
+
+    What a convolution without stride makes, pooled, is as large as what the same convolution
+    makes with the stride: ceil(n / s) = floor((n - 1) / s) + 1.
+    """
+    return math.ceil(size / stride)
+
+
+def pooled_formula(size: int, stride: int) -> str:
+    """As in `ceil(28 / 2) = 14`."""
+    return f"ceil({size} / {stride}) = {pooled_size(size, stride)}"
 
 
 def transposed_paddings_for(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -63,3 +111,39 @@ def output_padding_for(size: int, target: int, kernel: int, stride: int, padding
             f"with kernel {kernel} and padding {padding}"
         )
     return output_padding
+
+
+def overlap_counts(
+    positions: int, length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> list[int]:
+    """How many of a kernel's `positions` reach each of the `length` pixels of an axis.
+
+    Position i reaches the pixels i stride - padding + j dilation, for j from 0 to kernel - 1. Of
+    a transposed convolution these are the pixels that it writes, of a convolution those it reads.
+    In two dimensions the counts of both axes are multiplied.
+    """
+    counts = [0] * length
+    for position in range(positions):
+        for weight in range(kernel):
+            pixel = position * stride - padding + weight * dilation
+            if 0 <= pixel < length:
+                counts[pixel] += 1
+    return counts
+
+
+def overlaps_evenly(kernel: int, stride: int, dilation: int = 1) -> bool:
+    """Whether, away from the border, as many kernel positions reach each pixel as every other.
+
+    The pixels fall into `stride` phases, and each weight reaches one of them from all positions.
+    All phases get equally many weights where the stride divides the kernel (Odena et al.,
+    "Deconvolution and checkerboard artifacts", 2016), unless the dilation shares a factor with
+    the stride: then some phases get none.
+    """
+    return stride == 1 or (kernel % stride == 0 and math.gcd(stride, dilation) == 1)
+
+
+def even_kernels(stride: int, dilation: int = 1, at_most: int = 4) -> list[int]:
+    """The smallest kernels that overlap evenly; none where the dilation forbids it."""
+    if not overlaps_evenly(stride, stride, dilation):
+        return []
+    return list(islice((each for each in count(1) if overlaps_evenly(each, stride)), at_most))

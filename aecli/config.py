@@ -75,6 +75,7 @@ class Upsampling(Enum):
     bilinear = "bilinear"
     bicubic = "bicubic"
     bed_of_nails = "bed_of_nails"
+    max_unpool = "max_unpool"
     pixel_shuffle = "pixel_shuffle"
 
 

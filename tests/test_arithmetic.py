@@ -1,4 +1,6 @@
-"""Sizes of convolutions and transposed convolutions."""
+"""Sizes of convolutions and transposed convolutions, and their overlaps."""
+
+import math
 
 import pytest
 import torch
@@ -6,8 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aecli.arithmetic import (
+    conv_formula,
     conv_output_size,
+    even_kernels,
+    kernel_extent,
     output_padding_for,
+    overlap_counts,
+    overlaps_evenly,
+    pooled_formula,
+    pooled_size,
+    transposed_conv_formula,
     transposed_conv_output_size,
     transposed_paddings_for,
 )
@@ -79,11 +89,15 @@ def test_transposed_conv_output_size_is_what_torch_gives(
 ) -> None:
     assume(output_padding < max(stride, dilation))
     expected = transposed_conv_output_size(size, kernel, stride, padding, output_padding, dilation)
-    assume(expected >= 1)
     layer = torch.nn.ConvTranspose1d(
         1, 1, kernel, stride, padding, output_padding, dilation=dilation, device="meta"
     )
-    assert layer(torch.empty(1, 1, size, device="meta")).shape[-1] == expected
+    image = torch.empty(1, 1, size, device="meta")
+    if expected >= 1:
+        assert layer(image).shape[-1] == expected
+    else:
+        with pytest.raises(RuntimeError):
+            layer(image)
 
 
 @given(sizes, kernels, strides, paddings)
@@ -127,3 +141,97 @@ def test_paddings_are_found_where_there_are_any(
         assert not solutions
     else:
         assert found == min(solutions)  # the smallest padding
+
+
+@given(sizes, kernels, strides, paddings, dilations)
+def test_overlaps_are_counted_as_torch_adds_them_up(
+    size: int, kernel: int, stride: int, padding: int, dilation: int
+) -> None:
+    # A kernel of ones on an image of ones: each pixel of the output counts its kernel positions.
+    length = transposed_conv_output_size(size, kernel, stride, padding, dilation=dilation)
+    assume(length >= 1)
+    written = torch.nn.functional.conv_transpose1d(
+        torch.ones(1, 1, size),
+        torch.ones(1, 1, kernel),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    counts = overlap_counts(size, length, kernel, stride, padding, dilation)
+    assert counts == written[0, 0].tolist()
+
+
+@given(kernels, strides, dilations)
+def test_even_overlap_is_what_the_counts_show_away_from_the_border(
+    kernel: int, stride: int, dilation: int
+) -> None:
+    positions = 40
+    length = transposed_conv_output_size(positions, kernel, stride, dilation=dilation)
+    counts = overlap_counts(positions, length, kernel, stride, dilation=dilation)
+    border = kernel_extent(kernel, dilation)
+    inside = counts[border:-border]
+    assert len(inside) >= stride
+    assert overlaps_evenly(kernel, stride, dilation) == (len(set(inside)) == 1)
+
+
+def test_the_overlap_of_the_lectures() -> None:
+    # "Convolutional autoencoders": kernel 3, stride 2 on 2 x 2: four kernels meet in the middle.
+    counts = overlap_counts(2, 5, kernel=3, stride=2)
+    assert counts == [1, 1, 2, 1, 1]
+    assert max(counts) ** 2 == 4
+    # "Autoencoders on MNIST": kernels 2 and 4 cure what 3 does with stride 2.
+    assert [overlaps_evenly(kernel, stride=2) for kernel in (2, 3, 4)] == [True, False, True]
+
+
+def test_kernels_that_would_overlap_evenly() -> None:
+    assert even_kernels(stride=2) == [2, 4, 6, 8]
+    assert even_kernels(stride=3, dilation=2, at_most=2) == [3, 6]
+    assert even_kernels(stride=1, dilation=5) == [1, 2, 3, 4]  # any
+    assert even_kernels(stride=4, dilation=2) == []  # every second pixel is never reached
+
+
+@given(sizes, kernels, strides, paddings)
+def test_pooling_makes_the_sizes_that_a_stride_makes(
+    size: int, kernel: int, stride: int, padding: int
+) -> None:
+    unstrided = conv_output_size(size, kernel, padding=padding)
+    assume(unstrided >= 1)
+    assert pooled_size(unstrided, stride) == conv_output_size(size, kernel, stride, padding)
+    pooled = torch.nn.functional.max_pool1d(
+        torch.zeros(1, 1, unstrided), stride, stride, ceil_mode=True
+    )
+    assert pooled.shape[-1] == pooled_size(unstrided, stride)
+
+
+def filled_in(formula: str) -> int:
+    """The left side of a formula, worked out by Python."""
+    names = {"floor": math.floor, "ceil": math.ceil, "__builtins__": {}}
+    return int(eval(formula.rpartition(" = ")[0], names))
+
+
+@given(sizes, kernels, strides, paddings, st.integers(0, 3), dilations)
+def test_the_formulas_filled_in_give_the_sizes(
+    size: int, kernel: int, stride: int, padding: int, output_padding: int, dilation: int
+) -> None:
+    settings = (kernel, stride, padding)
+    for formula, expected in (
+        (
+            conv_formula(size, *settings, dilation),
+            conv_output_size(size, *settings, dilation),
+        ),
+        (
+            transposed_conv_formula(size, *settings, output_padding, dilation),
+            transposed_conv_output_size(size, *settings, output_padding, dilation),
+        ),
+        (pooled_formula(size, stride), pooled_size(size, stride)),
+    ):
+        assert filled_in(formula) == expected
+        assert formula.endswith(f" = {expected}")
+
+
+def test_formulas_as_the_lectures_fill_them_in() -> None:
+    # "Denoising autoencoders": 4 x 4 to 7 x 7, kernel 3, stride 2, padding 1
+    assert transposed_conv_formula(4, 3, 2, 1) == "(4 - 1)*2 - 2*1 + 3 + 0 = 7"
+    assert conv_formula(28, 3, 2, 1) == "floor((28 + 2*1 - 3) / 2) + 1 = 14"
+    assert conv_formula(28, 3, dilation=2) == "floor((28 + 2*0 - (2*(3 - 1) + 1)) / 1) + 1 = 24"
+    assert pooled_formula(27, 2) == "ceil(27 / 2) = 14"

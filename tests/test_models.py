@@ -1,7 +1,11 @@
 """The models: shapes, sizes, and what is said of layer lists that cannot be."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.composition import compose
 from aecli.config import (
@@ -15,7 +19,8 @@ from aecli.config import (
     Upsampling,
 )
 from aecli.errors import UsageError
-from aecli.models import ImageShape, build_model, describe
+from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
+from aecli.models.pooling import MaxPool, MaxUnpool
 from aecli.models.upsample import BedOfNails, pixel_shuffle
 
 LAYERS = [LayerConfig(16, 3, 2, 1), LayerConfig(32, 3, 2, 1)]
@@ -39,9 +44,17 @@ MODELS: list[ModelConfig] = [FCConfig("fc", latent=5, widths=[30, 20]), CONV, DE
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 27, 31), (2, 33, 18), (1, 13, 17)]
 
 
-@pytest.mark.parametrize("upsampling", Upsampling)
+@pytest.mark.parametrize(
+    ("config", "upsampling"),
+    [
+        (config, upsampling)
+        for config in MODELS
+        for upsampling in Upsampling
+        if config.kind == "conv" or upsampling is Upsampling.transposed  # fc has no such choice
+    ],
+    ids=lambda it: it.name,
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("config", MODELS, ids=lambda config: config.name)
 def test_the_decoder_gives_back_the_shape_of_the_image(
     config: ModelConfig, shape: ImageShape, upsampling: Upsampling
 ) -> None:
@@ -76,7 +89,7 @@ def test_the_convolutional_model_of_the_lecture() -> None:
     lecture = ConvConfig("conv", latent=64, layers=LAYERS)
     assert parameters(lecture) == 2 * one_way + biases
     # what is followed by a convolution has its weights in the same places
-    for method in ("nearest", "bilinear", "bicubic", "bed_of_nails"):
+    for method in ("nearest", "bilinear", "bicubic", "bed_of_nails", "max_unpool"):
         assert parameters(lecture, Upsampling[method]) == 2 * one_way + biases
     # four channels for each, and as many biases, where pixels are shuffled
     strided, strided_biases = 16 * 9 + 16 * 32 * 9, 16 + 1
@@ -130,9 +143,54 @@ def test_a_bed_of_nails_has_zeros_between_the_pixels() -> None:
     ]  # fmt: skip
 
 
+def test_the_bed_of_nails_of_the_lecture() -> None:
+    # "Autoencoders on MNIST", option 2: 2 x 2 to 4 x 4
+    pixels = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    assert BedOfNails((4, 4), stride=2)(pixels)[0, 0].tolist() == [
+        [1, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_unpooling_puts_the_maxima_back_where_they_were() -> None:
+    # "Autoencoders on MNIST", option 4; the last cells hang over the edge of 3 x 5 pixels
+    image = torch.tensor([[[[1.0, 7, 2, 3, 4], [5, 6, 9, 8, 0], [3, 2, 1, 1, 2]]]])
+    switches: list[torch.Tensor] = []
+    pooled = MaxPool(2)(image, switches)
+    assert pooled[0, 0].tolist() == [[7, 9, 4], [3, 1, 2]]
+    unpool = MaxUnpool((3, 5), 2)
+    back = unpool(pooled, switches)
+    assert back[0, 0].tolist() == [[0, 7, 0, 0, 4], [0, 0, 9, 0, 0], [3, 0, 1, 0, 2]]
+    assert not switches  # taken out: the next unpooling gets those of the pooling before
+    corners = unpool(pooled, switches)
+    assert corners[0, 0].tolist() == [[7, 0, 9, 0, 4], [0, 0, 0, 0, 0], [3, 0, 1, 0, 2]]
+
+
+def test_a_decoder_that_unpools_gets_the_places_from_the_encoder() -> None:
+    model = build_model(CONV, UpsampleConfig(Upsampling.max_unpool), (1, 28, 28))
+    images, others = torch.rand(2, 2, 1, 28, 28)
+    codes, outputs = model.encode(images), model(images)
+    assert not torch.equal(model.decode(codes), outputs)  # a code alone does not say where
+    model(others), model.encode(others)  # nothing is remembered from other images
+    assert torch.equal(model(images), outputs)
+    assert torch.equal(model.decode(codes), model.decode(codes.clone()))
+    names = [layer.name for layer in describe(model)]
+    assert names.count("MaxPool") == names.count("MaxUnpool") == 2
+    strides = {layer.stride for layer in describe(model) if layer.name.startswith("Conv")}
+    assert strides == {(1, 1)}
+
+
+def test_unpooling_without_pooling_is_refused() -> None:
+    upsample = UpsampleConfig(Upsampling.max_unpool)
+    unstrided = ConvConfig("flat", latent=5, layers=[LayerConfig(4, 3), LayerConfig(4, 3)])
+    with pytest.raises(UsageError, match="no layer of model=flat strides: give one a stride"):
+        build_model(unstrided, upsample, (1, 28, 28))
+    with pytest.raises(UsageError, match="model=fc has no map to pool"):
+        build_model(FCConfig("fc", latent=5), upsample, (1, 28, 28))
+
+
 def test_shuffled_pixels_are_the_channels_of_a_cell() -> None:
     # a kernel of one pixel and a channel for each place of the 2 x 2 cell
-    layers = pixel_shuffle(LayerConfig(1, kernel=1, stride=2), (1, 2, 2), (1, 3, 4))
+    layers = pixel_shuffle(LayerConfig(1, stride=2), 1, (1, 2, 2), (1, 3, 4))
     convolution = layers[0]
     assert isinstance(convolution, torch.nn.Conv2d)
     with torch.no_grad():
@@ -163,8 +221,66 @@ def test_a_kernel_that_cannot_lead_back_is_refused() -> None:
     config = ConvConfig("conv", latent=5, layers=[LayerConfig(4, kernel=5, stride=2)])
     with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: no output padding"):
         build_model(config, UpsampleConfig(Upsampling.transposed, kernel=1), (1, 28, 28))
+    with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: it cannot make 28x28"):
+        build_model(config, UpsampleConfig(Upsampling.max_unpool, kernel=1), (1, 28, 28))
     with pytest.raises(UsageError, match="upsample.kernel=0 is not valid"):
         UpsampleConfig(kernel=0)
+
+
+SHAPES_OF_MAPS = [
+    # model, image: heights of the maps on the way down, the image first
+    (LAYERS, (1, 28, 28), [28, 14, 7, 1]),
+    (LAYERS, (1, 27, 27), [27, 14, 7, 1]),
+    (LAYERS, (3, 64, 64), [64, 32, 16, 1]),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape", "heights"), SHAPES_OF_MAPS, ids=str)
+@pytest.mark.parametrize("method", Upsampling)
+def test_the_description_goes_down_and_comes_back(
+    method: Upsampling, layers: list[LayerConfig], shape: ImageShape, heights: list[int]
+) -> None:
+    config = ConvConfig("conv", latent=5, layers=layers)
+    rows = describe(build_model(config, UpsampleConfig(method), shape))
+    maps = [row.output_shape[1] for row in rows if len(row.output_shape) == 3]
+    changes = [maps[0], *(after for before, after in pairwise(maps) if before != after)]
+    # on the way there may be the same map without its stride, or a pixel that is cut off
+    remaining = iter([shape[1], *changes])
+    assert all(height in remaining for height in [*heights, *heights[-2::-1]])
+
+
+def test_multiply_adds_are_what_torch_counts() -> None:
+    config = replace(DENOISING, layers=[LayerConfig(4, 4, 3, 0), *DENOISING.layers])
+    for model, upsampling in ((config, Upsampling.transposed), (CONV, Upsampling.pixel_shuffle)):
+        built = build_model(model, UpsampleConfig(upsampling), (2, 27, 31))
+        counter = FlopCounterMode(display=False)
+        with counter, torch.inference_mode():
+            built.eval()(torch.zeros(1, 2, 27, 31))
+        assert 2 * sum(row.multiply_adds for row in describe(built)) == counter.get_total_flops()
+
+
+def test_the_description_fills_in_the_formulas() -> None:
+    rows = describe(build_model(CONV, UpsampleConfig(), (1, 27, 31)))
+    formulas = [row.formulas for row in rows if row.formulas]
+    assert formulas == [
+        ("floor((27 + 2*1 - 3) / 2) + 1 = 14", "floor((31 + 2*1 - 3) / 2) + 1 = 16"),
+        ("floor((14 + 2*1 - 3) / 2) + 1 = 7", "floor((16 + 2*1 - 3) / 2) + 1 = 8"),
+        ("floor((7 + 2*0 - 7) / 1) + 1 = 1", "floor((8 + 2*0 - 8) / 1) + 1 = 1"),
+        ("5*1*1 = 5",),
+        ("(1 - 1)*1 - 2*0 + 7 + 0 = 7", "(1 - 1)*1 - 2*0 + 8 + 0 = 8"),
+        ("(7 - 1)*2 - 2*1 + 3 + 1 = 14", "(8 - 1)*2 - 2*1 + 3 + 1 = 16"),
+        ("(14 - 1)*2 - 2*1 + 3 + 0 = 27", "(16 - 1)*2 - 2*1 + 3 + 0 = 31"),
+    ]
+
+
+def test_what_fits_is_described_where_a_layer_does_not() -> None:
+    config = ConvConfig("conv", latent=5, layers=[*LAYERS, LayerConfig(8, 9), LayerConfig(8, 3)])
+    with pytest.raises(
+        MisfitError, match=r"7x7 map, floor\(\(7 \+ 2\*0 - 9\) / 1\) \+ 1 = -1"
+    ) as error:
+        build_model(config, UpsampleConfig(), (1, 28, 28))
+    rows = describe_fitting(config, UpsampleConfig(), error.value)
+    assert [row.output_shape for row in rows if row.kernel] == [(16, 14, 14), (32, 7, 7)]
 
 
 def test_a_layer_list_that_leaves_nothing_names_the_layer_and_the_size() -> None:

@@ -2,12 +2,13 @@
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
-from aecli.arithmetic import conv_output_size
-from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig
+from aecli.arithmetic import conv_formula, conv_output_size
+from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
+from aecli.models.pooling import MaxPool, Switches, run
 from aecli.models.upsample import mirrored
 
 
@@ -20,39 +21,80 @@ class ConvAutoencoder(Autoencoder):
         super().__init__(image_shape, config.latent)
         shapes = map_shapes(config.layers, image_shape)
         self.encoder = nn.Sequential(
-            *self._convolutions(config, shapes),
+            *convolutions(config, upsample, shapes),
             *_to_code(config, shapes[-1]),
         )
         self.decoder = nn.Sequential(
             *_from_code(config, shapes[-1]),
-            *self._mirror(config, upsample, shapes),
+            *_mirror(config, upsample, shapes),
         )
 
-    def _convolutions(self, config: ConvConfig, shapes: list[ImageShape]) -> list[nn.Module]:
-        modules: list[nn.Module] = []
-        for layer, (channels, _, _) in zip(config.layers, shapes, strict=False):
-            modules += [
-                nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding),
-                *_hidden(config, layer.channels),
-            ]
-        return modules
+    def encode(self, images: Tensor) -> Tensor:
+        return run(self.encoder, images, switches=[])
 
-    def _mirror(
-        self, config: ConvConfig, upsample: UpsampleConfig, shapes: list[ImageShape]
-    ) -> list[nn.Module]:
-        modules: list[nn.Module] = []
-        for depth in reversed(range(len(config.layers))):
-            source, target = shapes[depth + 1], shapes[depth]
-            modules += mirrored(config.layers[depth], upsample, source, target)
-            modules += _hidden(config, target[0]) if depth else activation(config.output)
-        return modules or activation(config.output)
+    def decode(self, codes: Tensor) -> Tensor:
+        return run(self.decoder, codes, switches=[])
+
+    def forward(self, images: Tensor) -> Tensor:
+        switches: Switches = []  # which the encoder hands to the decoder, past the code
+        codes = run(self.encoder, images, switches)
+        return run(self.decoder, codes, switches)
+
+
+def convolutions(
+    config: ConvConfig, upsample: UpsampleConfig, shapes: list[ImageShape]
+) -> list[nn.Module]:
+    """The encoder in front of its bottleneck.
+
+    Where the decoder unpools, a pooling takes the place of each stride; the maps are as large.
+
+    Raises:
+        UsageError: there is nothing to pool.
+    """
+    pools = upsample.name is Upsampling.max_unpool
+    if pools and all(layer.stride == 1 for layer in config.layers):
+        raise UsageError(
+            f"upsample=max_unpool needs an encoder that pools, and no layer of "
+            f"model={config.name} strides: give one a stride, as in model.layers.0.stride=2, "
+            f"or another upsample=..."
+        )
+    modules: list[nn.Module] = []
+    for layer, (channels, _, _) in zip(config.layers, shapes, strict=False):
+        stride = 1 if pools else layer.stride
+        modules += [
+            nn.Conv2d(channels, layer.channels, layer.kernel, stride, layer.padding),
+            *_hidden(config, layer.channels),
+            *([MaxPool(layer.stride)] if layer.stride > stride else []),
+        ]
+    return modules
+
+
+def _mirror(
+    config: ConvConfig, upsample: UpsampleConfig, shapes: list[ImageShape]
+) -> list[nn.Module]:
+    """The decoder behind its bottleneck."""
+    modules: list[nn.Module] = []
+    for depth in reversed(range(len(config.layers))):
+        source, target = shapes[depth + 1], shapes[depth]
+        modules += mirrored(config.layers[depth], upsample, source, target)
+        modules += _hidden(config, target[0]) if depth else activation(config.output)
+    return modules or activation(config.output)
+
+
+class MisfitError(UsageError):
+    """A layer whose kernel does not fit its map."""
+
+    def __init__(self, message: str, shapes: list[ImageShape]) -> None:
+        super().__init__(message)
+        self.shapes = shapes
+        """Of the image and behind each layer in front of it."""
 
 
 def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[ImageShape]:
     """Channels, height and width of the image and behind each layer.
 
     Raises:
-        UsageError: a layer's kernel does not fit its map.
+        MisfitError: a layer's kernel does not fit its map.
     """
     shapes = [image_shape]
     for number, layer in enumerate(layers, start=1):
@@ -61,11 +103,14 @@ def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[Image
             conv_output_size(size, layer.kernel, layer.stride, layer.padding) for size in sizes
         )
         if height < 1 or width < 1:
-            raise UsageError(
+            smallest = min(sizes)
+            formula = conv_formula(smallest, layer.kernel, layer.stride, layer.padding)
+            raise MisfitError(
                 f"model.layers: layer {number} of {len(layers)} (kernel {layer.kernel}, stride "
                 f"{layer.stride}, padding {layer.padding}) leaves nothing of its "
-                f"{sizes[0]}x{sizes[1]} map: give it a kernel of at most "
-                f"{min(sizes) + 2 * layer.padding}, or fewer or less strided layers before it"
+                f"{sizes[0]}x{sizes[1]} map, {formula}: give it a kernel of at most "
+                f"{smallest + 2 * layer.padding}, or fewer or less strided layers before it",
+                shapes,
             )
         shapes.append((layer.channels, height, width))
     return shapes

@@ -5,15 +5,21 @@ from itertools import pairwise
 
 from torch import nn
 
-from aecli.config import Activation, FCConfig, UpsampleConfig
+from aecli.config import Activation, FCConfig, UpsampleConfig, Upsampling
+from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
 
 
 class FCAutoencoder(Autoencoder):
     """Image - hidden widths - code - the same widths backwards - image."""
 
-    def __init__(self, config: FCConfig, _: UpsampleConfig, image_shape: ImageShape) -> None:
+    def __init__(self, config: FCConfig, upsample: UpsampleConfig, image_shape: ImageShape) -> None:
         super().__init__(image_shape, config.latent)
+        if upsample.name is Upsampling.max_unpool:
+            raise UsageError(
+                f"upsample=max_unpool needs an encoder that pools, and model={config.name} has no "
+                f"map to pool: give a convolutional model, such as model=conv"
+            )
         sizes = [math.prod(image_shape), *config.widths, config.latent]
         self.encoder = nn.Sequential(
             nn.Flatten(),  # (B, C, H, W) -> (B, C H W)

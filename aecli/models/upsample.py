@@ -4,13 +4,19 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aecli.arithmetic import conv_output_size, output_padding_for, transposed_paddings_for
+from aecli.arithmetic import (
+    conv_output_size,
+    output_padding_for,
+    pooled_size,
+    transposed_conv_output_size,
+    transposed_paddings_for,
+)
 from aecli.config import LayerConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import ImageShape
+from aecli.models.pooling import MaxUnpool, cut_or_fill, on_nails
 
 
 def mirrored(
@@ -25,57 +31,43 @@ def mirrored(
         UsageError: a kernel that cannot lead back to `target`.
     """
     if layer.stride == 1:
-        return transposed(layer, source, target)
+        return transposed(layer, layer.kernel, source, target)
     kernel = upsample.kernel or layer.kernel
-    if upsample.name is Upsampling.transposed and kernel != layer.kernel:
-        return transposed_with(kernel, layer.stride, source, target)
-    return UPSAMPLERS[upsample.name](
-        LayerConfig(layer.channels, kernel, layer.stride, layer.padding), source, target
-    )
-
-
-def transposed(layer: LayerConfig, source: ImageShape, target: ImageShape) -> list[nn.Module]:
-    """A transposed convolution, (B, *source) -> (B, *target)."""
-    output_padding = [
-        output_padding_for(size, goal, layer.kernel, layer.stride, layer.padding)
-        for size, goal in zip(source[1:], target[1:], strict=True)
-    ]
-    return [
-        nn.ConvTranspose2d(
-            source[0],
-            target[0],
-            layer.kernel,
-            layer.stride,
-            layer.padding,
-            (output_padding[0], output_padding[1]),
-        )
-    ]
-
-
-def transposed_with(
-    kernel: int, stride: int, source: ImageShape, target: ImageShape
-) -> list[nn.Module]:
-    """A transposed convolution with a kernel of its own, padded to lead to `target`.
-
-    Raises:
-        UsageError: the kernel is too small for that.
-    """
     try:
-        rows, columns = (
-            transposed_paddings_for(size, goal, kernel, stride)
-            for size, goal in zip(source[1:], target[1:], strict=True)
-        )
+        return UPSAMPLERS[upsample.name](layer, kernel, source, target)
     except ValueError as error:
         raise UsageError(f"upsample.kernel={kernel} is not valid: {error}") from error
-    padding, output_padding = (rows[0], columns[0]), (rows[1], columns[1])
-    return [nn.ConvTranspose2d(source[0], target[0], kernel, stride, padding, output_padding)]
+
+
+def transposed(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> list[nn.Module]:
+    """A transposed convolution, (B, *source) -> (B, *target).
+
+    With the encoder's kernel it has the encoder's padding, otherwise one that leads to `target`.
+
+    Raises:
+        ValueError: the kernel is too small for that.
+    """
+    stride, padding = layer.stride, layer.padding
+    rows, columns = (
+        (padding, output_padding_for(size, goal, kernel, stride, padding))
+        if kernel == layer.kernel
+        else transposed_paddings_for(size, goal, kernel, stride)
+        for size, goal in zip(source[1:], target[1:], strict=True)
+    )
+    paddings, output_paddings = zip(rows, columns, strict=True)
+    return [nn.ConvTranspose2d(source[0], target[0], kernel, stride, paddings, output_paddings)]
 
 
 def interpolated(
-    mode: str, layer: LayerConfig, source: ImageShape, target: ImageShape
+    mode: str, layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
     """Pixels between pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
-    return [nn.Upsample(_enlarged(layer, target), mode=mode), _convolution(layer, source, target)]
+    return [
+        nn.Upsample(_enlarged(kernel, target), mode=mode),
+        _convolution(kernel, source, target),
+    ]
 
 
 class BedOfNails(nn.Module):
@@ -86,16 +78,51 @@ class BedOfNails(nn.Module):
         self.size, self.stride = size, stride
 
     def forward(self, maps: Tensor) -> Tensor:
-        batch, channels, height, width = maps.shape
-        cells = maps.new_zeros(batch, channels, height * self.stride, width * self.stride)
-        cells[:, :, :: self.stride, :: self.stride] = maps
-        return cut_or_fill(cells, self.size)
+        return on_nails(maps, self.size, self.stride)
 
 
-def bed_of_nails(layer: LayerConfig, source: ImageShape, target: ImageShape) -> list[nn.Module]:
+def bed_of_nails(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> list[nn.Module]:
     """Zeros between the pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
-    nails = BedOfNails(_enlarged(layer, target), layer.stride)
-    return [nails, _convolution(layer, source, target)]
+    nails = BedOfNails(_enlarged(kernel, target), layer.stride)
+    return [nails, _convolution(kernel, source, target)]
+
+
+def max_unpool(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> list[nn.Module]:
+    """Each pixel where the encoder's pooling found it, then a transposed convolution of stride 1.
+
+    The encoder has the same convolution without its stride, and pools what that makes: see
+    `conv.convolutions`.
+
+    Raises:
+        ValueError: the kernel is too small to reach `target`.
+    """
+    pooled_from = unstrided_sizes(layer, target)
+    surplus = [
+        transposed_conv_output_size(size, kernel) - goal
+        for size, goal in zip(pooled_from, target[1:], strict=True)
+    ]
+    if min(surplus) < 0:
+        raise ValueError(
+            f"it cannot make {target[1]}x{target[2]} pixels of the "
+            f"{pooled_from[0]}x{pooled_from[1]} that were pooled"
+        )
+    padding = (surplus[0] // 2, surplus[1] // 2)
+    convolution = nn.ConvTranspose2d(source[0], target[0], kernel, padding=padding)
+    # Beside the encoder's kernel an even one may be odd by a pixel, which is cut off.
+    crop = [Crop((target[1], target[2]))] if any(each % 2 for each in surplus) else []
+    return [MaxUnpool(pooled_from, layer.stride), convolution, *crop]
+
+
+def unstrided_sizes(layer: LayerConfig, image_shape: ImageShape) -> tuple[int, int]:
+    """Height and width of what `layer` would make of an image if it did not stride."""
+    height, width = (
+        conv_output_size(size, layer.kernel, padding=layer.padding) for size in image_shape[1:]
+    )
+    return height, width
 
 
 class Crop(nn.Module):
@@ -109,15 +136,17 @@ class Crop(nn.Module):
         return cut_or_fill(maps, self.size)
 
 
-def pixel_shuffle(layer: LayerConfig, source: ImageShape, target: ImageShape) -> list[nn.Module]:
+def pixel_shuffle(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> list[nn.Module]:
     """A convolution to stride x stride as many channels, which become the pixels of a cell.
 
     Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
     convolutional neural network", 2016.
     """
-    stride, kernel = layer.stride, layer.kernel
+    stride = layer.stride
     # As many cells as cover the target; what hangs over is cut off.
-    cells = [math.ceil(goal / stride) for goal in target[1:]]
+    cells = [pooled_size(goal, stride) for goal in target[1:]]
     padding = [
         max(0, math.ceil((count - conv_output_size(size, kernel)) / 2))
         for size, count in zip(source[1:], cells, strict=True)
@@ -128,32 +157,30 @@ def pixel_shuffle(layer: LayerConfig, source: ImageShape, target: ImageShape) ->
     return [convolution, nn.PixelShuffle(stride), Crop((target[1], target[2]))]
 
 
-def cut_or_fill(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """`maps` (B, C, h, w) with rows and columns cut off or zeros added at the lower right."""
-    height, width = maps.shape[2:]
-    return F.pad(maps, (0, size[1] - width, 0, size[0] - height))
-
-
-def _enlarged(layer: LayerConfig, target: ImageShape) -> tuple[int, int]:
+def _enlarged(kernel: int, target: ImageShape) -> tuple[int, int]:
     """The size of which `_convolution` makes `target`'s."""
     # An even kernel has no middle: one more row and column make up for it.
-    surplus = layer.kernel - 1 - 2 * _margin(layer)
+    surplus = kernel - 1 - 2 * _margin(kernel)
     return target[1] + surplus, target[2] + surplus
 
 
-def _convolution(layer: LayerConfig, source: ImageShape, target: ImageShape) -> nn.Module:
-    return nn.Conv2d(source[0], target[0], layer.kernel, padding=_margin(layer))
+def _convolution(kernel: int, source: ImageShape, target: ImageShape) -> nn.Module:
+    return nn.Conv2d(source[0], target[0], kernel, padding=_margin(kernel))
 
 
-def _margin(layer: LayerConfig) -> int:
-    return (layer.kernel - 1) // 2
+def _margin(kernel: int) -> int:
+    return (kernel - 1) // 2
 
 
-UPSAMPLERS: dict[Upsampling, Callable[[LayerConfig, ImageShape, ImageShape], list[nn.Module]]] = {
+UPSAMPLERS: dict[
+    Upsampling, Callable[[LayerConfig, int, ImageShape, ImageShape], list[nn.Module]]
+] = {
     Upsampling.transposed: transposed,
     Upsampling.nearest: partial(interpolated, "nearest"),
     Upsampling.bilinear: partial(interpolated, "bilinear"),
     Upsampling.bicubic: partial(interpolated, "bicubic"),
     Upsampling.bed_of_nails: bed_of_nails,
+    Upsampling.max_unpool: max_unpool,
     Upsampling.pixel_shuffle: pixel_shuffle,
 }
+"""Method -> the layers that lead back from `source` to `target` with a kernel of that size."""

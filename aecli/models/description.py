@@ -1,0 +1,191 @@
+"""What a model consists of: every layer with its sizes, and what it costs."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from aecli.arithmetic import conv_formula, pooled_formula, transposed_conv_formula
+from aecli.config import ConvConfig, UpsampleConfig
+from aecli.models.autoencoder import Autoencoder
+from aecli.models.conv import MisfitError, convolutions
+from aecli.models.pooling import MaxPool, MaxUnpool, run
+from aecli.models.upsample import BedOfNails, Crop
+
+Shape = Sequence[int]
+
+Pair = tuple[int, int]
+"""Along the rows and along the columns."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of a model's description."""
+
+    part: str
+    """encoder or decoder."""
+
+    name: str
+    """The operation with its channels or units, such as `Conv2d 1 -> 16`."""
+
+    kernel: Pair | None
+    stride: Pair | None
+    padding: Pair | None
+    output_padding: Pair | None
+    """None where the operation has no such thing."""
+
+    output_shape: tuple[int, ...]
+    """Without the batch."""
+
+    formulas: tuple[str, ...]
+    """How the output's height and width come about, with the numbers filled in; one where both are
+    alike, none where the operation leaves the size alone."""
+
+    parameters: int
+
+    multiply_adds: int
+    """For one image, of convolutions and linear layers: one for each weight and each place that it
+    is applied at, the padding included."""
+
+    @property
+    def operation(self) -> str:
+        """The name with the sizes, as in `Conv2d 1 -> 16, k3 s2 p1`; op: output padding."""
+        sizes = {"k": self.kernel, "s": self.stride, "p": self.padding}
+        if self.output_padding is not None and any(self.output_padding):
+            sizes["op"] = self.output_padding
+        words = [f"{letter}{text_of(pair)}" for letter, pair in sizes.items() if pair is not None]
+        return ", ".join([self.name, " ".join(words)] if words else [self.name])
+
+
+def text_of(pair: Pair) -> str:
+    """As in `3` or, where rows and columns differ, `3x1`."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+def describe(model: Autoencoder) -> list[Layer]:
+    """Every layer of `model` in the order in which an image passes through them."""
+    weights = next(model.parameters())
+    image = torch.zeros(1, *model.image_shape, device=weights.device)
+    was_training = model.training
+    with _recording({"encoder": model.encoder, "decoder": model.decoder}) as layers:
+        model.eval()(image)
+    model.train(was_training)
+    return layers
+
+
+def describe_fitting(
+    config: ConvConfig, upsample: UpsampleConfig, error: MisfitError
+) -> list[Layer]:
+    """The encoder's layers in front of the one that does not fit."""
+    *before, _ = error.shapes
+    with torch.device("meta"):
+        encoder = nn.Sequential(*convolutions(config, upsample, before))
+        image = torch.zeros(1, *error.shapes[0])
+        with _recording({"encoder": encoder}) as layers:
+            run(encoder.eval(), image, switches=[])
+    return layers
+
+
+@contextmanager
+def _recording(parts: dict[str, nn.Module]) -> Iterator[list[Layer]]:
+    """A list to which a row is added for each layer of `parts` that is called."""
+    layers: list[Layer] = []
+
+    def listen(part: str, module: nn.Module) -> RemovableHandle:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            layers.append(_layer(part, module, inputs[0].shape[1:], output.shape[1:]))
+
+        return module.register_forward_hook(record)
+
+    handles = [
+        listen(part, module)
+        for part, whole in parts.items()
+        for module in whole.modules()
+        if not list(module.children()) and module is not whole
+    ]
+    try:
+        with torch.inference_mode():
+            yield layers
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layer(part: str, module: nn.Module, inputs: Shape, outputs: Shape) -> Layer:
+    is_conv = isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    stride = (module.stride, module.stride) if isinstance(module, MaxPool | MaxUnpool) else None
+    return Layer(
+        part=part,
+        name=_name(module),
+        kernel=_pair(module.kernel_size) if is_conv else None,
+        stride=_pair(module.stride) if is_conv else stride,
+        padding=_pair(module.padding) if is_conv else None,
+        output_padding=(
+            _pair(module.output_padding) if isinstance(module, nn.ConvTranspose2d) else None
+        ),
+        output_shape=tuple(outputs),
+        formulas=tuple(dict.fromkeys(_formulas(module, inputs, outputs))),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        multiply_adds=_multiply_adds(module, inputs, outputs),
+    )
+
+
+def _name(module: nn.Module) -> str:
+    """The operation with its channels or units, or with what it does."""
+    name = type(module).__name__
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return f"{name} {module.in_channels} -> {module.out_channels}"
+    if isinstance(module, nn.Linear):
+        return f"{name} {module.in_features} -> {module.out_features}"
+    return f"{name} {module.mode}" if isinstance(module, nn.Upsample) else name
+
+
+def _formulas(module: nn.Module, inputs: Shape, outputs: Shape) -> list[str]:
+    """One for each axis of a map; one for a map that is laid flat."""
+    if isinstance(module, nn.Flatten):
+        return [f"{'*'.join(map(str, inputs))} = {outputs[0]}"] if len(inputs) > 1 else []
+    if len(outputs) < 3 or len(inputs) < 3:
+        return []
+    return [
+        formula
+        for axis in (0, 1)
+        if (formula := _formula(module, axis, inputs[axis + 1], outputs[axis + 1]))
+    ]
+
+
+def _formula(module: nn.Module, axis: int, size: int, result: int) -> str:
+    """How `result` pixels come of `size` pixels along an axis; empty where it is left alone."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        kernel, stride, padding, dilation = (
+            _pair(each)[axis]
+            for each in (module.kernel_size, module.stride, module.padding, module.dilation)
+        )
+        if isinstance(module, nn.Conv2d):
+            return conv_formula(size, kernel, stride, padding, dilation)
+        output_padding = _pair(module.output_padding)[axis]
+        return transposed_conv_formula(size, kernel, stride, padding, output_padding, dilation)
+    if isinstance(module, MaxPool):
+        return pooled_formula(size, module.stride)
+    if isinstance(module, nn.PixelShuffle):
+        return f"{size}*{module.upscale_factor} = {result}"
+    if isinstance(module, nn.Upsample | BedOfNails | MaxUnpool | Crop):
+        return f"from {size} to {result}"
+    return ""
+
+
+def _multiply_adds(module: nn.Module, inputs: Shape, outputs: Shape) -> int:
+    if isinstance(module, nn.Conv2d):
+        return module.weight.numel() * math.prod(outputs[1:])
+    if isinstance(module, nn.ConvTranspose2d):
+        return module.weight.numel() * math.prod(inputs[1:])
+    return module.weight.numel() if isinstance(module, nn.Linear) else 0
+
+
+def _pair(values: object) -> Pair:
+    rows, columns = cast(Pair, values)  # never torch's words for a padding, "same" or "valid"
+    return rows, columns

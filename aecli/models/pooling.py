@@ -1,0 +1,66 @@
+"""Pooling that remembers where its maxima were, and unpooling that puts them back there.
+
+Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, who call these
+places switches; Noh et al., "Learning deconvolution network for semantic segmentation", 2015, who
+train a decoder with them.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Switches = list[Tensor]
+"""Of each pooling, the last one last: where in the flattened map its maxima were, (B, C, h, w)."""
+
+
+class MaxPool(nn.Module):
+    """The maximum of each cell: (B, C, H, W) -> (B, C, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, maps: Tensor, switches: Switches) -> Tensor:
+        """Pool `maps`, and add the places of the maxima to `switches`."""
+        pooled, places = F.max_pool2d(maps, self.stride, ceil_mode=True, return_indices=True)
+        switches.append(places)
+        return pooled
+
+
+class MaxUnpool(nn.Module):
+    """Each pixel where the pooling found it, zeros elsewhere: (B, C, h, w) -> (B, C, *size)."""
+
+    def __init__(self, size: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+
+    def forward(self, maps: Tensor, switches: Switches) -> Tensor:
+        """Undo the last pooling of `switches`, and take it out of them.
+
+        A code that no image has been encoded to has no switches: each pixel then goes to the
+        corner of its cell.
+        """
+        if not switches:
+            return on_nails(maps, self.size, self.stride)
+        stride = [self.stride, self.stride]
+        return F.max_unpool2d(maps, switches.pop(), stride, output_size=self.size)
+
+
+def on_nails(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """Each pixel in the upper left corner of a cell of zeros: (B, C, h, w) -> (B, C, *size)."""
+    batch, channels, height, width = maps.shape
+    cells = maps.new_zeros(batch, channels, height * stride, width * stride)
+    cells[:, :, ::stride, ::stride] = maps
+    return cut_or_fill(cells, size)
+
+
+def cut_or_fill(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """`maps` (B, C, h, w) with rows and columns cut off or zeros added at the lower right."""
+    height, width = maps.shape[2:]
+    return F.pad(maps, (0, size[1] - width, 0, size[0] - height))
+
+
+def run(layers: nn.Sequential, maps: Tensor, switches: Switches) -> Tensor:
+    """Send `maps` through `layers`, of which some leave switches and some take them."""
+    for layer in layers:
+        maps = layer(maps, switches) if isinstance(layer, MaxPool | MaxUnpool) else layer(maps)
+    return maps
