@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.baselines import fit_pca
-from aecli.config import TrainConfig
+from aecli.checkerboard import GridSums
+from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data, Split
-from aecli.data.batches import Normalisation, to_pixels
+from aecli.data.batches import Normalisation, ordered_batches, to_pixels
 from aecli.figures import Row, image_grid
 from aecli.metrics import (
+    EVALUATION_BATCH,
     Reconstruct,
     Score,
     image_mse,
@@ -26,6 +28,7 @@ from aecli.randomness import EVALUATION, generator_for
 
 SHOWN_IMAGES = 10
 EXTREMES = 5  # of the best and of the worst reconstructed images
+COMMON_STRIDE = 2
 
 
 def reconstruction(model: Autoencoder, config: TrainConfig) -> Reconstruct:
@@ -63,7 +66,25 @@ def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
 
     The noise is the same at every call, so that scores differ by what is measured alone.
     """
-    return measure(_batches(config, reconstruct, split))
+    return measure(_batches(config, reconstruct, split), stride_grid(config.model))
+
+
+def stride_grid(model: ModelConfig) -> int:
+    """The period, in pixels, at which a decoder may leave a pattern in its output.
+
+    That is the stride of the layer that enlarges last; what the ones before it leave is blurred by
+    the layers behind them. A model that does not stride is measured at the commonest one.
+    """
+    strides = [layer.stride for layer in model.layers] if isinstance(model, ConvConfig) else []
+    return next((stride for stride in strides if stride > 1), COMMON_STRIDE)
+
+
+def checkerboard_of_originals(config: TrainConfig, split: Split) -> float | None:
+    """The checkerboard score that the images of `split` have themselves."""
+    sums = GridSums(split.images.shape[1:], split.images.device)
+    for pixels in ordered_batches(split.images, EVALUATION_BATCH):
+        sums.add(pixels)
+    return sums.score(stride_grid(config.model))
 
 
 def mse(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> float:
@@ -91,6 +112,10 @@ class Examples:
     outputs: Tensor  # (K, C, H, W) in [0, 1]
     mse: Tensor  # (K,)
 
+    @classmethod
+    def of(cls, pixels: Tensor, outputs: Tensor) -> "Examples":
+        return cls(pixels, outputs, image_mse(pixels, outputs))
+
     def __getitem__(self, index: slice | Tensor) -> "Examples":
         return Examples(self.pixels[index], self.outputs[index], self.mse[index])
 
@@ -100,20 +125,34 @@ class Examples:
         return Examples(pixels, outputs, torch.cat([self.mse, other.mse]))
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What stands out of all images of a split, and what they have in common."""
+
+    best: Examples
+    """Those with the smallest error, the smallest first."""
+    worst: Examples
+    """Those with the largest error, the largest first."""
+    mean: Examples
+    """The mean image, the mean of the outputs, and how far these two are apart."""
+
+
 @torch.inference_mode()
-def extremes(
-    config: TrainConfig, reconstruct: Reconstruct, split: Split
-) -> tuple[Examples, Examples]:
-    """The best and the worst reconstructed images of `split`, the most extreme first."""
+def survey(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Survey:
+    """Look at every reconstruction of `split`."""
     kept: Examples | None = None  # the best and the worst so far, by rising error
-    for pixels, outputs in _batches(config, reconstruct, split):
-        batch = Examples(pixels, outputs, image_mse(pixels, outputs))
-        pool = batch if kept is None else kept.joined(batch)
+    sums = [GridSums(split.images.shape[1:], split.images.device) for _ in range(2)]
+    for batch in _batches(config, reconstruct, split):
+        examples = Examples.of(*batch)
+        pool = examples if kept is None else kept.joined(examples)
         order = pool.mse.argsort(stable=True)
         kept = pool[torch.cat([order[:EXTREMES], order[EXTREMES:][-EXTREMES:]])]
+        for total, images in zip(sums, batch, strict=True):
+            total.add(images)
     assert kept is not None, "a split has images"
     last_first = torch.arange(len(kept.mse) - 1, -1, -1, device=kept.mse.device)
-    return kept[:EXTREMES], kept[last_first][:EXTREMES]
+    mean = Examples.of(*(total.mean().unsqueeze(0) for total in sums))
+    return Survey(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
 
 
 def _batches(

@@ -18,13 +18,14 @@ from aecli.errors import AecliError, storage_error
 from aecli.evaluation import (
     LABELS,
     baselines,
-    extremes,
+    checkerboard_of_originals,
     mse,
     pca_curve,
     picture,
     reconstruction,
     score,
     shown_images,
+    survey,
 )
 from aecli.figures import loss_figure, save
 from aecli.metrics import Reconstruct, Score
@@ -101,6 +102,7 @@ def summarise(
     return {
         "test": scores.pop("model"),
         "baselines": scores,
+        "checkerboard_of_originals": checkerboard_of_originals(config, data.test),
         "pca_curve": {str(size): each for size, each in pca_curve(config, data).items()},
         "validation": {"loss": best.loss, "mse": validated[best.epoch]},
         "best_epoch": best.epoch,
@@ -164,17 +166,19 @@ def _keep_images(
 ) -> None:
     """What a comparison shows of the run, so that it needs neither the data nor the weights."""
     shown = shown_images(config, data.test)
-    best, worst = extremes(config, contestants["model"], data.test)
+    seen = survey(config, contestants["model"], data.test)
     with torch.inference_mode():
         images = {
             "original": shown.pixels,
             **({"corrupted": shown.inputs} if shown.are_corrupted else {}),
             "output": contestants["model"](shown.inputs),
             "pca": contestants["pca"](shown.inputs),
-            "best/original": best.pixels,
-            "best/output": best.outputs,
-            "worst/original": worst.pixels,
-            "worst/output": worst.outputs,
+            "best/original": seen.best.pixels,
+            "best/output": seen.best.outputs,
+            "worst/original": seen.worst.pixels,
+            "worst/output": seen.worst.outputs,
+            "mean/original": seen.mean.pixels,
+            "mean/output": seen.mean.outputs,
             **{f"epoch/{epoch}": output for epoch, output in training.snapshots.items()},
         }
     run.save_images(images)

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from aecli.checkerboard import GridSums
 from aecli.corruption import Corruption
 from aecli.data.batches import ordered_batches
 
@@ -38,12 +39,18 @@ class Score:
     ssim: float | None
     """Mean structural similarity of the images, at most 1; None where they are under 11 pixels."""
 
+    checkerboard: float | None
+    """Share of the outputs' energy at the frequencies of the stride grid, from 0 to 1: see
+    `aecli/checkerboard.py`; None where they are too small for it."""
+
     @classmethod
-    def of(cls, mse: Tensor, ssim: Tensor | None, pixels_per_image: int) -> Self:
-        """From each image's mse and ssim, (N,) both."""
+    def of(
+        cls, mse: Tensor, ssim: Tensor | None, checkerboard: float | None, pixels_per_image: int
+    ) -> Self:
+        """From each image's mse and ssim, (N,) both, and what all outputs share."""
         mean = mse.double().mean().item()
         similarity = None if ssim is None else ssim.double().mean().item()
-        return cls(mean, mean * pixels_per_image, psnr(mean), similarity)
+        return cls(mean, mean * pixels_per_image, psnr(mean), similarity, checkerboard)
 
 
 def psnr(mse: float) -> float:
@@ -98,15 +105,25 @@ def reconstructed_batches(
 
 
 @torch.inference_mode()
-def measure(batches: Batches) -> Score:
-    """The score of all images, each counting the same whatever the batches."""
-    errors, similarities, pixels_per_image = [], [], 0
+def measure(batches: Batches, grid: int) -> Score:
+    """The score of all images, each counting the same whatever the batches.
+
+    `grid` is the period, in pixels, of the stride grid of whatever made the reconstructions.
+    """
+    errors, similarities, sums, pixels_per_image = [], [], None, 0
     for pixels, outputs in batches:
         errors.append(image_mse(pixels, outputs))
         similarities.append(image_ssim(pixels, outputs))
+        sums = (sums or GridSums(outputs.shape[1:], outputs.device)).add(outputs)
         pixels_per_image = pixels[0].numel()
+    assert sums is not None, "a split has images"
     known = [each for each in similarities if each is not None]
-    return Score.of(torch.cat(errors).cpu(), torch.cat(known) if known else None, pixels_per_image)
+    return Score.of(
+        torch.cat(errors).cpu(),
+        torch.cat(known) if known else None,
+        sums.score(grid),
+        pixels_per_image,
+    )
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ class SortKey(Enum):
     sse = "sse"
     psnr = "psnr"
     ssim = "ssim"
+    checkerboard = "checkerboard"
     ratio = "ratio"
     parameters = "parameters"
     seconds = "seconds"

@@ -29,6 +29,7 @@ LAYOUT = {
     "training": {
         "loss": ["Multiline", ["loss/train", "loss/validation"]],
         "mse, pixels in [0, 1]": ["Multiline", ["mse/validation", "mse/pca"]],
+        "checkerboard score": ["Multiline", ["checkerboard/validation", "checkerboard/originals"]],
     }
 }
 
@@ -39,8 +40,21 @@ STUDY_LAYOUT = {
         "validation loss": ["Multiline", ["loss/validation"]],
         "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
         "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
+        "checkerboard score": ["Multiline", ["checkerboard/validation"]],
     }
 }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the validation images tell of a model."""
+
+    loss: float
+    """In the units that the model is trained in."""
+    mse: float
+    """In pixels in [0, 1]."""
+    checkerboard: float | None
+    """From 0 to 1; None where the images are too small for it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class EpochRecord:
     val_loss: float | None
     val_mse: float | None
     val_psnr: float | None
+    val_checkerboard: float | None
     lr: float
     """At the end of the epoch."""
     images_per_second: float
@@ -65,15 +80,24 @@ class EpochRecord:
         cls,
         epoch: int,
         train_loss: float,
-        val_loss: float | None,
-        val_mse: float | None,
+        validation: Validation | None,
         lr: float,
         seconds: float,
         images: int,
     ) -> Self:
         """From what was measured; `images` were seen in `seconds`."""
-        val_psnr = psnr(val_mse) if val_mse else None  # JSON has no infinity
-        return cls(epoch, train_loss, val_loss, val_mse, val_psnr, lr, images / seconds, seconds)
+        val_mse = validation.mse if validation else None
+        return cls(
+            epoch=epoch,
+            train_loss=train_loss,
+            val_loss=validation.loss if validation else None,
+            val_mse=val_mse,
+            val_psnr=psnr(val_mse) if val_mse else None,  # JSON has no infinity
+            val_checkerboard=validation.checkerboard if validation else None,
+            lr=lr,
+            images_per_second=images / seconds,
+            seconds=seconds,
+        )
 
 
 class Tracker:
@@ -113,17 +137,18 @@ class Tracker:
         """One optimiser step is done."""
         self._bar.update()
 
-    def epoch(self, record: EpochRecord, pca_mse: float) -> None:
-        """One epoch is done; `pca_mse` is the baseline's line beside the validation mse."""
+    def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
+        """One epoch is done; `levels`: tag -> what stays the same, for a line beside a curve."""
         self._metrics.write(json.dumps(asdict(record)) + "\n")
         self._metrics.flush()
         scalars = {
             "loss/train": record.train_loss,
             "loss/validation": record.val_loss,
             "mse/validation": record.val_mse,
-            "mse/pca": pca_mse,
             "psnr/validation": record.val_psnr,
             "learning_rate": record.lr,
+            "checkerboard/validation": record.val_checkerboard,
+            **levels,
             "speed/images_per_second": record.images_per_second,
             "speed/epochs_per_second": 1 / record.seconds,
         }

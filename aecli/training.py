@@ -10,18 +10,27 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
+from aecli.checkerboard import GridSums
 from aecli.config import Schedule, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
 from aecli.errors import DivergenceError
-from aecli.evaluation import baselines, mse, picture, reconstruction, shown_images
+from aecli.evaluation import (
+    baselines,
+    checkerboard_of_originals,
+    mse,
+    picture,
+    reconstruction,
+    shown_images,
+    stride_grid,
+)
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model, describe
 from aecli.randomness import EVALUATION, generator_for
 from aecli.run import RunDirectory
 from aecli.signals import StopRequest
-from aecli.tracking import EpochRecord, Tracker
+from aecli.tracking import EpochRecord, Tracker, Validation
 
 # Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
 PICTURES = 6
@@ -80,7 +89,10 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, between two steps; likewise.
     """
     optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-    pca_mse = mse(config, baselines(config, data)["pca"], data.validation)
+    levels = {
+        "mse/pca": mse(config, baselines(config, data)["pca"], data.validation),
+        "checkerboard/originals": checkerboard_of_originals(config, data.validation),
+    }
     shown, snapshots = shown_images(config, data.test), {}
     best, records = Best(), []
     tracker.graph(describe(model))
@@ -94,11 +106,11 @@ def train(
 
             # 2. Hold the model against the validation images.
             is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
-            val_loss, val_mse = validate(config, data, model) if is_validated else (None, None)
-            check_finite(train_loss, val_loss, config, epoch, best, run)
+            validation = validate(config, data, model) if is_validated else None
+            check_finite(train_loss, validation, config, epoch, best, run)
 
             # 3. Keep the best weights, and all that is needed to go on from here.
-            if val_loss is not None and best.improves(val_loss, epoch, config.delta):
+            if validation and best.improves(validation.loss, epoch, config.delta):
                 run.save_weights(model)
             run.save_checkpoint(
                 {
@@ -112,9 +124,9 @@ def train(
             # 4. Log.
             lr = optimizer.param_groups[0]["lr"]
             records.append(
-                EpochRecord.of(epoch, train_loss, val_loss, val_mse, lr, seconds, len(data.train))
+                EpochRecord.of(epoch, train_loss, validation, lr, seconds, len(data.train))
             )
-            tracker.epoch(records[-1], pca_mse)
+            tracker.epoch(records[-1], levels)
             is_last = epoch == config.epochs or best.is_exhausted(config.patience)
             if is_last or epoch in picture_epochs(config.epochs):
                 title = f"{config.name} on {data.name}, epoch {epoch}"
@@ -182,22 +194,25 @@ def learning_rate(config: TrainConfig, epochs_done: float) -> float:
 
 
 @torch.inference_mode()
-def validate(config: TrainConfig, data: Data, model: Autoencoder) -> tuple[float, float]:
-    """Loss in the units the model is trained in, and mse in pixels, of the validation images."""
+def validate(config: TrainConfig, data: Data, model: Autoencoder) -> Validation:
+    """Hold `model` against the validation images."""
     images = data.validation.images
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
     noise = generator_for(config.seed, EVALUATION, images.device)
     sums = torch.zeros(2, device=images.device)  # squared errors: model units, pixels
+    grid = GridSums(images.shape[1:], images.device)
 
     model.eval()
     for pixels in ordered_batches(images, EVALUATION_BATCH):
         inputs = corrupt(pixels, noise) if corrupt else pixels
         outputs = model(normalisation.apply(inputs))
         sums[0] += (outputs - normalisation.apply(pixels)).square().sum()
-        sums[1] += (normalisation.invert(outputs) - pixels).square().sum()
+        reconstructed = normalisation.invert(outputs)
+        sums[1] += (reconstructed - pixels).square().sum()
+        grid.add(reconstructed)
     loss, mse = (sums / images.numel()).tolist()
-    return loss, mse
+    return Validation(loss, mse, grid.score(stride_grid(config.model)))
 
 
 def picture_epochs(epochs: int) -> set[int]:
@@ -207,15 +222,16 @@ def picture_epochs(epochs: int) -> set[int]:
 
 def check_finite(
     train_loss: float,
-    val_loss: float | None,
+    validation: Validation | None,
     config: TrainConfig,
     epoch: int,
     best: Best,
     run: RunDirectory,
 ) -> None:
     """Raise DivergenceError, saying what to do, where a loss is infinite or not a number."""
-    for name, loss in (("training", train_loss), ("validation", val_loss)):
-        if loss is not None and not math.isfinite(loss):
+    losses = {"training": train_loss} | ({"validation": validation.loss} if validation else {})
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
             kept = (
                 f"the weights of epoch {best.epoch} are kept in {run.weights_file}"
                 if best.epoch

@@ -16,7 +16,7 @@ LAYERS = [
     "errors arithmetic",
     "config files device randomness signals",
     "options",
-    "models data corruption run",
+    "models data corruption run checkerboard",
     "metrics baselines figures preparation",
     "evaluation tracking",
     "training",

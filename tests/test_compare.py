@@ -74,7 +74,7 @@ def test_a_row_is_the_mean_over_the_seeds(study: Path) -> None:
     for row in rows:
         mine = [summary for summary in runs if summary["latent"] == int(row["latent"])]
         assert len(mine) == 2
-        for quantity in ("mse", "sse", "psnr", "ssim"):
+        for quantity in ("mse", "sse", "psnr", "ssim", "checkerboard"):
             values = [summary["test"][quantity] for summary in mine]
             assert float(row[f"test_{quantity}"]) == pytest.approx(statistics.mean(values))
             assert float(row[f"test_{quantity}_std"]) == pytest.approx(statistics.stdev(values))

@@ -36,6 +36,7 @@ def some_setting(
     latent: int = 25,
     pca_mse: float = 0.02,
     ssim: float | None = 0.9,
+    checkerboard: float | None = 2e-5,
     upsample: str | None = None,
     parameters: int = 1000,
     seconds: float = 12.34,
@@ -55,6 +56,8 @@ def some_setting(
             sse=mse * PIXELS,
             psnr=psnr(mse),
             ssim=ssim,
+            checkerboard=checkerboard,
+            checkerboard_of_originals=3e-7,
             pca_mse=pca_mse,
             mean_image_mse=0.07,
             pca_curve={latent: pca_mse},
@@ -96,6 +99,7 @@ def test_a_row_says_what_was_measured() -> None:
         "sse": "15.68 ± 11.09",  # 784 times as much
         "psnr (dB)": "17.61 ± 3.37",  # of 20 and 15.23
         "ssim": "0.9000 ± 0.0000",
+        "checkerboard (ppm)": "20 ± 0",
         "PCA mse": "0.04000",
         "ratio to PCA": "0.500",
         "training time": "12.3 s",
@@ -126,6 +130,20 @@ def test_what_is_unknown_or_infinite_is_told_so() -> None:
     assert table_of([some_setting(2e-9, pca_mse=1e-9)])[0]["ratio to PCA"] == "2.00"
 
 
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.25, "250,000"), (5.77e-5, "58"), (9.96e-6, "10"), (9.94e-6, "9.9"), (4.81e-7, "0.48"),
+        (6.9e-9, "0.01"), (1e-9, "0.00"), (0.0, "0.00"), (None, ""),
+    ],
+)  # fmt: skip
+def test_a_checkerboard_score_has_two_digits_in_parts_per_million(
+    share: float | None, text: str
+) -> None:
+    setting = some_setting(0.1, checkerboard=share)
+    assert table_of([setting])[0]["checkerboard (ppm)"] == text
+
+
 def test_columns_that_no_setting_fills_are_left_out() -> None:
     plain = some_setting(0.01)
     conv = some_setting(0.02, model="conv", upsample="nearest", differences={"lr": "0.01"})
@@ -144,8 +162,10 @@ def test_one_of_several_rows_is_the_best() -> None:
 
 
 def test_the_best_comes_first() -> None:
-    a = some_setting(0.02, latent=5, ssim=None, parameters=3, seconds=1)
-    b = some_setting(0.01, latent=5, ssim=0.8, parameters=2, seconds=3, pca_mse=0.001)
+    a = some_setting(0.02, latent=5, ssim=None, checkerboard=0, parameters=3, seconds=1)
+    b = some_setting(
+        0.01, latent=5, ssim=0.8, checkerboard=None, parameters=2, seconds=3, pca_mse=0.001
+    )
     c = some_setting(0.03, latent=2, ssim=0.9, parameters=1, seconds=2, pca_mse=0)
     order = {
         "model": [a, b, c],
@@ -154,6 +174,7 @@ def test_the_best_comes_first() -> None:
         "sse": [b, a, c],
         "psnr": [b, a, c],
         "ssim": [c, b, a],  # a has none
+        "checkerboard": [a, c, b],  # b has none
         "ratio": [a, b, c],
         "parameters": [c, b, a],
         "seconds": [a, c, b],
@@ -172,7 +193,8 @@ def test_csv_has_all_digits() -> None:
     assert list(rows[0]) == [
         "model", "lr", "latent", "seeds", "parameters", "compression_ratio",
         "test_mse", "test_mse_std", "test_sse", "test_sse_std", "test_psnr", "test_psnr_std",
-        "test_ssim", "test_ssim_std", "pca_mse", "ratio_to_pca", "training_seconds",
+        "test_ssim", "test_ssim_std", "test_checkerboard", "test_checkerboard_std", "pca_mse",
+        "ratio_to_pca", "training_seconds",
     ]  # fmt: skip
     assert (rows[0]["model"], rows[0]["seeds"], rows[0]["lr"]) == ("a,b", "0 1", "0.01")
     assert float(rows[0]["test_mse"]) == (0.1 + 0.2 + 0.5) / 2
@@ -217,8 +239,8 @@ def test_the_terminal_names_what_it_leaves_out() -> None:
     assert "Left out" not in wide
     assert " 12.3 s" in wide
     assert "24.70 ± 0.44" in wide  # sse, whose deviation goes first
-    assert "24.70 ± 0.44" not in printed(SEVERAL, 140)
-    assert "24.70" in printed(SEVERAL, 140)
+    assert "24.70 ± 0.44" not in printed(SEVERAL, 150)
+    assert "24.70" in printed(SEVERAL, 150)
 
 
 def test_where_there_is_no_room_words_are_broken_and_numbers_are_not() -> None:

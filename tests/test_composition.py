@@ -89,7 +89,13 @@ SWEEPS = {
     ("sweep=latent_conv",): [("conv", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
     ("sweep=latent_deep",): [("deep", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
     ("sweep=upsample",): [
-        ("conv", size, method, 0) for size in (5, 25, 64) for method in ("transposed", "nearest")
+        ("conv", size, method, 0)
+        for size in (5, 25, 64)
+        for method in ("transposed", "nearest", "bilinear", "bicubic", "bed_of_nails",
+                       "max_unpool", "pixel_shuffle")
+    ],
+    ("sweep=upsample_kernel",): [
+        ("conv", size, "transposed", 0) for size in (5, 25, 64) for _kernel in (2, 3, 4)
     ],
     ("sweep=seeds", "latent=7"): [("conv", 7, "transposed", seed) for seed in range(5)],
     ("sweep=latent", "latent=2,3"): [("fc", size, "transposed", 0) for size in (2, 3)],

@@ -12,13 +12,15 @@ from aecli.evaluation import (
     EXTREMES,
     Shown,
     baselines,
-    extremes,
+    checkerboard_of_originals,
     mse,
     pca_curve,
     picture,
     reconstruction,
     score,
     shown_images,
+    stride_grid,
+    survey,
 )
 from aecli.models import Autoencoder
 from aecli.training import new_model
@@ -99,16 +101,49 @@ def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> N
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
     images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
-    best, worst = extremes(compose([]), torch.zeros_like, Split(images, torch.zeros(750)))
+    seen = survey(compose([]), torch.zeros_like, Split(images, torch.zeros(750)))
+    best, worst = seen.best, seen.worst
     assert (best.pixels[:, 0, 0, 0] * 255).round().tolist() == [0, 0, 0, 1, 1]
     assert (worst.pixels[:, 0, 0, 0] * 255).round().tolist() == [249, 249, 249, 248, 248]
     assert worst.mse[0].item() == pytest.approx((249 / 255) ** 2)
     assert worst.outputs.unique().tolist() == [0]
 
 
+def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> None:
+    # 501 images, the last one white in a batch of its own, and answers half as bright
+    images = torch.zeros(501, 1, 2, 3, dtype=torch.uint8)
+    images[-1] = 255
+    seen = survey(compose([]), lambda pixels: pixels / 2, Split(images, torch.zeros(501)))
+    assert seen.mean.pixels.shape == seen.mean.outputs.shape == (1, 1, 2, 3)
+    assert seen.mean.pixels.flatten().tolist() == pytest.approx([1 / 501] * 6)
+    assert seen.mean.outputs.flatten().tolist() == pytest.approx([0.5 / 501] * 6)
+
+
+@pytest.mark.parametrize(
+    ("line", "period"),
+    [
+        ("model=fc", 2),  # the commonest stride
+        ("model=deep", 2),
+        ("model=conv model.layers.0.stride=3", 3),  # the outermost of the encoder
+        ("model=conv model.layers.0.stride=1 model.layers.1.stride=4", 4),
+        ("model=conv model.layers=[]", 2),
+    ],
+)
+def test_the_grid_is_that_of_the_layer_that_enlarges_last(line: str, period: int) -> None:
+    assert stride_grid(compose(line.split()).model) == period
+
+
+def test_the_originals_have_a_checkerboard_score_too() -> None:
+    chequers = (torch.arange(12).unsqueeze(1) + torch.arange(12)) % 2 * 255
+    images = chequers.to(torch.uint8).expand(501, 1, 12, 12)
+    found = checkerboard_of_originals(compose([]), Split(images, torch.zeros(501)))
+    assert found == pytest.approx(1)
+
+
 def test_there_may_be_fewer_images_than_extremes() -> None:
     images = torch.tensor([3, 1, 2], dtype=torch.uint8).reshape(3, 1, 1, 1)
-    best, worst = extremes(compose([]), torch.zeros_like, Split(images, torch.zeros(3)))
+    seen = survey(compose([]), torch.zeros_like, Split(images, torch.zeros(3)))
+    best, worst = seen.best, seen.worst
     assert len(images) < EXTREMES
     assert (best.pixels.flatten() * 255).round().tolist() == [1, 2, 3]
     assert (worst.pixels.flatten() * 255).round().tolist() == [3, 2, 1]

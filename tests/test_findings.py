@@ -87,6 +87,33 @@ def test_where_the_code_is_as_large_as_the_image_pca_is_exact() -> None:
         assert not any("exactly" in each for each in said(other))
 
 
+def test_the_way_of_enlarging_that_leaves_the_least_and_the_most_is_named() -> None:
+    scores = {"transposed": 5e-5, "nearest": 4e-6, "bilinear": 1e-6}
+    settings = [
+        some_setting(0.1, 0.1, family=f"conv, {name}", upsample=name, checkerboard=score)
+        for name, score in scores.items()
+    ]
+    fc = some_setting(0.1, 0.1, checkerboard=0.1)  # does not enlarge
+    sentence = (
+        "is lowest for conv, bilinear (1.0 ppm) and highest for conv, transposed (50 ppm); "
+        "the test images themselves have 0.30 ppm."
+    )
+    assert said(*settings, fc)[-1] == f"The checkerboard score {sentence}"
+    assert not any("checkerboard" in each for each in said(settings[0], fc))
+    larger = some_setting(
+        0.1, 0.1, family="conv, bilinear", upsample="bilinear", checkerboard=1e-6, latent=50
+    )
+    several = f"The checkerboard score, averaged over the latent sizes, {sentence}"
+    assert said(*settings, larger)[-1] == several
+
+
+def test_unpooling_is_told_to_go_past_the_code() -> None:
+    unpooling = some_setting(0.1, 0.1, family="conv, max_unpool", upsample="max_unpool")
+    assert said(unpooling)[-1].startswith(
+        "conv, max_unpool: the places of the maxima reach the decoder past the code"
+    )
+
+
 def test_a_single_seed_is_a_reason_to_be_careful() -> None:
     assert said(some_setting(0.01), some_setting(0.02, latent=5))[-1] == ONE_SEED
     assert ONE_SEED not in said(some_setting(0.01), some_setting(0.02, 0.03, latent=5))

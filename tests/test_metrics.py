@@ -21,7 +21,7 @@ from aecli.metrics import (
 
 
 def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:
-    return measure(reconstructed_batches(reconstruct, images, None, torch.Generator()))
+    return measure(reconstructed_batches(reconstruct, images, None, torch.Generator()), grid=2)
 
 
 def test_psnr_is_in_decibels_with_peak_one() -> None:
@@ -32,14 +32,14 @@ def test_psnr_is_in_decibels_with_peak_one() -> None:
 
 
 def test_sse_is_the_sum_over_the_pixels_of_an_image() -> None:
-    score = Score.of(torch.tensor([0.01]), None, pixels_per_image=3 * 4 * 5)
+    score = Score.of(torch.tensor([0.01]), None, None, pixels_per_image=3 * 4 * 5)
     assert score.sse == pytest.approx(0.6)
     assert score.psnr == pytest.approx(20)
 
 
 def test_a_perfect_reconstruction_has_no_error() -> None:
-    images = torch.randint(0, 256, (7, 1, 4, 5), dtype=torch.uint8)
-    assert score_of(lambda pixels: pixels, images) == Score(0, 0, math.inf, None)
+    images = torch.randint(0, 256, (7, 1, 3, 5), dtype=torch.uint8)
+    assert score_of(lambda pixels: pixels, images) == Score(0, 0, math.inf, None, None)
 
 
 def test_an_error_known_by_hand() -> None:
@@ -70,7 +70,8 @@ def test_a_corruption_damages_the_input_and_not_the_target() -> None:
     def half(pixels: Tensor, _: torch.Generator) -> Tensor:
         return pixels * 0.5
 
-    assert measure(reconstructed_batches(reconstruct, images, half, torch.Generator())).mse == 0
+    batches = reconstructed_batches(reconstruct, images, half, torch.Generator())
+    assert measure(batches, grid=2).mse == 0
     assert seen[0].unique().tolist() == [0.5]
 
 
@@ -110,3 +111,13 @@ def test_images_smaller_than_the_window_have_no_ssim() -> None:
     pixels = torch.rand(2, 1, 10, 30)
     assert image_ssim(pixels, pixels) is None
     assert image_ssim(torch.rand(2, 1, 11, 30), torch.rand(2, 1, 11, 30)) is not None
+
+
+def test_the_checkerboard_is_that_of_the_outputs_on_the_grid_that_is_asked_for() -> None:
+    images = torch.randint(0, 256, (3, 1, 10, 10), dtype=torch.uint8)
+    stripes = (torch.arange(10) % 2).float().expand(1, 10, 10)
+    for grid, expected in ((3, 0.0), (2, 1.0)):
+        batches = reconstructed_batches(
+            lambda pixels: stripes.expand_as(pixels), images, None, torch.Generator()
+        )
+        assert measure(batches, grid).checkerboard == pytest.approx(expected, abs=1e-4)

@@ -11,9 +11,11 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from aecli import experiment
+from aecli.checkerboard import fine_part
 from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, Setting
+from aecli.comparison.table import format_ppm
 from aecli.composition import compose
 from aecli.figures import theme
 from aecli.run import RunDirectory
@@ -103,6 +105,8 @@ def test_there_is_a_picture_of_everything(comparison: Comparison) -> None:
         "mse-by-latent",
         "reconstructions-conv",
         "reconstructions-fc",
+        "checkerboard",
+        "pattern",
         "epochs",
         "extremes",
     ]
@@ -244,19 +248,22 @@ def test_of_many_sizes_eight_are_shown_the_smallest_and_the_largest_among_them(
     assert "8 of 15 latent sizes" in picture.caption
 
 
-def test_of_many_families_the_six_best_are_shown(comparison: Comparison) -> None:
-    many = with_families(comparison, [f"conv, lr={number}" for number in range(8)])
+def test_of_many_families_the_eight_best_are_shown(comparison: Comparison) -> None:
+    many = with_families(comparison, [f"conv, lr={number}" for number in range(10)])
     shown = [p for p in pictures(many) if p.name.startswith("reconstructions")]
     assert [picture.name for picture in shown] == [
-        f"reconstructions-conv-lr-{number}" for number in range(2, 8)
+        f"reconstructions-conv-lr-{number}" for number in range(2, 10)
     ]
-    assert all("6 of 8 families" in picture.caption for picture in shown)
+    shown += [named(many, "checkerboard"), named(many, "pattern")]
+    assert all("8 of 10 families" in picture.caption for picture in shown)
+    rows = labels(named(many, "pattern").draw().axes[0])
+    assert rows == ["test images", *(f"conv, lr={number}" for number in range(2, 10))]
 
 
 def test_file_names_differ_and_are_short_and_plain(comparison: Comparison) -> None:
     families = ["conv, lr=0.1", "conv, lr=0-1", "Conv/lr 0.1", f"fc, widths={[256] * 100}"]
     names = [picture.name for picture in pictures(with_families(comparison, families))]
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 10
     assert all(re.fullmatch("[a-z0-9-]{4,100}", name) for name in names)
 
 
@@ -266,6 +273,55 @@ def test_few_test_images_are_enough(tmp_path: Path) -> None:
         assert_all_is_readable(figure)
         if picture.name in ("epochs", "extremes"):
             assert len(figure.axes) == 2
+
+
+def shows(axes: Axes, image: NDArray[np.float32]) -> bool:
+    """Whether the first column of a grid has `image` somewhere."""
+    height, width = image.shape
+    column = pixels_of(axes)[:, 1 : width + 1, 0]
+    tops = range(len(column) - height + 1)
+    return any(np.allclose(column[top : top + height], image, atol=1e-6) for top in tops)
+
+
+def test_the_pattern_is_what_all_outputs_have_in_common(comparison: Comparison) -> None:
+    (axes,) = named(comparison, "pattern").draw().axes
+    assert labels(axes) == ["test images", "conv"]  # fc does not enlarge
+    (setting,) = comparison.families["conv"]
+    images, result = setting.first.run.load_images(), setting.first
+    originals, outputs = (
+        fine_part(images[key], period=2)[0, 0].numpy() for key in ("mean/original", "mean/output")
+    )
+    largest = max(abs(originals).max(), abs(outputs).max())
+    assert shows(axes, originals / (2 * largest) + 0.5)
+    assert shows(axes, outputs / (2 * largest) + 0.5)
+    assert not shows(axes, -outputs / (2 * largest) + 0.5)
+    assert result.checkerboard_of_originals is not None and result.checkerboard is not None
+    assert captions(axes) == [
+        format_ppm(result.checkerboard_of_originals), f"2: {format_ppm(result.checkerboard)}"
+    ]  # fmt: skip
+
+
+def test_the_chart_of_scores_has_a_dot_for_each_setting_that_has_one(
+    comparison: Comparison,
+) -> None:
+    many = with_latents(comparison, "conv", range(2, 5))
+    scores = {2: 3e-5, 3: 0.0, 4: 2e-6}  # 0 is not on a logarithmic scale
+    settings = [
+        replace(each, results=[replace(each.first, checkerboard=scores[each.latent])])
+        for each in many.settings
+    ]
+    (axes,) = named(replace(many, settings=settings), "checkerboard").draw().axes
+    data = [np.asarray(line.get_xdata()) for line in axes.lines]
+    assert [float(x[0]) for x in data if len(x) == 1] == pytest.approx([30, 2])
+    assert labels(axes) == ["conv"]
+    low, high = axes.get_xlim()
+    originals = (settings[0].first.checkerboard_of_originals or 0) * 1e6
+    assert low < originals < high and low < 2 and 30 < high
+
+
+def test_without_decoders_that_enlarge_there_is_no_checkerboard(tmp_path: Path) -> None:
+    names = [picture.name for picture in pictures(study(tmp_path, "model=fc latent=2"))]
+    assert not {"checkerboard", "pattern"} & set(names)
 
 
 def test_epochs_rise_to_the_original(comparison: Comparison) -> None:

@@ -92,9 +92,11 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
     events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
     per_epoch = {
         "loss/train", "loss/validation", "mse/validation", "mse/pca", "psnr/validation",
-        "learning_rate", "speed/images_per_second", "speed/epochs_per_second",
+        "checkerboard/validation", "checkerboard/originals", "learning_rate", "speed/images_per_second", "speed/epochs_per_second",
     }  # fmt: skip
-    final = {"test/mse", "test/sse", "test/psnr", "test/ssim", "test/mse_pca"}
+    final = {
+        "test/mse", "test/sse", "test/psnr", "test/ssim", "test/checkerboard", "test/mse_pca"
+    }  # fmt: skip
     assert set(events.Tags()["scalars"]) == per_epoch | final
     for tag in per_epoch:
         assert [event.step for event in events.Scalars(tag)] == [1, 2]
@@ -222,6 +224,7 @@ def test_the_images_that_a_comparison_shows_are_kept(run: RunDirectory) -> None:
         **dict.fromkeys(
             ["original", "corrupted", "output", "pca", "epoch/1", "epoch/2"], (10, 1, 28, 28)
         ),
+        **dict.fromkeys(["mean/original", "mean/output"], (1, 1, 28, 28)),
         **dict.fromkeys(
             ["best/original", "best/output", "worst/original", "worst/output"], (5, 1, 28, 28)
         ),

@@ -160,10 +160,11 @@ def test_validation_measures_the_model_in_both_units() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return torch.full_like(images, -0.5)
 
-    loss, mse = validate(config, data, Black(data.image_shape, 4))
+    validation = validate(config, data, Black(data.image_shape, 4))
     expected = to_pixels(data.validation.images).square().mean().item()
-    assert mse == pytest.approx(expected, rel=1e-5)
-    assert loss == pytest.approx(expected / 0.25, rel=1e-5)
+    assert validation.mse == pytest.approx(expected, rel=1e-5)
+    assert validation.loss == pytest.approx(expected / 0.25, rel=1e-5)
+    assert validation.checkerboard == 0  # black all over
 
 
 def test_validation_every_k_epochs_and_at_both_ends(tmp_path: Path) -> None:
@@ -248,6 +249,6 @@ def test_the_denoising_loss_compares_with_the_clean_image() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return images
 
-    loss, mse = validate(config, data, Identity(data.image_shape, 4))
-    assert loss == pytest.approx(0.01, rel=0.02)
-    assert mse == pytest.approx(0.01, rel=0.02)
+    validation = validate(config, data, Identity(data.image_shape, 4))
+    assert validation.loss == pytest.approx(0.01, rel=0.02)
+    assert validation.mse == pytest.approx(0.01, rel=0.02)

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from aecli.comparison.results import Comparison, LeftOut, Setting, is_exact
-from aecli.comparison.table import best_setting, format_mse
+from aecli.comparison.table import best_setting, format_mse, format_ppm
+from aecli.config import Upsampling
 
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05
@@ -35,6 +37,8 @@ def findings(comparison: Comparison) -> list[str]:
     if len(comparison.families) > MOST_FAMILIES:
         sentences.append(_share_that_beats_pca(comparison.settings))
     sentences += _where_pca_is_exact(comparison.settings)
+    sentences += _checkerboards(comparison.families)
+    sentences += _past_the_code(comparison.families)
     if all(len(set(setting.seeds)) == 1 for setting in comparison.settings):
         sentences.append(
             "Each setting was trained with one seed only: "
@@ -116,6 +120,41 @@ def _where_pca_is_exact(settings: Sequence[Setting]) -> list[str]:
     return [
         f"At latent {listed(sorted(latents))} PCA reproduces every image exactly, "
         f"because the code is as large as the image."
+    ]
+
+
+def _checkerboards(families: dict[str, list[Setting]]) -> list[str]:
+    """Which way of enlarging leaves the least and the most; nothing where there is one only."""
+    scores = {
+        name: fmean(each.checkerboard.mean for each in settings if each.checkerboard is not None)
+        for name, settings in families.items()
+        if settings[0].upsample is not None and settings[0].checkerboard is not None
+    }
+    if len(scores) < 2:
+        return []
+    least, most = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
+    several = any(len(families[name]) > 1 for name in scores)
+    averaged = ", averaged over the latent sizes," if several else ""
+    originals = families[least][0].first.checkerboard_of_originals or 0.0
+    return [
+        f"The checkerboard score{averaged} is lowest for {least} ({format_ppm(scores[least])} ppm) "
+        f"and highest for {most} ({format_ppm(scores[most])} ppm); the test images themselves have "
+        f"{format_ppm(originals)} ppm."
+    ]
+
+
+def _past_the_code(families: dict[str, list[Setting]]) -> list[str]:
+    """Where the code is not all that the decoder gets."""
+    unpooling = [
+        name
+        for name, settings in families.items()
+        if settings[0].upsample == Upsampling.max_unpool.name
+    ]
+    if not unpooling:
+        return []
+    return [
+        f"{listed(unpooling)}: the places of the maxima reach the decoder past the code, so the "
+        f"error is not that of a code of the latent size."
     ]
 
 

@@ -9,12 +9,24 @@ from typing import TypeVar
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from aecli.checkerboard import fine_part
 from aecli.comparison.results import Comparison, Result, Setting
-from aecli.figures import Curve, Point, Row, error_by_latent, panels, study_losses
+from aecli.comparison.table import MILLION, format_ppm
+from aecli.evaluation import stride_grid
+from aecli.figures import (
+    Curve,
+    Point,
+    Row,
+    error_by_latent,
+    panels,
+    score_by_family,
+    study_losses,
+)
 from aecli.metrics import image_mse
 
-MOST_FAMILIES = 6  # with reconstructions of their own
+MOST_FAMILIES = 8  # with reconstructions of their own, as there are ways of enlarging
 MOST_LATENTS = 8  # in the reconstructions of a family
 MOST_SETTINGS = 12  # in a figure that shows images of each
 IMAGES = 8  # in a panel of reconstructions
@@ -49,6 +61,7 @@ def pictures(comparison: Comparison) -> list[Picture]:
             _reconstructions(comparison, family, f"reconstructions-{slug}")
             for family, slug in zip(best, _slugs(best), strict=True)
         ),
+        *_checkerboards(comparison),
         _epochs(comparison),
         _extremes(comparison),
     ]
@@ -149,6 +162,87 @@ def _draw_reconstructions(title: str, family: str, settings: list[Setting]) -> F
             rows.append(Row(f"latent {setting.latent}", output))
             rows.append(Row("absolute error", error, is_error=True))
     return panels(title, {family: networks, "PCA": pca})
+
+
+def _checkerboards(comparison: Comparison) -> list[Picture]:
+    """The pattern that decoders leave which enlarge; none where there are no such decoders."""
+    families = {
+        name: [each for each in settings if each.checkerboard is not None]
+        for name, settings in comparison.families.items()
+        if settings[0].upsample is not None
+    }
+    families = {name: settings for name, settings in families.items() if settings}
+    if not families:
+        return []
+    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MOST_FAMILIES)
+    only = _only(len(best), len(families), "families, those with the lowest error")
+    shown = {name: families[name] for name in best}
+    return [_checkerboard_scores(comparison, shown, only), _patterns(comparison, shown, only)]
+
+
+def _checkerboard_scores(
+    comparison: Comparison, families: dict[str, list[Setting]], only: str
+) -> Picture:
+    originals = next(iter(families.values()))[0].first.checkerboard_of_originals or 0.0
+    caption = (
+        "How much of the outputs' energy repeats with the stride of the decoder, in parts per "
+        "million: the pattern that uneven overlap leaves. Lower is better, down to what the test "
+        f"images have themselves ({format_ppm(originals)})."
+    )
+    points = {
+        name: [
+            Point(each.latent, each.checkerboard.mean * MILLION, _scaled(each.checkerboard.std))
+            for each in settings
+            if each.checkerboard is not None and each.checkerboard.mean > 0  # the scale has no 0
+        ]
+        for name, settings in families.items()
+    }
+    title = f"Checkerboard score on {comparison.data}"
+    draw = partial(
+        score_by_family, title, "checkerboard score (ppm)", points, originals * MILLION,
+        "test images",
+    )  # fmt: skip
+    return Picture("checkerboard", "Checkerboard score", caption + only, draw)
+
+
+def _scaled(std: float | None) -> float | None:
+    return None if std is None else std * MILLION
+
+
+def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: str) -> Picture:
+    caption = (
+        "The mean of all outputs without its smooth part, on one scale for all: the digits differ "
+        "and cancel, and what the decoder leaves at the same pixels of every output stays. Grey is "
+        "nothing. Above each: the latent size, and the checkerboard score in parts per million."
+        + only
+        + _of_one_seed([setting for settings in families.values() for setting in settings])
+    )
+    title = f"What all outputs have in common on {comparison.data}"
+    return Picture(
+        "pattern", "Checkerboard pattern", caption, partial(_draw_patterns, title, families)
+    )
+
+
+def _draw_patterns(title: str, families: dict[str, list[Setting]]) -> Figure:
+    fine: dict[str, list[Tensor]] = {"test images": []}
+    captions: dict[str, list[str]] = {"test images": []}
+    for name, settings in families.items():
+        fine[name], captions[name] = [], []
+        for setting in _evenly(settings, MOST_LATENTS):
+            images, result = setting.first.run.load_images(), setting.first
+            period = stride_grid(result.config.model)
+            fine[name].append(fine_part(images["mean/output"], period))
+            captions[name].append(f"{setting.latent}: {format_ppm(result.checkerboard or 0.0)}")
+            if not fine["test images"]:
+                fine["test images"].append(fine_part(images["mean/original"], period))
+                captions["test images"].append(format_ppm(result.checkerboard_of_originals or 0.0))
+    largest = max(image.abs().max() for images in fine.values() for image in images)
+    rows = [
+        # From black over grey, which is nothing, to white.
+        Row(name, torch.cat(images) / (2 * largest) + 0.5, captions=captions[name])
+        for name, images in fine.items()
+    ]
+    return panels(title, {"": rows})
 
 
 def _epochs(comparison: Comparison) -> Picture:

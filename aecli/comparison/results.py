@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aecli.config import TrainConfig
 from aecli.run import RunDirectory
@@ -19,6 +20,8 @@ REQUIRED_IMAGES = {
     "best/output",
     "worst/original",
     "worst/output",
+    "mean/original",
+    "mean/output",
 }
 
 # Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
@@ -71,6 +74,10 @@ class Result:
     psnr: float
     """In dB; infinite where the mse is 0."""
     ssim: float | None
+    checkerboard: float | None
+    """Of the outputs on the test images, from 0 to 1."""
+    checkerboard_of_originals: float | None
+    """Of the test images themselves, on the same grid."""
     pca_mse: float
     """Test mse of PCA at the same latent size, on the same inputs."""
     mean_image_mse: float
@@ -109,7 +116,9 @@ class Result:
             mse=float(test["mse"]),
             sse=float(test["sse"]),
             psnr=math.inf if test["psnr"] is None else float(test["psnr"]),
-            ssim=None if test["ssim"] is None else float(test["ssim"]),
+            ssim=_optional(test["ssim"]),
+            checkerboard=_optional(test["checkerboard"]),
+            checkerboard_of_originals=_optional(summary["checkerboard_of_originals"]),
             pca_mse=float(baselines["pca"]["mse"]),
             mean_image_mse=float(baselines["mean_image"]["mse"]),
             pca_curve={int(size): float(mse) for size, mse in summary["pca_curve"].items()},
@@ -181,8 +190,21 @@ class Setting:
     @property
     def ssim(self) -> Spread | None:
         """None for images that are too small for it."""
-        known = [result.ssim for result in self.results if result.ssim is not None]
-        return Spread.of(known) if known else None
+        return _known([result.ssim for result in self.results])
+
+    @property
+    def checkerboard(self) -> Spread | None:
+        """None for images that are too small for it."""
+        return _known([result.checkerboard for result in self.results])
+
+
+def _optional(number: Any) -> float | None:
+    return None if number is None else float(number)
+
+
+def _known(values: list[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    return Spread.of(known) if known else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rich.text import Text
 from aecli.comparison.results import Setting, Spread, is_exact
 
 SIGNIFICANT_DIGITS = 4
+MILLION = 1e6
 PLUS_MINUS = " ± "
 
 # What a narrow terminal does without, in this order.
@@ -28,6 +29,7 @@ EXPENDABLE = (
     "parameters",
     "PCA mse",
     "ssim",
+    "checkerboard (ppm)",
     "psnr (dB)",
 )
 GAP = 2  # blanks between the columns of the terminal
@@ -68,6 +70,9 @@ SORT_KEYS: dict[str, Callable[[Setting], float | None]] = {
     "sse": lambda setting: setting.spread("sse").mean,
     "psnr": lambda setting: -setting.spread("psnr").mean,
     "ssim": lambda setting: None if setting.ssim is None else -setting.ssim.mean,
+    "checkerboard": lambda setting: (
+        None if setting.checkerboard is None else setting.checkerboard.mean
+    ),
     "ratio": lambda setting: setting.ratio_to_pca,
     "parameters": lambda setting: setting.parameters,
     "seconds": lambda setting: setting.spread("seconds").mean,
@@ -167,6 +172,11 @@ def to_markdown(settings: Sequence[Setting]) -> str:
     return table + "".join(f"\n{sentence}\n" for sentence in notes(settings))
 
 
+def format_ppm(share: float) -> str:
+    """A share in parts per million, as every table and sentence shows it."""
+    return _ppm(Spread(share, None))
+
+
 def format_mse(mse: float) -> str:
     """A mean squared error as every table and sentence shows it."""
     return _error(Spread(mse, None))
@@ -223,6 +233,11 @@ def _errors() -> list[Column]:
             "ssim", "test_ssim", lambda each: each.ssim, lambda it: _fixed(it, 4),
             "mean structural similarity (Wang et al., 2004), 1 where the images are equal",
         ),
+        _measured(
+            "checkerboard (ppm)", "test_checkerboard", lambda each: each.checkerboard, _ppm,
+            "millionths of the outputs' energy that repeat with the decoder's stride: what uneven "
+            "overlap leaves",
+        ),
     ]  # fmt: skip
 
 
@@ -278,6 +293,12 @@ def _error(spread: Spread) -> str:
     if is_exact(spread.mean):
         return "0"
     return _fixed(spread, _decimals(spread.mean, SIGNIFICANT_DIGITS))
+
+
+def _ppm(spread: Spread) -> str:
+    """A share in parts per million: two digits of it, and hundredths at the finest."""
+    scaled = Spread(spread.mean * MILLION, None if spread.std is None else spread.std * MILLION)
+    return _fixed(scaled, _decimals(max(scaled.mean, 0.1), 2))
 
 
 def _fixed(spread: Spread, decimals: int) -> str:

@@ -1,6 +1,13 @@
 """Tensors and numbers as pictures: every function returns a figure of its own."""
 
-from aecli.figures.charts import Curve, Point, error_by_latent, loss_figure, study_losses
+from aecli.figures.charts import (
+    Curve,
+    Point,
+    error_by_latent,
+    loss_figure,
+    score_by_family,
+    study_losses,
+)
 from aecli.figures.grids import Row, image_grid, panels
 from aecli.figures.output import save, to_array
 from aecli.figures.theme import theme
@@ -14,6 +21,7 @@ __all__ = [
     "loss_figure",
     "panels",
     "save",
+    "score_by_family",
     "study_losses",
     "theme",
     "to_array",

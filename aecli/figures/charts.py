@@ -22,6 +22,7 @@ LONGEST_LABEL = 2.6  # inches; longer ones are broken into lines
 MOST_LABELS = 20  # in a legend
 HANDLE_INCHES = 0.55  # of a legend, for the line before a label and the gap behind it
 LABEL_GAP = 0.1  # inches between the labels of ticks
+ROW = 0.3  # inches for each row of a chart that has a row for each label
 AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
 
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
@@ -126,6 +127,50 @@ def error_by_latent(
     ]
     _legend_below(figure, _first(lines) + baselines)
     _fit(axes, [point for points in families.values() for point in points], pca, mean_image)
+    return figure
+
+
+def score_by_family(
+    title: str, quantity: str, families: dict[str, list[Point]], level: float, level_label: str
+) -> Figure:
+    """A row for each family with a dot for each of its latent sizes, on a logarithmic scale.
+
+    Args:
+        title: over the chart.
+        quantity: what the scale shows.
+        families: label -> points by rising latent size, their means above 0.
+        level: what the points are held against, drawn as a vertical line; none where it is 0.
+        level_label: what it is called.
+    """
+    labels = [text.wrapped(family, LONGEST_LABEL, LABEL) for family in families]
+    heights = [max(ROW, text.height(label, LABEL) + LABEL_GAP) for label in labels]
+    figure = Figure((WIDTH, 1.3 + sum(heights)), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log")
+    _describe(axes, quantity, "")
+    latents = sorted({point.latent for points in families.values() for point in points})
+    lines = [
+        Line2D([], [], label=f"latent {latent}", linestyle="none", **style)
+        for latent, style in zip(latents, _styles(len(latents)), strict=True)
+    ]
+    middles = [sum(heights[:row]) + height / 2 for row, height in enumerate(heights)]
+    for middle, points in zip(middles, families.values(), strict=True):
+        for point in points:
+            style = lines[latents.index(point.latent)]
+            axes.errorbar(
+                point.mean, middle, xerr=point.std, color=style.get_color(),
+                marker=style.get_marker(), markersize=6, capsize=3,
+            )  # fmt: skip
+    axes.set_yticks(middles, labels, fontsize=LABEL)
+    axes.set_ylim(sum(heights), 0)  # the first on top
+    if level > 0:
+        line = axes.axvline(level, color=neutral(), linestyle=":", label=level_label)
+        lines.append(line)
+    values = [point.mean for points in families.values() for point in points] + [level]
+    low, high = min(value for value in values if value > 0) / 1.5, max(values) * 1.5
+    axes.set_xlim(low, high)
+    _tick(axes.xaxis, _round_numbers(low, high))
+    _legend_below(figure, _first(lines))
     return figure
 
 
