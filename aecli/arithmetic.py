@@ -7,7 +7,7 @@ computation as people write it, with the numbers filled in.
 """
 
 import math
-from itertools import count, islice
+from itertools import count, islice, takewhile
 
 
 def conv_output_size(
@@ -27,6 +27,19 @@ def conv_formula(
     result = conv_output_size(size, kernel, stride, padding, dilation)
     extent = _extent_formula(kernel, dilation)
     return f"floor(({size} + 2*{padding} - {extent}) / {stride}) + 1 = {result}"
+
+
+def conv_input_sizes(output: int, kernel: int, stride: int, padding: int) -> range:
+    """The sizes of which a convolution makes `output` pixels: as many as its stride."""
+    smallest = transposed_conv_output_size(output, kernel, stride, padding)
+    return range(smallest, smallest + stride)
+
+
+def unread_pixels(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Pixels at the end of an axis that no position of a convolution's kernel reaches."""
+    positions = conv_output_size(size, kernel, stride, padding)
+    counts = overlap_counts(positions, size, kernel, stride, padding)
+    return len(list(takewhile(lambda count: count == 0, reversed(counts))))
 
 
 def transposed_conv_output_size(
@@ -56,6 +69,15 @@ def transposed_conv_formula(
     result = transposed_conv_output_size(size, kernel, stride, padding, output_padding, dilation)
     extent = _extent_formula(kernel, dilation)
     return f"({size} - 1)*{stride} - 2*{padding} + {extent} + {output_padding} = {result}"
+
+
+Pair = tuple[int, int]
+"""Along the rows and along the columns."""
+
+
+def short(pair: Pair) -> str:
+    """As in `3` or, where rows and columns differ, `3x1`."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 def kernel_extent(kernel: int, dilation: int = 1) -> int:

@@ -30,8 +30,14 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("aecli.commands.train", "train an autoencoder, or with -m a sweep of them"),
+    "shapes": Command(
+        "aecli.commands.shapes", "show a network layer by layer: sizes, parameters, operations"
+    ),
     "compare": Command(
         "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
+    ),
+    "conv": Command(
+        "aecli.commands.conv", "the arithmetic of one (transposed) convolution, with all numbers"
     ),
 }
 
@@ -51,6 +57,7 @@ examples:
   aecli train model=conv latent=25
   aecli train -m sweep=latent
   aecli compare outputs/latent/2026-11-21_10-15-00-123456
+  aecli conv input=2 kernel=3 stride=2 transposed=true
   tensorboard --logdir outputs
 """
 

@@ -221,6 +221,13 @@ class DataConfig:
             if size is not None:
                 _check_positive_integer(f"data.{key}", size)
         _check_positive_integer("data.val_size", self.val_size)
+        if self.image_shape is not None:
+            _check(
+                len(self.image_shape) == 3 and min(self.image_shape) >= 1,
+                "data.image_shape",
+                self.image_shape,
+                "channels, height and width, as in [1,32,32]",
+            )
         _check(math.isfinite(self.mean), "data.mean", self.mean, "a finite number")
         _check(self.std > 0 and math.isfinite(self.std), "data.std", self.std, "a number above 0")
 

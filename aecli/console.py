@@ -1,14 +1,21 @@
 """What a person reads in the terminal: tables and notices."""
 
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aecli.data import Data
-from aecli.metrics import Score
-from aecli.models import Layer
-from aecli.run import RunDirectory, Status
+if TYPE_CHECKING:  # what prints numbers alone does not wait for torch
+    from aecli.config import TrainConfig
+    from aecli.data import Data
+    from aecli.metrics import Score
+    from aecli.models import Layer
+    from aecli.run import RunDirectory
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -28,6 +35,11 @@ def table(content: Table) -> None:
     """A table, set apart from what stands above."""
     out.print()
     out.print(content)
+
+
+def paragraph(sentences: str) -> None:
+    """Sentences, broken into lines between words."""
+    out.print(textwrap.fill(sentences, out.width), markup=False, soft_wrap=True)
 
 
 def bullets(sentences: list[str]) -> None:
@@ -54,6 +66,11 @@ def describe_data(data: Data) -> str:
     )
 
 
+def describe_model(config: TrainConfig) -> str:
+    method = f", upsample {config.upsample.name.name}" if config.model.kind == "conv" else ""
+    return f"{config.model.name}, latent {config.latent}{method}"
+
+
 def layer_table(layers: list[Layer]) -> None:
     """Encoder and decoder, layer by layer."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
@@ -75,11 +92,34 @@ def layer_table(layers: list[Layer]) -> None:
     out.print(table)
 
 
+def shape_table(layers: list[Layer]) -> None:
+    """Encoder and decoder, layer by layer, each with the formula of its size."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("")
+    table.add_column("layer: k kernel, s stride,\n  p padding, op output padding")
+    for heading in ("output", "parameters", "multiply-\nadds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    part = ""
+    for layer in layers:
+        formulas = (Text(f"\n  {formula}", "dim") for formula in layer.formulas)
+        table.add_row(
+            "" if layer.part == part else layer.part,
+            Text.assemble(layer.operation, *formulas),
+            "x".join(map(str, layer.output_shape)),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+        )
+        part = layer.part
+    sums = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
+    table.add_row("in all", "", "", *(f"{each:,}" for each in sums), style="bold")
+    out.print(table)
+
+
 def score_table(title: str, scores: dict[str, Score]) -> None:
     """Scores, one row each; the first is the model's."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("")
-    for column in ("mse", "sse", "psnr (dB)", "ssim"):
+    for column in ("mse", "sse", "psnr (dB)", "ssim", "checker-\nboard (ppm)"):
         table.add_column(column, justify="right")
     for row, (name, score) in enumerate(scores.items()):
         table.add_row(
@@ -88,6 +128,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
             "" if score.ssim is None else f"{score.ssim:.4f}",
+            "" if score.checkerboard is None else f"{score.checkerboard * 1e6:,.2f}",
             style="" if row else "bold green",
         )
     out.print(table)
@@ -95,6 +136,8 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
 
 def run_line(run: RunDirectory) -> None:
     """What became of one run of a sweep: a line while the others go on."""
+    from aecli.run import Status
+
     outcome = run.failure() if run.status is Status.failed else run.status.value
     if run.status is Status.finished:
         summary = run.load_summary()
@@ -112,6 +155,8 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
 
     `distinctions` tell the runs apart where their folders' names do not.
     """
+    from aecli.run import Status
+
     table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("run", no_wrap=True)
     if any(distinctions):

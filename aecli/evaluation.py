@@ -61,6 +61,13 @@ LABELS = {
 }
 
 
+PAST_THE_CODE = (
+    "the places of the maxima reach the decoder past the code, so the error is not that of a code "
+    "of the latent size"
+)
+"""What must be known of a decoder that unpools when it is held against a baseline."""
+
+
 def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
     """Score on `split`, with the corruption of training where there is one.
 

@@ -22,7 +22,7 @@ from aecli.config import (
     config_groups,
     field_docs,
 )
-from aecli.options import CompareOptions
+from aecli.options import CompareOptions, ConvOptions
 
 WIDTH = 100
 INDENT = 34
@@ -79,6 +79,48 @@ examples:
   aecli compare outputs/latent outputs/latent_conv sort=mse
 """
 
+CONV = """\
+usage: aecli conv input=... kernel=... [key=value ...]
+
+The arithmetic of one convolution or transposed convolution, with all numbers: the size of its
+output; the matrix that it multiplies by; the input with zeros between and around its pixels whose
+convolution is the transposed convolution; how many kernel positions overlap at each pixel, and
+which kernels would overlap evenly. Prints them, and draws the overlap as PNG and SVG.
+
+Sizes are 3 or, as rows x columns, 3x1. Quote lists: brackets and blanks mean something to shells.
+
+Keys, with their defaults:
+{keys}
+
+examples:
+  aecli conv input=2 kernel=3 stride=2 transposed=true
+  aecli conv "input=[[1,2,3],[4,5,6],[7,8,9]]" "weight=[[0,1],[2,3]]"
+  aecli conv input=image.csv weight=weights.npy bias=0.5 padding=1
+"""
+
+
+SHAPES = """\
+usage: aecli shapes [key=value ...]
+
+Shows the network that aecli train would build from the same line, layer by layer, without training
+it and without its images: kernel, stride, padding and output padding, the size of the output with
+the formula filled in, parameters, and multiply-adds for one image. Where a layer does not fit, it
+shows those in front of it.
+
+Keys, besides those of aecli train:
+{keys}
+
+examples:
+  aecli shapes model=conv latent=25 data=cifar10
+  aecli shapes model=deep image_size=64 channels=3
+  aecli shapes model=conv upsample=max_unpool image_size=27x31
+"""
+
+SHAPES_KEYS = {
+    "image_size=64": "Height and width of an image, in pixels; 48x64 is 48 rows of 64. Without it, "
+    "those of the data set.",
+    "channels=3": "Channels of an image. Without it, those of the data set.",
+}
 
 # The dataclasses behind the groups, with the prefix of their keys.
 SECTIONS: dict[str, tuple[str, type]] = {
@@ -112,6 +154,16 @@ def train_help() -> str:
 def compare_help() -> str:
     """The whole text."""
     return COMPARE.format(keys="\n".join(_rows("", CompareOptions)))
+
+
+def shapes_help() -> str:
+    """The whole text."""
+    return SHAPES.format(keys="\n".join(_row(key, text) for key, text in SHAPES_KEYS.items()))
+
+
+def conv_help() -> str:
+    """The whole text."""
+    return CONV.format(keys="\n".join(_rows("", ConvOptions)))
 
 
 def _choices() -> dict[str, list[str]]:
@@ -148,6 +200,8 @@ def _default(field: Field[Any]) -> str:
         return "null"
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value == omegaconf.MISSING else str(value)
 
 

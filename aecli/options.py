@@ -1,6 +1,7 @@
-"""What the commands that look at runs take, and their grammar.
+"""What the commands beside `train` take, and their grammar.
 
-That is `key=value` as with `aecli train`, and a bare path stands for run=PATH.
+That is `key=value` as with `aecli train`; where a command looks at runs, a bare path stands for
+run=PATH.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TypeVar, cast
 
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
@@ -46,6 +47,54 @@ class CompareOptions:
     given, a new one below outputs/compare."""
 
 
+@dataclass
+class ConvOptions:
+    """One layer, and what it is given."""
+
+    input: str = MISSING
+    """The image: a size such as 2x3 (rows x columns), for one that holds 1, 2, 3, ... row by row; a
+    list such as [[1,2,3],[4,5,6]], or [[[1,2],[3,4]],[[5,6],[7,8]]] with channels; or a file:
+    .json, .csv, .txt (a row a line) or .npy."""
+
+    kernel: str | None = None
+    """Height and width of the kernel, in pixels, which then holds 1, 2, 3, ...; 3x1 is 3 rows of 1.
+    Not needed beside weight."""
+
+    stride: str = "1"
+    """Step between kernel positions, in pixels; of a transposed convolution, between stamps."""
+
+    padding: str = "0"
+    """Zeros on each side of the input; of a transposed convolution, pixels cut off the output."""
+
+    output_padding: str = "0"
+    """Pixels that a transposed convolution has more of below and to the right."""
+
+    dilation: str = "1"
+    """Step between the weights of the kernel, in pixels."""
+
+    transposed: bool = False
+    """A transposed convolution, or a convolution."""
+
+    weight: str | None = None
+    """The kernel's weights, as a list or a file like input; with channels in torch's order: output,
+    input, rows, columns, and of a transposed convolution input, output, rows, columns."""
+
+    bias: str | None = None
+    """A number that is added to the output, or a list of one for each output channel."""
+
+    output: str | None = None
+    """Folder for the figure; null: one below outputs/conv that is named after the layer."""
+
+
+def taken_out(arguments: list[str], key: str) -> str | None:
+    """The last value that `key` is given, all of which are removed from `arguments`."""
+    value = None
+    for argument in [each for each in arguments if each.startswith(f"{key}=")]:
+        arguments.remove(argument)
+        value = argument.partition("=")[2]
+    return value
+
+
 Options = TypeVar("Options")
 
 PATHS = "run"
@@ -56,23 +105,33 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
     """What stands behind `aecli command`, as a dataclass of which `run` collects the paths.
 
     Raises:
-        UsageError: a flag, a key that there is not, or a value that is not valid.
+        UsageError: a flag, a key that there is not or that is missing, or a value that is not
+            valid.
     """
     config = OmegaConf.structured(schema)
     keys = [field.name for field in fields(schema)]  # type: ignore[arg-type]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
-            raise UsageError(f"{command} has no flag {argument}: give key=value or a path")
+            path = " or a path" if PATHS in keys else ""
+            raise UsageError(f"{command} has no flag {argument}: give key=value{path}")
         if not equals or not key.isidentifier():
+            if PATHS not in keys:
+                raise UsageError(
+                    f"{command} takes key=value, not {argument!r}: valid keys are {', '.join(keys)}"
+                )
             key, value = PATHS, argument
         if key not in keys:
             raise UsageError(f"there is no key {key!r}: {suggest(key, keys)}")
+        if "${" in value:  # OmegaConf would look up what it names
+            raise UsageError(f"{key} is not valid: ${{...}} is not filled in here, give the value")
         try:
             if key == PATHS:
                 config[PATHS].append(value)
             else:
-                config[key] = value
+                config[key] = None if value == "null" else value
         except OmegaConfBaseException as error:
             raise UsageError(explain(error)) from error
+    for key in OmegaConf.missing_keys(config):
+        raise UsageError(f"{command} needs {key}=...: aecli {command} --help tells what that takes")
     return cast(Options, OmegaConf.to_object(config))

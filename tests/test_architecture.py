@@ -14,14 +14,14 @@ PACKAGE = Path(aecli.__file__).parent
 # From the ground up; a module may import from the lines above its own, and a package from itself.
 LAYERS = [
     "errors arithmetic",
-    "config files device randomness signals",
+    "config files device randomness signals arrays convolution",
     "options",
-    "models data corruption run checkerboard",
+    "models data corruption run checkerboard conv_layer",
     "metrics baselines figures preparation",
     "evaluation tracking",
     "training",
     "experiment composition console help",
-    "comparison",
+    "comparison number_grids",
     "sweep",
     "commands",
     "cli",
@@ -81,13 +81,25 @@ def test_models_know_only_tensors() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["--help", "--version", "train --help", "compare --help", "compare srt=mse", "nonsense"],
+    [
+        "--help",
+        "--version",
+        "train --help",
+        "compare --help",
+        "compare srt=mse",
+        "shapes --help",
+        "shapes image_size=0",
+        "conv --help",
+        "conv input=2 kernel=3 stride=2 transposed=true",
+        "nonsense",
+    ],
 )
-def test_help_and_mistakes_do_not_wait_for_torch(line: str) -> None:
+def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom aecli.cli import run\nrun(sys.argv[1:])\nsys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, *line.split()], check=True, capture_output=True)
+    command = [sys.executable, "-c", code, *line.split()]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_nothing_in_the_package_knows_the_size_of_mnist() -> None:

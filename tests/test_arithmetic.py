@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aecli.arithmetic import (
     conv_formula,
+    conv_input_sizes,
     conv_output_size,
     even_kernels,
     kernel_extent,
@@ -20,6 +21,7 @@ from aecli.arithmetic import (
     transposed_conv_formula,
     transposed_conv_output_size,
     transposed_paddings_for,
+    unread_pixels,
 )
 
 
@@ -188,6 +190,20 @@ def test_kernels_that_would_overlap_evenly() -> None:
     assert even_kernels(stride=3, dilation=2, at_most=2) == [3, 6]
     assert even_kernels(stride=1, dilation=5) == [1, 2, 3, 4]  # any
     assert even_kernels(stride=4, dilation=2) == []  # every second pixel is never reached
+
+
+@given(sizes, kernels, strides, paddings)
+def test_the_sizes_that_become_the_same_and_the_pixels_that_are_not_read(
+    size: int, kernel: int, stride: int, padding: int
+) -> None:
+    output = conv_output_size(size, kernel, stride, padding)
+    assume(output >= 1)
+    alike = [n for n in range(200) if conv_output_size(n, kernel, stride, padding) == output]
+    found = conv_input_sizes(output, kernel, stride, padding)
+    assert alike == [n for n in found if n >= 0]
+    reached = overlap_counts(output, size, kernel, stride, padding)
+    ends = [pixel for pixel in range(size) if any(reached[pixel:])]
+    assert unread_pixels(size, kernel, stride, padding) == size - len(ends)
 
 
 @given(sizes, kernels, strides, paddings)

@@ -29,6 +29,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecl
         text = capsys.readouterr().out
         assert "train     train an autoencoder" in text
         assert "compare   put runs side by side" in text
+        assert "conv      the arithmetic of one" in text
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
@@ -75,6 +76,8 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
             "model.layers: layer 2 of 2 (kernel 50, stride 2, padding 1) leaves nothing of its "
             "14x14 map",
         ),
+        ("train data=synthetic model=fc upsample=max_unpool", 2, "model=fc has no map to pool"),
+        ("train data=synthetic model=deep upsample.kernel=1", 2, "upsample.kernel=1 is not valid"),
         ("train data=synthetic data.train_size=70000", 2, "data.train_size=70000 is not valid"),
         ("train data=synthetic data.image_shape=[3,32,32]", 3, "has images of 1x28x28, not of"),
         ("train data=synthetic data_dir=file/below", 5, "file/below/synthetic cannot be written"),

@@ -112,6 +112,15 @@ def test_unpooling_is_told_to_go_past_the_code() -> None:
     assert said(unpooling)[-1].startswith(
         "conv, max_unpool: the places of the maxima reach the decoder past the code"
     )
+    assert said(unpooling, some_setting(0.2, 0.2))[0] == (
+        "fc, latent 25 has the best test mse of all that decode by the code alone (0.2000)."
+    )
+    larger = some_setting(
+        0.05, 0.05, family="deep, max_unpool", upsample="max_unpool", checkerboard=None
+    )
+    assert (
+        "deep, max_unpool, latent 25 has the best test mse of all (" in said(unpooling, larger)[0]
+    )
 
 
 def test_a_single_seed_is_a_reason_to_be_careful() -> None:

@@ -21,7 +21,7 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
 from aecli.models.pooling import MaxPool, MaxUnpool
-from aecli.models.upsample import BedOfNails, pixel_shuffle
+from aecli.models.upsample import BedOfNails, Bicubic, pixel_shuffle
 
 LAYERS = [LayerConfig(16, 3, 2, 1), LayerConfig(32, 3, 2, 1)]
 CONV = ConvConfig("conv", latent=5, layers=LAYERS)
@@ -122,7 +122,7 @@ def test_the_denoising_model_of_the_lecture() -> None:
     [
         ("nearest", "Upsample nearest"),
         ("bilinear", "Upsample bilinear"),
-        ("bicubic", "Upsample bicubic"),
+        ("bicubic", "Bicubic"),
         ("bed_of_nails", "BedOfNails"),
         ("pixel_shuffle", "PixelShuffle"),
     ],
@@ -134,6 +134,13 @@ def test_a_method_enlarges_what_was_strided(method: str, layer: str) -> None:
     kinds = [operation.split()[0] for operation in found]
     assert kinds.count("Conv2d") == 2
     assert kinds.count("ConvTranspose2d") == 1  # the bottleneck, which does not stride
+
+
+@pytest.mark.parametrize("size", [(14, 18), (15, 17), (21, 30), (4, 3)])
+def test_bicubic_interpolation_is_torchs(size: tuple[int, int]) -> None:
+    maps = torch.rand(3, 2, 7, 9)
+    expected = torch.nn.functional.interpolate(maps, size, mode="bicubic")
+    assert torch.allclose(Bicubic((7, 9), size)(maps), expected, atol=1e-6)
 
 
 def test_a_bed_of_nails_has_zeros_between_the_pixels() -> None:

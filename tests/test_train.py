@@ -92,7 +92,8 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
     events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
     per_epoch = {
         "loss/train", "loss/validation", "mse/validation", "mse/pca", "psnr/validation",
-        "checkerboard/validation", "checkerboard/originals", "learning_rate", "speed/images_per_second", "speed/epochs_per_second",
+        "checkerboard/validation", "checkerboard/originals", "learning_rate",
+        "speed/images_per_second", "speed/epochs_per_second",
     }  # fmt: skip
     final = {
         "test/mse", "test/sse", "test/psnr", "test/ssim", "test/checkerboard", "test/mse_pca"

@@ -7,13 +7,14 @@ from typing import NoReturn
 
 from aecli import console
 from aecli.composition import check_overrides, compose, run_once, show_config
-from aecli.config import TrainConfig
+from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.device import device_name
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError
-from aecli.evaluation import LABELS
+from aecli.evaluation import LABELS, PAST_THE_CODE
 from aecli.experiment import Outcome, conduct, noting_failure
 from aecli.models import Autoencoder, describe
+from aecli.options import taken_out
 from aecli.preparation import data_for, recorded, refuse_early
 from aecli.run import RunDirectory
 from aecli.training import new_model
@@ -62,23 +63,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--resolve goes with --cfg job")
     options.flags = [argument for argument in arguments if argument not in options.overrides]
     # These two are about the sweep and not about its runs, so Hydra does not get to see them.
-    options.resume = _taken_out(options.overrides, "resume")
-    compare = _taken_out(options.overrides, "compare")
+    options.resume = taken_out(options.overrides, "resume")
+    compare = taken_out(options.overrides, "compare")
     if compare not in (None, "true", "false"):
         parser.error(f"compare={compare} is not valid: give true or false")
     if compare is not None and not options.multirun:
         parser.error(f"compare={compare} is for a sweep: add -m")
     options.compare = compare != "false"
     return options
-
-
-def _taken_out(overrides: list[str], key: str) -> str | None:
-    """The last value that `key` is given, all of which are removed from `overrides`."""
-    value = None
-    for override in [each for each in overrides if each.startswith(f"{key}=")]:
-        overrides.remove(override)
-        value = override.partition("=")[2]
-    return value
 
 
 def single(overrides: list[str]) -> None:
@@ -128,11 +120,10 @@ def _announce(config: TrainConfig, data: Data, model: Autoencoder) -> None:
     """What is about to be trained."""
     if data.notice is not None:
         console.notice(data.notice)
-    method = f", upsample {config.upsample.name.name}" if config.model.kind == "conv" else ""
     console.facts(
         {
             "data": console.describe_data(data),
-            "model": f"{config.model.name}, latent {config.latent}{method}",
+            "model": console.describe_model(config),
             "device": device_name(data.train.images.device),
         }
     )
@@ -147,6 +138,8 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     )
     if data.notice is not None:
         console.notice(data.notice)
+    if config.upsample.name is Upsampling.max_unpool:
+        console.warn(f"upsample=max_unpool: {PAST_THE_CODE}")
     records, best = outcome.training.records, outcome.training.best
     epochs = len(records)
     stopped = f", stopped early of {config.epochs}" if epochs < config.epochs else ""

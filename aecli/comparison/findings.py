@@ -7,6 +7,7 @@ from statistics import fmean
 from aecli.comparison.results import Comparison, LeftOut, Setting, is_exact
 from aecli.comparison.table import best_setting, format_mse, format_ppm
 from aecli.config import Upsampling
+from aecli.evaluation import PAST_THE_CODE
 
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05
@@ -30,7 +31,7 @@ def findings(comparison: Comparison) -> list[str]:
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
     if len(families) > MOST_FAMILIES:
-        best = best_setting(comparison.settings).family
+        best = best_setting(_by_the_code(comparison.settings)).family
         families = {best: families[best]}
     sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
     sentences += [_against_pca(name, each) for name, each in families.items()]
@@ -65,8 +66,19 @@ def _mse(setting: Setting) -> float:
 
 
 def _best_of_all(settings: Sequence[Setting]) -> str:
-    best = best_setting(settings)
-    return f"{best.label} has the best test mse of all ({format_mse(_mse(best))})."
+    candidates = _by_the_code(settings)
+    best = best_setting(candidates)
+    among = "of all" if len(candidates) == len(settings) else "of all that decode by the code alone"
+    return f"{best.label} has the best test mse {among} ({format_mse(_mse(best))})."
+
+
+def _by_the_code(settings: Sequence[Setting]) -> Sequence[Setting]:
+    """Those whose decoder gets nothing but the code; all where there are no such."""
+    return [each for each in settings if not _unpools(each)] or settings
+
+
+def _unpools(setting: Setting) -> bool:
+    return setting.upsample == Upsampling.max_unpool.name
 
 
 def _smallest_size(family: str, settings: Sequence[Setting]) -> str:
@@ -145,17 +157,10 @@ def _checkerboards(families: dict[str, list[Setting]]) -> list[str]:
 
 def _past_the_code(families: dict[str, list[Setting]]) -> list[str]:
     """Where the code is not all that the decoder gets."""
-    unpooling = [
-        name
-        for name, settings in families.items()
-        if settings[0].upsample == Upsampling.max_unpool.name
-    ]
+    unpooling = [name for name, settings in families.items() if _unpools(settings[0])]
     if not unpooling:
         return []
-    return [
-        f"{listed(unpooling)}: the places of the maxima reach the decoder past the code, so the "
-        f"error is not that of a code of the latent size."
-    ]
+    return [f"{listed(unpooling)}: {PAST_THE_CODE}."]
 
 
 def _missing(left_out: Sequence[LeftOut], finished: int) -> str:

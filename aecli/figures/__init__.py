@@ -1,5 +1,6 @@
 """Tensors and numbers as pictures: every function returns a figure of its own."""
 
+from aecli.figures.cells import overlap_figure
 from aecli.figures.charts import (
     Curve,
     Point,
@@ -19,6 +20,7 @@ __all__ = [
     "error_by_latent",
     "image_grid",
     "loss_figure",
+    "overlap_figure",
     "panels",
     "save",
     "score_by_family",

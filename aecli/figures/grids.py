@@ -1,17 +1,21 @@
 """Images in labelled rows."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aecli.figures import text
 from aecli.figures.theme import paper
+
+if TYPE_CHECKING:  # a figure of numbers does not wait for torch
+    from torch import Tensor
 
 GAP = 1  # pixels of paper around each image
 TITLE, HEADING, LABEL, CAPTION = 10, 9, 8, 7  # font sizes, in points

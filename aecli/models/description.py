@@ -10,17 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from aecli.arithmetic import conv_formula, pooled_formula, transposed_conv_formula
+from aecli.arithmetic import Pair, conv_formula, pooled_formula, short, transposed_conv_formula
 from aecli.config import ConvConfig, UpsampleConfig
 from aecli.models.autoencoder import Autoencoder
 from aecli.models.conv import MisfitError, convolutions
 from aecli.models.pooling import MaxPool, MaxUnpool, run
-from aecli.models.upsample import BedOfNails, Crop
+from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
 Shape = Sequence[int]
-
-Pair = tuple[int, int]
-"""Along the rows and along the columns."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,8 @@ class Layer:
         sizes = {"k": self.kernel, "s": self.stride, "p": self.padding}
         if self.output_padding is not None and any(self.output_padding):
             sizes["op"] = self.output_padding
-        words = [f"{letter}{text_of(pair)}" for letter, pair in sizes.items() if pair is not None]
+        words = [f"{letter}{short(pair)}" for letter, pair in sizes.items() if pair is not None]
         return ", ".join([self.name, " ".join(words)] if words else [self.name])
-
-
-def text_of(pair: Pair) -> str:
-    """As in `3` or, where rows and columns differ, `3x1`."""
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 def describe(model: Autoencoder) -> list[Layer]:
@@ -173,7 +165,7 @@ def _formula(module: nn.Module, axis: int, size: int, result: int) -> str:
         return pooled_formula(size, module.stride)
     if isinstance(module, nn.PixelShuffle):
         return f"{size}*{module.upscale_factor} = {result}"
-    if isinstance(module, nn.Upsample | BedOfNails | MaxUnpool | Crop):
+    if isinstance(module, nn.Upsample | Bicubic | BedOfNails | MaxUnpool | Crop):
         return f"from {size} to {result}"
     return ""
 

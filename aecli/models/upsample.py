@@ -3,7 +3,10 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aecli.arithmetic import (
@@ -68,6 +71,37 @@ def interpolated(
         nn.Upsample(_enlarged(kernel, target), mode=mode),
         _convolution(kernel, source, target),
     ]
+
+
+class Bicubic(nn.Module):
+    """Bicubic interpolation: (B, C, *source) -> (B, C, *size).
+
+    Interpolation is linear, and separate along rows and columns: a matrix from each side. On a CPU
+    that takes a fraction of the time of torch's own bicubic mode, which fills the matrices.
+    """
+
+    def __init__(self, source: tuple[int, int], size: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = map(_bicubic_weights, source, size)
+        self.register_buffer("rows", rows, persistent=False)  # (H, h)
+        self.register_buffer("columns", columns, persistent=False)  # (W, w)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return cast(Tensor, self.rows) @ maps @ cast(Tensor, self.columns).T
+
+
+def _bicubic_weights(source: int, size: int) -> Tensor:
+    """What each of `source` pixels adds to each of `size`: (size, source)."""
+    pixels = torch.eye(source).reshape(1, 1, source, source)
+    return F.interpolate(pixels, (size, source), mode="bicubic")[0, 0]
+
+
+def bicubic(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> list[nn.Module]:
+    """Cubic curves between pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
+    enlarge = Bicubic((source[1], source[2]), _enlarged(kernel, target))
+    return [enlarge, _convolution(kernel, source, target)]
 
 
 class BedOfNails(nn.Module):
@@ -145,7 +179,7 @@ def pixel_shuffle(
     convolutional neural network", 2016.
     """
     stride = layer.stride
-    # As many cells as cover the target; what hangs over is cut off.
+    # As many cells as cover the target, in each direction; what hangs over is cut off.
     cells = [pooled_size(goal, stride) for goal in target[1:]]
     padding = [
         max(0, math.ceil((count - conv_output_size(size, kernel)) / 2))
@@ -154,7 +188,12 @@ def pixel_shuffle(
     convolution = nn.Conv2d(
         source[0], target[0] * stride**2, kernel, padding=(padding[0], padding[1])
     )
-    return [convolution, nn.PixelShuffle(stride), Crop((target[1], target[2]))]
+    made = [
+        conv_output_size(size, kernel, padding=margin) * stride
+        for size, margin in zip(source[1:], padding, strict=True)
+    ]
+    crop = [Crop((target[1], target[2]))] if made != list(target[1:]) else []
+    return [convolution, nn.PixelShuffle(stride), *crop]
 
 
 def _enlarged(kernel: int, target: ImageShape) -> tuple[int, int]:
@@ -178,7 +217,7 @@ UPSAMPLERS: dict[
     Upsampling.transposed: transposed,
     Upsampling.nearest: partial(interpolated, "nearest"),
     Upsampling.bilinear: partial(interpolated, "bilinear"),
-    Upsampling.bicubic: partial(interpolated, "bicubic"),
+    Upsampling.bicubic: bicubic,
     Upsampling.bed_of_nails: bed_of_nails,
     Upsampling.max_unpool: max_unpool,
     Upsampling.pixel_shuffle: pixel_shuffle,

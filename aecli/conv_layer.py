@@ -1,0 +1,172 @@
+"""One convolution or transposed convolution with its image, from what was typed to numbers."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from aecli.arithmetic import Pair
+from aecli.arrays import looks_like_sizes, read_array, read_sizes
+from aecli.convolution import (
+    AT_LEAST,
+    Array,
+    ConvSettings,
+    by,
+    convolve,
+    convolve_stuffed,
+    matrix,
+    multiply,
+    transposed_convolve,
+)
+from aecli.errors import UsageError
+from aecli.options import ConvOptions
+
+MOST_NUMBERS = 2**19  # in the image, the weights, the output, and the image with its zeros
+MOST_PRODUCTS = 2**26  # of a weight with a pixel
+MOST_ENTRIES = 2**24  # of the matrix; above that only the other ways are compared
+
+
+class ConvLayer(NamedTuple):
+    """One layer, and the image that it is given; shapes as in `convolution`."""
+
+    settings: ConvSettings
+    image: Array
+    weight: Array
+    bias: Array
+
+    @property
+    def size(self) -> Pair:
+        """Height and width of the image."""
+        _, height, width = self.image.shape
+        return height, width
+
+    @property
+    def output_size(self) -> Pair:
+        return self.settings.output_size(self.size)
+
+    @property
+    def matrix_shape(self) -> Pair:
+        """Rows and columns of W."""
+        positions, pixels = self.settings.positions_and_pixels(self.size)
+        outer, inner = self.weight.shape[:2]
+        return outer * math.prod(positions), inner * math.prod(pixels)
+
+    def matrix(self) -> Array | None:
+        """W, as `convolution.matrix` makes it; None where it is too large."""
+        if math.prod(self.matrix_shape) > MOST_ENTRIES:
+            return None
+        return matrix(self.weight, self.settings, self.size)
+
+    def outputs(self, matrix: Array | None) -> dict[str, Array]:
+        """The output in each way that it can be computed in, the direct one first."""
+        layer = self.image, self.weight, self.bias, self.settings
+        direct = transposed_convolve if self.settings.transposed else convolve
+        outputs = {"directly": direct(*layer)}
+        if matrix is not None:
+            name = "by W transposed" if self.settings.transposed else "by W"
+            outputs[name] = multiply(matrix, self.image, self.bias, self.settings)
+        if self.settings.transposed:
+            outputs["by zero-stuffing"] = convolve_stuffed(*layer)
+        return outputs
+
+
+def read_layer(options: ConvOptions) -> ConvLayer:
+    """The layer that `options` describe.
+
+    Raises:
+        UsageError: there is no such layer, it has no output, or it is too large to be worked out.
+        StorageError: a file cannot be read.
+    """
+    image = _read_image(options.input)
+    weight = _read_weight(options, len(image))
+    outer, inner, rows, columns = weight.shape
+    channels = inner if options.transposed else outer
+    settings = ConvSettings(
+        (rows, columns),
+        **{key: read_sizes(key, getattr(options, key)) for key in AT_LEAST if key != "kernel"},
+        transposed=options.transposed,
+    )
+    layer = ConvLayer(settings, image, weight, _read_bias(options.bias, channels))
+    _check_size("the output", channels, *layer.output_size)
+    _check_size("the input with its zeros", len(image), *settings.surface_size(layer.size))
+    products = weight.size * math.prod(layer.output_size)
+    if products > MOST_PRODUCTS:
+        raise UsageError(
+            f"this layer is too large: it takes {products:,} products of a weight and a pixel, "
+            f"and {MOST_PRODUCTS:,} is the limit"
+        )
+    return layer
+
+
+def _read_image(text: str) -> Array:
+    """`input` as (channels, height, width)."""
+    if looks_like_sizes(text):
+        size = read_sizes("input", text)
+        if min(size) < 1:
+            raise UsageError(f"input={text} is not valid: give at least one row and one column")
+        return _counting("input", 1, *size)
+    image = read_array("input", text, "a size such as 2x3, ")
+    if image.ndim not in (2, 3):
+        raise UsageError(
+            f"input has {image.ndim} dimensions: give 2, rows and columns, or 3 with channels first"
+        )
+    _check_size("input", *image.shape)
+    return image if image.ndim == 3 else image[None]
+
+
+def _read_weight(options: ConvOptions, channels: int) -> Array:
+    """The weights in torch's layout, for an image of so many channels."""
+    kernel = None
+    if options.kernel is not None:
+        kernel = ConvSettings(read_sizes("kernel", options.kernel)).kernel
+    if options.weight is None:
+        if kernel is None:
+            raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
+        layers = (channels, 1) if options.transposed else (1, channels)
+        return _counting("kernel", *layers, *kernel)
+    weight = read_array("weight", options.weight)
+    if weight.ndim not in (2, 4):
+        raise UsageError(
+            f"weight has {weight.ndim} dimensions: give 2, rows and columns, or torch's 4"
+        )
+    _check_size("weight", *weight.shape)
+    weight = weight if weight.ndim == 4 else weight[None, None]
+    if kernel not in (None, weight.shape[2:]):
+        raise UsageError(
+            f"kernel={options.kernel} is not the size of weight, {by(weight.shape[2:])}: leave "
+            "kernel out"
+        )
+    taken = weight.shape[0 if options.transposed else 1]
+    if taken != channels:
+        order = "input, output" if options.transposed else "output, input"
+        raise UsageError(
+            f"weight and input differ in their channels, {taken} and {channels}: the dimensions of "
+            f"weight are {order}, rows, columns"
+        )
+    return weight
+
+
+def _read_bias(text: str | None, channels: int) -> Array:
+    """`bias` as (output channels,)."""
+    if text is None:
+        return np.zeros(channels)
+    bias = read_array("bias", text, "a number, ").ravel()
+    if bias.size not in (1, channels):
+        raise UsageError(
+            f"bias has {bias.size} numbers: give a number, or a list of {channels}, one for each "
+            "output channel"
+        )
+    return np.broadcast_to(bias, channels)
+
+
+def _counting(what: str, *shape: int) -> Array:
+    """1, 2, 3, ... in the order in which arrays are written, so that each can be followed."""
+    _check_size(what, *shape)
+    return np.arange(1.0, math.prod(shape) + 1).reshape(shape)
+
+
+def _check_size(what: str, *shape: int) -> None:
+    if math.prod(shape) > MOST_NUMBERS:
+        raise UsageError(
+            f"{what} is too large: {by(shape)} is more than {MOST_NUMBERS:,} numbers, the limit"
+        )

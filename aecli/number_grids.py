@@ -1,0 +1,108 @@
+"""Grids of numbers in the terminal, as lectures draw matrices and small images."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from aecli.console import out
+
+MOST_ROWS = 64  # of a grid of numbers
+MOST_GRIDS = 6  # of a group
+GRID_INDENT, GRID_GAP = 2, 3  # blanks before the numbers of a grid, and between two grids
+DECIMALS = 4  # at most, as torch prints
+SCIENTIFIC = 1e-3, 1e7  # decimals would hide numbers below the first, and waste room from the last
+
+
+class NumberGrid(NamedTuple):
+    """Numbers in rows and columns under a heading."""
+
+    heading: str
+    numbers: NDArray[Any]  # (rows, columns)
+    real: NDArray[np.bool_] | None = None
+    """Which of them are numbers of their own; the others are zeros between, shown as dots."""
+
+
+def number_grids(*groups: list[NumberGrid]) -> None:
+    """Grids of numbers, beside one another where the terminal is wide enough.
+
+    Of a group that has too many only the first are shown.
+    """
+    blocks = [_block(grid) for grids in groups for grid in grids[:MOST_GRIDS]]
+    lines: list[list[list[Text]]] = [[]]
+    for block in blocks:
+        widths = [_width(each) + GRID_GAP for each in lines[-1]]
+        if lines[-1] and sum(widths) + _width(block) > out.width:
+            lines.append([])
+        lines[-1].append(block)
+    for line in lines:
+        out.print()
+        _print_beside(line)
+    for grids in groups:
+        if len(grids) > MOST_GRIDS:
+            out.print(f"... and {len(grids) - MOST_GRIDS} more like {grids[0].heading}")
+
+
+def is_printable(grid: NumberGrid) -> bool:
+    """Whether a grid fits into the terminal; else its heading is printed alone."""
+    rows, columns = grid.numbers.shape
+    narrowest = GRID_INDENT + 2 * columns - 1
+    if rows > MOST_ROWS or narrowest > out.width:  # before millions of numbers are written out
+        return False
+    return _width(_lines(grid)) <= out.width
+
+
+def _block(grid: NumberGrid) -> list[Text]:
+    """The lines of a grid, the heading first."""
+    if is_printable(grid):
+        return [Text(grid.heading, "bold"), *_lines(grid)]
+    return [Text.assemble((grid.heading, "bold"), " (too large to print)")]
+
+
+def _lines(grid: NumberGrid) -> list[Text]:
+    """The numbers as aligned lines of text."""
+    real = np.full(grid.numbers.shape, True) if grid.real is None else grid.real
+    written = _written(grid.numbers[real])
+    width = max(map(len, written), default=1)
+    cells = iter(written)
+    lines = []
+    for row in real:
+        shown = [Text(f"{next(cells):>{width}}") if each else _dot(width) for each in row]
+        lines.append(Text(" " * GRID_INDENT) + Text(" ").join(shown))
+    return lines
+
+
+def _dot(width: int) -> Text:
+    return Text(f"{'.':>{width}}", "dim")
+
+
+def _written(numbers: NDArray[Any]) -> list[str]:
+    """Numbers with as many decimals as they need, the same for all, and at most `DECIMALS`."""
+    sizes = np.abs(numbers[numbers != 0])
+    low, high = SCIENTIFIC
+    if sizes.size and (sizes.max() < low or sizes.max() >= high):
+        return [f"{number:.{DECIMALS}g}" for number in numbers]
+    rounded = np.round(numbers, DECIMALS) + 0.0  # -0 is 0
+    enough = (n for n in range(DECIMALS) if np.array_equal(np.round(rounded, n), rounded))
+    decimals = next(enough, DECIMALS)
+    return [f"{number:.{decimals}f}" for number in rounded]
+
+
+def _width(lines: list[Text]) -> int:
+    return max(map(len, lines))
+
+
+def _print_beside(blocks: list[list[Text]]) -> None:
+    """Blocks of lines beside one another, their first lines at the same height."""
+    for number in range(max(map(len, blocks))):
+        line = Text(" " * GRID_GAP).join(
+            _padded(block[number] if number < len(block) else Text(), _width(block))
+            for block in blocks
+        )
+        line.rstrip()
+        out.print(line, soft_wrap=True)
+
+
+def _padded(line: Text, width: int) -> Text:
+    return line + Text(" " * (width - len(line)))

@@ -1,0 +1,442 @@
+"""`aecli conv` as a person meets it: worked examples typed in, and mistakes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aecli import console, conv_layer, help
+from aecli.arithmetic import conv_output_size, transposed_conv_output_size
+from aecli.commands import conv
+from aecli.config import field_docs
+from aecli.convolution import Array
+from aecli.options import ConvOptions
+from tests.test_convolution import PRINTED_BIAS, PRINTED_RESULT, PRINTED_WEIGHT, SUM_5X6
+
+Aecli = Callable[..., int]
+Show = Callable[..., str]
+
+
+@pytest.fixture
+def show(aecli: Aecli, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Show:
+    """Run `aecli conv` on a terminal of 80 columns; returns what it prints."""
+    monkeypatch.setattr(console.out, "width", 80)
+
+    def run(*arguments: str) -> str:
+        assert aecli("conv", *arguments) == 0
+        output, errors = capsys.readouterr()
+        assert errors == ""
+        return output
+
+    return run
+
+
+def grid(output: str, heading: str) -> list[list[str]]:
+    """The numbers under a heading, wherever on its line that stands."""
+    lines = output.splitlines()
+    top, start = next((n, line.index(heading)) for n, line in enumerate(lines) if heading in line)
+    after = re.search(r" {3,}(?=\S)", lines[top][start:])  # the next heading
+    end = start + after.end() if after else None
+    rows = []
+    for line in lines[top + 1 :]:
+        cells = line[start:end]
+        if not cells.startswith("  ") or not cells.strip():
+            break
+        rows.append(cells.split())
+    return rows
+
+
+def numbers(output: str, heading: str) -> list[list[float]]:
+    return [[float(cell) for cell in row] for row in grid(output, heading)]
+
+
+def test_2x2_to_5x5_of_convolutional_autoencoders(show: Show, tmp_path: Path) -> None:
+    output = show("input=2", "kernel=3", "stride=2", "transposed=true")
+    assert "transposed convolution, 2x2 to 5x5: kernel 3, stride 2, padding 0\n" in output
+    assert "(input - 1)*stride - 2*padding + kernel + output_padding\n" in output
+    assert " (2 - 1)*2 - 2*0 + 3 + 0 = 5\n" in output
+    assert grid(output, "input 2x2") == [["1", "2"], ["3", "4"]]
+    assert grid(output, "kernel 3x3") == [["1", "2", "3"], ["4", "5", "6"], ["7", "8", "9"]]
+    assert numbers(output, "output 5x5")[2] == [10, 14, 36, 24, 30]
+    assert grid(output, "W 4x25")[0] == "1 2 3 . . 4 5 6 . . 7 8 9".split() + 12 * ["."]
+    words = " ".join(output.split())
+    assert (
+        "The transposed convolution multiplies its input, row by row as a vector, by W tra" in words
+    )
+    assert grid(output, "zero-stuffed input 7x7")[2:5] == [
+        [".", ".", "1", ".", "2", ".", "."],
+        ["."] * 7,
+        [".", ".", "3", ".", "4", ".", "."],
+    ]
+    assert grid(output, "turned kernel")[0] == ["9", "8", "7"]
+    assert "Zeros: 1 between the pixels (stride - 1), 2 around them" in words
+    assert "stride 1 and the kernel turned by 180 degrees" in words
+    assert grid(output, "overlap: how many kernel positions write each output pixel") == [
+        ["1", "1", "2", "1", "1"],
+        ["1", "1", "2", "1", "1"],
+        ["2", "2", "4", "2", "2"],
+        ["1", "1", "2", "1", "1"],
+        ["1", "1", "2", "1", "1"],
+    ]
+    assert "it is uneven (a checkerboard): stride 2 does not divide kernel 3;" in words
+    assert "it would be even with kernel 2, 4, 6, 8 and so on." in words
+    assert "directly, by W transposed, by zero-stuffing: largest difference 0\n" in output
+    path = "outputs/conv/transposed-2x2-k3-s2-p0/overlap.png"
+    assert output.endswith(f"figure     {path}\n")
+    assert (tmp_path / path).is_file() and (tmp_path / path).with_suffix(".svg").is_file()
+
+
+def test_the_2x2_kernel_on_the_3x3_image_of_autoencoders_on_mnist(show: Show) -> None:
+    output = show("input=[[1,2,3],[4,5,6],[7,8,9]]", "weight=[[0,1],[2,3]]")
+    assert grid(output, "output 2x2") == [["25", "31"], ["43", "49"]]
+    assert [" ".join(row) for row in grid(output, "W 4x9")] == [
+        "0 1 . 2 3 . . . .",  # the weight 0 is a weight
+        ". 0 1 . 2 3 . . .",
+        ". . . 0 1 . 2 3 .",
+        ". . . . 0 1 . 2 3",
+    ]
+    assert "The convolution multiplies its input, row by row as a vector, by W.\n" in output
+    assert "zero-stuffed" not in output and "padded" not in output
+    assert "floor((input + 2*padding - kernel) / stride) + 1\n" in output
+    assert "floor((3 + 2*0 - 2) / 1) + 1 = 2\n" in output
+    assert "even (no checkerboard), as with every kernel at stride 1" in " ".join(output.split())
+    assert "directly, by W: largest difference 0\n" in output
+
+
+def test_the_4x4_kernel_on_the_2x3_image_of_denoising_autoencoders(show: Show) -> None:
+    rows = [[(4 * row + column + 1) / 10 for column in range(4)] for row in range(4)]
+    output = show("input=2x3", f"weight={rows}", "transposed=true")
+    assert numbers(output, "output 5x6") == SUM_5X6
+    assert "rows         (2 - 1)*1 - 2*0 + 4 + 0 = 5\n" in output
+    assert "columns      (3 - 1)*1 - 2*0 + 4 + 0 = 6\n" in output
+    # W, 6x30, is too wide for 80 columns; its transpose is not.
+    across = grid(output, "W transposed 30x6")
+    assert len(across) == 30
+    assert across[:3] == [
+        ["0.1", ".", ".", ".", ".", "."],
+        ["0.2", "0.1", ".", ".", ".", "."],
+        ["0.3", "0.2", "0.1", ".", ".", "."],
+    ]
+
+
+def test_the_printed_conv_transpose_2d_of_denoising_autoencoders(
+    show: Show, tmp_path: Path
+) -> None:
+    np.save("weight.npy", PRINTED_WEIGHT)
+    output = show(
+        "input=[[1, 2, 3], [4, 5, 6]]",
+        "weight=weight.npy",
+        f"bias={PRINTED_BIAS.tolist()}",
+        "transposed=true",
+    )
+    assert numbers(output, "kernel 4x4, channel 1 to 2")[0] == [-0.0486, -0.1425, 0.0687, 0.1058]
+    assert grid(output, "bias") == [["0.0903"], ["-0.0196"], ["-0.0531"]]
+    for channel, expected in enumerate(PRINTED_RESULT, 1):
+        printed = numbers(output, f"output 5x6, channel {channel}")
+        assert np.abs(np.array(printed) - expected).max() < 0.002  # of weights with 4 decimals
+    assert "W 6x90 (too large to print)" in output
+
+
+def test_the_4x3_image_with_a_3x1_kernel_of_transposed_convolutions(show: Show) -> None:
+    there = show("input=4x3", "kernel=3x1")
+    assert "4x3 to 2x3: kernel 3x1" in there
+    assert len(grid(there, "W 6x12")) == 6
+    back = show("input=2x3", "kernel=3x1", "transposed=true")
+    assert "2x3 to 4x3: kernel 3x1" in back
+    assert grid(there, "W 6x12") == grid(back, "W 6x12")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        # "Denoising autoencoders", the steps and the examples
+        ("input=4 kernel=3 stride=2 padding=1 transposed=true", "(4 - 1)*2 - 2*1 + 3 + 0 = 7"),
+        ("input=3 kernel=3 transposed=true", "(3 - 1)*1 - 2*0 + 3 + 0 = 5"),
+        ("input=5 kernel=3 padding=1 transposed=true", "(5 - 1)*1 - 2*1 + 3 + 0 = 5"),
+        # "Convolutional autoencoders"
+        ("input=4 kernel=3", "floor((4 + 2*0 - 3) / 1) + 1 = 2"),
+        ("input=2 kernel=3 transposed=true", "(2 - 1)*1 - 2*0 + 3 + 0 = 4"),
+        # "Autoencoders on MNIST"
+        ("input=64 kernel=5", "floor((64 + 2*0 - 5) / 1) + 1 = 60"),
+        ("input=60 kernel=5 transposed=true", "(60 - 1)*1 - 2*0 + 5 + 0 = 64"),
+        ("input=64 kernel=5 padding=2 transposed=true", "(64 - 1)*1 - 2*2 + 5 + 0 = 64"),
+        (
+            "input=64 kernel=5 stride=2 padding=2 output_padding=1 transposed=true",
+            "(64 - 1)*2 - 2*2 + 5 + 1 = 128",
+        ),
+    ],
+)
+def test_sizes_of_the_lectures(line: str, words: str, show: Show) -> None:
+    assert f" {words}\n" in show(*line.split())
+
+
+def test_numbers_from_every_kind_of_file_and_from_the_line_are_the_same(show: Show) -> None:
+    rows = [[1, 0.5], [-2, 3]]
+    Path("a.json").write_text(json.dumps(rows))
+    Path("a.csv").write_text("1,0.5\n-2,3\n")
+    Path("a.txt").write_text("1 0.5\n-2 3\n")
+    np.save("a.npy", np.array(rows))
+    Path("deep.json").write_text(json.dumps([[rows]]))
+    expected = show(f"input={json.dumps(rows)}", f"weight={rows}", "padding=1", "bias=0.25")
+    assert grid(expected, "bias") == [["0.25"]]
+    for name in ("a.json", "a.csv", "a.txt", "a.npy"):
+        assert show(f"input={name}", f"weight={name}", "padding=1", "bias=[0.25]") == expected
+    assert show("input=a.csv", "weight=deep.json", "kernel=2", "padding=1", "bias=.25") == expected
+
+
+def test_the_agreement_is_computed(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(*_: object) -> Array:
+        return np.array([[[0.0, 1.0], [2.0, -0.5]]])
+
+    line = "input=[[0,1],[2,4]]", "weight=[[1]]", "transposed=true"
+    assert "by zero-stuffing: largest difference 0\n" in show(*line)
+    monkeypatch.setattr(conv_layer, "convolve_stuffed", spoilt)
+    assert "by zero-stuffing: largest difference 4.5\n" in show(*line)
+
+
+def test_channels_are_shown_one_by_one(show: Show) -> None:
+    # Two channels become one: 1*5 + 10*6 and so on.
+    output = show("input=[[[1,2]],[[10,20]]]", "weight=[[[[5]],[[6]]]]")
+    assert grid(output, "input 1x2, channel 2") == [["10", "20"]]
+    assert grid(output, "kernel 1x1, channel 2 to 1") == [["6"]]
+    assert grid(output, "output 1x2") == [["65", "130"]]
+    assert "channel by channel and row by row as a vector" in " ".join(output.split())
+    # In the other layout one becomes two.
+    output = show("input=[[1,2]]", "weight=[[[[5]],[[6]]]]", "transposed=true")
+    assert grid(output, "kernel 1x1, channel 1 to 2") == [["6"]]
+    assert grid(output, "output 1x2, channel 2") == [["6", "12"]]
+    # Without weights they are counted through.
+    output = show("input=[[[1]],[[1]]]", "kernel=1x2", "transposed=true")
+    assert grid(output, "kernel 1x2, channel 2 to 1") == [["3", "4"]]
+    assert grid(output, "output 1x2") == [["4", "6"]]
+
+
+def test_the_padded_input_of_a_convolution_tells_zeros_from_pixels(show: Show) -> None:
+    output = show("input=[[0,5]]", "kernel=3", "padding=1")
+    assert grid(output, "padded input 3x4") == [list("...."), list(".05."), list("....")]
+    assert "overlap: how many kernel positions read each input pixel" in output
+
+
+def test_a_dilated_kernel_has_an_extent(show: Show) -> None:
+    output = show("input=3", "kernel=2", "stride=2", "dilation=2", "transposed=true")
+    assert "(input - 1)*stride - 2*padding + extent + output_padding\n" in output
+    assert "extent       dilation*(kernel - 1) + 1\n" in output
+    assert "(3 - 1)*2 - 2*0 + (2*(2 - 1) + 1) + 0 = 7\n" in output
+    words = " ".join(output.split())
+    assert "uneven (a checkerboard) whatever the kernel: dilation 2 and stride 2 share" in words
+    assert output.endswith("outputs/conv/transposed-3x3-k2-s2-p0-d2/overlap.png\n")
+
+
+def test_zeros_are_explained_where_some_are_cut_off_or_added(show: Show) -> None:
+    line = "input=5 kernel=3 stride=2 padding=3x1 output_padding=1 transposed=true"
+    words = " ".join(show(*line.split()).split())
+    assert "-1x1 around them (dilation*(kernel - 1) - padding), where less than 0 means" in words
+    assert "1 more below and to the right" in words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "kernel=4 stride=2",
+            "even (no checkerboard): stride 2 divides kernel 4, as it does 2, 4,",
+        ),
+        ("kernel=2x3 stride=2x3", "Along the columns, away from the border, it is even"),
+        ("kernel=1 stride=3", "uneven (a checkerboard): stride 3 does not divide kernel 1; it wo"),
+        ("kernel=3x4 stride=2", "Along the rows, away from the border, it is uneven"),
+        ("kernel=3 stride=2 transposed=false", "uneven (a checkerboard in the gradient): stride 2"),
+    ],
+)
+def test_the_overlap_is_judged_along_each_axis(line: str, words: str, show: Show) -> None:
+    output = show("input=5", "transposed=true", *line.split())
+    assert words in " ".join(output.split())
+
+
+def test_the_formulas_in_words_are_those_that_are_filled_in() -> None:
+    values = {"input": 9, "kernel": 4, "stride": 2, "padding": 3, "output_padding": 1, "floor": int}
+    assert eval(conv.CONV_FORMULA, values) == conv_output_size(9, 4, 2, 3)
+    assert eval(conv.TRANSPOSED_FORMULA, values) == transposed_conv_output_size(9, 4, 2, 3, 1)
+
+
+def test_what_is_too_large_to_print_or_draw_is_worked_out_all_the_same(
+    show: Show, tmp_path: Path
+) -> None:
+    output = show("input=4x4096", "kernel=3")
+    assert "input 4x4096 (too large to print)   kernel 3x3\n" in output
+    assert "output 2x4094 (too large to print)\n" in output
+    assert "agreement  computed directly alone, because W is too large\n" in output
+    assert "W 8188x16384 (too large to print)\n" in output
+    assert "figure     left out: more than 128 cells along a side cannot be seen\n" in output
+    assert max(map(len, output.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_channels_than_a_terminal_takes_are_counted(show: Show) -> None:
+    np.save("weight.npy", np.ones((20, 1, 1, 1)))
+    output = show("input=1", "weight=weight.npy")
+    for heading in ("kernel 1x1, channel 1 to", "output 1x1, channel"):
+        assert f"{heading} 6" in output and f"{heading} 7" not in output
+        assert f"... and 14 more like {heading} 1\n" in output
+
+
+def test_no_line_is_wider_than_the_terminal(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (80, 200):
+        monkeypatch.setattr(console.out, "width", width)
+        output = show("input=4", "kernel=3", "stride=2", "padding=1", "transposed=true")
+        assert max(map(len, output.splitlines())) <= width
+        assert not [line for line in output.splitlines() if line != line.rstrip()]
+        assert len(grid(output, "W 16x49" if width == 200 else "W transposed 49x16")) >= 16
+
+
+def test_the_figure_goes_where_it_is_wanted(show: Show, tmp_path: Path) -> None:
+    output = show("input=2", "kernel=3", "transposed=true", "output=here/and there")
+    assert output.endswith("figure     here/and there/overlap.png\n")
+    assert sorted(path.name for path in (tmp_path / "here" / "and there").iterdir()) == [
+        "overlap.png",
+        "overlap.svg",
+    ]
+    assert not (tmp_path / "outputs").exists()
+    assert show("input=2", "kernel=1", "output=null").endswith("/conv-2x2-k1-s1-p0/overlap.png\n")
+
+
+def test_the_default_folder_needs_no_quotes(show: Show) -> None:
+    line = "input=5x6 kernel=3x2 stride=2 padding=1 output_padding=1x0 dilation=1x3 transposed=true"
+    path = show(*line.split()).split()[-1]
+    assert path == "outputs/conv/transposed-5x6-k3x2-s2-p1-op1x0-d1x3/overlap.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "conv needs input=...: aecli conv --help tells"),
+        ("input=3", "conv needs kernel=..., as in kernel=3, or weight=..."),
+        ("input=2 kernel=3", "nothing is left along the rows: floor((2 + 2*0 - 3) / 1) + 1 = 0"),
+        ("input=1 kernel=3x1 padding=1x0 dilation=2", "+ 1 = -1; give a smaller kernel"),
+        (
+            "input=2 kernel=2 padding=2 transposed=true",
+            "(2 - 1)*1 - 2*2 + 2 + 0 = -1; give less padding",
+        ),
+        (
+            "input=2 kernel=3 stride=2 dilation=2 output_padding=2 transposed=true",
+            "output_padding=2 is not valid: along the rows give less than the stride or the dila",
+        ),
+        ("input=2 kernel=2 output_padding=1", "goes with a transposed convolution only: leave"),
+        ("input=3 kernel=2 weight=[[1]]", "kernel=2 is not the size of weight, 1x1"),
+        ("input=[[1,2],[3]] kernel=1", "its rows are not equally long"),
+        ('input=[[1,"two"]] kernel=1', '"two" is no number'),
+        ("input=[[1,NaN]] kernel=1", "give finite numbers"),
+        ("input=[[1,Infinity]] kernel=1", "give finite numbers"),
+        ("input=[[]] kernel=1", "input=[[]] is empty"),
+        ("inptu=3 kernel=1", "there is no key 'inptu': did you mean input?"),
+        ("input=0 kernel=1", "input=0 is not valid: give at least one row and one column"),
+        ("input=3 kernel=0", "kernel=0 is not valid: give whole numbers of at least 1"),
+        ("input=3 kernel=1 stride=0", "stride=0 is not valid"),
+        ("input=3 kernel=1 dilation=1x0", "dilation=1x0 is not valid"),
+        ("input=3 kernel=1 padding=-1", "padding=-1 is not valid"),
+        ("input=3 kernel=abc", "kernel=abc is not valid: give 3, or 3x1 as rows x columns"),
+        ("input=3 kernel=1 transposed=maybe", "transposed=maybe is not valid: give true or false"),
+        ("input=[1,2,3] kernel=1", "input has 1 dimensions: give 2, rows and columns, or 3"),
+        ("input=[[[[1]]]] kernel=1", "input has 4 dimensions"),
+        ("input=3 weight=[1]", "weight has 1 dimensions: give 2, rows and columns, or torch's 4"),
+        ("input=3 weight=[[[1]]]", "weight has 3 dimensions"),
+        ("input=[[[1]],[[2]]] weight=[[1]]", "weight and input differ in their channels, 1 and 2"),
+        (
+            "input=[[1]] weight=[[[[1]]],[[[1]]]] transposed=true",
+            "channels, 2 and 1: the dimensions of weight are input, output, rows, columns",
+        ),
+        ("input=3 kernel=1 bias=[1,2]", "bias has 2 numbers: give a number, or a list of 1, one"),
+        ("input=3 kernel=1 bias=much", "bias=much is not valid: give a number, a list"),
+        ("input=pickled.npy kernel=1", "is no array of numbers that numpy.save has written"),
+        ("input=missing.csv kernel=1", "input=missing.csv: there is no such file"),
+        ("input=nonsense kernel=1", "input=nonsense is not valid: give a size such as 2x3, a li"),
+        ("input=9999 kernel=1", "input is too large: 1x9999x9999 is more than 524,288 numbers"),
+        ("input=99999999999999999999 kernel=1", "is not valid: give 3, or 3x1"),
+        ("input=3 kernel=999999999", "kernel is too large"),
+        ("input=big.json kernel=1", "input is too large: 800x800 is more than"),
+        ("input=3 weight=big.json", "weight is too large: 800x800 is more than"),
+        ("input=2 kernel=1 stride=999999999 transposed=true", "the output is too large"),
+        ("input=2 kernel=1 padding=999 stride=999", "the input with its zeros is too large"),
+        ("input=500 kernel=50", "takes 508,502,500 products of a weight and a pixel, and 67,108,8"),
+        ("input=2x3x4 kernel=1", "input=2x3x4 is not valid: give 3, or 3x1 as rows x columns"),
+        ("input=2 kernel=1 word", "conv takes key=value, not 'word': valid keys are input, kernel"),
+        ("input=2 kernel=1 --transposed", "conv has no flag --transposed: give key=value\n"),
+        ("input=${oc.env:HOME} kernel=1", "input is not valid: ${...} is not filled in here"),
+        ("input=null kernel=1", "input: "),
+        ("input=??? kernel=1", "conv needs input=..."),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: str, words: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("pickled.npy", np.array([[{}]], dtype=object))
+    Path("big.json").write_text(json.dumps(np.zeros((800, 800)).tolist()))
+    assert aecli("conv", *line.split()) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("aecli: ")
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["big.json", "pickled.npy"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_else(
+    aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert aecli("conv", "input=2", "kernel=1", "output=file/below") == 5
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors == (
+        "aecli: file/below cannot be written (Not a directory): give another place as output=...\n"
+    )
+
+
+def test_the_largest_layers_take_seconds() -> None:
+    layer = conv_layer.read_layer(ConvOptions("15x16000", kernel="1x255", transposed=True))
+    assert layer.weight.size * np.prod(layer.output_size) > 0.9 * conv_layer.MOST_PRODUCTS
+    assert layer.matrix() is None
+    first, second = layer.outputs(None).values()
+    assert np.allclose(first, second, rtol=1e-12)
+
+
+def test_help_lists_every_key_with_its_meaning() -> None:
+    text = help.conv_help()
+    words = " ".join(text.split())
+    for name, doc in field_docs(ConvOptions).items():
+        assert f" {name}=" in words
+        assert " ".join(doc.split()) in words
+    assert " transposed=false " in words
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_examples_of_the_help_work(show: Show) -> None:
+    Path("image.csv").write_text("1,2\n3,4\n")
+    np.save("weights.npy", np.ones((2, 2)))
+    examples = re.findall(r"^  aecli conv (.*)$", help.CONV, re.MULTILINE)
+    assert len(examples) == 3
+    for example in examples:
+        words = subprocess.run(
+            ["sh", "-c", f'for word in {example}; do echo "$word"; done'],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        assert "largest difference 0\n" in show(*words)
+
+
+def test_a_terminal_shows_zeros_dim_and_a_pipe_plain_text(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "aecli", "conv", "input=2", "kernel=1", "transposed=true"]
+    for colours, dims in (({"FORCE_COLOR": "1"}, True), ({}, False)):
+        environment = {key: value for key, value in os.environ.items() if key != "FORCE_COLOR"}
+        done = subprocess.run(
+            [*line, "stride=2"], cwd=tmp_path, env={**environment, **colours}, capture_output=True
+        )
+        assert done.returncode == 0
+        assert (b"\x1b[2m.\x1b[0m" in done.stdout) is dims
+        assert (b"\x1b" in done.stdout) is dims

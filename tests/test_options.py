@@ -1,0 +1,48 @@
+"""The grammar of the commands beside `train`."""
+
+import pytest
+
+from aecli.errors import UsageError
+from aecli.options import CompareOptions, ConvOptions, SortKey, parse_options
+
+
+def test_values_and_bare_paths_become_a_dataclass() -> None:
+    arguments = ["a/run", "sort=mse", "run=b=c", "output=there"]
+    options = parse_options("compare", CompareOptions, arguments)
+    assert options == CompareOptions(["a/run", "b=c"], SortKey.mse, "there")
+
+
+def test_text_stays_as_it_was_typed() -> None:
+    options = parse_options("conv", ConvOptions, ["input=[[1, 2]]", "stride=01", "transposed=true"])
+    assert options == ConvOptions("[[1, 2]]", stride="01", transposed=True)
+
+
+def test_null_is_no_text_but_nothing() -> None:
+    options = parse_options("compare", CompareOptions, ["output=there", "output=null"])
+    assert options.output is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sort"], "compare has no flag --sort: give key=value or a path"),
+        (["srt=mse"], "there is no key 'srt': did you mean sort?"),
+        (["sort=mze"], "sort=mze is not valid: did you mean mse?"),
+        (["output=${oc.env:HOME}"], "output is not valid: ${...} is not filled in here"),
+        (["${nowhere}"], "run is not valid: ${...} is not filled in here"),
+    ],
+)
+def test_a_mistake_is_named(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_options("compare", CompareOptions, arguments)
+    assert words in str(caught.value)
+
+
+def test_a_command_without_paths_takes_no_bare_words() -> None:
+    with pytest.raises(UsageError, match="conv takes key=value, not 'a/run': valid keys are input"):
+        parse_options("conv", ConvOptions, ["input=3", "a/run"])
+
+
+def test_what_has_no_default_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="conv needs input=...: aecli conv --help tells"):
+        parse_options("conv", ConvOptions, ["kernel=3"])
