@@ -177,11 +177,11 @@ def _keep_images(
             "best/output": seen.best.outputs,
             "worst/original": seen.worst.pixels,
             "worst/output": seen.worst.outputs,
-            "mean/original": seen.mean.pixels,
-            "mean/output": seen.mean.outputs,
             **{f"epoch/{epoch}": output for epoch, output in training.snapshots.items()},
         }
-    run.save_images(images)
+    run.save_images(
+        images, means={"mean/original": seen.mean.pixels, "mean/output": seen.mean.outputs}
+    )
 
 
 def _draw(

@@ -96,17 +96,25 @@ class RunDirectory:
         """Put the best epoch's weights into `model`."""
         model.load_state_dict(load(self.weights_file.read_bytes()))
 
-    def save_images(self, images: dict[str, Tensor]) -> None:
-        """Pictures by name, (K, C, H, W) each in [0, 1], kept as uint8."""
-        pixels = {
-            name: (each * 255).round().to(torch.uint8).contiguous() for name, each in images.items()
-        }
-        write_atomically(self.images_file, save(pixels))
+    def save_images(self, images: dict[str, Tensor], means: dict[str, Tensor]) -> None:
+        """What a comparison shows of the run.
+
+        Args:
+            images: pictures by name, (K, C, H, W) each in [0, 1], kept as uint8.
+            means: means of many, likewise; kept as they are, for a uint8 would hide what they
+                have in common.
+        """
+        pixels = {name: (each * 255).round().to(torch.uint8) for name, each in images.items()}
+        tensors = {name: each.contiguous() for name, each in {**pixels, **means}.items()}
+        write_atomically(self.images_file, save(tensors))
 
     def load_images(self) -> dict[str, Tensor]:
-        """What `save_images` wrote, in [0, 1] again."""
-        pixels = load(self.images_file.read_bytes())
-        return {name: each.to(torch.float32) / 255 for name, each in pixels.items()}
+        """What `save_images` wrote, all of it in [0, 1] again."""
+        tensors = load(self.images_file.read_bytes())
+        return {
+            name: each.to(torch.float32) / 255 if each.dtype is torch.uint8 else each
+            for name, each in tensors.items()
+        }
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """What `metrics.jsonl` holds, an object an epoch."""

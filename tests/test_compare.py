@@ -233,7 +233,7 @@ def images_cut(run: RunDirectory) -> None:
 def without_the_worst_images(run: RunDirectory) -> None:
     images = run.load_images()
     del images["worst/original"]
-    run.save_images(images)
+    run.save_images(images, means={})
 
 
 def no_images(run: RunDirectory) -> None:

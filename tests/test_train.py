@@ -240,6 +240,13 @@ def test_the_images_that_a_comparison_shows_are_kept(run: RunDirectory) -> None:
         assert torch.equal(images["output"], images["epoch/2"])
 
 
+def test_means_are_kept_as_they_are(run: RunDirectory) -> None:
+    # A hundred images of whole grey levels: their mean has hundredths of them.
+    levels = run.load_images()["mean/original"] * 255 * 100
+    assert torch.allclose(levels, levels.round(), atol=0.05)
+    assert not torch.allclose(levels / 100, (levels / 100).round(), atol=0.005)
+
+
 def test_pictures_show_the_test_images(run: RunDirectory) -> None:
     with Image.open(run.figures / "reconstructions.png") as picture:
         assert picture.width > picture.height > 400
