@@ -33,6 +33,15 @@ COMMANDS = {
     "shapes": Command(
         "aecli.commands.shapes", "show a network layer by layer: sizes, parameters, operations"
     ),
+    "evaluate": Command(
+        "aecli.commands.evaluate", "measure a trained model class by class, beside PCA"
+    ),
+    "reconstruct": Command(
+        "aecli.commands.reconstruct", "show what a trained model makes of images"
+    ),
+    "interpolate": Command(
+        "aecli.commands.interpolate", "go from one image to another through latent space"
+    ),
     "compare": Command(
         "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
     ),
@@ -97,8 +106,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     elif first == "--version":
         print(f"aecli {__version__}")
     elif first in COMMANDS and {"-h", "--help"} & set(arguments):
-        help_text = getattr(importlib.import_module("aecli.help"), f"{first}_help")
-        print(help_text(), end="")
+        print(importlib.import_module("aecli.help").help_for(first), end="")
     elif first in COMMANDS:
         command: Callable[[list[str]], None] = importlib.import_module(COMMANDS[first].module).main
         command(list(arguments[1:]))

@@ -370,10 +370,11 @@ def config_groups() -> dict[str, list[str]]:
 
 @cache
 def field_docs(schema: type) -> dict[str, str]:
-    """Field name -> the docstring that stands under it in the source of `schema`."""
+    """Field name -> the docstring that stands under it in the source of `schema` or its bases."""
+    inherited = [field_docs(base) for base in schema.__bases__ if is_dataclass(base)]
     tree = ast.parse(textwrap.dedent(inspect.getsource(schema)))
     body = cast(ast.ClassDef, tree.body[0]).body
-    return {
+    own = {
         statement.target.id: following.value.value
         for statement, following in zip(body, body[1:], strict=False)
         if isinstance(statement, ast.AnnAssign)
@@ -382,6 +383,7 @@ def field_docs(schema: type) -> dict[str, str]:
         and isinstance(following.value, ast.Constant)
         and isinstance(following.value.value, str)
     }
+    return {name: doc for docs in (*inherited, own) for name, doc in docs.items()}
 
 
 def to_config(composed: DictConfig) -> TrainConfig:

@@ -16,6 +16,7 @@ from aecli.data.batches import Normalisation, ordered_batches, to_pixels
 from aecli.figures import Row, image_grid
 from aecli.metrics import (
     EVALUATION_BATCH,
+    Measured,
     Reconstruct,
     Score,
     image_mse,
@@ -73,6 +74,11 @@ def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
 
     The noise is the same at every call, so that scores differ by what is measured alone.
     """
+    return measured(config, reconstruct, split).score()
+
+
+def measured(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Measured:
+    """What the score is made of: each image of `split` by itself."""
     return measure(_batches(config, reconstruct, split), stride_grid(config.model))
 
 
@@ -183,13 +189,13 @@ class Shown:
         return self.inputs is not self.pixels
 
 
-def shown_images(config: TrainConfig, split: Split) -> Shown:
-    """The first image of each class in `split`, then others, as far as there is room."""
+def shown_images(config: TrainConfig, split: Split, count: int = SHOWN_IMAGES) -> Shown:
+    """The first image of each class in `split`, then others, `count` of them if there are."""
     first_of_class = [
         int((split.labels == label).nonzero()[0]) for label in split.labels.unique().tolist()
     ]
     others = [index for index in range(len(split)) if index not in first_of_class]
-    pixels = to_pixels(split.images[(first_of_class + others)[:SHOWN_IMAGES]])
+    pixels = to_pixels(split.images[(first_of_class + others)[:count]])
     corrupt = build_corruption(config.corruption, shown=True)
     if corrupt is None:
         return Shown(pixels, pixels)

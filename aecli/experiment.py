@@ -97,7 +97,7 @@ def summarise(
 ) -> dict[str, Any]:
     """What `summary.json` holds: the final figures, and all that they depend on."""
     records, best = outcome.training.records, outcome.training.best
-    scores = {name: _json(each) for name, each in outcome.scores.items()}
+    scores = {name: score_as_json(each) for name, each in outcome.scores.items()}
     validated = {record.epoch: record.val_mse for record in records}
     return {
         "test": scores.pop("model"),
@@ -136,7 +136,7 @@ def summarise(
     }
 
 
-def _json(score: Score) -> dict[str, float | None]:
+def score_as_json(score: Score) -> dict[str, float | None]:
     """A score as JSON can hold it: the psnr of a perfect reconstruction is null."""
     return {
         name: value if value is not None and math.isfinite(value) else None

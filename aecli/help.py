@@ -22,7 +22,13 @@ from aecli.config import (
     config_groups,
     field_docs,
 )
-from aecli.options import CompareOptions, ConvOptions
+from aecli.options import (
+    CompareOptions,
+    ConvOptions,
+    EvaluateOptions,
+    InterpolateOptions,
+    ReconstructOptions,
+)
 
 WIDTH = 100
 INDENT = 34
@@ -122,6 +128,47 @@ SHAPES_KEYS = {
     "channels=3": "Channels of an image. Without it, those of the data set.",
 }
 
+USE = """\
+usage: aecli {command} RUN [key=value ...]
+
+{about}
+
+Keys, with their defaults:
+{keys}
+
+examples:
+{examples}
+"""
+
+WHERE = (
+    "Figures as PNG and SVG, their numbers as JSON, and both for TensorBoard lie in the folder "
+    "{command} of the run, where they take the place of earlier ones."
+)
+A_RUN = "outputs/conv-z25/2026-11-21_10-15-00-123456"
+
+# The commands that use a finished run: what they take, what they do, and examples.
+USES: dict[str, tuple[type, str, list[str]]] = {
+    "evaluate": (
+        EvaluateOptions,
+        "Measures a trained model on the test images, all of them and class by class, beside PCA "
+        "of the same size, and shows the images that it reconstructs best and worst.",
+        [""],
+    ),
+    "reconstruct": (
+        ReconstructOptions,
+        "Shows test images, their corruption where the run has one, what the model makes of them, "
+        "and the error.",
+        ["", "count=20"],
+    ),
+    "interpolate": (
+        InterpolateOptions,
+        "Goes from one test image to another along a line between their codes, beside the same "
+        "line between their pixels, as a figure and as an animation, and measures how far each "
+        "step is from the nearest training image.",
+        ["", "pairs=3:7,12:40 steps=9", "n=4 spherical=true"],
+    ),
+}
+
 # The dataclasses behind the groups, with the prefix of their keys.
 SECTIONS: dict[str, tuple[str, type]] = {
     "Images:": ("data.", DataConfig),
@@ -159,6 +206,29 @@ def compare_help() -> str:
 def shapes_help() -> str:
     """The whole text."""
     return SHAPES.format(keys="\n".join(_row(key, text) for key, text in SHAPES_KEYS.items()))
+
+
+def help_for(command: str) -> str:
+    """The whole text of one command."""
+    texts = {
+        "train": train_help,
+        "compare": compare_help,
+        "shapes": shapes_help,
+        "conv": conv_help,
+    }
+    return use_help(command) if command in USES else texts[command]()
+
+
+def use_help(command: str) -> str:
+    """The whole text of a command that uses a finished run."""
+    schema, about, examples = USES[command]
+    lines = (f"  aecli {command} {A_RUN} {rest}".rstrip() for rest in examples)
+    return USE.format(
+        command=command,
+        about=textwrap.fill(f"{about} {WHERE.format(command=command)}", WIDTH),
+        keys="\n".join(_rows("", schema)),
+        examples="\n".join(lines),
+    )
 
 
 def conv_help() -> str:

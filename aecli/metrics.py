@@ -104,9 +104,29 @@ def reconstructed_batches(
         yield pixels, reconstruct(corrupt(pixels, generator) if corrupt else pixels)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of each image, in their order."""
+
+    mse: Tensor  # (N,)
+    ssim: Tensor | None  # (N,); None where the images are under 11 pixels
+    pixels_per_image: int
+    checkerboard: float | None
+    """Of all outputs together."""
+
+    def score(self) -> Score:
+        """Of all images, each counting the same."""
+        return Score.of(self.mse, self.ssim, self.checkerboard, self.pixels_per_image)
+
+    def of(self, which: Tensor) -> Score:
+        """Of the images that the mask (N,) picks; their checkerboard is not told apart."""
+        ssim = None if self.ssim is None else self.ssim[which]
+        return Score.of(self.mse[which], ssim, None, self.pixels_per_image)
+
+
 @torch.inference_mode()
-def measure(batches: Batches, grid: int) -> Score:
-    """The score of all images, each counting the same whatever the batches.
+def measure(batches: Batches, grid: int) -> Measured:
+    """Measure every image.
 
     `grid` is the period, in pixels, of the stride grid of whatever made the reconstructions.
     """
@@ -118,12 +138,8 @@ def measure(batches: Batches, grid: int) -> Score:
         pixels_per_image = pixels[0].numel()
     assert sums is not None, "a split has images"
     known = [each for each in similarities if each is not None]
-    return Score.of(
-        torch.cat(errors).cpu(),
-        torch.cat(known) if known else None,
-        sums.score(grid),
-        pixels_per_image,
-    )
+    ssim = torch.cat(known) if known else None
+    return Measured(torch.cat(errors).cpu(), ssim, pixels_per_image, sums.score(grid))
 
 
 @torch.inference_mode()

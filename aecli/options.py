@@ -7,6 +7,7 @@ run=PATH.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from pathlib import Path
 from typing import TypeVar, cast
 
 from omegaconf import MISSING, OmegaConf
@@ -45,6 +46,53 @@ class CompareOptions:
     output: str | None = None
     """Folder for the comparison; null: `compare` in the folder that is given or, where several are
     given, a new one below outputs/compare."""
+
+
+@dataclass
+class RunOptions:
+    """What every command takes that uses one finished run."""
+
+    run: list[str] = field(default_factory=list)
+    """The folder of a finished run; a bare path means the same."""
+
+    device: str = "auto"
+    """Where the model is to work: auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
+
+    data_dir: str | None = None
+    """Folder that holds the data sets; null: the one that the run was trained with."""
+
+
+@dataclass
+class EvaluateOptions(RunOptions):
+    """What to measure."""
+
+
+@dataclass
+class ReconstructOptions(RunOptions):
+    """What to reconstruct."""
+
+    count: int = 10
+    """Test images: the first of each class, then others."""
+
+
+@dataclass
+class InterpolateOptions(RunOptions):
+    """Which images to go between, and how."""
+
+    n: int = 6
+    """Pairs of test images that are drawn where none are given."""
+
+    pairs: str | None = None
+    """Pairs of test images by number, the first being 0, as in 3:7,12:40; null: drawn by seed."""
+
+    steps: int = 12
+    """Images in a row, the two ends among them."""
+
+    seed: int = 0
+    """Of the pairs that are drawn."""
+
+    spherical: bool = False
+    """Along an arc around the origin of the latent space, or along a straight line."""
 
 
 @dataclass
@@ -135,3 +183,15 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
     for key in OmegaConf.missing_keys(config):
         raise UsageError(f"{command} needs {key}=...: aecli {command} --help tells what that takes")
     return cast(Options, OmegaConf.to_object(config))
+
+
+def one_run(command: str, options: RunOptions) -> Path:
+    """The run that a command is about.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    if len(options.run) != 1:
+        found = f"not {len(options.run)}" if options.run else "and none is given"
+        raise UsageError(f"{command} takes the folder of one finished run, {found}")
+    return Path(options.run[0])

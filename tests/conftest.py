@@ -47,3 +47,16 @@ def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
     return lambda *arguments: cli.run(arguments)
+
+
+@pytest.fixture(scope="session")
+def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of one epoch, on synthetic digits; not to be written to."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    line = ["train", *TINY, f"data_dir={data_dir}", "latent=3", f"hydra.run.dir={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        assert cli.run(line) == 0
+    return folder

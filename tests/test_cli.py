@@ -27,9 +27,9 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecl
     for line in (["--help"], ["-h"], []):
         assert aecli(*line) == 0
         text = capsys.readouterr().out
-        assert "train     train an autoencoder" in text
-        assert "compare   put runs side by side" in text
-        assert "conv      the arithmetic of one" in text
+        assert "train         train an autoencoder" in text
+        assert "compare       put runs side by side" in text
+        assert "conv          the arithmetic of one" in text
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:

@@ -21,7 +21,8 @@ from aecli.metrics import (
 
 
 def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:
-    return measure(reconstructed_batches(reconstruct, images, None, torch.Generator()), grid=2)
+    batches = reconstructed_batches(reconstruct, images, None, torch.Generator())
+    return measure(batches, grid=2).score()
 
 
 def test_psnr_is_in_decibels_with_peak_one() -> None:
@@ -71,7 +72,7 @@ def test_a_corruption_damages_the_input_and_not_the_target() -> None:
         return pixels * 0.5
 
     batches = reconstructed_batches(reconstruct, images, half, torch.Generator())
-    assert measure(batches, grid=2).mse == 0
+    assert measure(batches, grid=2).score().mse == 0
     assert seen[0].unique().tolist() == [0.5]
 
 

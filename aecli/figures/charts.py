@@ -22,6 +22,7 @@ LONGEST_LABEL = 2.6  # inches; longer ones are broken into lines
 MOST_LABELS = 20  # in a legend
 HANDLE_INCHES = 0.55  # of a legend, for the line before a label and the gap behind it
 LABEL_GAP = 0.1  # inches between the labels of ticks
+BAR = 0.16  # inches for each bar of a group
 ROW = 0.3  # inches for each row of a chart that has a row for each label
 AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
 
@@ -127,6 +128,36 @@ def error_by_latent(
     ]
     _legend_below(figure, _first(lines) + baselines)
     _fit(axes, [point for points in families.values() for point in points], pca, mean_image)
+    return figure
+
+
+def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]]) -> Figure:
+    """A group of bars for each row, all of them from zero.
+
+    Args:
+        title: over the chart.
+        quantity: what the length of a bar shows.
+        groups: label of the row -> label of the bar -> its length; the same bars in every group.
+    """
+    labels = list(next(iter(groups.values())))
+    thickness = 0.8 / len(labels)
+    inches = max(ROW, BAR * len(labels)) * len(groups)
+    figure = Figure((WIDTH, 1.4 + inches), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot()
+    _describe(axes, quantity, "")
+    # The first is what the chart is about, the others are what it is held against.
+    colours = [sequence(2)[0], *(neutral() for _ in labels[1:])]
+    for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
+        offset = (number - (len(labels) - 1) / 2) * thickness
+        places = [row + offset for row in range(len(groups))]
+        lengths = [bars[label] for bars in groups.values()]
+        axes.barh(places, lengths, thickness * 0.9, color=colour, label=label)
+    axes.set_yticks(range(len(groups)), list(groups), fontsize=LABEL)
+    axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
+    axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
+    _legend_above(axes, axes.containers)
     return figure
 
 
@@ -272,7 +303,7 @@ def _tick(axis: Axis, ticks: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _legend_above(axes: Axes, lines: Iterable[Line2D]) -> None:
+def _legend_above(axes: Axes, lines: Iterable[Any]) -> None:
     axes.legend(
         handles=list(lines),
         fontsize=LABEL,

@@ -1,0 +1,21 @@
+"""`aecli interpolate`: ways between images through latent space, beside pixel space."""
+
+from aecli.options import InterpolateOptions, one_run, parse_options
+
+
+def main(arguments: list[str]) -> None:
+    """Interpolate between test images of the run that the command line names.
+
+    Raises:
+        UsageError: it is no finished run, or what is asked for makes no sense.
+        DataError, StorageError: its images or its files cannot be used.
+    """
+    options = parse_options("interpolate", InterpolateOptions, arguments)
+    path = one_run("interpolate", options)
+
+    # A mistake in the line is told without waiting for torch.
+    from aecli.trained import open_run
+    from aecli.uses.interpolate import interpolate
+
+    trained = open_run(path, options.device, options.data_dir)
+    interpolate(trained, options.pairs, options.n, options.steps, options.seed, options.spherical)

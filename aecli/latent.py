@@ -1,0 +1,68 @@
+"""Ways through a latent space: pure functions on codes."""
+
+import torch
+from torch import Tensor
+
+
+def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Points on the lines from `start` to `end`, the ends among them.
+
+    (1 - t) start + t end, with t from 0 to 1 in equal steps.
+
+    Args:
+        start, end: (K, ...) of the same shape: codes, or images.
+        steps: at least 2.
+
+    Returns:
+        (K, steps, ...).
+    """
+    t = torch.linspace(0, 1, steps, device=start.device)
+    t = t.reshape(1, steps, *[1] * (start.dim() - 1))
+    return (1 - t) * start.unsqueeze(1) + t * end.unsqueeze(1)
+
+
+def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Points on the arcs from `start` to `end` around the origin.
+
+    With the angle w between them, sin((1 - t) w) / sin(w) start + sin(t w) / sin(w) end (Shoemake,
+    "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016).
+    Codes drawn from a Gaussian lie near a sphere, which a straight line leaves. Where the angle is
+    0 or 180 degrees, or a code is the origin, there is no one arc, and the line is straight.
+
+    Args:
+        start, end: codes (K, D).
+        steps: at least 2.
+
+    Returns:
+        (K, steps, D).
+    """
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)
+    angle = cosine.clamp(-1, 1).arccos().reshape(-1, 1, 1)  # (K, 1, 1)
+    t = torch.linspace(0, 1, steps, device=start.device).reshape(1, steps, 1)
+    arcs = (((1 - t) * angle).sin() * start.unsqueeze(1) + (t * angle).sin() * end.unsqueeze(1)) / (
+        angle.sin()
+    )
+    has_arc = (angle.sin() > FLAT) & (start.norm(dim=1) > 0).reshape(-1, 1, 1)
+    has_arc &= (end.norm(dim=1) > 0).reshape(-1, 1, 1)
+    return torch.where(has_arc, arcs, straight(start, end, steps))
+
+
+# Sine of an angle below which rounding decides where the arc would lie.
+FLAT = 1e-4
+
+
+def nearest(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """For each image the one of `others` with the smallest mean squared error.
+
+    Args:
+        images: (K, C, H, W).
+        others: (N, C, H, W).
+
+    Returns:
+        The smallest errors (K,), and which they belong to (K,).
+    """
+    rows, columns = images.flatten(1), others.flatten(1)
+    squares = columns.square().sum(1) - 2 * rows @ columns.T  # (K, N), less the images' own
+    best = squares.min(1)
+    errors = (best.values + rows.square().sum(1)).clamp_(min=0) / rows.shape[1]
+    return errors, best.indices

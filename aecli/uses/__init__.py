@@ -1,0 +1,1 @@
+"""What a trained autoencoder is for: one module a use, each held against the classical answer."""

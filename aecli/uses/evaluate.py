@@ -1,0 +1,106 @@
+"""Scores of a trained model, class by class, beside the baselines; its best and worst images."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from aecli import console
+from aecli.data import Split
+from aecli.evaluation import LABELS, Survey, baselines, measured, survey
+from aecli.experiment import score_as_json
+from aecli.figures import Row, grouped_bars, panels
+from aecli.metrics import Measured, Score
+from aecli.results import Results
+from aecli.trained import Trained
+
+COMMAND = "evaluate"
+EVERYTHING = "all"
+"""The row over all classes."""
+
+
+def evaluate(trained: Trained) -> None:
+    """Measure the test images and leave what was found beside the run.
+
+    The scores over all classes are those of the run's summary.
+    """
+    config, data = trained.config, trained.data()
+    contestants = {"model": trained.reconstruct, **baselines(config, data)}
+    scores = {
+        name: by_class(measured(config, each, data.test), data.test)
+        for name, each in contestants.items()
+    }
+    seen = survey(config, trained.reconstruct, data.test)
+    title = f"{config.name} on the {len(data.test):,} test images of {data.name}"
+    with Results(trained.run, COMMAND) as results:
+        results.figure("mse-by-class", _chart(title, scores))
+        results.figure("extremes", _extremes(title, seen))
+        results.numbers(_numbers(scores))
+    console.table(_table(title, scores, data.test))
+    console.facts({"results": str(results.folder)})
+
+
+def by_class(measured: Measured, split: Split) -> dict[str, Score]:
+    """The score of all images and, where there are several classes, of those of each."""
+    labels = split.labels.cpu()
+    classes = labels.unique().tolist()
+    apart = {str(label): measured.of(labels == label) for label in classes}
+    return {EVERYTHING: measured.score(), **(apart if len(classes) > 1 else {})}
+
+
+def _chart(title: str, scores: dict[str, dict[str, Score]]) -> Figure:
+    shown = {"model": LABELS["model"], "pca": LABELS["pca"]}
+    groups = {
+        row: {label: scores[name][row].mse for name, label in shown.items()}
+        for row in scores["model"]
+    }
+    return grouped_bars(title, "mse (pixels in [0, 1])", groups)
+
+
+def _extremes(title: str, seen: Survey) -> Figure:
+    return panels(
+        title,
+        {
+            f"{end} reconstructed": [
+                Row("original", examples.pixels, captions=[f"{m:.2g}" for m in examples.mse]),
+                Row("output", examples.outputs),
+            ]
+            for end, examples in (("best", seen.best), ("worst", seen.worst))
+        },
+    )
+
+
+def _numbers(scores: dict[str, dict[str, Score]]) -> dict[str, Any]:
+    """The overall figures at the top, then every score of every contestant."""
+    overall = score_as_json(scores["model"][EVERYTHING])
+    return {
+        **overall,
+        "mse_pca": scores["pca"][EVERYTHING].mse,
+        "by_class": {
+            name: {row: score_as_json(score) for row, score in rows.items()}
+            for name, rows in scores.items()
+        },
+    }
+
+
+def _table(title: str, scores: dict[str, dict[str, Score]], split: Split) -> Table:
+    """A row for each class; the model's scores, and PCA's mse beside them."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("class")
+    for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):
+        table.add_column(name, justify="right")
+    for row, score in scores["model"].items():
+        pca = scores["pca"][row].mse
+        count = len(split) if row == EVERYTHING else int((split.labels == int(row)).sum())
+        table.add_row(
+            row,
+            f"{count:,}",
+            f"{score.mse:.6f}",
+            f"{pca:.6f}",
+            f"{score.mse / pca:.3f}" if pca else "inf",
+            f"{score.sse:.3f}",
+            f"{score.psnr:.2f}",
+            "" if score.ssim is None else f"{score.ssim:.4f}",
+            style="bold" if row == EVERYTHING else "",
+        )
+    return table

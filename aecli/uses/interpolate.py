@@ -1,0 +1,176 @@
+"""Ways from one image to another: along a line in latent space, and along one in pixel space."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.table import Table
+from torch import Tensor
+
+from aecli import console
+from aecli.data import Split
+from aecli.data.batches import ordered_batches, to_pixels
+from aecli.errors import UsageError
+from aecli.figures import Row, image_grid
+from aecli.latent import nearest, spherical, straight
+from aecli.results import Results
+from aecli.trained import Trained
+
+COMMAND = "interpolate"
+MOST_PAIRS, MOST_STEPS = 16, 24  # that can be seen in one figure
+SEARCHED = 5000  # images at a time, of those among which the nearest is looked for
+FRAME_MS = 120  # of the animation
+GIF_SCALE = 3  # screen pixels for each pixel of an image
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Images on the ways between pairs, (K, S, C, H, W) in [0, 1] each."""
+
+    latent: Tensor
+    """Decoded from points between the two codes."""
+    pixel: Tensor
+    """Mixtures of the two images."""
+
+
+def interpolate(
+    trained: Trained, pairs: str | None, n: int, steps: int, seed: int, along_arcs: bool
+) -> None:
+    """Go from one test image to another in both spaces, and see how near that is to real images.
+
+    Raises:
+        UsageError: pairs, steps or a number of pairs that make no sense.
+    """
+    config, data = trained.config, trained.data()
+    if not 2 <= steps <= MOST_STEPS:
+        raise UsageError(f"steps={steps} is not valid: give 2 to {MOST_STEPS}")
+    chosen = draw_pairs(n, len(data.test), seed) if pairs is None else read_pairs(pairs, data.test)
+    ways = between(trained, data.test, chosen, steps, along_arcs)
+    distances = {
+        "latent": distance_to_real(ways.latent, data.train.images),
+        "pixel": distance_to_real(ways.pixel, data.train.images),
+    }
+    title = f"{config.name} on {data.name}: from one test image to another"
+    with Results(trained.run, COMMAND) as results:
+        results.figure("interpolation", _grid(title, ways, chosen))
+        results.file("interpolation.gif", animation(ways))
+        results.numbers(
+            {
+                "pairs": [list(pair) for pair in chosen],
+                "labels": [[int(data.test.labels[each]) for each in pair] for pair in chosen],
+                "spherical": along_arcs,
+                "nearest_mse": {name: found.tolist() for name, found in distances.items()},
+                **{f"nearest_mse_{k}": float(found.mean()) for k, found in distances.items()},
+            }
+        )
+    console.table(_table(title, distances, along_arcs))
+    console.facts({"results": str(results.folder)})
+
+
+def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
+    """`3:7,12:40` as numbers of images of `split`.
+
+    Raises:
+        UsageError: it is something else, or there are no such images.
+    """
+    pairs = []
+    for part in text.split(","):
+        first, colon, second = part.strip().partition(":")
+        if not (colon and first.isdecimal() and second.isdecimal()):
+            raise UsageError(f"pairs={text} is not valid: give test images, as in 3:7,12:40")
+        for number in (first, second):
+            if int(number) >= len(split):
+                raise UsageError(
+                    f"pairs={text} is not valid: test images are numbered 0 to {len(split) - 1}"
+                )
+        pairs.append((int(first), int(second)))
+    if len(pairs) > MOST_PAIRS:
+        raise UsageError(f"pairs={text} are too many to be seen: give at most {MOST_PAIRS}")
+    return pairs
+
+
+def draw_pairs(n: int, images: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs of different images.
+
+    Raises:
+        UsageError: there are not as many.
+    """
+    most = min(MOST_PAIRS, images // 2)
+    if not 1 <= n <= most:
+        raise UsageError(f"n={n} is not valid: give 1 to {most} pairs")
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))[: 2 * n].tolist()
+    return list(zip(order[:n], order[n:], strict=True))
+
+
+@torch.inference_mode()
+def between(
+    trained: Trained, split: Split, pairs: list[tuple[int, int]], steps: int, along_arcs: bool
+) -> Ways:
+    """The ways from the first image of each pair to the second."""
+    first, second = (to_pixels(split.images[list(each)]) for each in zip(*pairs, strict=True))
+    line = spherical if along_arcs else straight
+    codes = line(trained.encode(first), trained.encode(second), steps)  # (K, S, D)
+    decoded = trained.decode(codes.flatten(0, 1))  # (K S, C, H, W)
+    return Ways(decoded.unflatten(0, (len(pairs), steps)), straight(first, second, steps))
+
+
+@torch.inference_mode()
+def distance_to_real(ways: Tensor, images: Tensor) -> Tensor:
+    """For each step the mse to the nearest of `images` (N, C, H, W), averaged over the pairs: (S,).
+
+    Small where a picture could be a real one. A mixture of two images is none.
+    """
+    flat = ways.flatten(0, 1)
+    best = torch.full((len(flat),), torch.inf, device=flat.device)
+    for batch in ordered_batches(images, SEARCHED):
+        best = torch.minimum(best, nearest(flat, batch)[0])
+    by_pair: Tensor = best.unflatten(0, ways.shape[:2])  # (K, S)
+    return by_pair.mean(0).cpu()
+
+
+def animation(ways: Ways) -> bytes:
+    """An endless GIF: a line for each pair, latent space on the left, pixel space on the right."""
+    sides = torch.cat([ways.latent, ways.pixel], dim=-1)  # (K, S, C, H, 2 W)
+    sheets = sides.permute(1, 2, 0, 3, 4).flatten(2, 3)  # (S, C, K H, 2 W)
+    forth = [_frame(sheet) for sheet in sheets]
+    frames = [*forth, *forth[-2:0:-1]]
+    content = io.BytesIO()
+    frames[0].save(
+        content, "GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0
+    )
+    return content.getvalue()
+
+
+def _frame(sheet: Tensor) -> Image.Image:
+    """(C, H, W) in [0, 1], enlarged; the first three channels, or the first one as grey."""
+    channels = sheet[:3] if len(sheet) >= 3 else sheet[:1]
+    pixels = (channels * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    image = Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels)
+    size = image.width * GIF_SCALE, image.height * GIF_SCALE
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _grid(title: str, ways: Ways, pairs: list[tuple[int, int]]) -> Figure:
+    rows = []
+    for (first, second), latent, pixel in zip(pairs, ways.latent, ways.pixel, strict=True):
+        rows.append(Row(f"{first} to {second}: latent space", latent))
+        rows.append(Row("pixel space", pixel))
+    return image_grid(title, rows)
+
+
+def _table(title: str, distances: dict[str, Tensor], along_arcs: bool) -> Table:
+    """How near each step is to a real image."""
+    table = Table(
+        title=f"{title}; mse to the nearest training image",
+        title_justify="left", title_style="bold", header_style="bold",
+    )  # fmt: skip
+    line = "arc in latent space" if along_arcs else "line in latent space"
+    for name in ("t", line, "line in pixel space"):
+        table.add_column(name, justify="right")
+    steps = len(distances["latent"])
+    for number, (latent, pixel) in enumerate(zip(*distances.values(), strict=True)):
+        table.add_row(f"{number / (steps - 1):.2f}", f"{latent:.6f}", f"{pixel:.6f}")
+    return table

@@ -1,0 +1,72 @@
+"""`aecli evaluate`: scores by class that add up, beside PCA's."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from aecli.data import Split
+from aecli.metrics import Measured
+from aecli.run import RunDirectory
+from aecli.trained import open_run
+from aecli.uses.evaluate import by_class
+
+Aecli = Callable[..., int]
+
+
+def measured(*mses: float) -> Measured:
+    return Measured(torch.tensor(mses), None, pixels_per_image=10, checkerboard=0.5)
+
+
+def test_each_class_has_the_mean_over_its_own_images() -> None:
+    split = Split(torch.zeros(4, 1, 2, 5, dtype=torch.uint8), torch.tensor([7, 3, 7, 3]))
+    scores = by_class(measured(0.1, 0.2, 0.3, 0.6), split)
+    assert list(scores) == ["all", "3", "7"]
+    assert [score.mse for score in scores.values()] == pytest.approx([0.3, 0.4, 0.2])
+    assert scores["7"].sse == pytest.approx(2.0)
+    assert scores["7"].psnr == pytest.approx(6.9897, abs=1e-4)  # 10 log10(1 / 0.2)
+    assert (scores["all"].checkerboard, scores["3"].checkerboard) == (0.5, None)
+
+
+def test_images_without_classes_have_one_score() -> None:
+    split = Split(torch.zeros(2, 1, 2, 5, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    assert list(by_class(measured(0.1, 0.2), split)) == ["all"]
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+def test_the_scores_are_those_of_the_summary_and_add_up(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("evaluate", str(run.path), "device=cpu") == 0
+    summary = run.load_summary()
+    numbers = json.loads((run.path / "evaluate/numbers.json").read_text())
+    for name in ("mse", "sse", "psnr", "ssim", "checkerboard"):
+        assert numbers[name] == pytest.approx(summary["test"][name], rel=1e-6)
+    assert numbers["mse_pca"] == pytest.approx(summary["baselines"]["pca"]["mse"], rel=1e-6)
+    rows = numbers["by_class"]["model"]
+    assert list(rows) == ["all", *map(str, range(10))]
+    counts = open_run(run.path, "cpu").data().test.labels.bincount().tolist()
+    total = sum(rows[str(label)]["mse"] * count for label, count in enumerate(counts))
+    assert total / sum(counts) == pytest.approx(numbers["mse"], 1e-6)
+    output = capsys.readouterr().out
+    assert f"{numbers['mse']:.6f}" in output and f"{rows['3']['mse']:.6f}" in output
+    assert f"{numbers['mse'] / numbers['mse_pca']:.3f}" in output
+    assert output.endswith(f"results  {run.path / 'evaluate'}\n")
+    for name in ("mse-by-class", "extremes"):
+        for suffix in ("png", "svg"):
+            assert (run.path / "evaluate" / f"{name}.{suffix}").stat().st_size > 1000
+
+
+def test_a_run_may_be_evaluated_again_and_is_still_compared(
+    run: RunDirectory, aecli: Aecli
+) -> None:
+    for _ in range(2):
+        assert aecli("evaluate", str(run.path)) == 0
+    assert aecli("compare", str(run.path), "output=comparison") == 0

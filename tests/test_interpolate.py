@@ -1,0 +1,165 @@
+"""`aecli interpolate`: ways between images, and how near they stay to real ones."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+from torch import Tensor
+
+from aecli.data import Split
+from aecli.data.batches import to_pixels
+from aecli.errors import UsageError
+from aecli.latent import nearest
+from aecli.run import RunDirectory
+from aecli.trained import open_run
+from aecli.uses.interpolate import (
+    GIF_SCALE,
+    Ways,
+    animation,
+    between,
+    distance_to_real,
+    draw_pairs,
+    read_pairs,
+)
+
+Aecli = Callable[..., int]
+
+
+def split_of(*levels: int) -> Split:
+    """Images of 2 x 3 pixels of one grey each."""
+    images = torch.tensor(levels, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 3)
+    return Split(images, torch.zeros(len(levels)))
+
+
+class Linear:
+    """A model whose code is the image itself: its latent space is the pixel space."""
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return pixels.flatten(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return codes.reshape(-1, 1, 2, 3)
+
+
+def test_in_a_linear_latent_space_both_ways_are_the_same() -> None:
+    ways = between(Linear(), split_of(0, 255, 102), [(0, 1), (1, 2)], 6, along_arcs=False)  # type: ignore[arg-type]
+    assert ways.latent.shape == (2, 6, 1, 2, 3)
+    assert torch.allclose(ways.latent, ways.pixel)
+    assert ways.pixel[0, :, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert ways.pixel[1, -1].unique().tolist() == pytest.approx([0.4])
+
+
+def test_a_way_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
+    trained = open_run(finished, "cpu")
+    split = trained.data().test
+    for along_arcs in (False, True):
+        ways = between(trained, split, [(3, 8)], 5, along_arcs)
+        with torch.inference_mode():
+            ends = trained.reconstruct(to_pixels(split.images[[3, 8]]))
+        assert torch.allclose(ways.latent[0, [0, -1]], ends, atol=1e-5)
+        assert torch.equal(ways.pixel[0, [0, -1]], to_pixels(split.images[[3, 8]]))
+
+
+def test_an_arc_is_gone_along_in_latent_space_only() -> None:
+    # From (1, 0, ...) to (0, 1, ...): halfway an arc of radius 1 is at (0.7071, 0.7071, ...).
+    images = torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
+    images[0, 0, 0, 0] = images[1, 0, 0, 1] = 255
+    split = Split(images, torch.zeros(2))
+    ways = between(Linear(), split, [(0, 1)], 3, along_arcs=True)  # type: ignore[arg-type]
+    assert ways.latent[0, 1, 0, 0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0])
+    assert ways.pixel[0, 1, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_the_distance_is_to_the_nearest_real_image_averaged_over_the_pairs() -> None:
+    levels = torch.tensor([[0.0, 0.5], [0.2, 1.0]])  # two pairs, two steps
+    ways = levels.reshape(2, 2, 1, 1, 1).expand(2, 2, 1, 2, 3)
+    images = split_of(*([0] * 6000), 255).images  # the white one in a batch of its own
+    assert distance_to_real(ways, images).tolist() == pytest.approx([0.02, 0.125], abs=1e-6)
+
+
+def test_pairs_are_read_as_they_are_typed() -> None:
+    assert read_pairs("0:2, 1:1", split_of(1, 2, 3)) == [(0, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "0:1;1:2", "0-1", "a:b", "0:1:2", "-1:2", "0:3", "1.0:2", "0:1,", ":"]
+)
+def test_pairs_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="^pairs=.* is not valid: "):
+        read_pairs(text, split_of(1, 2, 3))
+
+
+def test_drawn_pairs_are_of_different_images_and_follow_the_seed() -> None:
+    pairs = draw_pairs(10, 20, seed=0)
+    assert sorted(number for pair in pairs for number in pair) == list(range(20))
+    assert pairs == draw_pairs(10, 20, seed=0) != draw_pairs(10, 20, seed=1)
+    for n, images in ((0, 100), (17, 100), (6, 11)):
+        with pytest.raises(UsageError, match=f"n={n} is not valid: give 1 to"):
+            draw_pairs(n, images, seed=0)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_animation_goes_there_and_back_for_ever(channels: int) -> None:
+    latent = torch.linspace(0, 1, 4).reshape(1, 4, 1, 1, 1).expand(2, 4, channels, 5, 7)
+    film = Image.open(io.BytesIO(animation(Ways(latent, 1 - latent))))
+    assert sum(1 for _ in ImageSequence.Iterator(film)) == 6  # 0 1 2 3 2 1
+    assert film.info["loop"] == 0
+    assert film.size == (2 * 7 * GIF_SCALE, 2 * 5 * GIF_SCALE)
+    for frame, level in enumerate((0, 85, 170, 255, 170, 85)):
+        film.seek(frame)
+        shown = np.asarray(film.convert("L"))
+        left, right = shown[:, : 7 * GIF_SCALE], shown[:, 7 * GIF_SCALE :]
+        assert abs(left.astype(int) - level).max() <= 3
+        assert abs(right.astype(int) - (255 - level)).max() <= 3
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+def test_the_command_leaves_a_figure_a_film_and_their_numbers(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("interpolate", str(run.path), "pairs=3:7,12:40", "steps=5") == 0
+    folder = run.path / "interpolate"
+    numbers = json.loads((folder / "numbers.json").read_text())
+    assert numbers["pairs"] == [[3, 7], [12, 40]]
+    labels = open_run(run.path, "cpu").data().test.labels.tolist()
+    assert numbers["labels"] == [[labels[3], labels[7]], [labels[12], labels[40]]]
+    assert [len(numbers["nearest_mse"][way]) for way in ("latent", "pixel")] == [5, 5]
+    data, pixel = open_run(run.path, "cpu").data(), numbers["nearest_mse"]["pixel"]
+    starts, _ = nearest(
+        *(to_pixels(each) for each in (data.test.images[[3, 12]], data.train.images))
+    )
+    assert pixel[0] == pytest.approx(starts.mean().item(), rel=1e-5)
+    assert {path.name for path in folder.glob("interpolation.*")} == {
+        "interpolation.png", "interpolation.svg", "interpolation.gif",
+    }  # fmt: skip
+    output = capsys.readouterr().out
+    assert "line in latent space" in output and f"{pixel[2]:.6f}" in output
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("steps=1", "steps=1 is not valid: give 2 to 24"),
+        ("steps=many", "steps=many is not valid: give a whole number"),
+        ("n=0", "n=0 is not valid: give 1 to 16 pairs"),
+        ("pairs=0:100", "pairs=0:100 is not valid: test images are numbered 0 to 99"),
+        ("spherical=round", "spherical=round is not valid: give true or false"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: str, words: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("interpolate", str(run.path), line) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not [path for path in run.path.iterdir() if "interpolate" in path.name]

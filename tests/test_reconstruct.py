@@ -1,0 +1,44 @@
+"""`aecli reconstruct`: images beside what a trained model makes of them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aecli.run import RunDirectory
+
+Aecli = Callable[..., int]
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+def test_the_errors_are_those_of_the_images_that_the_run_kept(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("reconstruct", str(run.path)) == 0
+    numbers = json.loads((run.path / "reconstruct/numbers.json").read_text())
+    kept = run.load_images()
+    expected = (kept["output"] - kept["original"]).square().mean((1, 2, 3)).tolist()
+    assert numbers["mse_of_each"] == pytest.approx(expected, rel=0.02)  # kept as 256 levels
+    assert numbers["mse"] == pytest.approx(sum(numbers["mse_of_each"]) / 10)
+    assert f"{numbers['mse']:.6f}" in capsys.readouterr().out
+    assert (run.path / "reconstruct/reconstructions.png").stat().st_size > 1000
+
+
+def test_as_many_images_as_are_asked_for(run: RunDirectory, aecli: Aecli) -> None:
+    assert aecli("reconstruct", str(run.path), "count=3") == 0
+    numbers = json.loads((run.path / "reconstruct/numbers.json").read_text())
+    assert len(numbers["mse_of_each"]) == 3
+
+
+@pytest.mark.parametrize("count", [0, 25])
+def test_a_row_that_could_not_be_seen_is_refused(
+    count: int, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("reconstruct", str(run.path), f"count={count}") == 2
+    assert capsys.readouterr().err == f"aecli: count={count} is not valid: give 1 to 24\n"

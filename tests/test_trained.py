@@ -1,0 +1,109 @@
+"""Finished runs as something to use, and what is said of folders that are none."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from aecli.data.batches import to_pixels
+from aecli.errors import StorageError, UsageError
+from aecli.evaluation import score
+from aecli.run import RunDirectory
+from aecli.trained import open_run
+
+
+def test_a_run_does_what_it_did_when_it_was_trained(finished: Path) -> None:
+    trained = open_run(finished, "cpu")
+    summary = trained.run.load_summary()
+    found = score(trained.config, trained.reconstruct, trained.data().test)
+    assert found.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
+
+
+def test_a_reconstruction_is_the_decoded_code(finished: Path) -> None:
+    trained = open_run(finished, "cpu")
+    pixels = to_pixels(trained.data().test.images[:3])
+    with torch.inference_mode():
+        codes = trained.encode(pixels)
+        assert codes.shape == (3, trained.config.latent)
+        assert torch.equal(trained.decode(codes), trained.reconstruct(pixels))
+
+
+def test_the_images_are_those_of_the_run_wherever_they_lie_now(
+    finished: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    shutil.copytree(data_dir, tmp_path / "moved")
+    there = open_run(finished, "cpu").data()
+    moved = open_run(finished, "cpu", str(tmp_path / "moved")).data()
+    assert torch.equal(there.test.images, moved.test.images)
+    assert str(tmp_path / "moved") in moved.source
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+def test_a_folder_that_is_no_run_is_refused(copied: RunDirectory, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere is no folder: give the folder of a finished run"):
+        open_run(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=f"{tmp_path} is no run, but holds 1: .* such as .*/run"):
+        open_run(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no runs"):
+        open_run(tmp_path / "empty")
+
+
+def test_a_run_without_an_end_is_refused_with_what_to_do(copied: RunDirectory) -> None:
+    copied.summary_file.unlink()
+    with pytest.raises(UsageError, match="run is not finished: interrupted; train it again"):
+        open_run(copied.path)
+    copied.save_failure("the loss became nan")
+    with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); train it"):
+        open_run(copied.path)
+    (copied.path.parent / "multirun.yaml").touch()
+    with pytest.raises(UsageError, match=f"train -m resume={copied.path.parent} goes on"):
+        open_run(copied.path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, None], ids=["empty", "zeros", "missing"])
+def test_damaged_weights_are_named(copied: RunDirectory, content: bytes | None) -> None:
+    if content is None:
+        copied.weights_file.unlink()
+    else:
+        copied.weights_file.write_bytes(content)
+    with pytest.raises(StorageError, match="best.safetensors cannot be used: "):
+        open_run(copied.path)
+
+
+def test_weights_of_another_model_are_refused(copied: RunDirectory) -> None:
+    text = copied.config_file.read_text()
+    copied.config_file.write_text(text.replace("latent: 3\n", "latent: 4\n"))
+    with pytest.raises(StorageError, match="best.safetensors cannot be used: .*size mismatch"):
+        open_run(copied.path)
+
+
+def test_a_saved_configuration_that_is_none_is_refused(copied: RunDirectory) -> None:
+    copied.config_file.write_text("latent: 3\n")
+    with pytest.raises((UsageError, StorageError), match="config.yaml"):
+        open_run(copied.path)
+
+
+def test_mistakes_of_the_line_are_told_in_one(
+    aecli: Callable[..., int], capsys: pytest.CaptureFixture[str], finished: Path
+) -> None:
+    run = str(finished)
+    for command in ("evaluate", "reconstruct", "interpolate"):
+        for line, words in (
+            ([], f"{command} takes the folder of one finished run, and none is given"),
+            ([run, run], "takes the folder of one finished run, not 2"),
+            ([run, "devcie=cpu"], "there is no key 'devcie': did you mean device?"),
+            ([run, "device=tpu"], "device=tpu"),
+            ([run, "--fast"], f"{command} has no flag --fast"),
+            (["nowhere"], "nowhere is no folder"),
+        ):
+            assert aecli(command, *line) == 2, line
+            errors = capsys.readouterr().err
+            assert words in errors and errors.count("\n") == 1
+    assert not {path.name for path in finished.iterdir() if path.is_dir()} - {"figures", ".hydra"}
