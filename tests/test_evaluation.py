@@ -126,6 +126,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
         ("model=deep", 2),
         ("model=conv model.layers.0.stride=3", 3),  # the outermost of the encoder
         ("model=conv model.layers.0.stride=1 model.layers.1.stride=4", 4),
+        ("model=conv model.layers.1.stride=3", 2),
         ("model=conv model.layers=[]", 2),
     ],
 )

@@ -314,6 +314,8 @@ def test_the_chart_of_scores_has_a_dot_for_each_setting_that_has_one(
     data = [np.asarray(line.get_xdata()) for line in axes.lines]
     assert [float(x[0]) for x in data if len(x) == 1] == pytest.approx([30, 2])
     assert labels(axes) == ["conv"]
+    bottom, top = axes.get_ylim()
+    assert bottom > top  # so that the first row is the highest
     low, high = axes.get_xlim()
     originals = (settings[0].first.checkerboard_of_originals or 0) * 1e6
     assert low < originals < high and low < 2 and 30 < high

@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
+from aecli.checkerboard import checkerboard
+from aecli.data.batches import to_pixels
 from aecli.evaluation import reconstruction, score
 from aecli.models import build_model
 from aecli.preparation import data_for
@@ -64,6 +66,8 @@ def test_the_saved_configuration_rebuilds_the_model_and_its_score(run: RunDirect
     assert sum(p.numel() for p in model.parameters()) == summary["parameters"]
     again = score(config, reconstruction(model, config), data_for(config).test)
     assert again.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
+    pixels = to_pixels(data_for(config).test.images)
+    assert summary["checkerboard_of_originals"] == pytest.approx(checkerboard(pixels, period=2))
 
 
 def test_the_summary_says_what_came_out_and_of_what(run: RunDirectory) -> None:
@@ -105,6 +109,8 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
     assert events.Scalars("test/mse")[0].value == pytest.approx(summary["test"]["mse"])
     pca = [event.value for event in events.Scalars("mse/pca")]
     assert pca[0] == pca[1] > 0  # a line
+    found = [event.value for event in events.Scalars("checkerboard/validation")]
+    assert found == pytest.approx([line["val_checkerboard"] for line in run.load_metrics()])
 
 
 def test_tensorboard_keeps_the_pictures_of_the_first_and_the_last_epoch(run: RunDirectory) -> None:

@@ -194,6 +194,14 @@ def test_patience_counts_validations_without_improvement() -> None:
     assert not best.is_exhausted(None)
 
 
+def test_the_best_epoch_is_the_one_with_the_smallest_validation_loss(tmp_path: Path) -> None:
+    # In the model's units, which here are four times those of the mse in pixels.
+    _, result, _ = trained(tmp_path, "model=fc", "epochs=3", "data.std=0.5")
+    losses = [record.val_loss for record in result.records if record.val_loss is not None]
+    assert result.best.loss == min(losses)
+    assert result.records[-1].val_mse != pytest.approx(losses[-1], rel=0.5)
+
+
 def test_training_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:
     # No epoch can improve by as much as delta, so the first is the best.
     _, _, one = trained(tmp_path / "one", "model=fc", "epochs=1")

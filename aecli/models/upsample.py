@@ -135,19 +135,16 @@ def max_unpool(
         ValueError: the kernel is too small to reach `target`.
     """
     pooled_from = unstrided_sizes(layer, target)
-    surplus = [
-        transposed_conv_output_size(size, kernel) - goal
-        for size, goal in zip(pooled_from, target[1:], strict=True)
-    ]
-    if min(surplus) < 0:
+    # Rows and columns alike, for neither has a stride.
+    surplus = transposed_conv_output_size(pooled_from[0], kernel) - target[1]
+    if surplus < 0:
         raise ValueError(
             f"it cannot make {target[1]}x{target[2]} pixels of the "
             f"{pooled_from[0]}x{pooled_from[1]} that were pooled"
         )
-    padding = (surplus[0] // 2, surplus[1] // 2)
-    convolution = nn.ConvTranspose2d(source[0], target[0], kernel, padding=padding)
-    # Beside the encoder's kernel an even one may be odd by a pixel, which is cut off.
-    crop = [Crop((target[1], target[2]))] if any(each % 2 for each in surplus) else []
+    convolution = nn.ConvTranspose2d(source[0], target[0], kernel, padding=surplus // 2)
+    # An even kernel in place of an odd one, or the other way round, makes a pixel too many.
+    crop = [Crop((target[1], target[2]))] if surplus % 2 else []
     return [MaxUnpool(pooled_from, layer.stride), convolution, *crop]
 
 
