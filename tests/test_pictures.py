@@ -17,6 +17,7 @@ from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import format_ppm
 from aecli.composition import compose
+from aecli.evaluation import stride_grid
 from aecli.figures import theme
 from aecli.run import RunDirectory
 from aecli.training import new_model
@@ -289,7 +290,8 @@ def test_the_pattern_is_what_all_outputs_have_in_common(comparison: Comparison) 
     (setting,) = comparison.families["conv"]
     images, result = setting.first.run.load_images(), setting.first
     originals, outputs = (
-        fine_part(images[key], period=2)[0, 0].numpy() for key in ("mean/original", "mean/output")
+        np.pad(fine_part(images[key], period=2)[0, 0].numpy(), 1)  # the border has none
+        for key in ("mean/original", "mean/output")
     )
     largest = max(abs(originals).max(), abs(outputs).max())
     assert shows(axes, originals / (2 * largest) + 0.5)
@@ -319,6 +321,15 @@ def test_the_chart_of_scores_has_a_dot_for_each_setting_that_has_one(
     low, high = axes.get_xlim()
     originals = (settings[0].first.checkerboard_of_originals or 0) * 1e6
     assert low < originals < high and low < 2 and 30 < high
+
+
+def test_patterns_of_different_strides_stand_in_one_figure(tmp_path: Path) -> None:
+    lines = [f"model=conv latent=2 model.layers.0.stride={stride}" for stride in (2, 3)]
+    comparison = study(tmp_path, *lines)
+    assert [stride_grid(each.first.config.model) for each in comparison.settings] == [2, 3]
+    figure = named(comparison, "pattern").draw()
+    assert len(labels(figure.axes[0])) == 3
+    assert_all_is_readable(figure)
 
 
 def test_without_decoders_that_enlarge_there_is_no_checkerboard(tmp_path: Path) -> None:

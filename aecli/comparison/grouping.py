@@ -6,7 +6,7 @@ from typing import Any
 
 from aecli.comparison.results import Result, Setting
 from aecli.config import TrainConfig, plain
-from aecli.run import natural_key
+from aecli.files import natural_key
 
 # What does not make two runs different: where they lie and ran; the seed is averaged over.
 INCIDENTAL = {"name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape"}

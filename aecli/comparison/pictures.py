@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn.functional import pad
 
 from aecli.checkerboard import fine_part
 from aecli.comparison.results import Comparison, Result, Setting
@@ -211,7 +212,7 @@ def _scaled(std: float | None) -> float | None:
 
 def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: str) -> Picture:
     caption = (
-        "The mean of all outputs without its smooth part, on one scale for all: the digits differ "
+        "The mean of all outputs without its smooth part, on one scale for all: the images differ "
         "and cancel, and what the decoder leaves at the same pixels of every output stays. Grey is "
         "nothing. Above each: the latent size, and the checkerboard score in parts per million."
         + only
@@ -223,6 +224,11 @@ def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: 
     )
 
 
+def _fine(mean: Tensor, period: int) -> Tensor:
+    """The fine part of an image, as large as the image: nothing where the border has no average."""
+    return pad(fine_part(mean, period), [period - 1] * 4)
+
+
 def _draw_patterns(title: str, families: dict[str, list[Setting]]) -> Figure:
     fine: dict[str, list[Tensor]] = {"test images": []}
     captions: dict[str, list[str]] = {"test images": []}
@@ -231,10 +237,10 @@ def _draw_patterns(title: str, families: dict[str, list[Setting]]) -> Figure:
         for setting in _evenly(settings, MOST_LATENTS):
             images, result = setting.first.run.load_images(), setting.first
             period = stride_grid(result.config.model)
-            fine[name].append(fine_part(images["mean/output"], period))
+            fine[name].append(_fine(images["mean/output"], period))
             captions[name].append(f"{setting.latent}: {format_ppm(result.checkerboard or 0.0)}")
             if not fine["test images"]:
-                fine["test images"].append(fine_part(images["mean/original"], period))
+                fine["test images"].append(_fine(images["mean/original"], period))
                 captions["test images"].append(format_ppm(result.checkerboard_of_originals or 0.0))
     largest = max(image.abs().max() for images in fine.values() for image in images)
     rows = [
