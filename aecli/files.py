@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -37,3 +38,8 @@ def writable_folder(folder: Path, key: str) -> None:
         raise StorageError(
             f"{folder} cannot be written ({error.strerror}): give another place as {key}=..."
         ) from error
+
+
+def natural_key(text: str) -> list[str | int]:
+    """Sorts 2-fc before 10-fc: text and numbers alternate."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import shutil
 from enum import Enum
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from aecli.config import TrainConfig, load_config, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import write_atomically
+from aecli.files import natural_key, write_atomically
 
 CONFIG = "config.yaml"
 EVENTS = "events.out.tfevents.*"
@@ -173,8 +172,3 @@ def runs_below(folder: Path) -> list[RunDirectory]:
             f"{folder} holds no runs: give a folder in which aecli train has left some"
         )
     return sorted(runs, key=lambda run: natural_key(str(run.path)))
-
-
-def natural_key(text: str) -> list[str | int]:
-    """Sorts 2-fc before 10-fc: text and numbers alternate."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
