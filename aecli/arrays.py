@@ -33,6 +33,18 @@ def read_sizes(key: str, text: str) -> tuple[int, int]:
     return int(rows), int(columns or rows)
 
 
+def read_image_size(text: str) -> tuple[int, int]:
+    """Rows and columns of an image, of one pixel at least.
+
+    Raises:
+        UsageError: `image_size=text` is not valid.
+    """
+    rows, columns = read_sizes("image_size", text)
+    if min(rows, columns) < 1:
+        raise UsageError(f"image_size={text} is not valid: give at least one pixel")
+    return rows, columns
+
+
 def looks_like_sizes(text: str) -> bool:
     """Whether somebody who typed `text` meant a size, be it a valid one."""
     return re.fullmatch(r"[-+0-9.x*]+", text) is not None

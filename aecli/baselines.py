@@ -1,5 +1,6 @@
 """The classical answers that every autoencoder is held against."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,7 +9,10 @@ from torch import Tensor
 
 from aecli.data.batches import ordered_batches
 
-FITTING_BATCH = 5000
+# Images at a time, and fewer where they are large: so many numbers.
+FITTING_BATCH, FITTING_NUMBERS = 5000, 2**25
+# Of the largest eigenvalue; what is smaller is rounding and belongs to no component.
+SMALLEST_EIGENVALUE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,16 @@ class PCA:
     """Principal components of a set of images, the best linear autoencoder of every size."""
 
     mean: Tensor  # (P,), P = C H W
-    components: Tensor  # (P, P), one unit vector a row, largest variance first
+    components: Tensor  # (P, P), one unit vector a row, largest variance first; with fewer images
+    # than pixels (K, P): those along which the images differ
+
+    def encode(self, pixels: Tensor, latent: int) -> Tensor:
+        """`pixels` (B, C, H, W) -> their first `latent` components (B, D)."""
+        return (pixels.flatten(1) - self.mean) @ self.components[:latent].T
+
+    def codes(self, images: Tensor, latent: int) -> Tensor:
+        """uint8 images (N, C, H, W) -> their first `latent` components (N, D), in batches."""
+        return torch.cat([self.encode(pixels, latent) for pixels in _batches(images)])
 
     def reconstruct(self, pixels: Tensor, latent: int) -> Tensor:
         """`pixels` (B, C, H, W) from their first `latent` components, clipped to [0, 1].
@@ -24,30 +37,59 @@ class PCA:
         With none of them every image becomes the mean image; a code larger than the image has no
         more to say than one of its size.
         """
-        basis = self.components[:latent]  # (D, P)
-        centred = pixels.flatten(1) - self.mean  # (B, P)
-        reconstructed = centred @ basis.T @ basis + self.mean
+        reconstructed = self.encode(pixels, latent) @ self.components[:latent] + self.mean
         return reconstructed.clamp_(0, 1).reshape(pixels.shape)
 
 
 @lru_cache(maxsize=1)
 def fit_pca(images: Tensor) -> PCA:
-    """PCA of uint8 `images` (N, C, H, W) in pixels in [0, 1], by the covariance's eigenvectors.
+    """PCA of uint8 `images` (N, C, H, W) in pixels in [0, 1]; memory does not grow with N beyond P.
 
-    One pass in chunks, so that memory does not grow with the images; kept for the next call with
-    the same tensor, as the runs of a sweep make it.
+    Kept for the next call with the same tensor, as the runs of a sweep make it.
     """
+    if len(images) < images[0].numel():
+        return _fit_few(images)
     size = images[0].numel()
     total = torch.zeros(size, device=images.device)
     moment = torch.zeros(size, size, device=images.device)
-    for pixels in ordered_batches(images, FITTING_BATCH):
+    for pixels in _batches(images):
         rows = pixels.flatten(1)  # (B, P)
         total += rows.sum(0)
         moment.addmm_(rows.T, rows)
-    # On the CPU, where every machine has it, and in double precision: with fewer images than pixels
+    # On the CPU, where every machine has it, and in double precision: where some pixels never vary
     # many eigenvalues are zero, and single precision may not tell them apart.
     mean = total.cpu().double() / len(images)
     covariance = moment.cpu().double() / len(images) - torch.outer(mean, mean)
     _, vectors = torch.linalg.eigh(covariance)  # smallest variance first
     components = vectors.T.flip(0).float().contiguous()
     return PCA(mean.float().to(images.device), components.to(images.device))
+
+
+def _batches(images: Tensor) -> Iterator[Tensor]:
+    return ordered_batches(images, max(1, min(FITTING_BATCH, FITTING_NUMBERS // images[0].numel())))
+
+
+def _fit_few(images: Tensor) -> PCA:
+    """The same by the products of the images with one another, of which there are fewer.
+
+    If u is an eigenvector of X X^T, X^T u is one of X^T X (Turk and Pentland, "Eigenfaces for
+    recognition", 1991). A whole (P, P) matrix of 64x64 colours would take half an hour.
+    """
+    flat = images.flatten(1)  # (N, P)
+    parts = flat.split(max(1, FITTING_NUMBERS // len(flat)), dim=1)  # columns at a time
+    products = torch.zeros(len(flat), len(flat), dtype=torch.float64)
+    means = []
+    for part in parts:
+        rows = part.cpu().double().div_(255)
+        means.append(rows.mean(0))
+        rows -= means[-1]
+        products.addmm_(rows, rows.T)
+    values, vectors = torch.linalg.eigh(products)  # smallest variance first
+    kept = values > SMALLEST_EIGENVALUE * values[-1].clamp(min=1)
+    weights = (vectors[:, kept] / values[kept].sqrt()).T.flip(0)  # (K, N)
+    components = [
+        (weights @ (part.cpu().double() / 255 - mean)).float()
+        for part, mean in zip(parts, means, strict=True)
+    ]
+    device = images.device
+    return PCA(torch.cat(means).float().to(device), torch.cat(components, 1).to(device))

@@ -42,6 +42,8 @@ COMMANDS = {
     "interpolate": Command(
         "aecli.commands.interpolate", "go from one image to another through latent space"
     ),
+    "sample": Command("aecli.commands.sample", "decode codes drawn from a fitted density"),
+    "probe": Command("aecli.commands.probe", "classify by the codes, beside PCA codes and pixels"),
     "compare": Command(
         "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
     ),

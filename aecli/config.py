@@ -197,11 +197,21 @@ class DataConfig:
     name: str = MISSING
     """A key of the table in `aecli/data`, or auto."""
 
+    path: str | None = None
+    """Folder with the images of data=folder."""
+
+    image_size: str | None = None
+    """What the images of data=folder are resized to; null: they are not resized."""
+
+    channels: int | None = None
+    """Of the images of data=folder; null: those that they have."""
+
     train_size: int | None = None
     """Images to train on; null: all but the validation split."""
 
-    val_size: int = 5000
-    """Images at the end of the training set that are kept for validation."""
+    val_size: int | None = 5000
+    """Images at the end of the training set that are kept for validation; null, as with
+    data=folder: a tenth of them, or those that its folder val holds."""
 
     test_size: int | None = None
     """Images of the test set to measure on; null: all."""
@@ -216,11 +226,12 @@ class DataConfig:
     """Channels, height and width that the images must have; null: whatever they have."""
 
     def __post_init__(self) -> None:
-        for key in ("train_size", "test_size"):
+        for key in ("train_size", "val_size", "test_size"):
             size = getattr(self, key)
             if size is not None:
                 _check_positive_integer(f"data.{key}", size)
-        _check_positive_integer("data.val_size", self.val_size)
+        if self.channels is not None:
+            _check(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         if self.image_shape is not None:
             _check(
                 len(self.image_shape) == 3 and min(self.image_shape) >= 1,
@@ -327,6 +338,17 @@ class TrainConfig:
     output_dir: str = "outputs"
     """Folder that holds the run folders."""
 
+    path: str | None = None
+    """data=folder: the folder with your images, nested as they are; folders in it are classes,
+    unless they are called train, val and test."""
+
+    image_size: str | None = None
+    """data=folder: rows and columns to which images are cropped and resized, as in 64 or 48x64;
+    null: they are not, and must have one size."""
+
+    channels: int | None = None
+    """data=folder: 1 for grey or 3 for colour; null: grey if all of them are."""
+
     data_dir: str = field(default_factory=lambda: os.environ.get("AECLI_DATA", "data"))
     """Folder that holds the data sets, or will; the environment variable AECLI_DATA sets it too."""
 
@@ -342,8 +364,9 @@ class TrainConfig:
         _check(self.lr > 0 and math.isfinite(self.lr), "lr", self.lr, "a finite number above 0")
         _check_not_negative("weight_decay", self.weight_decay)
         _check_not_negative("delta", self.delta)
-        if self.patience is not None:
-            _check_positive_integer("patience", self.patience)
+        for key in ("patience", "channels"):
+            if getattr(self, key) is not None:
+                _check_positive_integer(key, getattr(self, key))
         _check(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
         _check(
             DEVICE_PATTERN.fullmatch(self.device) is not None,
@@ -357,6 +380,21 @@ class TrainConfig:
             self.name,
             "letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
+
+
+def refuse_unread_keys(config: TrainConfig) -> None:
+    """What only data=folder reads must not be given beside another data set.
+
+    Raises:
+        UsageError: it is.
+    """
+    for key in ("path", "image_size", "channels"):
+        value = getattr(config, key)
+        if value is not None and getattr(config.data, key) is None:
+            raise UsageError(
+                f"{key}={value} is for images of your own: add data=folder, "
+                f"or leave it out with data={config.data.name}"
+            )
 
 
 def config_groups() -> dict[str, list[str]]:

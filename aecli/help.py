@@ -27,7 +27,9 @@ from aecli.options import (
     ConvOptions,
     EvaluateOptions,
     InterpolateOptions,
+    ProbeOptions,
     ReconstructOptions,
+    SampleOptions,
 )
 
 WIDTH = 100
@@ -113,20 +115,14 @@ it and without its images: kernel, stride, padding and output padding, the size 
 the formula filled in, parameters, and multiply-adds for one image. Where a layer does not fit, it
 shows those in front of it.
 
-Keys, besides those of aecli train:
-{keys}
+The keys are those of aecli train; image_size and channels, where they are given, take the place of
+those of any data set.
 
 examples:
   aecli shapes model=conv latent=25 data=cifar10
   aecli shapes model=deep image_size=64 channels=3
   aecli shapes model=conv upsample=max_unpool image_size=27x31
 """
-
-SHAPES_KEYS = {
-    "image_size=64": "Height and width of an image, in pixels; 48x64 is 48 rows of 64. Without it, "
-    "those of the data set.",
-    "channels=3": "Channels of an image. Without it, those of the data set.",
-}
 
 USE = """\
 usage: aecli {command} RUN [key=value ...]
@@ -167,6 +163,21 @@ USES: dict[str, tuple[type, str, list[str]]] = {
         "step is from the nearest training image.",
         ["", "pairs=3:7,12:40 steps=9", "n=4 spherical=true"],
     ),
+    "sample": (
+        SampleOptions,
+        "Fits a density to the codes of the training images, decodes codes that are drawn from it, "
+        "and shows each image above the training image that is nearest to it. Measures the Frechet "
+        "distance to the test images between the logits of a linear classifier of pixels, which is "
+        "the same for every density and every run on the same images.",
+        ["", "density=full n=64", "density=gmm components=20"],
+    ),
+    "probe": (
+        ProbeOptions,
+        "Trains a linear classifier on the codes, with few labels and with all, beside the same "
+        "classifier on as many principal components and on pixels, and measures its accuracy on "
+        "the test images.",
+        ["", "labels=1,10,100,1000 draws=10"],
+    ),
 }
 
 # The dataclasses behind the groups, with the prefix of their keys.
@@ -180,7 +191,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "Each of a convolutional model's layers, as in model.layers.0.kernel=5:": ("", LayerConfig),
 }
 # Chosen by group=name, or by a short key.
-CHOSEN_ELSEWHERE = {"name", "kind", "latent"}
+CHOSEN_ELSEWHERE = {"name", "kind", "latent", "path", "image_size", "channels"}
 
 
 def train_help() -> str:
@@ -205,7 +216,7 @@ def compare_help() -> str:
 
 def shapes_help() -> str:
     """The whole text."""
-    return SHAPES.format(keys="\n".join(_row(key, text) for key, text in SHAPES_KEYS.items()))
+    return SHAPES
 
 
 def help_for(command: str) -> str:

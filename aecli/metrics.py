@@ -11,6 +11,7 @@ from torch import Tensor
 from aecli.checkerboard import GridSums
 from aecli.corruption import Corruption
 from aecli.data.batches import ordered_batches
+from aecli.latent import nearest
 
 EVALUATION_BATCH = 500
 
@@ -147,3 +148,22 @@ def mean_squared_error(batches: Batches) -> float:
     """The mse of all images, without the rest of the score."""
     errors = [image_mse(pixels, outputs) for pixels, outputs in batches]
     return torch.cat(errors).cpu().double().mean().item()
+
+
+SEARCHED = 5000  # images at a time, of those among which the nearest is looked for
+
+
+@torch.inference_mode()
+def nearest_image(pixels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of `pixels` (K, C, H, W) the uint8 one of `images` (N, C, H, W) that is nearest.
+
+    Returns:
+        The mse to it (K,), and its number (K,).
+    """
+    best = torch.full((len(pixels),), torch.inf, device=pixels.device)
+    numbers = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
+    for batch, others in enumerate(ordered_batches(images, SEARCHED)):
+        errors, places = nearest(pixels, others)
+        numbers = torch.where(errors < best, batch * SEARCHED + places, numbers)
+        best = torch.minimum(best, errors)
+    return best, numbers

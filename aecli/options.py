@@ -32,6 +32,14 @@ class SortKey(Enum):
     seconds = "seconds"
 
 
+class Density(Enum):
+    """What can be fitted to codes."""
+
+    diagonal = "diagonal"
+    full = "full"
+    gmm = "gmm"
+
+
 @dataclass
 class CompareOptions:
     """What to compare, and how."""
@@ -93,6 +101,41 @@ class InterpolateOptions(RunOptions):
 
     spherical: bool = False
     """Along an arc around the origin of the latent space, or along a straight line."""
+
+
+@dataclass
+class ProbeOptions(RunOptions):
+    """How many labels the classifier is told."""
+
+    labels: str | None = None
+    """Labelled images of each class, as in 10,100; all are always tried as well. null: 10 and 100,
+    where every class has as many."""
+
+    draws: int = 5
+    """Sets of labelled images for each number of them, of which mean and standard deviation are
+    shown; at least 1."""
+
+    seed: int = 0
+    """Of the images that are drawn."""
+
+
+@dataclass
+class SampleOptions(RunOptions):
+    """What is fitted to the training codes, and how much is drawn from it."""
+
+    n: int = 16
+    """Images that are shown, 1 to 64; the distance to real images is always of as many as there
+    are test images."""
+
+    density: Density = Density.diagonal
+    """A Gaussian without correlations, one with all of them, or a mixture of several such
+    (pip install 'aecli[uses]')."""
+
+    components: int = 10
+    """Gaussians in the mixture of density=gmm."""
+
+    seed: int = 0
+    """Of what is drawn, and of the first guess at a mixture."""
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from aecli.config import TrainConfig, plain
-from aecli.data import Data, load_data
+from aecli.config import TrainConfig, plain, refuse_unread_keys
+from aecli.data import DATASETS, Data, load_data
 from aecli.data.shared import load_shared, share
 from aecli.device import resolve_device
 from aecli.files import writable_folder
@@ -23,13 +23,18 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
     Args:
         config: says which, and where they lie.
         shared: a folder in which `share_data` has left them, decoded.
+
+    Raises:
+        AecliError: they cannot be had.
     """
+    refuse_unread_keys(config)
     if _data_key(config) not in _loaded:
         device = resolve_device(config.device)
+        file = None if shared is None else _shared_file(config, shared)
         data = (
-            load_data(config.data, Path(config.data_dir), device)
-            if shared is None
-            else load_shared(_shared_file(config, shared), device)
+            load_shared(file, device)
+            if file is not None and file.exists()
+            else load_data(config.data, Path(config.data_dir), device)
         )
         _loaded.clear()  # one data set at a time
         _loaded[_data_key(config)] = _loaded[_data_key(recorded(config, data))] = data
@@ -37,9 +42,12 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
 
 
 def share_data(config: TrainConfig, folder: Path) -> None:
-    """Leave the images of a run in `folder`, so that no other process has to decode them."""
+    """Leave the images of a run in `folder`, so that no other process has to decode them.
+
+    Those that lie in a mapped file are shared already.
+    """
     file = _shared_file(config, folder)
-    if not file.exists():
+    if not file.exists() and not data_for(config).is_mapped:
         share(data_for(config), file)
 
 
@@ -64,6 +72,5 @@ def refuse_early(config: TrainConfig) -> Data:
 
 def recorded(config: TrainConfig, data: Data) -> TrainConfig:
     """The configuration to save: it names the data set that was used, and the shape built for."""
-    return replace(
-        config, data=replace(config.data, name=data.name, image_shape=list(data.image_shape))
-    )
+    name = config.data.name if config.data.name in DATASETS else data.name  # auto became another
+    return replace(config, data=replace(config.data, name=name, image_shape=list(data.image_shape)))

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.data.batches import Normalisation
+from aecli.data.batches import Normalisation, ordered_batches
 from aecli.device import resolve_device
 from aecli.errors import StorageError, UsageError, one_line
+from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model
 from aecli.preparation import data_for
 from aecli.run import RunDirectory, Status, runs_below
@@ -36,6 +37,13 @@ class Trained:
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> codes (B, D)."""
         return self.model.encode(self._normalisation.apply(pixels))
+
+    @torch.inference_mode()
+    def codes(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W) -> codes (N, D), in batches: nothing else grows with N."""
+        return torch.cat(
+            [self.encode(pixels) for pixels in ordered_batches(images, EVALUATION_BATCH)]
+        )
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, D) -> pixels (B, C, H, W), clipped to [0, 1]."""

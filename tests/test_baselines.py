@@ -91,3 +91,21 @@ def test_pca_of_mnist_is_the_published_one(mnist_dir: Path) -> None:
     for latent, expected in MNIST.items():
         assert error(pca, data.test.images, latent) == pytest.approx(expected, rel=0.01)
     assert error(pca, data.test.images, 0) == pytest.approx(0.06747, rel=0.001)  # the mean image
+
+
+def test_few_large_images_have_the_components_of_the_singular_value_decomposition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (20, 3, 8, 9), dtype=torch.uint8, generator=generator)
+    pca = fit_pca(images)
+    rows = images.flatten(1).numpy() / 255
+    expected = np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:19]  # 20 less the mean
+    assert pca.components.shape == (19, 3 * 8 * 9)
+    products = pca.components.numpy() @ expected.T  # the sign of a component is free
+    assert np.abs(products) == pytest.approx(np.eye(19), abs=1e-3)
+    assert mse(images, 18) > 1e-5 and mse(images, 19) == pytest.approx(0, abs=1e-10)
+
+
+def test_images_that_are_all_alike_have_no_component() -> None:
+    images = torch.full((3, 1, 8, 8), 200, dtype=torch.uint8)
+    assert len(fit_pca(images).components) == 0
+    assert mse(images, 5) == pytest.approx(0, abs=1e-10)

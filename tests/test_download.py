@@ -19,6 +19,7 @@ import torch
 from torchvision import datasets
 
 import aecli.data
+from aecli.config import DataConfig
 from aecli.data import DATASETS, synthetic_cache, vision
 from aecli.data import download as download_module
 from aecli.data.download import POLL_SECONDS, MissingDataError, download
@@ -477,7 +478,7 @@ def test_file_that_the_server_does_not_have_is_the_reason(
     name: str, server: Server, tmp_path: Path
 ) -> None:
     with pytest.raises(MissingDataError, match="404: Not Found"):
-        DATASETS[name](tmp_path / "data")
+        DATASETS[name](DataConfig(name), tmp_path / "data")
     assert server.requests
     assert not list(tmp_path.iterdir())
 
@@ -494,7 +495,7 @@ def test_archive_with_a_wrong_checksum_is_refused(
     archives = publish(name, monkeypatch)
     server.answers = {f"/{file}": send(change(content)) for file, content in archives.items()}
     with pytest.raises(MissingDataError, match="corrupted"):
-        DATASETS[name](tmp_path / "data")
+        DATASETS[name](DataConfig(name), tmp_path / "data")
     assert not list(tmp_path.iterdir())
 
 

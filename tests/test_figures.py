@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aecli.figures import (
+    Accuracy,
     Curve,
     Point,
     Row,
+    accuracy_by_labels,
     error_by_latent,
     image_grid,
     loss_figure,
@@ -355,6 +357,29 @@ def test_error_bars_stand_where_there_are_several_seeds() -> None:
     axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
     bars = [each.get_segments()[0] for each in axes.collections if isinstance(each, LineCollection)]
     assert np.allclose(bars, [[[5, 0.028], [5, 0.032]], [[25, 0.005], [25, 0.007]]])
+
+
+def test_accuracies_stand_at_their_numbers_of_labels_with_what_they_vary_by() -> None:
+    kinds = {
+        "codes, 25": [Accuracy(100, 0.75, 0.02), Accuracy(1000, 0.87, 0.01)],
+        "PCA codes, 25": [Accuracy(100, 0.7, 0.01), Accuracy(1000, 0.8, None)],
+        "pixels": [Accuracy(100, 0.72, 0.02), Accuracy(1000, 0.9, None)],
+    }
+    figure = accuracy_by_labels("title", kinds)
+    (axes,) = figure.axes
+    bars = [each.get_segments() for each in axes.collections if isinstance(each, LineCollection)]
+    assert np.allclose([segment[:, 1] for segment in bars[0]], [[0.73, 0.77], [0.86, 0.88]])
+    assert bars[1][1].size == 0  # one set of labels varies by nothing that is known
+    places = [segments[0][0, 0] for segments in bars]
+    assert places[1] == 100 and places == sorted(set(places))  # beside each other
+    assert tick_labels(axes.xaxis) == ["100", "1,000"]
+    assert_all_is_readable(figure)
+
+
+@pytest.mark.parametrize("counts", [[60], [10, 20, 30, 40, 50], [100, 55_000, 56_000]])
+def test_numbers_of_labels_do_not_overlap(counts: list[int]) -> None:
+    points = [Accuracy(count, 0.5, None) for count in counts]
+    assert_all_is_readable(accuracy_by_labels("title", {"codes, 3": points, "pixels": points}))
 
 
 def test_pca_leaves_the_chart_below_half_of_what_is_compared() -> None:

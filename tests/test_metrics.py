@@ -15,6 +15,7 @@ from aecli.metrics import (
     image_ssim,
     mean_squared_error,
     measure,
+    nearest_image,
     psnr,
     reconstructed_batches,
 )
@@ -122,3 +123,13 @@ def test_the_checkerboard_is_that_of_the_outputs_on_the_grid_that_is_asked_for()
             lambda pixels: stripes.expand_as(pixels), images, None, torch.Generator()
         )
         assert measure(batches, grid).checkerboard == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_nearest_of_many_images_is_found_whichever_batch_it_is_in() -> None:
+    images = torch.zeros(10_002, 1, 2, 3, dtype=torch.uint8)
+    images[4999], images[5000], images[10_001] = 255, 102, 51
+    pixels = torch.tensor([1.0, 0.4, 0.35, 0.25, 0.0]).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 3)
+    errors, numbers = nearest_image(pixels, images)
+    assert numbers.tolist()[:4] == [4999, 5000, 5000, 10_001]
+    assert numbers[4] not in (4999, 5000, 10_001)
+    assert errors.tolist() == pytest.approx([0, 0, 0.0025, 0.0025, 0], abs=1e-6)

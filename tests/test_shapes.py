@@ -69,6 +69,7 @@ def test_the_size_of_the_images_follows_the_data_set_or_the_line(shown: Shown) -
     assert ["images", "3x64x64"] in shown("data=cifar10 image_size=64")
     assert ["images", "3x64x64"] in shown("data=mnist image_size=64 channels=3")
     assert ["images", "1x48x20"] in shown("image_size=48x20")
+    assert ["images", "3x64x64"] in shown("data=folder image_size=64 channels=3")
     assert "ConvTranspose2d 16 -> 3, k3 s2 p1 op1 3x48x20" in text(
         shown("image_size=48x20 channels=3")
     )
@@ -121,7 +122,9 @@ def test_where_a_layer_does_not_fit_those_in_front_of_it_are_shown(
         ("image_size=-3", "image_size=-3 is not valid"),
         ("image_size=64x64x3", "image_size=64x64x3 is not valid"),
         ("channels=0", "channels=0 is not valid: give a whole number of at least 1"),
-        ("channels=rgb", "channels=rgb is not valid: give a whole number of at least 1"),
+        ("channels=rgb", "channels=rgb is not valid: give a whole number"),
+        ("data=folder path=photos image_size=64", "give image_size=... and channels=..."),
+        ("data=folder image_size=64 channels=2", "channels=2 is not valid: give 1 (grey) or 3"),
         ("data.image_shape=null", "give image_size=... and channels=..."),
         ("data.image_shape=[1,2]", "data.image_shape=[1, 2] is not valid"),
         ("model=cnv", "model=cnv: did you mean conv?"),
@@ -146,9 +149,10 @@ def test_a_mistake_gets_one_line(
 
 
 def test_every_data_set_tells_the_shape_of_its_images() -> None:
+    known = {"cifar10": [3, 32, 32], "folder": None}
     for choice in config_groups()["data"]:
         shape = compose([f"data={choice}"]).data.image_shape
-        assert shape == ([3, 32, 32] if choice == "cifar10" else [1, 28, 28])
+        assert shape == known.get(choice, [1, 28, 28])
 
 
 def test_the_synthetic_digits_have_the_shape_that_is_told(data_dir: Path) -> None:

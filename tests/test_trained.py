@@ -30,6 +30,17 @@ def test_a_reconstruction_is_the_decoded_code(finished: Path) -> None:
         assert torch.equal(trained.decode(codes), trained.reconstruct(pixels))
 
 
+def test_the_codes_of_many_images_are_those_of_each(finished: Path) -> None:
+    trained = open_run(finished, "cpu")
+    images = trained.data().train.images.repeat(3, 1, 1, 1)  # 768: more than a batch
+    codes = trained.codes(images)
+    assert codes.shape == (768, trained.config.latent)
+    for number in (0, 499, 500, 767):
+        with torch.inference_mode():
+            expected = trained.encode(to_pixels(images[number : number + 1]))
+        assert torch.allclose(codes[number : number + 1], expected, atol=1e-5)
+
+
 def test_the_images_are_those_of_the_run_wherever_they_lie_now(
     finished: Path, tmp_path: Path, data_dir: Path
 ) -> None:
@@ -94,7 +105,7 @@ def test_mistakes_of_the_line_are_told_in_one(
     aecli: Callable[..., int], capsys: pytest.CaptureFixture[str], finished: Path
 ) -> None:
     run = str(finished)
-    for command in ("evaluate", "reconstruct", "interpolate"):
+    for command in ("evaluate", "reconstruct", "interpolate", "sample", "probe"):
         for line, words in (
             ([], f"{command} takes the folder of one finished run, and none is given"),
             ([run, run], "takes the folder of one finished run, not 2"),

@@ -1,11 +1,10 @@
 """`aecli shapes`: a network layer by layer, without training it and without images."""
 
 from aecli.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
-from aecli.arrays import read_sizes
+from aecli.arrays import read_image_size
 from aecli.composition import check_overrides, compose
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
 from aecli.errors import UsageError
-from aecli.options import taken_out
 
 
 def main(arguments: list[str]) -> None:
@@ -14,11 +13,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: there is no such network; what fits of its encoder has been shown.
     """
-    overrides = list(arguments)
-    size, channels = taken_out(overrides, "image_size"), taken_out(overrides, "channels")
-    check_overrides(overrides, multirun=False)
-    config = compose(overrides)
-    shape = _image_shape(config, size, channels)
+    check_overrides(arguments, multirun=False)
+    config = compose(arguments)
+    shape = _image_shape(config)
 
     # A mistake in the line is told without waiting for torch.
     import torch
@@ -41,32 +38,20 @@ def main(arguments: list[str]) -> None:
         console.bullets(_about_strides(config.model.layers, sides, pools))
 
 
-def _image_shape(
-    config: TrainConfig, image_size: str | None, channels: str | None
-) -> tuple[int, int, int]:
+def _image_shape(config: TrainConfig) -> tuple[int, int, int]:
     """Channels, height and width: those of the data set where they are not given.
 
     Raises:
         UsageError: one of them is not valid, or not known.
     """
     own = config.data.image_shape
-    if own is None and (image_size is None or channels is None):
+    if own is None and (config.image_size is None or config.channels is None):
         raise UsageError(
             f"data={config.data.name} has no shape of its own: give image_size=... and channels=..."
         )
-    number, *sides = own or (0, 0, 0)
-    if channels is not None:
-        number = _whole("channels", channels)
-    height, width = sides if image_size is None else read_sizes("image_size", image_size)
-    if min(height, width) < 1:
-        raise UsageError(f"image_size={image_size} is not valid: give at least one pixel")
-    return number, height, width
-
-
-def _whole(key: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{key}={text} is not valid: give a whole number of at least 1")
-    return int(text)
+    channels, *sides = own or (0, 0, 0)
+    height, width = sides if config.image_size is None else read_image_size(config.image_size)
+    return config.channels or channels, height, width
 
 
 def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool) -> list[str]:

@@ -32,13 +32,25 @@ class LoadedData:
     source: str
     """Where it came from, for people to read."""
 
+    name: str | None = None
+    """What it is called, where the key of `DATASETS` does not say enough."""
+
+    notice: str | None = None
+    """What a person must know about it, if anything."""
+
+    validation: int | None = None
+    """How many of the last training images it sets apart itself for validation."""
+
+    is_mapped: bool = False
+    """Whether the images lie in a file that every process maps, and not in memory."""
+
 
 @dataclass(frozen=True)
 class Data:
     """A data set, split and on its device."""
 
     name: str
-    """The data set that was really loaded: a key of `DATASETS`."""
+    """The data set that was really loaded: a key of `DATASETS`, or folder:<name of the folder>."""
 
     requested: str
     """The name that was asked for; auto may become another."""
@@ -52,6 +64,9 @@ class Data:
     train: Split
     validation: Split
     test: Split
+
+    is_mapped: bool = False
+    """Whether the images lie in a file that every process maps, and not in memory."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

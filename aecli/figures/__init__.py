@@ -2,8 +2,10 @@
 
 from aecli.figures.cells import overlap_figure
 from aecli.figures.charts import (
+    Accuracy,
     Curve,
     Point,
+    accuracy_by_labels,
     error_by_latent,
     grouped_bars,
     loss_figure,
@@ -15,9 +17,11 @@ from aecli.figures.output import save, to_array
 from aecli.figures.theme import theme
 
 __all__ = [
+    "Accuracy",
     "Curve",
     "Point",
     "Row",
+    "accuracy_by_labels",
     "error_by_latent",
     "grouped_bars",
     "image_grid",

@@ -30,6 +30,7 @@ TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "ma
 BASELINES = ("--", ":", "-.")
 FAR = 50  # times as small an error is no longer shown
 MARKERS = "osD^vPX<>*"
+ASIDE = 1.04  # how far points at one place of a logarithmic axis are moved apart
 MOST_MARKERS = 10  # on a curve, where more would hide it
 
 
@@ -53,6 +54,16 @@ class Point(NamedTuple):
     mean: float
     std: float | None
     """Over the seeds; None with one."""
+
+
+class Accuracy(NamedTuple):
+    """The share of images that are given their class, by a classifier that saw some labels."""
+
+    labels: int
+    """Images whose class it was told."""
+    mean: float
+    std: float | None
+    """Over several sets of them; None with one."""
 
 
 def loss_figure(
@@ -158,6 +169,39 @@ def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]])
     axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
     _legend_above(axes, axes.containers)
+    return figure
+
+
+def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]]) -> Figure:
+    """A line for each kind of feature, over a logarithmic scale of labels.
+
+    Args:
+        title: over the chart.
+        kinds: what is classified -> points by rising numbers of labels, the same for every kind.
+            The first is what the chart is about.
+    """
+    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log")
+    _describe(axes, "labelled training images", "test accuracy")
+    colours = [sequence(2)[0], *(neutral() for _ in kinds)]
+    looks = zip(colours, ("-", *BASELINES), MARKERS, strict=False)
+    for number, ((label, points), look) in enumerate(zip(kinds.items(), looks, strict=False)):
+        colour, style, marker = look
+        aside = ASIDE ** (number - (len(kinds) - 1) / 2)
+        labels = [point.labels * aside for point in points]
+        stds = [math.nan if point.std is None else point.std for point in points]
+        axes.errorbar(
+            labels, [point.mean for point in points], stds, color=colour, linestyle=style,
+            linewidth=1.2, marker=marker, markersize=4, capsize=3, label=label,
+        )  # fmt: skip
+    counts = [point.labels for point in next(iter(kinds.values()))]
+    first, last = min(counts) / 1.2, max(counts) * 1.2
+    axes.set_xlim(first, last)
+    ticks = _apart(counts, last / first)
+    axes.set_xticks(ticks, [f"{count:,}" for count in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    _legend_above(axes, axes.containers, columns=len(kinds))
     return figure
 
 
@@ -303,12 +347,12 @@ def _tick(axis: Axis, ticks: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _legend_above(axes: Axes, lines: Iterable[Any]) -> None:
+def _legend_above(axes: Axes, lines: Iterable[Any], columns: int = 2) -> None:
     axes.legend(
         handles=list(lines),
         fontsize=LABEL,
         frameon=False,
-        ncols=2,
+        ncols=columns,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
     )

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from aecli import console
 from aecli.data import Split
-from aecli.data.batches import ordered_batches, to_pixels
+from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
 from aecli.figures import Row, image_grid
-from aecli.latent import nearest, spherical, straight
+from aecli.latent import spherical, straight
+from aecli.metrics import nearest_image
 from aecli.results import Results
 from aecli.trained import Trained
 
 COMMAND = "interpolate"
 MOST_PAIRS, MOST_STEPS = 16, 24  # that can be seen in one figure
-SEARCHED = 5000  # images at a time, of those among which the nearest is looked for
 FRAME_MS = 120  # of the animation
 GIF_SCALE = 3  # screen pixels for each pixel of an image
 
@@ -117,17 +117,13 @@ def between(
     return Ways(decoded.unflatten(0, (len(pairs), steps)), straight(first, second, steps))
 
 
-@torch.inference_mode()
 def distance_to_real(ways: Tensor, images: Tensor) -> Tensor:
     """For each step the mse to the nearest of `images` (N, C, H, W), averaged over the pairs: (S,).
 
     Small where a picture could be a real one. A mixture of two images is none.
     """
-    flat = ways.flatten(0, 1)
-    best = torch.full((len(flat),), torch.inf, device=flat.device)
-    for batch in ordered_batches(images, SEARCHED):
-        best = torch.minimum(best, nearest(flat, batch)[0])
-    by_pair: Tensor = best.unflatten(0, ways.shape[:2])  # (K, S)
+    errors, _ = nearest_image(ways.flatten(0, 1), images)
+    by_pair: Tensor = errors.unflatten(0, ways.shape[:2])  # (K, S)
     return by_pair.mean(0).cpu()
 
 

@@ -1,0 +1,21 @@
+"""`aecli sample`: images from codes that no image was encoded to."""
+
+from aecli.options import SampleOptions, one_run, parse_options
+
+
+def main(arguments: list[str]) -> None:
+    """Sample from the run that the command line names.
+
+    Raises:
+        UsageError: it is no finished run, or what is asked for makes no sense.
+        DataError, StorageError: its images or its files cannot be used.
+    """
+    options = parse_options("sample", SampleOptions, arguments)
+    path = one_run("sample", options)
+
+    # A mistake in the line is told without waiting for torch.
+    from aecli.trained import open_run
+    from aecli.uses.sample import sample
+
+    trained = open_run(path, options.device, options.data_dir)
+    sample(trained, options.n, options.density, options.components, options.seed)

@@ -1,0 +1,429 @@
+"""`data=folder`: a person's own images as a data set, decoded once and mapped into memory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aecli.config import DataConfig, config_groups
+from aecli.data import Data, folder, images, load_data
+from aecli.data.batches import shuffled_batches
+from aecli.data.split import Split
+from aecli.errors import DataError, StorageError, UsageError
+
+Aecli = Callable[..., int]
+CPU = torch.device("cpu")
+
+
+def put(path: Path, level: int, size: tuple[int, int] = (4, 6), colour: bool = False) -> None:
+    """An image all of whose pixels are `level`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((*size, 3) if colour else size, level, np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def put_all(root: Path, *names: str) -> Path:
+    """Images whose level is their number."""
+    for level, name in enumerate(names):
+        put(root / name, level)
+    return root
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes of twenty grey images of 4x6 each: levels 0 to 19, and 100 to 119."""
+    for number in range(20):
+        put(tmp_path / "photos" / "cats" / f"{number}.png", number)
+        put(tmp_path / "photos" / "dogs" / f"{number}.bmp", 100 + number)
+    return tmp_path / "photos"
+
+
+def load(path: Path, **options: object) -> Data:
+    config = DataConfig("folder", str(path), **{"val_size": None, **options})  # type: ignore[arg-type]
+    return load_data(config, path.parent / "data", CPU)
+
+
+def levels(split: Split) -> list[int]:
+    """The level of each image, all of whose pixels are alike."""
+    assert all(image.unique().numel() == 1 for image in split.images)
+    return [int(image.max()) for image in split.images]
+
+
+def splits(data: Data) -> list[list[int]]:
+    return [sorted(levels(split)) for split in (data.train, data.validation, data.test)]
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the decodings by noting the number of files of each."""
+    counts: list[int] = []
+    decode_images = images.decode_images
+
+    def noting(paths: list[Path], channels: int, size: tuple[int, int]) -> object:
+        counts.append(len(paths))
+        return decode_images(paths, channels, size)
+
+    monkeypatch.setattr(folder, "decode_images", noting)
+    return counts
+
+
+def test_every_image_is_in_one_split_with_the_label_of_its_folder(photos: Path) -> None:
+    data = load(photos)
+    assert (data.name, data.requested, data.source) == ("folder:photos", "folder", str(photos))
+    assert data.notice is None and data.image_shape == (1, 4, 6)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [32, 4, 4]
+    assert sorted(sum(splits(data), [])) == [*range(20), *range(100, 120)]
+    for split in (data.train, data.validation, data.test):
+        assert split.labels.tolist() == [int(level >= 100) for level in levels(split)]
+        assert split.images.dtype == torch.uint8 and split.labels.dtype == torch.int64
+    # Shuffled: the classes do not follow one another.
+    for split in (data.train[:10], data.validation, data.test):
+        assert set(split.labels.tolist()) == {0, 1}
+
+
+def test_the_same_images_are_set_apart_wherever_the_folder_is(photos: Path) -> None:
+    elsewhere = photos.parent / "copy" / "renamed"
+    shutil.copytree(photos, elsewhere)
+    first, second = load(photos), load(elsewhere)
+    assert splits(first) == splits(second)
+    assert levels(first.train) == levels(second.train)
+    assert (first.name, second.name) == ("folder:photos", "folder:renamed")
+
+
+def test_classes_are_numbered_in_natural_order(tmp_path: Path) -> None:
+    names = ["10/a/x.png", "2/a.png", "9/y.png", "2/b.png", "loose.png"]
+    data = load(put_all(tmp_path / "set", *names))
+    found = {
+        level: label
+        for split in (data.train, data.validation, data.test)
+        for level, label in zip(levels(split), split.labels.tolist(), strict=True)
+    }
+    assert found == {0: 3, 1: 1, 2: 2, 3: 1, 4: 0}
+
+
+def test_without_class_folders_there_is_one_class(tmp_path: Path) -> None:
+    data = load(put_all(tmp_path / "set", *(f"{number}.png" for number in range(10))))
+    assert set(data.train.labels.tolist() + data.test.labels.tolist()) == {0}
+
+
+def test_folders_named_train_val_and_test_are_the_splits(tmp_path: Path) -> None:
+    names = ["train/b/1.png", "train/a/2.png", "val/a/3.png", "test/a/4.png", "test/c/5.png"]
+    data = load(put_all(tmp_path / "set", *names))
+    assert splits(data) == [[0, 1], [2], [3, 4]]
+    assert dict(zip(levels(data.train), data.train.labels.tolist(), strict=True)) == {0: 1, 1: 0}
+    assert dict(zip(levels(data.test), data.test.labels.tolist(), strict=True)) == {3: 0, 4: 2}
+    with pytest.raises(UsageError, match=r"data\.val_size=2 .* 1 images of its own"):
+        load(tmp_path / "set", val_size=2)
+
+
+def test_a_split_that_has_no_folder_is_set_apart_of_the_training_images(tmp_path: Path) -> None:
+    training = [f"train/{number}.png" for number in range(20)]
+    with_test = load(put_all(tmp_path / "a", *training, "test/x.png", "test/y.png"))
+    assert [len(part) for part in splits(with_test)] == [18, 2, 2]
+    assert splits(with_test)[2] == [20, 21]
+    with_val = load(put_all(tmp_path / "b", *training, "val/x.png", "val/y.png"))
+    assert [len(part) for part in splits(with_val)] == [18, 2, 2]
+    assert splits(with_val)[1] == [20, 21]
+
+
+def test_train_and_test_beside_other_folders_are_classes(tmp_path: Path) -> None:
+    names = [f"{name}/{number}.png" for name in ("car", "test", "train") for number in range(4)]
+    data = load(put_all(tmp_path / "set", *names))
+    assert {*data.train.labels.tolist(), *data.test.labels.tolist()} == {0, 1, 2}
+
+
+def test_images_are_resized_only_when_asked(photos: Path) -> None:
+    put(photos / "cats" / "large.png", 50, size=(8, 12))
+    with pytest.raises(DataError) as caught:
+        load(photos)
+    message = str(caught.value)
+    assert "images of 2 sizes" in message and "8x12 (cats/large.png)" in message
+    assert "4x6 (" in message and "image_size=" in message and "\n" not in message
+    data = load(photos, image_size="3x5")
+    assert data.image_shape == (1, 3, 5) and sorted(sum(splits(data), []))[20] == 50
+    assert load(photos, image_size="8").image_shape == (1, 8, 8)
+
+
+def test_channels_are_those_of_the_images_unless_they_are_given(photos: Path) -> None:
+    assert load(photos, channels=3).image_shape == (3, 4, 6)
+    put(photos / "cats" / "colour.png", 50, colour=True)
+    assert load(photos).image_shape == (3, 4, 6)
+    assert load(photos, channels=1).image_shape == (1, 4, 6)
+
+
+def test_broken_files_are_named_and_left_out(photos: Path) -> None:
+    for number in range(5):
+        (photos / "cats" / f"broken{number}.png").write_bytes(b"")
+    data = load(photos)
+    assert len(data.train) + len(data.validation) + len(data.test) == 40
+    assert data.notice is not None
+    assert data.notice.startswith("5 of the 45 image files cannot be read and are left out (")
+    assert data.notice.count("it is empty") == 3 and "; and 2 more" in data.notice
+    assert data.source == f"{photos} (5 of 45 files left out)"
+    (index,) = (photos.parent / "data" / "folder").glob("*.json")
+    assert str(index) in data.notice
+    assert len(json.loads(index.read_text())["facts"]["broken"]) == 5
+    assert load(photos).notice == data.notice  # read from the cache, it is told as well
+
+
+def test_images_are_decoded_once(photos: Path, decodings: list[int]) -> None:
+    first, second = load(photos), load(photos)
+    assert decodings == [40]
+    for one, other in zip(splits(first), splits(second), strict=True):
+        assert one == other
+    load(photos, image_size="2")
+    load(photos, image_size="2")
+    assert decodings == [40, 40]
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "touched", "moved"])
+def test_a_change_of_the_files_is_noticed(change: str, photos: Path, decodings: list[int]) -> None:
+    load(photos)
+    if change == "added":
+        put(photos / "cats" / "new.png", 77)
+    elif change == "removed":
+        (photos / "cats" / "3.png").unlink()
+    elif change == "touched":
+        put(photos / "cats" / "3.png", 77)
+        os.utime(photos / "cats" / "3.png", ns=(1, 1))
+    else:
+        (photos / "cats" / "3.png").rename(photos / "dogs" / "3.png")
+    data = load(photos)
+    assert len(decodings) == 2
+    found = sum(splits(data), [])
+    assert (77 in found) == (change in ("added", "touched"))
+    assert (3 in found) == (change in ("added", "moved"))
+    assert len(list((photos.parent / "data" / "folder").iterdir())) == 2  # in place of the old
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "gone"])
+@pytest.mark.parametrize("suffix", ["images", "json"])
+def test_a_damaged_cache_is_made_anew(
+    suffix: str, damage: str, photos: Path, decodings: list[int]
+) -> None:
+    before = splits(load(photos))
+    (path,) = (photos.parent / "data" / "folder").glob(f"*.{suffix}")
+    whole = path.read_bytes()
+    flipped = whole.replace(b"\n   1", b"\n   0", 1)  # a label
+    if suffix == "images":
+        flipped = bytes([whole[0] ^ 1]) + whole[1:]
+    damaged = {"cut": whole[:-3], "longer": whole + b"\0", "flipped": flipped}
+    if damage == "gone":
+        path.unlink()
+    else:
+        assert damaged[damage] != whole
+        path.write_bytes(damaged[damage])
+    assert splits(load(photos)) == before
+    assert decodings == [40, 40]
+    assert path.read_bytes() == whole
+
+
+def test_interrupted_decoding_leaves_no_cache(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> object:
+        yield torch.zeros(1, 4, 6, dtype=torch.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder, "decode_images", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(photos)
+    assert list((photos.parent / "data" / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize("files", [[], ["notes.txt"], [".hidden.png"]])
+def test_a_folder_without_images_is_refused(files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for file in files:
+        (tmp_path / "set" / file).touch()
+    with pytest.raises(DataError, match=r"path=.*set holds no images: .*\.png") as caught:
+        load(tmp_path / "set")
+    assert caught.value.status == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"image_size": "4", "channels": 1}])
+def test_too_few_images_that_can_be_read_are_refused(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    root = tmp_path / "set"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "broken.png").write_text("no image")
+    with pytest.raises(DataError, match="broken.png: it is none of PNG, ") as caught:
+        load(root, **options)
+    assert "\n" not in str(caught.value)
+    put_all(root, "1.png", "2.png")
+    with pytest.raises(DataError, match="too few images that can be read: . of 3, "):
+        load(root, **options)
+    (root / "a" / "broken.png").unlink()
+    put_all(root, "1.png", "2.png", "3.png", "4.png")
+    assert [len(part) for part in splits(load(root, **options))] == [2, 1, 1]
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(photos: Path) -> None:
+    (photos.parent / "data").write_text("kept")
+    with pytest.raises(StorageError, match="data.*data_dir="):
+        load(photos)
+
+
+def test_images_that_do_not_fit_on_a_gpu_are_refused(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 2000))
+    config = DataConfig("folder", str(photos), val_size=None)
+    with pytest.raises(UsageError, match=r"device=cuda has .* GiB free, .*device=cpu"):
+        load_data(config, photos.parent / "data", torch.device("cuda"))
+
+
+def test_the_images_are_read_from_the_file_and_not_held(photos: Path) -> None:
+    data = load(photos)
+    storages = {split.images.untyped_storage().data_ptr() for split in (data.train, data.test)}
+    assert len(storages) == 1 and data.is_mapped  # parts of one mapping, not copies
+    (path,) = (photos.parent / "data" / "folder").glob("*.images")
+    (mapping,) = (line for line in Path("/proc/self/maps").read_text().splitlines()
+                  if line.endswith(str(path)))  # fmt: skip
+    assert "r--s" in mapping
+    for batch in shuffled_batches(data.train.images, 5, torch.Generator().manual_seed(0)):
+        assert batch.shape[1:] == (1, 4, 6)
+
+
+# 200 MB of decoded images; what may be allocated while they are decoded, read and measured is less.
+LARGE, SIDE, ALLOWED = 1000, 256, 120 * 2**20
+USE = """
+import resource, sys
+from pathlib import Path
+import torch
+from aecli.config import DataConfig
+from aecli.data import load_data
+from aecli.data.batches import ordered_batches, shuffled_batches
+
+def use(count):
+    config = DataConfig("folder", f"photos{count}", "256", 3, val_size=None)
+    data = load_data(config, Path("data"), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    for batch in shuffled_batches(data.train.images, 8, generator):
+        assert batch.max() <= 1
+    for batch in ordered_batches(data.test.images, 8):
+        assert batch.max() <= 1
+
+def allocated():
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmData" in x)
+    return int(line.split()[1]) * 1024
+
+use(10)  # whatever is loaded at the first use
+limit = allocated() + int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+use(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc are those of Linux")
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for count in (10, LARGE):
+        (tmp_path / f"photos{count}").mkdir()
+        for number in range(count):
+            pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"photos{count}" / f"{number}.png")
+    command = [sys.executable, "-c", textwrap.dedent(USE), str(ALLOWED), str(LARGE)]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (_, file) = sorted(tmp_path.glob("data/folder/*.images"), key=lambda path: path.stat().st_size)
+    assert file.stat().st_size == LARGE * 3 * SIDE**2 > 1.5 * ALLOWED
+
+
+TRAIN = ["train", "data=folder", "epochs=1", "batch_size=16", "latent=3", "device=cpu"]
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Thirty coloured images of 20x24 in two classes, and a broken one."""
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        path = tmp_path / "photos" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "photos" / "class0" / "empty.jpg").touch()
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("model", config_groups()["model"])
+def test_every_model_trains_on_own_images(
+    model: str, noise: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [*TRAIN, f"model={model}", "path=photos", "image_size=20", "hydra.run.dir=run"]
+    assert aecli(*line) == 0
+    output, errors = capsys.readouterr()
+    assert "folder:photos, 3x20x20: 24 training, 3 validation, 3 test images" in output
+    assert "1 of the 31 image files cannot be read" in errors.replace("\n", " ")
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert summary["test"]["mse"] > 0
+    assert summary["data"] == {
+        "name": "folder:photos",
+        "requested": "folder",
+        "source": "photos (1 of 31 files left out)",
+        "image_shape": [3, 20, 20],
+        "train": 24,
+        "validation": 3,
+        "test": 3,
+    }
+
+
+def test_runs_on_one_folder_are_compared_and_on_two_they_are_not(
+    noise: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise.rename(noise.parent / "others")
+    shutil.copytree(noise.parent / "others", noise)
+    for run, rest in (("runs/a", "path=photos seed=1"), ("runs/b", "path=photos model=fc"),
+                      ("other", "path=others")):  # fmt: skip
+        assert aecli(*TRAIN, "image_size=16", *rest.split(), f"hydra.run.dir={run}") == 0
+    assert aecli("compare", "runs") == 0
+    assert Path("runs/compare/report.html").is_file()
+    capsys.readouterr()
+    assert aecli("compare", "runs/a", "other") == 2
+    errors = capsys.readouterr().err
+    assert "folder:photos (3x16x16, 3 test images)" in errors and "folder:others" in errors
+
+
+def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aecli) -> None:
+    line = [*TRAIN, "-m", "path=photos", "image_size=16", "seed=0,1", "hydra/launcher=joblib"]
+    assert aecli(*line, "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep") == 0
+    assert len(list(Path("sweep").glob("*/summary.json"))) == 2
+    assert len(list(Path().rglob("*.images"))) + len(list(Path().rglob(".data/*"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("data=folder", 2, "data=folder needs path=..."),
+        ("data=folder path=nowhere", 3, "path=nowhere is no folder"),
+        ("data=folder path=photos/a.png", 3, "path=photos/a.png is no folder"),
+        ("data=folder path=empty", 3, "path=empty holds no images"),
+        ("data=folder path=photos image_size=0", 2, "image_size=0 is not valid"),
+        ("data=folder path=photos image_size=big", 2, "image_size=big is not valid: give 3, or"),
+        ("data=folder path=photos channels=2", 2, "channels=2 is not valid: give 1 (grey) or 3"),
+        ("data=folder path=photos channels=rgb", 2, "channels=rgb is not valid"),
+        ("data=folder path=photos data.val_size=500", 2, "data.val_size=500 is not valid: none of"),
+        ("path=photos", 2, "path=photos is for images of your own: add data=folder"),
+        ("data=synthetic image_size=64", 2, "leave it out with data=synthetic"),
+        ("data=synthetic channels=3", 2, "channels=3 is for images of your own"),
+        ("data=synthetic channels=0", 2, "channels=0 is not valid"),
+    ],
+)
+def test_a_mistake_gets_one_line(
+    line: str, status: int, words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_all(Path("photos"), *(f"{number}.png" for number in range(10)), "a.png")
+    Path("empty").mkdir()
+    assert aecli("train", *line.split()) == status
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert errors.startswith("aecli: ") and errors.count("\n") == 1
+    assert not Path("outputs").exists()

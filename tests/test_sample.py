@@ -1,0 +1,183 @@
+"""`aecli sample`: images of drawn codes, what is nearest to them, and how far they are."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from aecli.config import UpsampleConfig, Upsampling
+from aecli.data import Data, Split
+from aecli.data.batches import to_pixels
+from aecli.density import fit_diagonal, fit_full
+from aecli.options import Density
+from aecli.run import RunDirectory
+from aecli.trained import Trained, open_run
+from aecli.uses.sample import beside_nearest, frechet_distances, sample
+
+Aecli = Callable[..., int]
+
+
+class Linear:
+    """A model whose code is the image itself: its latent space is the pixel space."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return codes.reshape(-1, 1, 2, 3).clamp(0, 1)
+
+    def reconstruct(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+
+def pairs(count: int, seed: int) -> Split:
+    """Images of two classes whose pixels are all the same grey, with a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    levels = 90 + 60 * labels.reshape(-1, 1, 1, 1)
+    noise = torch.randint(-20, 21, (count, 1, 2, 3), generator=generator)
+    return Split((levels + noise).to(torch.uint8), labels)
+
+
+DATA = Data("greys", "greys", "here", None, pairs(2000, 0), pairs(10, 1), pairs(1000, 2))
+LINEAR: Trained = Linear()  # type: ignore[assignment]
+
+
+def codes_of(split: Split) -> Tensor:
+    return to_pixels(split.images).flatten(1)
+
+
+def test_in_a_linear_latent_space_distances_are_those_of_the_codes() -> None:
+    copied = frechet_distances(LINEAR, codes_of(DATA.test), DATA)
+    assert copied["samples"] == pytest.approx(0, abs=1e-6)
+    assert copied["reconstructions"] == pytest.approx(0, abs=1e-6)
+    assert 0 < copied["training"] < 1
+    trained = frechet_distances(LINEAR, codes_of(DATA.train)[:1000], DATA)
+    assert trained["samples"] == pytest.approx(trained["training"], rel=1e-4)
+
+
+def test_a_density_without_the_correlations_of_the_codes_is_farther_away() -> None:
+    codes, generator = codes_of(DATA.train), torch.Generator().manual_seed(0)
+    found = {
+        name: frechet_distances(LINEAR, density.draw(1000, generator), DATA)
+        for name, density in (("diagonal", fit_diagonal(codes)), ("full", fit_full(codes)))
+    }
+    # All pixels go up and down together. Logits add them up: their deviation would shrink.
+    assert found["full"]["samples"] < 0.1 * found["diagonal"]["samples"]
+    assert found["full"]["training"] == found["diagonal"]["training"]
+
+
+def test_a_copy_is_found_out() -> None:
+    train = codes_of(DATA.train)
+    some = torch.stack([train[1234], train[7] + 0.001, torch.ones(6)])
+    drawn = beside_nearest(LINEAR, some, DATA)
+    assert drawn.numbers[:2].tolist() == [1234, 7]
+    assert drawn.mse.tolist() == pytest.approx(
+        [0, 1e-6, (1 - train).square().mean(1).min().item()], abs=1e-6
+    )
+    assert torch.equal(drawn.nearest[:2], to_pixels(DATA.train.images[[1234, 7]]))
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+@pytest.mark.parametrize("density", Density)
+def test_the_command_leaves_a_figure_and_prints_its_numbers(
+    density: Density, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["n=11", f"density={density.value}", "components=3"]
+    assert aecli("sample", str(run.path), *line) == 0
+    captured = capsys.readouterr()
+    folder = run.path / "sample"
+    numbers = json.loads((folder / "numbers.json").read_text())
+    assert numbers["density"] == density.value
+    assert numbers["components"] == (3 if density is Density.gmm else 1)
+    for name in ("samples", "reconstructions", "training"):
+        assert f" {numbers[f'frechet_{name}']:.3f} " in captured.out
+    assert len(numbers["nearest"]) == len(numbers["nearest_mse"]) == 11
+    assert numbers["nearest_mse_samples"] == pytest.approx(sum(numbers["nearest_mse"]) / 11)
+    assert f"{numbers['nearest_mse_samples']:.6f}" in captured.out
+    assert f"{numbers['nearest_mse_test']:.6f}" in captured.out
+    assert {path.name for path in folder.glob("samples.*")} == {"samples.png", "samples.svg"}
+    assert captured.err == ""
+    assert captured.out.endswith(f"results  {folder}\n")
+
+
+def test_the_samples_follow_the_seed_and_the_references_do_not(
+    run: RunDirectory, aecli: Aecli
+) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        assert aecli("sample", str(run.path), f"seed={seed}") == 0
+        found.append(json.loads((run.path / "sample/numbers.json").read_text()))
+    assert found[0] == found[1]
+    assert found[0]["frechet_samples"] != found[2]["frechet_samples"]
+    for name in ("frechet_reconstructions", "frechet_training", "nearest_mse_test"):
+        assert found[0][name] == found[2][name]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["n=0"], "n=0 is not valid: give 1 to 64"),
+        (["n=65"], "n=65 is not valid: give 1 to 64"),
+        (["density=gaussian"], "density=gaussian is not valid: "),
+        (["density=gmm", "components=0"], "components=0 is not valid: give 1 to 100"),
+        (["density=gmm", "components=101"], "components=101 is not valid: give 1 to 100"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: list[str], words: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("sample", str(run.path), *line) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not [path for path in run.path.iterdir() if "sample" in path.name]
+
+
+def test_without_scikit_learn_only_the_mixture_is_refused(
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("sklearn", "sklearn.mixture", "sklearn.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert aecli("sample", str(run.path), "density=gmm") == 2
+    assert capsys.readouterr().err == (
+        "aecli: density=gmm is an extra: pip install 'aecli[uses]'\n"
+    )
+    assert aecli("sample", str(run.path), "density=full") == 0
+    assert aecli("probe", str(run.path)) == 0
+
+
+def test_a_decoder_that_unpools_says_what_its_samples_lack(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = open_run(run.path, "cpu")
+    config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
+    sample(replace(trained, config=config), 1, Density.diagonal, 1, 0)
+    errors = capsys.readouterr().err
+    assert "the decoder unpools, and a sampled code brings no places" in errors
+    assert errors.count("\n") == 1
+
+
+def test_images_of_one_class_are_sampled_without_a_distance(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = open_run(run.path, "cpu")
+    data = trained.data()
+    blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
+    monkeypatch.setattr(Trained, "data", lambda _: blank)
+    sample(trained, 4, Density.diagonal, 1, 0)
+    captured = capsys.readouterr()
+    assert captured.err.startswith("no Frechet distance: ") and captured.err.count("\n") == 1
+    numbers = json.loads((run.path / "sample/numbers.json").read_text())
+    assert not [name for name in numbers if name.startswith("frechet")]
+    assert f"{numbers['nearest_mse_samples']:.6f}" in captured.out
+    assert "reconstructions" not in captured.out
