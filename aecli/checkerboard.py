@@ -76,7 +76,8 @@ class GridSums:
         energy = _grid_energy(fine_part(mean.unsqueeze(0), period), period)
         squares = self.squares.cpu().double() / (self.count * mean.numel())
         variance = (squares - mean.mean((1, 2)).square().mean()).item()
-        return energy / variance if variance > ROUNDING else 0.0
+        # The border has no fine part but counts in the variance, so the quotient can exceed 1.
+        return min(1.0, energy / variance) if variance > ROUNDING else 0.0
 
 
 # The variance that sums of equal pixels can have by rounding to float32.

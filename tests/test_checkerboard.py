@@ -72,6 +72,12 @@ def test_the_score_is_the_share_of_the_energy() -> None:
     assert score == pytest.approx(0.1**2 / (0.3**2 / 2 + 0.1**2), rel=1e-5)
 
 
+def test_the_score_is_never_above_one() -> None:
+    # Chequers within a frame of the mean brightness, which adds pixels and no variance.
+    framed = torch.nn.functional.pad(CHEQUERS[:20, :20], [1] * 4)
+    assert checkerboard(image(0.5 + 0.1 * framed), 2) == 1
+
+
 def test_what_lies_elsewhere_in_every_image_is_no_grid() -> None:
     # Each image has chequers, but half of them have black where the others have white.
     images = torch.cat([image(0.5 + 0.1 * sign * CHEQUERS) for sign in (1, -1, 1, -1)])
