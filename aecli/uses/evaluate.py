@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from aecli import console
+from aecli.comparison.results import is_exact
 from aecli.data import Split
 from aecli.evaluation import LABELS, Survey, baselines, measured, survey
 from aecli.experiment import score_as_json
@@ -97,7 +98,7 @@ def _table(title: str, scores: dict[str, dict[str, Score]], split: Split) -> Tab
             f"{count:,}",
             f"{score.mse:.6f}",
             f"{pca:.6f}",
-            f"{score.mse / pca:.3f}" if pca else "inf",
+            "inf" if is_exact(pca) else f"{score.mse / pca:.3f}",
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
             "" if score.ssim is None else f"{score.ssim:.4f}",
