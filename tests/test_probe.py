@@ -65,6 +65,21 @@ def test_a_linear_latent_space_that_loses_nothing_is_as_good_as_pixels() -> None
     assert plain[1].mean > 0.95
 
 
+def test_accuracies_of_several_draws_have_a_mean_and_a_standard_deviation() -> None:
+    # Told of one class only, the classifier knows no other: right in as many as there are of it.
+    chosen = [[torch.tensor([0, 4]), torch.tensor([1, 5]), torch.tensor([3, 7])]]
+    few, _ = measured(flat_pixels, DOTS, chosen)
+    assert few.labels == 2
+    assert few.mean == pytest.approx((2 / 8 + 2 / 8 + 3 / 8) / 3)
+    assert few.std == pytest.approx(1 / 8 / 3**0.5)  # of 2, 2 and 3 eighths, with 3 - 1 below
+
+
+def test_every_draw_is_another_one(run: RunDirectory, aecli: Aecli) -> None:
+    assert aecli("probe", str(run.path), "labels=1", "draws=4") == 0
+    numbers = json.loads((run.path / "probe/numbers.json").read_text())
+    assert numbers["by_labels"]["pixels"][0]["std"] > 0.005
+
+
 def test_drawn_images_are_different_and_as_many_of_each_class() -> None:
     labels = torch.tensor([5] * 30 + [2] * 20 + [0] * 10)
     split = Split(torch.zeros(60, 1, 2, 2, dtype=torch.uint8), labels)

@@ -18,7 +18,7 @@ from aecli.density import fit_diagonal, fit_full
 from aecli.options import Density
 from aecli.run import RunDirectory
 from aecli.trained import Trained, open_run
-from aecli.uses.sample import beside_nearest, frechet_distances, sample
+from aecli.uses.sample import beside_nearest, fit, frechet_distances, sample
 
 Aecli = Callable[..., int]
 
@@ -68,6 +68,31 @@ def test_a_density_without_the_correlations_of_the_codes_is_farther_away() -> No
     # All pixels go up and down together. Logits add them up: their deviation would shrink.
     assert found["full"]["samples"] < 0.1 * found["diagonal"]["samples"]
     assert found["full"]["training"] == found["diagonal"]["training"]
+
+
+def test_each_density_keeps_what_its_name_says() -> None:
+    codes = codes_of(DATA.train)
+    generator = torch.Generator().manual_seed(0)
+    correlations = {
+        density: torch.corrcoef(fit(codes, density, 2, 0).draw(5000, generator).T)[0, 1].item()
+        for density in Density
+    }
+    own = torch.corrcoef(codes.T)[0, 1].item()
+    assert own > 0.8 and abs(correlations[Density.diagonal]) < 0.05
+    assert correlations[Density.full] == pytest.approx(own, abs=0.03)
+    assert correlations[Density.gmm] == pytest.approx(own, abs=0.03)
+    assert [len(fit(codes, density, 2, 0).parts) for density in Density] == [1, 1, 2]
+
+
+def test_reconstructions_are_as_far_away_as_the_model_moves_them() -> None:
+    class Darkening(Linear):
+        def reconstruct(self, pixels: Tensor) -> Tensor:
+            return pixels / 2
+
+    darkened: Trained = Darkening()  # type: ignore[assignment]
+    codes = codes_of(DATA.test)
+    found = frechet_distances(darkened, codes / 2, DATA)
+    assert found["reconstructions"] == pytest.approx(found["samples"]) and found["samples"] > 1
 
 
 def test_a_copy_is_found_out() -> None:

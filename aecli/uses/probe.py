@@ -40,7 +40,7 @@ def probe(trained: Trained, labels: str | None, draws: int, seed: int) -> None:
             f"give a run on images with labels"
         )
     few = few_labels(data.train) if labels is None else read_labels(labels, data.train)
-    chosen = [[drawn(data.train, each, seed) for draw in range(draws)] for each in few]
+    chosen = [[drawn(data.train, each, seed + draw) for draw in range(draws)] for each in few]
     accuracies = {
         kind: measured(features, data, chosen) for kind, features in kinds(trained, data).items()
     }
