@@ -9,6 +9,11 @@ computation as people write it, with the numbers filled in.
 import math
 from itertools import count, islice, takewhile
 
+# In words, of one axis.
+CONV_FORMULA = "floor((input + 2*padding - kernel) / stride) + 1"
+TRANSPOSED_FORMULA = "(input - 1)*stride - 2*padding + kernel + output_padding"
+EXTENT_FORMULA = "dilation*(kernel - 1) + 1"  # in place of the kernel, where there is a dilation
+
 
 def conv_output_size(
     size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1

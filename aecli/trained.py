@@ -12,6 +12,7 @@ from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.device import resolve_device
 from aecli.errors import StorageError, UsageError, one_line
+from aecli.evaluation import reconstruction
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model
 from aecli.preparation import data_for
@@ -31,8 +32,7 @@ class Trained:
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> what the network makes of them, clipped to [0, 1]."""
-        outputs: Tensor = self.model(self._normalisation.apply(pixels))
-        return self._normalisation.invert(outputs)
+        return reconstruction(self.model, self.config)(pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> codes (B, D)."""

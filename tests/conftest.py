@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from aecli import cli  # noqa: E402
+from aecli.run import RunDirectory
 
 # A run that takes a moment: a few synthetic images, one epoch.
 TINY = [
@@ -60,3 +62,9 @@ def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("HYDRA_FULL_ERROR", "1")
         assert cli.run(line) == 0
     return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> RunDirectory:
+    """A finished run of one's own, which may be used and damaged."""
+    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))

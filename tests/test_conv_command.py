@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 
 from aecli import console, conv_layer, help
-from aecli.arithmetic import conv_output_size, transposed_conv_output_size
-from aecli.commands import conv
+from aecli.arithmetic import (
+    CONV_FORMULA,
+    TRANSPOSED_FORMULA,
+    conv_output_size,
+    transposed_conv_output_size,
+)
 from aecli.config import field_docs
 from aecli.convolution import Array
 from aecli.options import ConvOptions
@@ -260,8 +264,8 @@ def test_the_overlap_is_judged_along_each_axis(line: str, words: str, show: Show
 
 def test_the_formulas_in_words_are_those_that_are_filled_in() -> None:
     values = {"input": 9, "kernel": 4, "stride": 2, "padding": 3, "output_padding": 1, "floor": int}
-    assert eval(conv.CONV_FORMULA, values) == conv_output_size(9, 4, 2, 3)
-    assert eval(conv.TRANSPOSED_FORMULA, values) == transposed_conv_output_size(9, 4, 2, 3, 1)
+    assert eval(CONV_FORMULA, values) == conv_output_size(9, 4, 2, 3)
+    assert eval(TRANSPOSED_FORMULA, values) == transposed_conv_output_size(9, 4, 2, 3, 1)
 
 
 def test_what_is_too_large_to_print_or_draw_is_worked_out_all_the_same(

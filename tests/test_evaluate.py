@@ -1,9 +1,7 @@
 """`aecli evaluate`: scores by class that add up, beside PCA's."""
 
 import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -34,11 +32,6 @@ def test_each_class_has_the_mean_over_its_own_images() -> None:
 def test_images_without_classes_have_one_score() -> None:
     split = Split(torch.zeros(2, 1, 2, 5, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     assert list(by_class(measured(0.1, 0.2), split)) == ["all"]
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def test_the_scores_are_those_of_the_summary_and_add_up(

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,11 +116,6 @@ def test_the_animation_goes_there_and_back_for_ever(channels: int) -> None:
         left, right = shown[:, : 7 * GIF_SCALE], shown[:, 7 * GIF_SCALE :]
         assert abs(left.astype(int) - level).max() <= 3
         assert abs(right.astype(int) - (255 - level)).max() <= 3
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def test_the_command_leaves_a_figure_a_film_and_their_numbers(

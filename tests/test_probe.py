@@ -1,7 +1,6 @@
 """`aecli probe`: accuracy by features and by number of labels."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -113,11 +112,6 @@ def test_the_codes_are_held_against_as_many_principal_components(finished: Path)
     shapes = {name: list(rows.shape) for name, rows in found.items()}
     assert shapes == {"codes": [100, 3], "pca": [100, 3], "pixels": [100, 28 * 28]}
     assert torch.equal(found["codes"], trained.codes(data.test.images))
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def test_the_command_leaves_a_figure_and_prints_its_numbers(

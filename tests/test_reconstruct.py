@@ -1,20 +1,13 @@
 """`aecli reconstruct`: images beside what a trained model makes of them."""
 
 import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from aecli.run import RunDirectory
 
 Aecli = Callable[..., int]
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def test_the_errors_are_those_of_the_images_that_the_run_kept(

@@ -1,11 +1,9 @@
 """`aecli sample`: images of drawn codes, what is nearest to them, and how far they are."""
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -104,11 +102,6 @@ def test_a_copy_is_found_out() -> None:
         [0, 1e-6, (1 - train).square().mean(1).min().item()], abs=1e-6
     )
     assert torch.equal(drawn.nearest[:2], to_pixels(DATA.train.images[[1234, 7]]))
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 @pytest.mark.parametrize("density", Density)

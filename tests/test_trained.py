@@ -51,12 +51,7 @@ def test_the_images_are_those_of_the_run_wherever_they_lie_now(
     assert str(tmp_path / "moved") in moved.source
 
 
-@pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> RunDirectory:
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
-
-
-def test_a_folder_that_is_no_run_is_refused(copied: RunDirectory, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere is no folder: give the folder of a finished run"):
         open_run(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=f"{tmp_path} is no run, but holds 1: .* such as .*/run"):
@@ -66,39 +61,39 @@ def test_a_folder_that_is_no_run_is_refused(copied: RunDirectory, tmp_path: Path
         open_run(tmp_path / "empty")
 
 
-def test_a_run_without_an_end_is_refused_with_what_to_do(copied: RunDirectory) -> None:
-    copied.summary_file.unlink()
+def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> None:
+    run.summary_file.unlink()
     with pytest.raises(UsageError, match="run is not finished: interrupted; train it again"):
-        open_run(copied.path)
-    copied.save_failure("the loss became nan")
+        open_run(run.path)
+    run.save_failure("the loss became nan")
     with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); train it"):
-        open_run(copied.path)
-    (copied.path.parent / "multirun.yaml").touch()
-    with pytest.raises(UsageError, match=f"train -m resume={copied.path.parent} goes on"):
-        open_run(copied.path)
+        open_run(run.path)
+    (run.path.parent / "multirun.yaml").touch()
+    with pytest.raises(UsageError, match=f"train -m resume={run.path.parent} goes on"):
+        open_run(run.path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, None], ids=["empty", "zeros", "missing"])
-def test_damaged_weights_are_named(copied: RunDirectory, content: bytes | None) -> None:
+def test_damaged_weights_are_named(run: RunDirectory, content: bytes | None) -> None:
     if content is None:
-        copied.weights_file.unlink()
+        run.weights_file.unlink()
     else:
-        copied.weights_file.write_bytes(content)
+        run.weights_file.write_bytes(content)
     with pytest.raises(StorageError, match="best.safetensors cannot be used: "):
-        open_run(copied.path)
+        open_run(run.path)
 
 
-def test_weights_of_another_model_are_refused(copied: RunDirectory) -> None:
-    text = copied.config_file.read_text()
-    copied.config_file.write_text(text.replace("latent: 3\n", "latent: 4\n"))
+def test_weights_of_another_model_are_refused(run: RunDirectory) -> None:
+    text = run.config_file.read_text()
+    run.config_file.write_text(text.replace("latent: 3\n", "latent: 4\n"))
     with pytest.raises(StorageError, match="best.safetensors cannot be used: .*size mismatch"):
-        open_run(copied.path)
+        open_run(run.path)
 
 
-def test_a_saved_configuration_that_is_none_is_refused(copied: RunDirectory) -> None:
-    copied.config_file.write_text("latent: 3\n")
+def test_a_saved_configuration_that_is_none_is_refused(run: RunDirectory) -> None:
+    run.config_file.write_text("latent: 3\n")
     with pytest.raises((UsageError, StorageError), match="config.yaml"):
-        open_run(copied.path)
+        open_run(run.path)
 
 
 def test_mistakes_of_the_line_are_told_in_one(

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aecli.arithmetic import Pair, even_kernels, kernel_extent, overlaps_evenly, short
+from aecli.arithmetic import (
+    CONV_FORMULA,
+    EXTENT_FORMULA,
+    TRANSPOSED_FORMULA,
+    Pair,
+    even_kernels,
+    kernel_extent,
+    overlaps_evenly,
+    short,
+)
 from aecli.console import facts, out, paragraph
 from aecli.conv_layer import ConvLayer, read_layer
 from aecli.convolution import (
@@ -25,10 +34,6 @@ from aecli.options import ConvOptions, parse_options
 
 FIGURE = "overlap"  # its files, without their suffix
 MOST_CELLS = 128  # along a side of the figure; more could not be seen
-
-CONV_FORMULA = "floor((input + 2*padding - kernel) / stride) + 1"
-TRANSPOSED_FORMULA = "(input - 1)*stride - 2*padding + kernel + output_padding"
-EXTENT_FORMULA = "dilation*(kernel - 1) + 1"  # in place of the kernel, where there is a dilation
 
 
 def main(arguments: list[str]) -> None:

@@ -192,9 +192,10 @@ def _checkerboard_scores(
     )
     points = {
         name: [
-            Point(each.latent, each.checkerboard.mean * MILLION, _scaled(each.checkerboard.std))
+            Point(each.latent, score.mean, score.std)
             for each in settings
-            if each.checkerboard is not None and each.checkerboard.mean > 0  # the scale has no 0
+            if each.checkerboard is not None
+            and (score := each.checkerboard.times(MILLION)).mean > 0  # the scale has no 0
         ]
         for name, settings in families.items()
     }
@@ -204,10 +205,6 @@ def _checkerboard_scores(
         "test images",
     )  # fmt: skip
     return Picture("checkerboard", "Checkerboard score", caption + only, draw)
-
-
-def _scaled(std: float | None) -> float | None:
-    return None if std is None else std * MILLION
 
 
 def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: str) -> Picture:

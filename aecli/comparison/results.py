@@ -47,6 +47,10 @@ class Spread:
         has_std = len(values) > 1 and math.isfinite(mean)
         return cls(mean, statistics.stdev(values) if has_std else None)
 
+    def times(self, factor: float) -> "Spread":
+        """In another unit."""
+        return Spread(self.mean * factor, None if self.std is None else self.std * factor)
+
 
 @dataclass(frozen=True)
 class DataFacts:

@@ -297,7 +297,7 @@ def _error(spread: Spread) -> str:
 
 def _ppm(spread: Spread) -> str:
     """A share in parts per million: two digits of it, and hundredths at the finest."""
-    scaled = Spread(spread.mean * MILLION, None if spread.std is None else spread.std * MILLION)
+    scaled = spread.times(MILLION)
     return _fixed(scaled, _decimals(max(scaled.mean, 0.1), 2))
 
 
