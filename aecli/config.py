@@ -206,6 +206,12 @@ class DataConfig:
     channels: int | None = None
     """Of the images of data=folder; null: those that they have."""
 
+    classes: list[str] | None = None
+    """What the images are to show, by name, as in [3,5] or [cat,dog]; null: whatever they do."""
+
+    without: list[str] | None = None
+    """What they are not to show; null: there is no such thing."""
+
     train_size: int | None = None
     """Images to train on; null: all but the validation split."""
 
@@ -230,6 +236,15 @@ class DataConfig:
             size = getattr(self, key)
             if size is not None:
                 _check_positive_integer(f"data.{key}", size)
+        for key in ("classes", "without"):
+            names = getattr(self, key)
+            _check(names is None or names, f"data.{key}", "[]", "classes, as in [3,5], or null")
+        _check(
+            self.classes is None or self.without is None,
+            "data.without",
+            f"[{','.join(self.without or [])}]",
+            "it without data.classes, or those without it",
+        )
         if self.channels is not None:
             _check(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         if self.image_shape is not None:
@@ -443,6 +458,8 @@ def explain(error: OmegaConfBaseException) -> str:
     if wrong_type:
         value, kind = wrong_type.groups()
         return f"{error.full_key}={value} is not valid: give {_KINDS[kind]}"
+    if "is not a ListConfig" in reason:
+        return f"{error.full_key} is not valid: give a list in brackets, as in [3,5]"
     wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if wrong_name:
         value, names = wrong_name.groups()

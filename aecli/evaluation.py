@@ -79,7 +79,7 @@ def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
 
 def measured(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Measured:
     """What the score is made of: each image of `split` by itself."""
-    return measure(_batches(config, reconstruct, split), stride_grid(config.model))
+    return measure(reconstructed(config, reconstruct, split), stride_grid(config.model))
 
 
 def stride_grid(model: ModelConfig) -> int:
@@ -102,7 +102,7 @@ def checkerboard_of_originals(config: TrainConfig, split: Split) -> float | None
 
 def mse(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> float:
     """The `mse` of the score alone, in a third of the time."""
-    return mean_squared_error(_batches(config, reconstruct, split))
+    return mean_squared_error(reconstructed(config, reconstruct, split))
 
 
 def pca_curve(config: TrainConfig, data: Data) -> dict[int, float]:
@@ -155,7 +155,7 @@ def survey(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Surve
     """Look at every reconstruction of `split`."""
     kept: Examples | None = None  # the best and the worst so far, by rising error
     sums = [GridSums(split.images.shape[1:], split.images.device) for _ in range(2)]
-    for batch in _batches(config, reconstruct, split):
+    for batch in reconstructed(config, reconstruct, split):
         examples = Examples.of(*batch)
         pool = examples if kept is None else kept.joined(examples)
         order = pool.mse.argsort(stable=True)
@@ -168,10 +168,10 @@ def survey(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Surve
     return Survey(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
 
 
-def _batches(
+def reconstructed(
     config: TrainConfig, reconstruct: Reconstruct, split: Split
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images of `split` with their reconstructions, the noise the same every time."""
+    """Batches of all images of `split` with their reconstructions, the noise always the same."""
     noise = generator_for(config.seed, EVALUATION, split.images.device)
     corrupt = build_corruption(config.corruption)
     return reconstructed_batches(reconstruct, split.images, corrupt, noise)
@@ -189,13 +189,19 @@ class Shown:
         return self.inputs is not self.pixels
 
 
-def shown_images(config: TrainConfig, split: Split, count: int = SHOWN_IMAGES) -> Shown:
+def shown_numbers(split: Split, count: int) -> list[int]:
     """The first image of each class in `split`, then others, `count` of them if there are."""
-    first_of_class = [
-        int((split.labels == label).nonzero()[0]) for label in split.labels.unique().tolist()
-    ]
-    others = [index for index in range(len(split)) if index not in first_of_class]
-    pixels = to_pixels(split.images[(first_of_class + others)[:count]])
+    first: dict[int, int] = {}
+    for number, label in enumerate(split.labels.tolist()):
+        first.setdefault(label, number)
+    firsts = [first[label] for label in sorted(first)]
+    others = set(range(len(split))).difference(firsts)
+    return [*firsts, *sorted(others)][:count]
+
+
+def shown_images(config: TrainConfig, split: Split, count: int = SHOWN_IMAGES) -> Shown:
+    """`count` images of `split`, damaged where the configuration has a corruption."""
+    pixels = to_pixels(split.images[shown_numbers(split, count)])
     corrupt = build_corruption(config.corruption, shown=True)
     if corrupt is None:
         return Shown(pixels, pixels)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_origin
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -69,6 +69,13 @@ class RunOptions:
     data_dir: str | None = None
     """Folder that holds the data sets; null: the one that the run was trained with."""
 
+    images: list[str] = field(default_factory=list)
+    """Images of your own in the place of the run's test images: a folder, in which folders are
+    classes, or a file. May be given several times."""
+
+    resize: bool = False
+    """Images of another size are cropped and resized to that of the run; or they are refused."""
+
 
 @dataclass
 class EvaluateOptions(RunOptions):
@@ -80,18 +87,21 @@ class ReconstructOptions(RunOptions):
     """What to reconstruct."""
 
     count: int = 10
-    """Test images: the first of each class, then others."""
+    """Images in the figure: the first of each class, then others."""
+
+    corrupt: bool = True
+    """Damage them first, where the run was trained to undo damage; or they go in as they are."""
 
 
 @dataclass
 class InterpolateOptions(RunOptions):
     """Which images to go between, and how."""
 
-    n: int = 6
-    """Pairs of test images that are drawn where none are given."""
+    n: int | None = None
+    """Pairs that are drawn where none are given; null: 6, or as many as there are."""
 
     pairs: str | None = None
-    """Pairs of test images by number, the first being 0, as in 3:7,12:40; null: drawn by seed."""
+    """Pairs of images by number, the first being 0, as in 3:7,12:40; null: drawn by seed."""
 
     steps: int = 12
     """Images in a row, the two ends among them."""
@@ -200,7 +210,9 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
             valid.
     """
     config = OmegaConf.structured(schema)
-    keys = [field.name for field in fields(schema)]  # type: ignore[arg-type]
+    known = fields(schema)  # type: ignore[arg-type]
+    keys = [field.name for field in known]
+    lists = [field.name for field in known if get_origin(field.type) is list]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
@@ -217,8 +229,8 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
         if "${" in value:  # OmegaConf would look up what it names
             raise UsageError(f"{key} is not valid: ${{...}} is not filled in here, give the value")
         try:
-            if key == PATHS:
-                config[PATHS].append(value)
+            if key in lists:
+                config[key].append(value)
             else:
                 config[key] = None if value == "null" else value
         except OmegaConfBaseException as error:

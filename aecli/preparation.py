@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from aecli.config import TrainConfig, plain, refuse_unread_keys
-from aecli.data import DATASETS, Data, load_data
+from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
 from aecli.device import resolve_device
 from aecli.files import writable_folder
@@ -72,5 +72,7 @@ def refuse_early(config: TrainConfig) -> Data:
 
 def recorded(config: TrainConfig, data: Data) -> TrainConfig:
     """The configuration to save: it names the data set that was used, and the shape built for."""
-    name = config.data.name if config.data.name in DATASETS else data.name  # auto became another
-    return replace(config, data=replace(config.data, name=name, image_shape=list(data.image_shape)))
+    # auto became another
+    return replace(
+        config, data=replace(config.data, name=data.key, image_shape=list(data.image_shape))
+    )

@@ -7,14 +7,17 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from aecli import console
 from aecli.config import TrainConfig
-from aecli.data import Data
+from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
+from aecli.data.own_images import OwnImages, load_own_images
 from aecli.device import resolve_device
 from aecli.errors import StorageError, UsageError, one_line
 from aecli.evaluation import reconstruction
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model
+from aecli.options import RunOptions
 from aecli.preparation import data_for
 from aecli.run import RunDirectory, Status, runs_below
 
@@ -29,6 +32,24 @@ class Trained:
     model: Autoencoder
     """In evaluation mode, on `device`."""
     device: torch.device
+    own: OwnImages | None = None
+    """Images that take the place of the run's test images."""
+
+    @property
+    def images(self) -> Split:
+        """What a command works on: the test images of the run, or those that a person gives."""
+        return self.own.split if self.own else self.data().test
+
+    @property
+    def images_kind(self) -> str:
+        """What a table calls them."""
+        return self.own.name if self.own else "test images"
+
+    @property
+    def images_name(self) -> str:
+        """What a title calls them."""
+        source = "" if self.own else f" of {self.data().name}"
+        return f"{len(self.images):,} {self.images_kind}{source}"
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> what the network makes of them, clipped to [0, 1]."""
@@ -50,41 +71,44 @@ class Trained:
         return self._normalisation.invert(self.model.decode(codes))
 
     def data(self) -> Data:
-        """The data set that the run was trained on, with its split."""
-        return data_for(self.config)
+        """The data set that the run was trained on, with its split; `test` is `images`."""
+        data = data_for(self.config)
+        return replace(data, test=self.own.split) if self.own else data
 
     @property
     def _normalisation(self) -> Normalisation:
         return Normalisation(self.config.data.mean, self.config.data.std)
 
 
-def open_run(path: Path, device: str = "auto", data_dir: str | None = None) -> Trained:
-    """The finished run in the folder `path`.
-
-    Args:
-        device: where the model is to be; as `aecli train` takes it.
-        data_dir: where the data set lies now; None: where it lay when the run was trained.
+def open_run(path: Path, options: RunOptions) -> Trained:
+    """The finished run in the folder `path`, with the images that it is to work on.
 
     Raises:
         UsageError: it is no run, or none that is finished.
         StorageError: a file of it is damaged.
+        DataError: images of one's own that cannot be used.
     """
     run = RunDirectory(path)
     if not run.config_file.is_file():
         raise UsageError(_no_run(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished(run))
-    config = replace(run.load_config(), device=device)
-    if data_dir is not None:
-        config = replace(config, data_dir=data_dir)
-    place = resolve_device(device)
+    config = replace(run.load_config(), device=options.device)
+    if options.data_dir is not None:
+        config = replace(config, data_dir=options.data_dir)
+    device = resolve_device(options.device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    model = build_model(config.model, config.upsample, (channels, height, width)).to(place)
+    model = build_model(config.model, config.upsample, (channels, height, width)).to(device)
     try:
         run.load_weights(model)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise StorageError(f"{run.weights_file} cannot be used: {one_line(error)}") from error
-    return Trained(run, config, model.eval(), place)
+    own = None
+    if options.images:
+        own = load_own_images(options.images, (channels, height, width), options.resize).to(device)
+        for notice in own.notices:
+            console.warn(notice)
+    return Trained(run, config, model.eval(), device, own)
 
 
 def _no_run(path: Path) -> str:

@@ -26,9 +26,8 @@ def some_data(shape: tuple[int, int, int] = (1, 28, 28)) -> Data:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (48, *shape), dtype=torch.uint8, generator=generator)
     everything = Split(images, torch.arange(48) % 2)
-    return Data(
-        "noise", "noise", "a test", None, everything[:32], everything[32:40], everything[40:]
-    )
+    parts = (everything[:32], everything[32:40], everything[40:])
+    return Data("noise", "noise", "noise", "a test", None, *parts)
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -31,7 +31,7 @@ def grey() -> Data:
     """Images of one grey, on which noise is not clipped."""
     images = torch.full((64, 1, 28, 28), 128, dtype=torch.uint8)
     split = Split(images, torch.zeros(64, dtype=torch.int64))
-    return Data("grey", "grey", "a test", None, split, split, split)
+    return Data("grey", "grey", "grey", "a test", None, split, split, split)
 
 
 class Constant(Autoencoder):

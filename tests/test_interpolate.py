@@ -15,6 +15,7 @@ from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
 from aecli.latent import nearest
+from aecli.options import RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import open_run
 from aecli.uses.interpolate import (
@@ -55,7 +56,7 @@ def test_in_a_linear_latent_space_both_ways_are_the_same() -> None:
 
 
 def test_a_way_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
-    trained = open_run(finished, "cpu")
+    trained = open_run(finished, RunOptions(device="cpu"))
     split = trained.data().test
     for along_arcs in (False, True):
         ways = between(trained, split, [(3, 8)], 5, along_arcs)
@@ -125,10 +126,13 @@ def test_the_command_leaves_a_figure_a_film_and_their_numbers(
     folder = run.path / "interpolate"
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["pairs"] == [[3, 7], [12, 40]]
-    labels = open_run(run.path, "cpu").data().test.labels.tolist()
+    labels = open_run(run.path, RunOptions(device="cpu")).data().test.labels.tolist()
     assert numbers["labels"] == [[labels[3], labels[7]], [labels[12], labels[40]]]
     assert [len(numbers["nearest_mse"][way]) for way in ("latent", "pixel")] == [5, 5]
-    data, pixel = open_run(run.path, "cpu").data(), numbers["nearest_mse"]["pixel"]
+    data, pixel = (
+        open_run(run.path, RunOptions(device="cpu")).data(),
+        numbers["nearest_mse"]["pixel"],
+    )
     starts, _ = nearest(
         *(to_pixels(each) for each in (data.test.images[[3, 12]], data.train.images))
     )
@@ -146,7 +150,7 @@ def test_the_command_leaves_a_figure_a_film_and_their_numbers(
         ("steps=1", "steps=1 is not valid: give 2 to 24"),
         ("steps=many", "steps=many is not valid: give a whole number"),
         ("n=0", "n=0 is not valid: give 1 to 16 pairs"),
-        ("pairs=0:100", "pairs=0:100 is not valid: test images are numbered 0 to 99"),
+        ("pairs=0:100", "pairs=0:100 is not valid: the images are numbered 0 to 99"),
         ("spherical=round", "spherical=round is not valid: give true or false"),
     ],
 )

@@ -13,6 +13,7 @@ from aecli.classifier import flat_pixels
 from aecli.data import Data, Split
 from aecli.errors import UsageError
 from aecli.figures import Accuracy
+from aecli.options import RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import Trained, open_run
 from aecli.uses.probe import drawn, few_labels, kinds, measured, probe, read_labels
@@ -28,7 +29,7 @@ def split_of(*labels: int) -> Split:
 
 
 def data_of(train: Split, test: Split) -> Data:
-    return Data("dots", "dots", "here", None, train, train[:1], test)
+    return Data("dots", "dots", "dots", "here", None, train, train[:1], test)
 
 
 DOTS = data_of(split_of(*[0, 1, 2, 3] * 10), split_of(0, 1, 1, 2, 3, 3, 3, 0))
@@ -106,7 +107,7 @@ def test_labels_that_cannot_be_are_refused(text: str) -> None:
 
 
 def test_the_codes_are_held_against_as_many_principal_components(finished: Path) -> None:
-    trained = open_run(finished, "cpu")
+    trained = open_run(finished, RunOptions(device="cpu"))
     data = trained.data()
     found = {name: features(data.test.images) for name, features in kinds(trained, data).items()}
     shapes = {name: list(rows.shape) for name, rows in found.items()}
@@ -170,7 +171,7 @@ def without_classes(trained: Trained) -> Data:
 def test_images_of_one_class_are_refused(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(run.path, "cpu")
+    trained = open_run(run.path, RunOptions(device="cpu"))
     data = without_classes(trained)
     monkeypatch.setattr(Trained, "data", lambda _: data)
     with pytest.raises(UsageError, match="^the images of synthetic are all of one class, and"):

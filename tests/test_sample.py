@@ -13,7 +13,7 @@ from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.density import fit_diagonal, fit_full
-from aecli.options import Density
+from aecli.options import Density, RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import Trained, open_run
 from aecli.uses.sample import beside_nearest, fit, frechet_distances, sample
@@ -40,7 +40,7 @@ def pairs(count: int, seed: int) -> Split:
     return Split((levels + noise).to(torch.uint8), labels)
 
 
-DATA = Data("greys", "greys", "here", None, pairs(2000, 0), pairs(10, 1), pairs(1000, 2))
+DATA = Data("greys", "greys", "greys", "here", None, pairs(2000, 0), pairs(10, 1), pairs(1000, 2))
 LINEAR: Trained = Linear()  # type: ignore[assignment]
 
 
@@ -177,7 +177,7 @@ def test_without_scikit_learn_only_the_mixture_is_refused(
 def test_a_decoder_that_unpools_says_what_its_samples_lack(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = open_run(run.path, "cpu")
+    trained = open_run(run.path, RunOptions(device="cpu"))
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
     sample(replace(trained, config=config), 1, Density.diagonal, 1, 0)
     errors = capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_a_decoder_that_unpools_says_what_its_samples_lack(
 def test_images_of_one_class_are_sampled_without_a_distance(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(run.path, "cpu")
+    trained = open_run(run.path, RunOptions(device="cpu"))
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)

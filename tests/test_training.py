@@ -251,7 +251,7 @@ def test_the_denoising_loss_compares_with_the_clean_image() -> None:
     config = compose([*CPU, "model=denoising", "corruption.noise_std=0.1"])
     grey = torch.full((64, 1, 28, 28), 128, dtype=torch.uint8)
     split = replace(some_data().train, images=grey, labels=torch.zeros(64, dtype=torch.int64))
-    data = Data("grey", "grey", "a test", None, split, split, split)
+    data = Data("grey", "grey", "grey", "a test", None, split, split, split)
 
     class Identity(Autoencoder):
         def forward(self, images: Tensor) -> Tensor:

@@ -17,4 +17,4 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.evaluate import evaluate
 
-    evaluate(open_run(path, options.device, options.data_dir))
+    evaluate(open_run(path, options))

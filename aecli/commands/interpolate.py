@@ -17,5 +17,5 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.interpolate import interpolate
 
-    trained = open_run(path, options.device, options.data_dir)
+    trained = open_run(path, options)
     interpolate(trained, options.pairs, options.n, options.steps, options.seed, options.spherical)

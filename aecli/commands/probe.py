@@ -17,5 +17,5 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.probe import probe
 
-    trained = open_run(path, options.device, options.data_dir)
+    trained = open_run(path, options)
     probe(trained, options.labels, options.draws, options.seed)

@@ -17,5 +17,5 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.reconstruct import reconstruct
 
-    trained = open_run(path, options.device, options.data_dir)
-    reconstruct(trained, options.count)
+    trained = open_run(path, options)
+    reconstruct(trained, options.count, options.corrupt)

@@ -17,5 +17,5 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.sample import sample
 
-    trained = open_run(path, options.device, options.data_dir)
+    trained = open_run(path, options)
     sample(trained, options.n, options.density, options.components, options.seed)

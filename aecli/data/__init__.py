@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from aecli.config import DataConfig
+from aecli.data.classes import limits, of_classes
 from aecli.data.download import MissingDataError
 from aecli.data.folder import load_folder
 from aecli.data.split import Data, LoadedData, Split
@@ -65,13 +66,17 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
             f"data.val_size={val_size} is not valid: none of the {len(loaded.train)} "
             f"training images would be left to train on"
         )
-    train_size = _split_size("data.train_size", config.train_size, kept)
-    test_size = _split_size("data.test_size", config.test_size, len(loaded.test))
-    splits = (loaded.train[:train_size], loaded.train[kept:], loaded.test[:test_size])
+    # The same images are for validation, whichever classes are trained on.
+    parts = (loaded.train[:kept], loaded.train[kept:], loaded.test)
+    train, validation, test = (of_classes(config, part) for part in parts)
+    train_size = _split_size("data.train_size", config.train_size, len(train))
+    test_size = _split_size("data.test_size", config.test_size, len(test))
+    splits = (train[:train_size], validation, test[:test_size])
     _refuse_too_large(splits, device)
     train, validation, test = (split.to(device) for split in splits)
     data = Data(
-        loaded.name or name,
+        f"{loaded.name or name}{limits(config)}",
+        name,
         config.name,
         loaded.source,
         loaded.notice,

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +26,17 @@ from aecli.config import DataConfig
 from aecli.data import images as images_module
 from aecli.data.image_cache import ImageCache
 from aecli.data.images import (
+    NO_FOLDER,
     SUFFIXES,
     Broken,
     Header,
     decode_images,
     find_images,
+    folder_title,
     in_parallel,
+    named,
     read_header,
+    size_text,
 )
 from aecli.data.split import LoadedData, Split
 from aecli.errors import DataError, UsageError
@@ -43,7 +46,6 @@ TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 # What the folders of splits are called.
 PART_NAMES = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
 TEST_SHARE = 10  # one training image in so many is for testing where no folder is
-NAMED = 3  # broken files that a notice names; the index names all
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Member:
 
     path: Path
     part: str
+    name: str
+    """Of its class."""
     label: int
 
 
@@ -75,8 +79,7 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
             f"path={config.path} holds no images: files are looked for that end in "
             f"{', '.join(SUFFIXES)}, in folders at any depth"
         )
-    # A title takes some signs for markup, and a file name takes none.
-    name = re.sub(r"[^\w .-]", "_", folder.resolve().name)
+    name = folder_title(folder)
     asked = [str(folder.resolve()), size, config.channels]
     place = data_dir / "folder" / f"{name}-{_digest(asked)}"
     cache = ImageCache(Path(f"{place}.images"), Path(f"{place}.json"))
@@ -108,7 +111,13 @@ def _members(folder: Path, files: list[Path]) -> list[Member]:
         for file in to_train_on[: max(1, round(len(to_train_on) / TEST_SHARE))]:
             parts[file] = TEST
     drawn.sort(key=lambda file: PARTS.index(parts[file]))
-    return [Member(file, parts[file], numbers[classes[file]]) for file in drawn]
+    return [Member(file, parts[file], classes[file], numbers[classes[file]]) for file in drawn]
+
+
+def _class_names(members: list[Member]) -> list[str]:
+    """By their numbers."""
+    names = {member.label: member.name or NO_FOLDER for member in members}
+    return [names[label] for label in range(len(names))]
 
 
 def _fingerprint(folder: Path, members: list[Member]) -> str:
@@ -117,7 +126,8 @@ def _fingerprint(folder: Path, members: list[Member]) -> str:
     for member in members:
         facts = os.stat(member.path) if member.path.exists() else None
         version = (facts.st_size, facts.st_mtime_ns) if facts else None
-        files.append((str(member.path.relative_to(folder)), member.part, member.label, version))
+        place = str(member.path.relative_to(folder))
+        files.append((place, member.part, member.name, member.label, version))
     return _digest([files, inspect.getsource(images_module), PIL.__version__])
 
 
@@ -161,7 +171,7 @@ def _decode(
     if counts[TRAIN] < 2 or counts[TEST] < 1:
         raise DataError(
             f"{folder} has too few images that can be read: {len(kept)} of {len(members)}, and "
-            f"training, validation and test need one each{_named(broken)}"
+            f"training, validation and test need one each{named(broken)}"
         )
     cache.write_index(
         {
@@ -171,6 +181,7 @@ def _decode(
             "counts": {part: counts[part] for part in PARTS},
             "broken": {str(each.path): each.reason for each in broken},
             "labels": [member.label for member in kept],
+            "classes": _class_names(members),
         }
     )
 
@@ -194,33 +205,22 @@ def _common_shape(
         else:
             broken.append(header)
     if not sizes:
-        raise DataError(f"{folder} has no image that can be read{_named(broken)}")
+        raise DataError(f"{folder} has no image that can be read{named(broken)}")
     if size is None and len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise DataError(
-            f"{folder} has images of {len(sizes)} sizes, such as {_text(one)} "
-            f"({first.relative_to(folder)}) and {_text(other)} ({second.relative_to(folder)}): "
-            f"image_size={_text(one)} crops and resizes all of them to that"
+            f"{folder} has images of {len(sizes)} sizes, such as {size_text(one)} "
+            f"({first.relative_to(folder)}) and {size_text(other)} ({second.relative_to(folder)}): "
+            f"image_size={size_text(one)} crops and resizes all of them to that"
         )
     return size or next(iter(sizes)), channels or (1 if are_grey else 3)
-
-
-def _text(size: tuple[int, int]) -> str:
-    return "x".join(map(str, size))
-
-
-def _named(broken: list[Broken]) -> str:
-    """The end of a line: the first broken files, with what is wrong with each."""
-    named = "; ".join(f"{each.path}: {each.reason}" for each in broken[:NAMED])
-    others = f"; and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
-    return f" ({named}{others})" if broken else ""
 
 
 def _loaded(
     name: str, folder: Path, cache: ImageCache, facts: dict[str, Any], images: Tensor
 ) -> LoadedData:
     labels, counts = tensor(facts["labels"]), facts["counts"]
-    everything = Split(images, labels)
+    everything = Split(images, labels, tuple(facts["classes"]))
     to_train_on = counts[TRAIN] + counts[VALIDATION]
     broken = [Broken(Path(path), reason) for path, reason in facts["broken"].items()]
     notice, source = None, str(folder)
@@ -229,7 +229,7 @@ def _loaded(
         source = f"{folder} ({len(broken):,} of {found:,} files left out)"
         notice = (
             f"{len(broken):,} of the {found:,} image files cannot be read and are left out"
-            f"{_named(broken)}. {cache.index_file} lists them."
+            f"{named(broken)}. {cache.index_file} lists them."
         )
     return LoadedData(
         train=everything[:to_train_on],

@@ -6,6 +6,7 @@ size than is wanted, and made grey or coloured. Of a file with several images, t
 """
 
 import os
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,8 @@ BACKGROUND = "white"  # of transparent images
 RESIZING = Image.Resampling.BICUBIC  # Pillow widens it where it shrinks, so it does not alias
 # A JPEG is decoded at a fraction of its size while that leaves so many times the wanted one.
 SPARE = 2
+NO_FOLDER = "."  # the class of images that lie beside the folders of the others
+NAMED = 3  # broken files that a line names
 # Images that each worker may be ahead of the one that is waited for.
 AHEAD = 8
 
@@ -55,6 +58,13 @@ class Broken:
     reason: str
 
 
+def named(broken: list[Broken]) -> str:
+    """The end of a line: the first broken files, with what is wrong with each."""
+    some = "; ".join(f"{each.path}: {each.reason}" for each in broken[:NAMED])
+    others = f"; and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
+    return f" ({some}{others})" if broken else ""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a file says of its image."""
@@ -64,6 +74,16 @@ class Header:
 
     is_grey: bool
     """Whether it is stored without colours."""
+
+
+def folder_title(folder: Path) -> str:
+    """The name of a folder for titles, which take some signs for markup, and for file names."""
+    return re.sub(r"[^\w .-]", "_", folder.resolve().name)
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Rows x columns, as a person would type them."""
+    return "x".join(map(str, size))
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:

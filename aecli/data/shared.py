@@ -22,15 +22,17 @@ def share(data: Data, file: Path) -> None:
         tensors[f"{name}/images"] = split.images.cpu().contiguous()
         tensors[f"{name}/labels"] = split.labels.cpu().contiguous()
     facts = {field.name: getattr(data, field.name) for field in fields(Data)}
-    about = json.dumps({name: fact for name, fact in facts.items() if name not in SPLITS})
-    save_file(tensors, file, {"about": about})
+    about = {name: fact for name, fact in facts.items() if name not in SPLITS}
+    about["classes"] = data.train.classes
+    save_file(tensors, file, {"about": json.dumps(about)})
 
 
 def load_shared(file: Path, device: torch.device) -> Data:
     """What `share` wrote, on `device`; on the CPU the file's own pages."""
     with safe_open(file, framework="pt") as tensors:
         facts: dict[str, Any] = json.loads(tensors.metadata()["about"])
+        classes = tuple(facts.pop("classes"))
         for name in SPLITS:
             images, labels = (tensors.get_tensor(f"{name}/{part}") for part in ("images", "labels"))
-            facts[name] = Split(images, labels).to(device)
+            facts[name] = Split(images, labels, classes).to(device)
         return Data(**facts)

@@ -13,14 +13,21 @@ class Split:
     images: Tensor  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
 
+    classes: tuple[str, ...] = ()
+    """What each label is called, from 0 on; without names, its number."""
+
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: slice) -> "Split":
-        return Split(self.images[index], self.labels[index])
+    def __getitem__(self, index: slice | Tensor) -> "Split":
+        return Split(self.images[index], self.labels[index], self.classes)
 
     def to(self, device: torch.device) -> "Split":
-        return Split(self.images.to(device), self.labels.to(device))
+        return Split(self.images.to(device), self.labels.to(device), self.classes)
+
+    def class_name(self, label: int) -> str:
+        """What the images with this label show."""
+        return self.classes[label] if self.classes else str(label)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,11 @@ class Data:
     """A data set, split and on its device."""
 
     name: str
-    """The data set that was really loaded: a key of `DATASETS`, or folder:<name of the folder>."""
+    """What titles call the data set that was really loaded: its key, or folder:<name of the
+    folder>, and the classes to which it is limited."""
+
+    key: str
+    """The same as a key of `DATASETS`."""
 
     requested: str
     """The name that was asked for; auto may become another."""

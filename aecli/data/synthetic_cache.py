@@ -14,6 +14,7 @@ from aecli.files import writable_folder, write_atomically
 
 TRAIN_SIZE, TEST_SIZE = 60_000, 10_000
 TRAIN_SEED, TEST_SEED = 0, 1
+DIGITS = tuple(map(str, range(10)))
 
 
 def load_synthetic(data_dir: Path) -> LoadedData:
@@ -28,8 +29,8 @@ def load_synthetic(data_dir: Path) -> LoadedData:
         writable_folder(path.parent, "data_dir")
         tensors = _draw()
         write_atomically(path, save(tensors, {"sha256": _digest(tensors)}))
-    train = Split(tensors["train_images"], tensors["train_labels"])
-    test = Split(tensors["test_images"], tensors["test_labels"])
+    train = Split(tensors["train_images"], tensors["train_labels"], DIGITS)
+    test = Split(tensors["test_images"], tensors["test_labels"], DIGITS)
     return LoadedData(train, test, f"{path} (drawn on this machine)")
 
 

@@ -82,8 +82,16 @@ def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedD
         if "not found" in str(error):  # torchvision has no class of its own for this
             return None
         raise
-    train, test = (Split(_images(part.data), torch.as_tensor(part.targets)) for part in parts)
+    train, test = (
+        Split(_images(part.data), torch.as_tensor(part.targets), _class_names(part))
+        for part in parts
+    )
     return LoadedData(train, test, str(folder))
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """torchvision's names, but MNIST's digits as digits: it calls them `3 - three`."""
+    return tuple(name.partition(" - ")[0] for name in dataset.classes)
 
 
 def _images(pixels: Any) -> torch.Tensor:

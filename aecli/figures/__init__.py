@@ -13,7 +13,7 @@ from aecli.figures.charts import (
     study_losses,
 )
 from aecli.figures.grids import Row, image_grid, panels
-from aecli.figures.output import save, to_array
+from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.theme import theme
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "Point",
     "Row",
     "accuracy_by_labels",
+    "as_image",
+    "as_png",
     "error_by_latent",
     "grouped_bars",
     "image_grid",

@@ -1,11 +1,19 @@
-"""Figures as files and as arrays."""
+"""Figures and images as files and as arrays."""
 
+from __future__ import annotations
+
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:  # a figure of numbers does not wait for torch
+    from torch import Tensor
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -13,6 +21,20 @@ def save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for suffix, dpi in ((".png", 200), (".svg", 100)):
         figure.savefig(path.with_suffix(suffix), dpi=dpi)
+
+
+def as_image(pixels: Tensor) -> Image.Image:
+    """(C, H, W) in [0, 1] as a picture: the first three channels, or the first one as grey."""
+    channels = pixels[:3] if len(pixels) >= 3 else pixels[:1]
+    levels = (channels * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels)
+
+
+def as_png(pixels: Tensor) -> bytes:
+    """(C, H, W) in [0, 1] as the content of a PNG."""
+    content = io.BytesIO()
+    as_image(pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:

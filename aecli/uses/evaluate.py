@@ -1,5 +1,6 @@
 """Scores of a trained model, class by class, beside the baselines; its best and worst images."""
 
+from collections import Counter
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -21,9 +22,9 @@ EVERYTHING = "all"
 
 
 def evaluate(trained: Trained) -> None:
-    """Measure the test images and leave what was found beside the run.
+    """Measure the images and leave what was found beside the run.
 
-    The scores over all classes are those of the run's summary.
+    Of the test images, the scores over all classes are those of the run's summary.
     """
     config, data = trained.config, trained.data()
     contestants = {"model": trained.reconstruct, **baselines(config, data)}
@@ -32,7 +33,7 @@ def evaluate(trained: Trained) -> None:
         for name, each in contestants.items()
     }
     seen = survey(config, trained.reconstruct, data.test)
-    title = f"{config.name} on the {len(data.test):,} test images of {data.name}"
+    title = f"{config.name} on the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
         results.figure("mse-by-class", _chart(title, scores))
         results.figure("extremes", _extremes(title, seen))
@@ -45,7 +46,7 @@ def by_class(measured: Measured, split: Split) -> dict[str, Score]:
     """The score of all images and, where there are several classes, of those of each."""
     labels = split.labels.cpu()
     classes = labels.unique().tolist()
-    apart = {str(label): measured.of(labels == label) for label in classes}
+    apart = {split.class_name(label): measured.of(labels == label) for label in classes}
     return {EVERYTHING: measured.score(), **(apart if len(classes) > 1 else {})}
 
 
@@ -90,9 +91,10 @@ def _table(title: str, scores: dict[str, dict[str, Score]], split: Split) -> Tab
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):
         table.add_column(name, justify="right")
+    counts = Counter(map(split.class_name, split.labels.tolist()))
     for row, score in scores["model"].items():
         pca = scores["pca"][row].mse
-        count = len(split) if row == EVERYTHING else int((split.labels == int(row)).sum())
+        count = len(split) if row == EVERYTHING else counts[row]
         table.add_row(
             row,
             f"{count:,}",

@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -14,13 +13,14 @@ from aecli import console
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.figures import Row, image_grid
+from aecli.figures import Row, as_image, image_grid
 from aecli.latent import spherical, straight
 from aecli.metrics import nearest_image
 from aecli.results import Results
 from aecli.trained import Trained
 
 COMMAND = "interpolate"
+PAIRS = 6  # unless more or fewer are asked for
 MOST_PAIRS, MOST_STEPS = 16, 24  # that can be seen in one figure
 FRAME_MS = 120  # of the animation
 GIF_SCALE = 3  # screen pixels for each pixel of an image
@@ -37,9 +37,9 @@ class Ways:
 
 
 def interpolate(
-    trained: Trained, pairs: str | None, n: int, steps: int, seed: int, along_arcs: bool
+    trained: Trained, pairs: str | None, n: int | None, steps: int, seed: int, along_arcs: bool
 ) -> None:
-    """Go from one test image to another in both spaces, and see how near that is to real images.
+    """Go from one image to another in both spaces, and see how near that is to real images.
 
     Raises:
         UsageError: pairs, steps or a number of pairs that make no sense.
@@ -53,7 +53,7 @@ def interpolate(
         "latent": distance_to_real(ways.latent, data.train.images),
         "pixel": distance_to_real(ways.pixel, data.train.images),
     }
-    title = f"{config.name} on {data.name}: from one test image to another"
+    title = f"{config.name} on {trained.images_name}: from one to another"
     with Results(trained.run, COMMAND) as results:
         results.figure("interpolation", _grid(title, ways, chosen))
         results.file("interpolation.gif", animation(ways))
@@ -80,11 +80,13 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
     for part in text.split(","):
         first, colon, second = part.strip().partition(":")
         if not (colon and first.isdecimal() and second.isdecimal()):
-            raise UsageError(f"pairs={text} is not valid: give test images, as in 3:7,12:40")
+            raise UsageError(
+                f"pairs={text} is not valid: give two images for each, as in 3:7,12:40"
+            )
         for number in (first, second):
             if int(number) >= len(split):
                 raise UsageError(
-                    f"pairs={text} is not valid: test images are numbered 0 to {len(split) - 1}"
+                    f"pairs={text} is not valid: the images are numbered 0 to {len(split) - 1}"
                 )
         pairs.append((int(first), int(second)))
     if len(pairs) > MOST_PAIRS:
@@ -92,13 +94,17 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
     return pairs
 
 
-def draw_pairs(n: int, images: int, seed: int) -> list[tuple[int, int]]:
+def draw_pairs(n: int | None, images: int, seed: int) -> list[tuple[int, int]]:
     """Pairs of different images.
 
     Raises:
         UsageError: there are not as many.
     """
     most = min(MOST_PAIRS, images // 2)
+    if most < 1:
+        raise UsageError(f"there is nothing to go between: give 2 images or more, not {images}")
+    if n is None:
+        n = min(PAIRS, most)
     if not 1 <= n <= most:
         raise UsageError(f"n={n} is not valid: give 1 to {most} pairs")
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))[: 2 * n].tolist()
@@ -141,10 +147,8 @@ def animation(ways: Ways) -> bytes:
 
 
 def _frame(sheet: Tensor) -> Image.Image:
-    """(C, H, W) in [0, 1], enlarged; the first three channels, or the first one as grey."""
-    channels = sheet[:3] if len(sheet) >= 3 else sheet[:1]
-    pixels = (channels * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    image = Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels)
+    """(C, H, W) in [0, 1], enlarged."""
+    image = as_image(sheet)
     size = image.width * GIF_SCALE, image.height * GIF_SCALE
     return image.resize(size, Image.Resampling.NEAREST)
 

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from aecli import console
 from aecli.baselines import fit_pca
 from aecli.classifier import Units, class_count, fit_classifier, flat_pixels, has_classes
 from aecli.data import Data, Split
-from aecli.errors import UsageError
+from aecli.data.images import NO_FOLDER
+from aecli.errors import DataError, UsageError
 from aecli.figures import Accuracy, accuracy_by_labels
 from aecli.results import Results
 from aecli.trained import Trained
@@ -39,17 +41,37 @@ def probe(trained: Trained, labels: str | None, draws: int, seed: int) -> None:
             f"the images of {data.name} are all of one class, and a probe tells classes apart: "
             f"give a run on images with labels"
         )
+    if trained.own:
+        data = replace(data, test=told_apart(data.test, data.train))
     few = few_labels(data.train) if labels is None else read_labels(labels, data.train)
     chosen = [[drawn(data.train, each, seed + draw) for draw in range(draws)] for each in few]
     accuracies = {
         kind: measured(features, data, chosen) for kind, features in kinds(trained, data).items()
     }
-    title = f"{config.name}: linear classifier on the {len(data.test):,} test images of {data.name}"
+    title = f"{config.name}: linear classifier on the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
         results.figure("accuracy", _chart(title, accuracies, config.latent))
         results.numbers(_numbers(accuracies, config.latent, few, draws, seed))
     console.table(_table(title, accuracies, config.latent, few))
     console.facts({"results": str(results.folder)})
+
+
+def told_apart(own: Split, trained_on: Split) -> Split:
+    """`own` images with the labels that their classes have in the training set.
+
+    Raises:
+        DataError: a folder is no class of it.
+    """
+    labels = {name: label for label, name in enumerate(trained_on.classes)}
+    for name in own.classes:
+        if name not in labels:
+            where = "in no folder" if name == NO_FOLDER else f"in a folder {name}"
+            raise DataError(
+                f"there are images {where}, which is no class that the run knows: put each into "
+                f"a folder that is named after its class: {', '.join(labels)}"
+            )
+    numbers = torch.tensor([labels[name] for name in own.classes], device=own.labels.device)
+    return Split(own.images, numbers[own.labels], trained_on.classes)
 
 
 def kinds(trained: Trained, data: Data) -> dict[str, Features]:

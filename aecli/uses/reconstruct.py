@@ -1,11 +1,17 @@
-"""Images of a person's choice, and what a trained model makes of them."""
+"""What a trained model makes of images."""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 
 from aecli import console
+from aecli.config import CorruptionConfig, TrainConfig
 from aecli.errors import UsageError
-from aecli.evaluation import picture, shown_images
+from aecli.evaluation import picture, reconstructed, shown_images, shown_numbers
+from aecli.figures import as_png
 from aecli.metrics import image_mse, psnr
 from aecli.results import Results
 from aecli.trained import Trained
@@ -14,33 +20,65 @@ COMMAND = "reconstruct"
 MOST_IMAGES = 24  # in a row, beyond which they would be too small to see
 
 
-def reconstruct(trained: Trained, count: int) -> None:
+def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
     """Show originals, their corruption, what comes out of the model, and the error.
+
+    With images of a person's own, every output is left as a PNG.
 
     Raises:
         UsageError: no image, or too many to be seen.
     """
     if not 1 <= count <= MOST_IMAGES:
         raise UsageError(f"count={count} is not valid: give 1 to {MOST_IMAGES}")
-    config, data = trained.config, trained.data()
-    shown = shown_images(config, data.test, count)
+    config = trained.config
+    if not corrupt:
+        config = replace(config, corruption=CorruptionConfig())
+    numbers = shown_numbers(trained.images, count)
+    shown = shown_images(config, trained.images, count)
     with torch.inference_mode():
         outputs = trained.reconstruct(shown.inputs)
-    errors = image_mse(shown.pixels, outputs).tolist()
-    title = f"{config.name} on {data.name}: test images"
+    errors = dict(
+        zip(_names(trained, numbers), image_mse(shown.pixels, outputs).tolist(), strict=True)
+    )
+    some = "" if len(numbers) == len(trained.images) else f"{len(numbers)} of "
+    title = f"{config.name} on {some}the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
         results.figure("reconstructions", picture(title, shown, {"output": outputs}))
-        results.numbers({"mse": sum(errors) / len(errors), "mse_of_each": errors})
+        for name, png in _outputs(trained, config):
+            results.file(f"outputs/{name}", png)
+        mean = sum(errors.values()) / len(errors)
+        results.numbers({"mse": mean, "images": list(errors), "mse_of_each": [*errors.values()]})
     console.table(_table(title, errors))
     console.facts({"results": str(results.folder)})
 
 
-def _table(title: str, errors: list[float]) -> Table:
+def _names(trained: Trained, numbers: list[int]) -> list[str]:
+    """What a table calls images: their files, or their numbers in the test set."""
+    own = trained.own
+    return [str(own.files[number]) if own else str(number) for number in numbers]
+
+
+def _outputs(trained: Trained, config: TrainConfig) -> Iterator[tuple[str, bytes]]:
+    """The output of every image that a person gave: the name of a file for it, and what is in it.
+
+    The number in front keeps files of the same name in several folders apart.
+    """
+    if trained.own is None:
+        return
+    files = iter(enumerate(trained.own.files))
+    for _, outputs in reconstructed(config, trained.reconstruct, trained.images):
+        for output in outputs:
+            number, file = next(files)
+            yield f"{number:04}-{file.stem}.png", as_png(output)
+
+
+def _table(title: str, errors: dict[str, float]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for name in ("image", "mse", "psnr (dB)"):
+    table.add_column("image")
+    for name in ("mse", "psnr (dB)"):
         table.add_column(name, justify="right")
-    for number, mse in enumerate(errors, 1):
-        table.add_row(str(number), f"{mse:.6f}", f"{psnr(mse):.2f}")
-    mean = sum(errors) / len(errors)
+    for name, mse in errors.items():
+        table.add_row(escape(name), f"{mse:.6f}", f"{psnr(mse):.2f}")
+    mean = sum(errors.values()) / len(errors)
     table.add_row("mean", f"{mean:.6f}", f"{psnr(mean):.2f}", style="bold")
     return table

@@ -32,6 +32,7 @@ from aecli.trained import Trained
 COMMAND = "sample"
 MOST_IMAGES = 64  # that can be seen in one figure
 MOST_COMPONENTS = 100  # that can be fitted within a minute
+FEW_IMAGES = 1000  # whose mean and covariance are rather those of these images than of their kind
 COLUMNS = 8  # of images in it
 WITHOUT_PLACES = (
     "the decoder unpools, and a sampled code brings no places of maxima: each pixel goes to the "
@@ -66,7 +67,7 @@ def sample(trained: Trained, n: int, density: Density, components: int, seed: in
         raise UsageError(f"components={components} is not valid: give 1 to {most}")
     fitted = fit(trained.codes(data.train.images), density, components, seed)
     generator = torch.Generator().manual_seed(seed)
-    # As many as there are test images, to be measured; the first of them are shown.
+    # As many as there are real images, to be measured; the first of them are shown.
     codes = fitted.draw(max(n, len(data.test)), generator).to(trained.device)
     drawn = beside_nearest(trained, codes[:n], data)
     distances = frechet_distances(trained, codes[: len(data.test)], data)
@@ -77,7 +78,7 @@ def sample(trained: Trained, n: int, density: Density, components: int, seed: in
         results.figure("samples", _grid(title, drawn))
         how = {"density": density.value, "components": len(fitted.parts), "seed": seed}
         results.numbers({**how, **_numbers(drawn, distances, near)})
-    console.table(_table(title, distances, near))
+    console.table(_table(title, trained.images_kind, distances, near))
     for word in _words(trained, data):
         console.warn(word)
     console.facts({"results": str(results.folder)})
@@ -115,7 +116,7 @@ def beside_nearest(trained: Trained, codes: Tensor, data: Data) -> Drawn:
 
 @torch.inference_mode()
 def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, float]:
-    """How far images are from the test images, in the space of the classifier of `aecli probe`.
+    """How far images are from the real ones, in the space of the classifier of `aecli probe`.
 
     Of the images of `codes`; of the reconstructions of the test images, which are the best that
     this decoder could draw; and of as many training images, which are as near as real images come.
@@ -154,6 +155,8 @@ def _words(trained: Trained, data: Data) -> list[str]:
         words.append(WITHOUT_PLACES)
     if not has_classes(data.train):
         words.append(WITHOUT_CLASSES)
+    elif trained.own and len(data.test) < FEW_IMAGES:
+        words.append(f"the Frechet distance is to {len(data.test):,} images: so few make it large")
     return words
 
 
@@ -177,17 +180,17 @@ def _numbers(drawn: Drawn, distances: dict[str, float], near: dict[str, float]) 
     }
 
 
-def _table(title: str, distances: dict[str, float], near: dict[str, float]) -> Table:
-    """The samples, and below them what their numbers are held against."""
+def _table(title: str, real: str, distances: dict[str, float], near: dict[str, float]) -> Table:
+    """The samples, and below them what their numbers are held against, such as `real` images."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("")
-    table.add_column("Frechet distance\nto the test images", justify="right")
+    table.add_column(f"Frechet distance\nto the {real}", justify="right")
     table.add_column("mse to the nearest\ntraining image", justify="right")
     rows = {
         "samples": "samples",
-        "reconstructions": "reconstructions of test images",
+        "reconstructions": f"reconstructions of {real}",
         "training": "training images",
-        "test": "test images",
+        "test": real,
     }
     for name, label in rows.items():
         cells = (

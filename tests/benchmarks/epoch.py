@@ -25,7 +25,7 @@ def images() -> Data:
     """Pixels of noise: what they show makes no difference to the time."""
     pixels = torch.randint(0, 256, (IMAGES, 1, 28, 28), dtype=torch.uint8)
     split = Split(pixels, torch.zeros(IMAGES, dtype=torch.int64))
-    return Data("noise", "noise", "a benchmark", None, split, split[:1], split[:1])
+    return Data("noise", "noise", "noise", "a benchmark", None, split, split[:1], split[:1])
 
 
 def seconds_per_epoch(model_name: str, epochs: int, data: Data) -> list[float]:
