@@ -91,6 +91,16 @@ class CorruptionKind(Enum):
 
     none = "none"
     gaussian = "gaussian"
+    """Noise on every pixel."""
+
+    masking = "masking"
+    """Pixels that become black."""
+
+    salt_and_pepper = "salt_and_pepper"
+    """Pixels that become black or white."""
+
+    downsample = "downsample"
+    """Less resolution: smaller, and as large again by bicubic interpolation."""
 
 
 @dataclass
@@ -274,6 +284,9 @@ class UpsampleConfig:
             _check_positive_integer("upsample.kernel", self.kernel)
 
 
+COMMON_FACTOR = 2  # of downsampling, unless another is asked for
+
+
 @dataclass
 class CorruptionConfig:
     """What is done to an image before the encoder sees it; the loss compares with the clean one."""
@@ -287,7 +300,18 @@ class CorruptionConfig:
     shown_noise_std: float | None = None
     """Standard deviation in the reconstructions that are shown; null: the same as in training."""
 
+    share: float = 0.25
+    """Share of the pixels that masking or salt_and_pepper hits, drawn anew for every image."""
+
+    factor: int | None = None
+    """By how much downsampling makes an image smaller in both directions."""
+
     def __post_init__(self) -> None:
+        if self.name is CorruptionKind.downsample and self.factor is None:
+            self.factor = COMMON_FACTOR
+        if self.factor is not None:
+            _check(self.factor >= 2, "factor", self.factor, "a whole number of at least 2")
+        _check(0 <= self.share <= 1, "corruption.share", self.share, "a number from 0 to 1")
         _check_not_negative("corruption.noise_std", self.noise_std)
         if self.shown_noise_std is not None:
             _check_not_negative("corruption.shown_noise_std", self.shown_noise_std)
@@ -364,6 +388,9 @@ class TrainConfig:
     channels: int | None = None
     """data=folder: 1 for grey or 3 for colour; null: grey if all of them are."""
 
+    factor: int | None = None
+    """corruption=downsample: by how much images are made smaller in both directions; null: 2."""
+
     data_dir: str = field(default_factory=lambda: os.environ.get("AECLI_DATA", "data"))
     """Folder that holds the data sets, or will; the environment variable AECLI_DATA sets it too."""
 
@@ -398,11 +425,15 @@ class TrainConfig:
 
 
 def refuse_unread_keys(config: TrainConfig) -> None:
-    """What only data=folder reads must not be given beside another data set.
+    """What one data set or one corruption reads must not be given beside another.
 
     Raises:
         UsageError: it is.
     """
+    if config.factor is not None and config.corruption.factor is None:
+        raise UsageError(
+            f"factor={config.factor} is for images that lose resolution: add corruption=downsample"
+        )
     for key in ("path", "image_size", "channels"):
         value = getattr(config, key)
         if value is not None and getattr(config.data, key) is None:

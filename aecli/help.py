@@ -191,7 +191,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "Each of a convolutional model's layers, as in model.layers.0.kernel=5:": ("", LayerConfig),
 }
 # Chosen by group=name, or by a short key.
-CHOSEN_ELSEWHERE = {"name", "kind", "latent", "path", "image_size", "channels"}
+CHOSEN_ELSEWHERE = {"name", "kind", "latent", "path", "image_size", "channels", "factor"}
 
 
 def train_help() -> str:

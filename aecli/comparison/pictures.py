@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from aecli.checkerboard import fine_part
 from aecli.comparison.results import Comparison, Result, Setting
 from aecli.comparison.table import MILLION, format_ppm
+from aecli.config import plain
 from aecli.evaluation import stride_grid
 from aecli.figures import (
     Curve,
@@ -131,8 +132,7 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
 def _inputs_of_pca(setting: Setting) -> tuple[object, ...]:
     """What PCA's error depends on, besides the latent size."""
     config = setting.first.config
-    corruption = (config.corruption.name, config.corruption.noise_std)
-    return *corruption, config.data.train_size, config.data.val_size
+    return *plain(config.corruption).values(), config.data.train_size, config.data.val_size
 
 
 def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
