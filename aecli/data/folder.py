@@ -32,9 +32,9 @@ from aecli.data.images import (
     Header,
     decode_images,
     find_images,
-    folder_title,
     in_parallel,
     named,
+    plain_name,
     read_header,
     size_text,
 )
@@ -79,7 +79,7 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
             f"path={config.path} holds no images: files are looked for that end in "
             f"{', '.join(SUFFIXES)}, in folders at any depth"
         )
-    name = folder_title(folder)
+    name = plain_name(folder.resolve().name)
     asked = [str(folder.resolve()), size, config.channels]
     place = data_dir / "folder" / f"{name}-{_digest(asked)}"
     cache = ImageCache(Path(f"{place}.images"), Path(f"{place}.json"))
@@ -117,7 +117,7 @@ def _members(folder: Path, files: list[Path]) -> list[Member]:
 def _class_names(members: list[Member]) -> list[str]:
     """By their numbers."""
     names = {member.label: member.name or NO_FOLDER for member in members}
-    return [names[label] for label in range(len(names))]
+    return [plain_name(names[label]) for label in range(len(names))]
 
 
 def _fingerprint(folder: Path, members: list[Member]) -> str:

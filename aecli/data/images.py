@@ -76,9 +76,9 @@ class Header:
     """Whether it is stored without colours."""
 
 
-def folder_title(folder: Path) -> str:
-    """The name of a folder for titles, which take some signs for markup, and for file names."""
-    return re.sub(r"[^\w .-]", "_", folder.resolve().name)
+def plain_name(folder: str) -> str:
+    """The name of a folder for titles and tables, which take some signs for markup, and files."""
+    return re.sub(r"[^\w .-]", "_", folder)
 
 
 def size_text(size: tuple[int, int]) -> str:

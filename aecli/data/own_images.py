@@ -13,9 +13,9 @@ from aecli.data.images import (
     Header,
     decode_images,
     find_images,
-    folder_title,
     in_parallel,
     named,
+    plain_name,
     read_header,
     size_text,
 )
@@ -95,13 +95,13 @@ def _title(places: list[str]) -> str:
     """The folder that was given; or nothing but that they are a person's own."""
     folders = [Path(place).expanduser() for place in places]
     is_one = len(folders) == 1 and folders[0].is_dir()
-    return f"images in {folder_title(folders[0])}" if is_one else "images of your own"
+    return f"images in {plain_name(folders[0].resolve().name)}" if is_one else "images of your own"
 
 
 def _class_of(file: Path, root: Path) -> str:
     """The folder right below `root` in which the file lies, if it does."""
     parts = file.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else NO_FOLDER
+    return plain_name(parts[0]) if len(parts) > 1 else NO_FOLDER
 
 
 def _headers(files: list[Path], size: tuple[int, int], resize: bool) -> list[Header]:
