@@ -11,6 +11,12 @@ from aecli.data.batches import ordered_batches
 
 # Images at a time, and fewer where they are large: so many numbers.
 FITTING_BATCH, FITTING_NUMBERS = 5000, 2**25
+# Numbers in an image, and images, of which not both may be more for an exact answer: the time for an
+# eigendecomposition grows with the third power.
+EXACT = 4096
+# Otherwise: components that are looked for at least, and beside them to find these the better; and
+# how often all images are seen for it.
+LEADING, SPARE, PASSES = 512, 32, 4
 # Of the largest eigenvalue; what is smaller is rounding and belongs to no component.
 SMALLEST_EIGENVALUE = 1e-12
 
@@ -21,7 +27,7 @@ class PCA:
 
     mean: Tensor  # (P,), P = C H W
     components: Tensor  # (P, P), one unit vector a row, largest variance first; with fewer images
-    # than pixels (K, P): those along which the images differ
+    # than pixels (K, P): those along which the images differ; of many large images the leading ones
 
     def encode(self, pixels: Tensor, latent: int) -> Tensor:
         """`pixels` (B, C, H, W) -> their first `latent` components (B, D)."""
@@ -41,12 +47,48 @@ class PCA:
         return reconstructed.clamp_(0, 1).reshape(pixels.shape)
 
 
-@lru_cache(maxsize=1)
-def fit_pca(images: Tensor) -> PCA:
+def fit_pca(images: Tensor, latent: int = 0) -> PCA:
     """PCA of uint8 `images` (N, C, H, W) in pixels in [0, 1]; memory does not grow with N beyond P.
 
     Kept for the next call with the same tensor, as the runs of a sweep make it.
+
+    Args:
+        images: what to fit it to.
+        latent: components that are needed. Of many large images there are no more than these, or
+            LEADING if that is more.
     """
+    if min(len(images), images[0].numel()) > EXACT:
+        return _fit_leading(images, max(LEADING, latent))
+    return _fit_all(images)
+
+
+@lru_cache(maxsize=1)
+def _fit_leading(images: Tensor, count: int) -> PCA:
+    """The first `count` components, by subspace iteration from a random start.
+
+    (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011, algorithm 4.4.)
+    """
+    device, total = images.device, torch.zeros(images[0].numel(), device=images.device)
+    for pixels in _batches(images):
+        total += pixels.flatten(1).sum(0)
+    mean = total / len(images)
+    start = torch.randn(len(mean), count + SPARE, generator=torch.Generator().manual_seed(0))
+    basis = torch.linalg.qr(start.to(device)).Q  # (P, K)
+    for number in range(PASSES):
+        image = torch.zeros_like(basis)  # the covariance times the basis, but for a factor
+        for pixels in _batches(images):
+            rows = pixels.flatten(1) - mean
+            image.addmm_(rows.T, rows @ basis)
+        if number < PASSES - 1:
+            basis = torch.linalg.qr(image).Q
+    _, vectors = torch.linalg.eigh((basis.T @ image).cpu().double())  # smallest variance first
+    leading = vectors.flip(1)[:, :count].float().to(device)
+    return PCA(mean, (basis @ leading).T.contiguous())
+
+
+@lru_cache(maxsize=1)
+def _fit_all(images: Tensor) -> PCA:
+    """Every component, exactly."""
     if len(images) < images[0].numel():
         return _fit_few(images)
     size = images[0].numel()

@@ -44,7 +44,7 @@ def reconstruction(model: Autoencoder, config: TrainConfig) -> Reconstruct:
 
 def baselines(config: TrainConfig, data: Data) -> dict[str, Reconstruct]:
     """What a model is held against; `LABELS` says what each is called."""
-    pca = fit_pca(data.train.images)
+    pca = fit_pca(data.train.images, config.latent)
     rivals: dict[str, Reconstruct] = {
         "pca": lambda pixels: pca.reconstruct(pixels, config.latent),
         "mean_image": lambda pixels: pca.reconstruct(pixels, 0),
@@ -106,11 +106,13 @@ def mse(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> float:
 
 
 def pca_curve(config: TrainConfig, data: Data) -> dict[int, float]:
-    """Latent size -> test mse of PCA, at the powers of two below the size of an image."""
-    pca, pixels_per_image = fit_pca(data.train.images), data.train.images[0].numel()
-    sizes = [
-        2**power for power in range(pixels_per_image.bit_length()) if 2**power < pixels_per_image
-    ]
+    """Latent size -> test mse of PCA, at the powers of two below the size of an image.
+
+    It ends where there are no more components: with few images, and with many large ones.
+    """
+    pca, pixels_per_image = fit_pca(data.train.images, config.latent), data.train.images[0].numel()
+    most = min(pixels_per_image - 1, len(pca.components))
+    sizes = [2**power for power in range(most.bit_length()) if 2**power <= most]
     return {
         size: mse(config, lambda pixels, size=size: pca.reconstruct(pixels, size), data.test)  # type: ignore[misc]
         for size in sizes

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from aecli import baselines
 from aecli.baselines import PCA, fit_pca
 from aecli.config import DataConfig
 from aecli.data import load_data
@@ -109,3 +110,21 @@ def test_images_that_are_all_alike_have_no_component() -> None:
     images = torch.full((3, 1, 8, 8), 200, dtype=torch.uint8)
     assert len(fit_pca(images).components) == 0
     assert mse(images, 5) == pytest.approx(0, abs=1e-10)
+
+
+def test_many_large_images_have_their_leading_components(
+    mnist_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(DataConfig("mnist", train_size=20_000), mnist_dir, torch.device("cpu"))
+    exact = fit_pca(data.train.images)
+    monkeypatch.setattr(baselines, "EXACT", 100)
+    monkeypatch.setattr(baselines, "LEADING", 32)
+    for latent, count in ((8, 32), (40, 40)):
+        pca = fit_pca(data.train.images, latent)
+        assert pca.components.shape == (count, 784)
+        products = pca.components @ pca.components.T
+        assert torch.allclose(products, torch.eye(count), atol=1e-4)
+        for size in (0, 1, 8, 25, count):
+            ours, theirs = (error(each, data.test.images, size) for each in (pca, exact))
+            assert ours == pytest.approx(theirs, rel=1e-3)
+    assert fit_pca(data.train.images, 8) is not exact
