@@ -11,8 +11,8 @@ from aecli.data.batches import ordered_batches
 
 # Images at a time, and fewer where they are large: so many numbers.
 FITTING_BATCH, FITTING_NUMBERS = 5000, 2**25
-# Numbers in an image, and images, of which not both may be more for an exact answer: the time for an
-# eigendecomposition grows with the third power.
+# Numbers in an image, and images, of which not both may be more for an exact answer: the time that
+# an eigendecomposition takes grows with the third power.
 EXACT = 4096
 # Otherwise: components that are looked for at least, and beside them to find these the better; and
 # how often all images are seen for it.

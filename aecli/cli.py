@@ -43,7 +43,18 @@ COMMANDS = {
         "aecli.commands.interpolate", "go from one image to another through latent space"
     ),
     "sample": Command("aecli.commands.sample", "decode codes drawn from a fitted density"),
+    "denoise": Command(
+        "aecli.commands.denoise", "remove noise, beside a linear denoiser and filters"
+    ),
+    "superres": Command("aecli.commands.superres", "raise resolution, beside bicubic"),
     "probe": Command("aecli.commands.probe", "classify by the codes, beside PCA codes and pixels"),
+    "anomaly": Command(
+        "aecli.commands.anomaly", "find images unlike those of training, by their error"
+    ),
+    "export": Command("aecli.commands.export", "write a trained network as ONNX, or for torch"),
+    "embed": Command(
+        "aecli.commands.embed", "map the codes, and put them into TensorBoard's projector"
+    ),
     "compare": Command(
         "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
     ),

@@ -23,13 +23,18 @@ from aecli.config import (
     field_docs,
 )
 from aecli.options import (
+    AnomalyOptions,
     CompareOptions,
     ConvOptions,
+    DenoiseOptions,
+    EmbedOptions,
     EvaluateOptions,
+    ExportOptions,
     InterpolateOptions,
     ProbeOptions,
     ReconstructOptions,
     SampleOptions,
+    SuperresOptions,
 )
 
 WIDTH = 100
@@ -171,12 +176,55 @@ USES: dict[str, tuple[type, str, list[str]]] = {
         "the same for every density and every run on the same images.",
         ["", "density=full n=64", "density=gmm components=20"],
     ),
+    "denoise": (
+        DenoiseOptions,
+        "Lays noise of several kinds and strengths over images and measures the psnr of what is "
+        "left, beside doing nothing, the best linear denoiser (Wiener), a median filter and "
+        "non-local means, whose settings are chosen on validation images. Of several runs, "
+        "shows what the first gains over the others.",
+        ["", "OTHER_RUN", "noise=gaussian strengths=0.1,0.3,0.5 n=2000"],
+    ),
+    "superres": (
+        SuperresOptions,
+        "Of a run that was trained with corruption=downsample: shows images, what is left of them "
+        "at the lower resolution, bicubic interpolation and the output, and measures all of them, "
+        "beside the best linear function of the small image.",
+        ["", "count=12"],
+    ),
     "probe": (
         ProbeOptions,
         "Trains a linear classifier on the codes, with few labels and with all, beside the same "
         "classifier on as many principal components and on pixels, and measures its accuracy on "
         "the test images.",
         ["", "labels=1,10,100,1000 draws=10"],
+    ),
+    "embed": (
+        EmbedOptions,
+        "Maps the codes of the test images as points, and puts them with thumbnails and classes "
+        "into TensorBoard's projector. Measures how often the nearest training images tell the "
+        "class of a test image, near by their codes, by as many principal components and by "
+        "pixels. For latent=2 also shows what a plane of codes is decoded to.",
+        ["", "map=tsne n=2000", "map=umap k=5"],
+    ),
+    "export": (
+        ExportOptions,
+        "Writes the network as files that need no aecli, for images of any number at once. The "
+        "run's normalisation is in them: they take and give pixels in [0, 1]. Each file is read "
+        "back, ONNX by onnxruntime, and has to give what the model gives on test images and their "
+        "codes: pixels within 1e-4.",
+        ["", "format=torch_export", "part=encoder format=both"],
+    ),
+    "anomaly": (
+        AnomalyOptions,
+        "Takes a large error for a sign of something unknown. Of a run that was trained on some "
+        "classes, data.classes=[3] or data.without=[3], it measures how well the error tells test "
+        "images of each other class from normal ones, those of its own: AUROC; average precision "
+        "(AP), which depends on how many there are; and the share that is found, being above the "
+        "threshold. Beside it stand PCA of the same size and an isolation forest of the pixels "
+        "(pip install 'aecli[uses]'). With images of your own, and by any run, it writes the error "
+        "of each to scores.csv, and whether it is above the threshold. Images go in undamaged, "
+        "whatever the run was trained with.",
+        ["", "fpr=0.01", "images=photos resize=true"],
     ),
 }
 

@@ -144,10 +144,14 @@ def measure(batches: Batches, grid: int) -> Measured:
 
 
 @torch.inference_mode()
+def mse_of_each(batches: Batches) -> Tensor:
+    """The mse of each image, (N,), without the rest of the score."""
+    return torch.cat([image_mse(pixels, outputs) for pixels, outputs in batches]).cpu()
+
+
 def mean_squared_error(batches: Batches) -> float:
-    """The mse of all images, without the rest of the score."""
-    errors = [image_mse(pixels, outputs) for pixels, outputs in batches]
-    return torch.cat(errors).cpu().double().mean().item()
+    """The mse of all images, likewise."""
+    return mse_of_each(batches).double().mean().item()
 
 
 SEARCHED = 5000  # images at a time, of those among which the nearest is looked for

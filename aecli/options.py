@@ -40,6 +40,30 @@ class Density(Enum):
     gmm = "gmm"
 
 
+class ExportFormat(Enum):
+    """What files a network can be written to."""
+
+    onnx = "onnx"
+    torch_export = "torch_export"
+    both = "both"
+
+
+class ExportPart(Enum):
+    """What of a network can be written to files."""
+
+    encoder = "encoder"
+    decoder = "decoder"
+    both = "both"
+
+
+class MapKind(Enum):
+    """How codes can be brought to a plane."""
+
+    pca = "pca"
+    tsne = "tsne"
+    umap = "umap"
+
+
 @dataclass
 class CompareOptions:
     """What to compare, and how."""
@@ -149,6 +173,86 @@ class SampleOptions(RunOptions):
 
 
 @dataclass
+class ExportOptions(RunOptions):
+    """Which files to write."""
+
+    format: ExportFormat = ExportFormat.onnx
+    """ONNX (pip install 'aecli[export]'), or .pt2 files of torch.export."""
+
+    part: ExportPart = ExportPart.both
+    """both: each in a file, and a third of the whole autoencoder."""
+
+
+@dataclass
+class EmbedOptions(RunOptions):
+    """How the codes are mapped, and how many neighbours have a say."""
+
+    map: MapKind | None = None
+    """pca: their first two principal components; tsne (pip install 'aecli[uses]') or umap
+    ('aecli[umap]'): so that neighbours stay neighbours. null: the codes themselves where latent=2,
+    or pca."""
+
+    n: int = 10_000
+    """Images on the map and in the projector, drawn by seed where there are more."""
+
+    k: int = 10
+    """Nearest training images whose class an image is taken to be of."""
+
+    seed: int = 0
+    """Of umap, and of the images that are drawn."""
+
+
+@dataclass
+class AnomalyOptions(RunOptions):
+    """Where normal ends."""
+
+    fpr: float = 0.05
+    """The false-positive rate: the share of normal images that may be called anomalous, above 0 and
+    below 1. The threshold is the error that this share of the run's validation images exceeds."""
+
+    seed: int = 0
+    """Of the isolation forest."""
+
+
+class Noise(Enum):
+    """What can be laid over images to see how well it is removed."""
+
+    gaussian = "gaussian"
+    masking = "masking"
+    salt_and_pepper = "salt_and_pepper"
+
+
+@dataclass
+class DenoiseOptions(RunOptions):
+    """Which noise, and how much of it."""
+
+    run: list[str] = field(default_factory=list)
+    """The folder of a finished run, and of others to hold it against, such as one that was trained
+    without noise; a bare path means the same."""
+
+    noise: Noise | None = None
+    """The kind; null: each of them."""
+
+    strengths: str | None = None
+    """Standard deviations of gaussian, or shares of the pixels that masking or salt_and_pepper
+    hits, as in 0.1,0.5; null: several that suit each."""
+
+    n: int = 500
+    """Images that are measured, drawn by seed."""
+
+    seed: int = 0
+    """Of the images and of their noise."""
+
+
+@dataclass
+class SuperresOptions(RunOptions):
+    """How much is shown."""
+
+    count: int = 10
+    """Images in the figure: the first of each class, then others; all images are measured."""
+
+
+@dataclass
 class ConvOptions:
     """One layer, and what it is given."""
 
@@ -246,7 +350,18 @@ def one_run(command: str, options: RunOptions) -> Path:
     Raises:
         UsageError: there is none, or more than one.
     """
-    if len(options.run) != 1:
-        found = f"not {len(options.run)}" if options.run else "and none is given"
-        raise UsageError(f"{command} takes the folder of one finished run, {found}")
-    return Path(options.run[0])
+    (path, *others) = some_runs(command, options)
+    if others:
+        raise UsageError(f"{command} takes the folder of one finished run, not {len(options.run)}")
+    return path
+
+
+def some_runs(command: str, options: RunOptions) -> list[Path]:
+    """The runs that a command is about, one or more.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not options.run:
+        raise UsageError(f"{command} takes the folder of one finished run, and none is given")
+    return [Path(each) for each in options.run]

@@ -11,6 +11,7 @@ from aecli import console
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
+from aecli.data.classes import is_of_classes
 from aecli.data.own_images import OwnImages, load_own_images
 from aecli.device import resolve_device
 from aecli.errors import StorageError, UsageError, one_line
@@ -51,6 +52,11 @@ class Trained:
         source = "" if self.own else f" of {self.data().name}"
         return f"{len(self.images):,} {self.images_kind}{source}"
 
+    def image_names(self, numbers: list[int]) -> list[str]:
+        """What a table calls some of `images`: their files, or their numbers in the test set."""
+        own = self.own
+        return [str(own.files[number]) if own else str(number) for number in numbers]
+
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> what the network makes of them, clipped to [0, 1]."""
         return reconstruction(self.model, self.config)(pixels)
@@ -74,6 +80,12 @@ class Trained:
         """The data set that the run was trained on, with its split; `test` is `images`."""
         data = data_for(self.config)
         return replace(data, test=self.own.split) if self.own else data
+
+    def test_of_other_classes(self) -> Split:
+        """The test images of the classes that the run was not trained on; there may be none."""
+        data = replace(self.config.data, classes=None, without=None)
+        test = data_for(replace(self.config, data=data)).test
+        return test[~is_of_classes(self.config.data, test)]
 
     @property
     def _normalisation(self) -> Normalisation:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -25,9 +26,11 @@ from aecli.figures import (
     Row,
     accuracy_by_labels,
     error_by_latent,
+    error_histogram,
     image_grid,
     loss_figure,
     panels,
+    roc_curves,
     save,
     study_losses,
     theme,
@@ -380,6 +383,41 @@ def test_accuracies_stand_at_their_numbers_of_labels_with_what_they_vary_by() ->
 def test_numbers_of_labels_do_not_overlap(counts: list[int]) -> None:
     points = [Accuracy(count, 0.5, None) for count in counts]
     assert_all_is_readable(accuracy_by_labels("title", {"codes, 3": points, "pixels": points}))
+
+
+def test_a_histogram_has_a_step_for_each_group_and_a_line_at_the_threshold() -> None:
+    edges = [0.001, 0.01, 0.1]
+    groups = {"9,876 normal test images": [0.25, 0.75], "1,234 of other classes": [0.0, 1.0]}
+    figure = error_histogram("title", edges, groups, 0.2, "threshold, 0.2")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    for patch, shares in zip(axes.patches, groups.values(), strict=True):
+        assert isinstance(patch, StepPatch)
+        heights, places, _ = patch.get_data()
+        assert (heights.tolist(), places.tolist()) == (shares, edges)
+    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+    (line,) = axes.lines
+    assert line.get_xdata() == [0.2, 0.2]
+    low, high = axes.get_xlim()
+    assert low < 0.001 and high > 0.2  # the threshold is in sight, wherever it lies
+    assert_all_is_readable(figure)
+    assert tick_labels(axes.yaxis) == ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]
+
+
+def test_a_roc_curve_begins_with_nothing_and_has_the_threshold_on_it() -> None:
+    curves = {"autoencoder: AUROC 0.9": [0.25, 0.75, 1.0], "isolation forest": [0.0, 0.5, 1.0]}
+    figure = roc_curves("title", [0.0, 0.5, 1.0], curves, 0.25, 0.5)
+    (axes,) = figure.axes
+    first, second, point = axes.lines
+    assert np.asarray(first.get_xydata()).tolist() == [[0, 0], [0, 0.25], [0.5, 0.75], [1, 1]]
+    assert np.asarray(point.get_xydata()).tolist() == [[0.25, 0.5]]
+    assert point.get_color() == first.get_color() != second.get_color()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [each.get_text() for each in legend.get_texts()] == [*curves, "at the threshold"]
+    assert_all_is_readable(figure)
+    for axis in (axes.xaxis, axes.yaxis):
+        assert tick_labels(axis) == ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]
 
 
 def test_pca_leaves_the_chart_below_half_of_what_is_compared() -> None:

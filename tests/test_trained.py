@@ -101,7 +101,15 @@ def test_mistakes_of_the_line_are_told_in_one(
     aecli: Callable[..., int], capsys: pytest.CaptureFixture[str], finished: Path
 ) -> None:
     run = str(finished)
-    for command in ("evaluate", "reconstruct", "interpolate", "sample", "probe"):
+    for command in (
+        "evaluate",
+        "reconstruct",
+        "interpolate",
+        "sample",
+        "probe",
+        "export",
+        "anomaly",
+    ):
         for line, words in (
             ([], f"{command} takes the folder of one finished run, and none is given"),
             ([run, run], "takes the folder of one finished run, not 2"),

@@ -1,6 +1,7 @@
 """Part of a data set by what its images show: data.classes and data.without."""
 
 import torch
+from torch import Tensor
 
 from aecli.config import DataConfig
 from aecli.data.split import Split
@@ -11,23 +12,29 @@ def of_classes(config: DataConfig, split: Split) -> Split:
     """The images of `split` that are of the classes that the configuration asks for.
 
     Raises:
-        UsageError: there is no such class, or none is left.
+        UsageError: there is no such class.
         DataError: there is no image of them.
     """
     if config.classes is None and config.without is None:
         return split
-    if config.classes is not None:
-        wanted = _labels("classes", config.classes, split)
-    else:
-        left_out = _labels("without", config.without or [], split)
-        wanted = [label for label in split.labels.unique().tolist() if label not in left_out]
-    chosen = split[torch.isin(split.labels, torch.tensor(wanted, dtype=split.labels.dtype))]
+    chosen = split[is_of_classes(config, split)]
     if not len(chosen):
         raise DataError(
             f"data={config.name}{limits(config)} has no images left to train on, to validate with "
             f"or to test on: choose other classes"
         )
     return chosen
+
+
+def is_of_classes(config: DataConfig, split: Split) -> Tensor:
+    """Which images of `split` these are: (N,) of bool.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    if config.classes is not None:
+        return torch.isin(split.labels, _labels("classes", config.classes, split))
+    return ~torch.isin(split.labels, _labels("without", config.without or [], split))
 
 
 def limits(config: DataConfig) -> str:
@@ -37,7 +44,7 @@ def limits(config: DataConfig) -> str:
     return "" if config.without is None else f" (without {', '.join(config.without)})"
 
 
-def _labels(key: str, names: list[str], split: Split) -> list[int]:
+def _labels(key: str, names: list[str], split: Split) -> Tensor:
     """The labels of classes that are given by name."""
     known = {name: label for label, name in enumerate(split.classes)}
     for name in names:
@@ -46,4 +53,5 @@ def _labels(key: str, names: list[str], split: Split) -> list[int]:
                 f"data.{key}=[{','.join(names)}] is not valid: there is no class {name!r}: "
                 f"{suggest(name, known)}"
             )
-    return [known[name] for name in names]
+    wanted = [known[name] for name in names]
+    return torch.tensor(wanted, dtype=split.labels.dtype, device=split.labels.device)

@@ -7,30 +7,40 @@ from aecli.figures.charts import (
     Point,
     accuracy_by_labels,
     error_by_latent,
+    error_histogram,
     grouped_bars,
     loss_figure,
+    psnr_by_strength,
+    roc_curves,
     score_by_family,
     study_losses,
 )
 from aecli.figures.grids import Row, image_grid, panels
+from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.theme import theme
 
 __all__ = [
     "Accuracy",
     "Curve",
+    "Direction",
     "Point",
     "Row",
     "accuracy_by_labels",
     "as_image",
     "as_png",
     "error_by_latent",
+    "error_histogram",
     "grouped_bars",
     "image_grid",
+    "image_plane",
     "loss_figure",
     "overlap_figure",
     "panels",
+    "psnr_by_strength",
+    "roc_curves",
     "save",
+    "scatter_map",
     "score_by_family",
     "study_losses",
     "theme",

@@ -24,10 +24,12 @@ HANDLE_INCHES = 0.55  # of a legend, for the line before a label and the gap beh
 LABEL_GAP = 0.1  # inches between the labels of ticks
 BAR = 0.16  # inches for each bar of a group
 ROW = 0.3  # inches for each row of a chart that has a row for each label
+ROC_SIDE = 4.8  # inches
 AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
 
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
 BASELINES = ("--", ":", "-.")
+NEUTRAL_LINES = ("-", *BASELINES)
 FAR = 50  # times as small an error is no longer shown
 MARKERS = "osD^vPX<>*"
 ASIDE = 1.04  # how far points at one place of a logarithmic axis are moved apart
@@ -205,6 +207,38 @@ def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]]) -> Figure:
     return figure
 
 
+def psnr_by_strength(
+    title: str, charts: dict[str, dict[str, dict[float, float]]], models: list[str]
+) -> Figure:
+    """Charts beside each other, each with a curve for everything that was done to noisy images.
+
+    Args:
+        title: over all of them.
+        charts: what the strength is -> what was done -> strength -> psnr in dB; the same curves in
+            every chart.
+        models: those of the curves that the charts are about; the others are neutral.
+    """
+    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    names = list(next(iter(charts.values())))
+    colours = dict(zip(models, sequence(len(models) + 1), strict=False))
+    others = zip((name for name in names if name not in colours), NEUTRAL_LINES, strict=False)
+    styles: dict[str, dict[str, Any]] = {
+        **{name: {"color": colours[name], "linewidth": 1.6} for name in colours},
+        **{name: {"color": neutral(), "linestyle": line} for name, line in others},
+    }
+    every_axes = figure.subplots(1, len(charts), sharey=True, squeeze=False)[0]
+    for axes, (strength, curves) in zip(every_axes, charts.items(), strict=True):
+        _describe(axes, strength, "psnr (dB)" if axes is every_axes[0] else "")
+        for marker, (name, points) in zip(cycle(MARKERS), curves.items(), strict=False):
+            axes.plot(
+                list(points), list(points.values()),
+                marker=marker, markersize=4, label=name, **styles[name],
+            )  # fmt: skip
+    _legend_below(figure, _first(list(every_axes[0].lines)))
+    return figure
+
+
 def score_by_family(
     title: str, quantity: str, families: dict[str, list[Point]], level: float, level_label: str
 ) -> Figure:
@@ -246,6 +280,65 @@ def score_by_family(
     axes.set_xlim(low, high)
     _tick(axes.xaxis, _round_numbers(low, high))
     _legend_below(figure, _first(lines))
+    return figure
+
+
+def error_histogram(
+    title: str, edges: list[float], groups: dict[str, list[float]], level: float, level_label: str
+) -> Figure:
+    """How many images have which error, on a logarithmic scale of errors.
+
+    Args:
+        title: over the chart.
+        edges: mse between which images are counted, rising, above 0.
+        groups: what images -> the share of them between each two neighbouring edges.
+        level: a threshold, drawn as a vertical line.
+        level_label: what it is called.
+    """
+    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log")
+    _describe(axes, "mse of an image (pixels in [0, 1])", "share of the images")
+    handles: list[Any] = [
+        axes.stairs(shares, edges, fill=True, alpha=0.5, color=colour, label=label)
+        for colour, (label, shares) in zip(sequence(len(groups)), groups.items(), strict=True)
+    ]
+    line = axes.axvline(level, color=neutral(), linestyle="--", linewidth=1, label=level_label)
+    low, high = min(edges[0], level) / 1.1, max(edges[-1], level) * 1.1
+    axes.set_xlim(low, high)
+    _tick(axes.xaxis, _round_numbers(low, high))
+    _as_percent(axes.yaxis)
+    axes.set_axisbelow(True)
+    _legend_above(axes, [*handles, line], columns=3)
+    return figure
+
+
+def roc_curves(
+    title: str, rates: list[float], curves: dict[str, list[float]], rate: float, found: float
+) -> Figure:
+    """What is found against what is falsely called so, from no threshold to every threshold.
+
+    Args:
+        title: over the chart.
+        rates: shares of the normal images that are called anomalous, rising from 0 to 1.
+        curves: what scores them -> the share of the anomalous images that is found at each rate.
+            The first is what the chart is about.
+        rate, found: the same two for a threshold that somebody has chosen for the first.
+    """
+    figure = Figure((ROC_SIDE, ROC_SIDE), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(aspect="equal")
+    _describe(axes, "normal images called anomalous", "anomalous images found")
+    colours = [sequence(2)[0], *(neutral() for _ in curves)]
+    for colour, style, (label, shares) in zip(
+        colours, ("-", *BASELINES), curves.items(), strict=False
+    ):
+        axes.plot([0, *rates], [0, *shares], color=colour, linestyle=style, label=label)
+    axes.plot([rate], [found], "o", color=colours[0], markersize=6, label="at the threshold")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        _as_percent(axis)
+    axes.legend(fontsize=LABEL, frameon=False, loc="lower right")
     return figure
 
 
@@ -345,6 +438,10 @@ def _tick(axis: Axis, ticks: Sequence[float]) -> None:
     labels = [np.format_float_positional(float(f"{tick:.6g}"), trim="-") for tick in ticks]
     axis.set_ticks(ticks, labels)
     axis.set_minor_locator(NullLocator())
+
+
+def _as_percent(axis: Axis) -> None:
+    axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
 
 
 def _legend_above(axes: Axes, lines: Iterable[Any], columns: int = 2) -> None:

@@ -10,6 +10,13 @@ from matplotlib.colors import to_rgb, to_rgba
 RGB = tuple[float, float, float]
 RGBA = tuple[float, float, float, float]
 
+# Told apart with any colour vision, and seen on both grounds (Petroff, "Accessible color sequences
+# for data visualization", 2021).
+CATEGORIES = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+
 
 @contextmanager
 def theme(dark: bool) -> Iterator[None]:
@@ -53,3 +60,9 @@ def sequence(count: int) -> list[RGBA]:
     first, last = (0.4, 0.98) if is_dark else (0.0, 0.72)
     scale = matplotlib.colormaps["plasma"]
     return [scale(position) for position in np.linspace(first, last, count)]
+
+
+def categories(count: int) -> list[RGBA]:
+    """Colours without an order, as unlike one another as they can be; of many, those of a scale."""
+    few = [to_rgba(colour) for colour in CATEGORIES[:count]]
+    return few if len(few) == count else sequence(count)

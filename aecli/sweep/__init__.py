@@ -220,8 +220,11 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
     """
     runs = runs_below(folder)
     unfinished = [run for run in runs if run.status is not Status.finished]
-    console.sweep_table(str(folder), runs, distinctions([run.load_config() for run in runs]))
-    if compare and len(unfinished) < len(runs):
+    configs = [run.load_config() for run in runs]
+    console.sweep_table(str(folder), runs, distinctions(configs))
+    if compare and are_on_several_classes(configs):
+        console.facts({"comparison": "none: the runs are on different classes"})
+    elif compare and len(unfinished) < len(runs):
         try:
             comparison.compare([folder], folder / comparison.FOLDER)
         except UsageError as error:  # several data sets, for one thing: the runs are good
@@ -234,6 +237,12 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
     if unfinished or problems:
         summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
         raise AecliError("\n".join([summary, *problems, *reasons]))
+
+
+def are_on_several_classes(configs: list[TrainConfig]) -> bool:
+    """Whether each run is meant to have images of its own, as in sweep=one_class."""
+    classes = [(config.data.classes, config.data.without) for config in configs]
+    return any(each != classes[0] for each in classes)
 
 
 def _problem(error: Exception) -> str:

@@ -75,8 +75,9 @@ def told_apart(own: Split, trained_on: Split) -> Split:
 
 
 def kinds(trained: Trained, data: Data) -> dict[str, Features]:
-    """What is classified: the codes, and what they are held against. `_labels` names them."""
-    pca, latent = fit_pca(data.train.images), trained.config.latent
+    """What is classified: the codes, and what they are held against. `feature_names` names them."""
+    latent = trained.config.latent
+    pca = fit_pca(data.train.images, latent)
     return {
         "codes": trained.codes,
         "pca": lambda images: pca.codes(images, latent),
@@ -84,7 +85,8 @@ def kinds(trained: Trained, data: Data) -> dict[str, Features]:
     }
 
 
-def _labels(latent: int) -> dict[str, str]:
+def feature_names(latent: int) -> dict[str, str]:
+    """What a person calls them."""
     return {"codes": f"codes, {latent}", "pca": f"PCA codes, {latent}", "pixels": "pixels"}
 
 
@@ -154,7 +156,7 @@ def _over_draws(accuracies: list[float], sets: list[Tensor]) -> Accuracy:
 
 
 def _chart(title: str, accuracies: dict[str, list[Accuracy]], latent: int) -> Figure:
-    labels = _labels(latent)
+    labels = feature_names(latent)
     return accuracy_by_labels(title, {labels[kind]: each for kind, each in accuracies.items()})
 
 
@@ -180,7 +182,7 @@ def _table(title: str, accuracies: dict[str, list[Accuracy]], latent: int, few: 
         title=f"{title}; accuracy", title_justify="left", title_style="bold", header_style="bold"
     )
     table.add_column("labels")
-    for label in _labels(latent).values():
+    for label in feature_names(latent).values():
         table.add_column(label, justify="right")
     words = [*(f"{each:,} a class" for each in few), "all"]
     for word, *points in zip(words, *accuracies.values(), strict=True):

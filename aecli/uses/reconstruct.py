@@ -37,9 +37,8 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
     shown = shown_images(config, trained.images, count)
     with torch.inference_mode():
         outputs = trained.reconstruct(shown.inputs)
-    errors = dict(
-        zip(_names(trained, numbers), image_mse(shown.pixels, outputs).tolist(), strict=True)
-    )
+    names = trained.image_names(numbers)
+    errors = dict(zip(names, image_mse(shown.pixels, outputs).tolist(), strict=True))
     some = "" if len(numbers) == len(trained.images) else f"{len(numbers)} of "
     title = f"{config.name} on {some}the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
@@ -50,12 +49,6 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
         results.numbers({"mse": mean, "images": list(errors), "mse_of_each": [*errors.values()]})
     console.table(_table(title, errors))
     console.facts({"results": str(results.folder)})
-
-
-def _names(trained: Trained, numbers: list[int]) -> list[str]:
-    """What a table calls images: their files, or their numbers in the test set."""
-    own = trained.own
-    return [str(own.files[number]) if own else str(number) for number in numbers]
 
 
 def _outputs(trained: Trained, config: TrainConfig) -> Iterator[tuple[str, bytes]]:

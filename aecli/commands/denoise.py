@@ -1,0 +1,22 @@
+"""`aecli denoise`: how much of a noise trained models remove, beside the classical answers."""
+
+from aecli.options import DenoiseOptions, parse_options, some_runs
+
+
+def main(arguments: list[str]) -> None:
+    """Denoise with the runs that the command line names.
+
+    Raises:
+        UsageError: one is no finished run, or what is asked for makes no sense.
+        DataError, StorageError: images or files that cannot be used.
+    """
+    options = parse_options("denoise", DenoiseOptions, arguments)
+    paths = some_runs("denoise", options)
+
+    # A mistake in the line is told without waiting for torch.
+    from aecli.trained import open_run
+    from aecli.uses.denoise import denoise
+
+    models = [open_run(path, options) for path in paths]
+    noise = options.noise.value if options.noise else None
+    denoise(models, noise, options.strengths, options.n, options.seed)

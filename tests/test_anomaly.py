@@ -1,0 +1,399 @@
+"""`aecli anomaly`: what a run was not trained on, found by its error."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aecli import cli
+from aecli.baselines import fit_pca
+from aecli.composition import compose_sweep
+from aecli.config import CorruptionConfig, CorruptionKind
+from aecli.data import Data, Split
+from aecli.data.batches import to_pixels
+from aecli.data.own_images import OwnImages
+from aecli.metrics import image_mse
+from aecli.options import RunOptions
+from aecli.run import RunDirectory
+from aecli.trained import Trained, open_run
+from aecli.uses import anomaly
+from aecli.uses.anomaly import (
+    Detector,
+    Histogram,
+    Limit,
+    Scored,
+    detectors_of,
+    errors_of,
+    scores_csv,
+)
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+
+@pytest.fixture(scope="session")
+def of_ones(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run on ones alone; not to be written to."""
+    folder = tmp_path_factory.mktemp("ones") / "run"
+    small = [*TINY, "data.val_size=1000", "data.test_size=300"]
+    model = ["model=fc", "latent=3", "epochs=20", "batch_size=32", "lr=0.005"]
+    line = ["train", *small, f"data_dir={data_dir}", "data.classes=[1]", *model]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        assert cli.run([*line, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def ones(of_ones: Path, tmp_path: Path) -> RunDirectory:
+    """A finished run on ones alone, which may be used."""
+    return RunDirectory(Path(shutil.copytree(of_ones, tmp_path / "run")))
+
+
+def opened(run: RunDirectory, **changes: object) -> Trained:
+    trained = open_run(run.path, RunOptions(device="cpu"))
+    return replace(trained, config=replace(trained.config, **changes))  # type: ignore[arg-type]
+
+
+def numbers_of(run: RunDirectory) -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads((run.path / "anomaly/numbers.json").read_text())
+    return numbers
+
+
+def put(path: Path, level: int) -> None:
+    """A grey image of the size of the digits, all of one level."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((28, 28), level, np.uint8)).save(path)
+
+
+def is_other(split: Split) -> torch.Tensor:
+    return (split.labels != 1).float()
+
+
+def known_answers(_: Trained, __: Data, ___: int) -> dict[str, Detector]:
+    """One that is always right, one that is always wrong, and one that knows nothing."""
+    return {
+        "model": is_other,
+        "pca": lambda split: -is_other(split),
+        "forest": lambda split: torch.full((len(split),), 0.5),
+    }
+
+
+def test_known_scores_get_the_known_answers(
+    ones: RunDirectory, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomaly, "detectors_of", known_answers)
+    assert aecli("anomaly", str(ones.path)) == 0
+    numbers = numbers_of(ones)
+    assert (numbers["auroc"], numbers["average_precision"]) == (1, 1)
+    assert (numbers["auroc_pca"], numbers["auroc_forest"]) == (0, 0.5)
+    assert (numbers["threshold"], numbers["fpr_measured"], numbers["found"]) == (0, 0, 1)
+    for found in [*numbers["by_class"].values(), numbers["all"]]:
+        share = found["images"] / (found["images"] + numbers["normal_images"])
+        for useless in ("pca", "forest"):
+            precision = found["detections"][useless]["average_precision"]
+            assert precision == pytest.approx(share)
+    roc = numbers["roc"]
+    assert (roc["false_positive_rate"][0], roc["false_positive_rate"][-1]) == (0, 1)
+    assert set(roc["found"]["model"]) == {1}
+    assert roc["found"]["forest"] == pytest.approx(roc["false_positive_rate"])
+
+
+def test_a_class_is_held_against_the_normal_test_images_by_pairs(
+    ones: RunDirectory, aecli: Aecli
+) -> None:
+    assert aecli("anomaly", str(ones.path), "device=cpu") == 0
+    numbers = numbers_of(ones)
+    trained = opened(ones)
+    test, others = trained.data().test, trained.test_of_other_classes()
+    threes = others.images[others.labels == 3]
+
+    def errors(images: torch.Tensor) -> torch.Tensor:
+        pixels = to_pixels(images)
+        with torch.inference_mode():
+            return image_mse(pixels, trained.reconstruct(pixels))
+
+    right = (errors(threes).unsqueeze(1) > errors(test.images)).double().mean().item()
+    found = numbers["by_class"]["3"]
+    assert found["images"] == len(threes)
+    assert found["detections"]["model"]["auroc"] == pytest.approx(right, abs=1e-6)
+    above = (errors(threes) > numbers["threshold"]).double().mean().item()
+    assert found["found"] == pytest.approx(above)
+    alarms = (errors(test.images) > numbers["threshold"]).double().mean().item()
+    assert numbers["fpr_measured"] == pytest.approx(alarms)
+
+
+def test_every_other_class_is_measured_and_the_mean_is_that_of_the_classes(
+    ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("anomaly", str(ones.path)) == 0
+    captured, folder = capsys.readouterr(), ones.path / "anomaly"
+    numbers = numbers_of(ones)
+    by_class = numbers["by_class"]
+    assert list(by_class) == list("023456789")
+    assert numbers["normal_images"] == 300  # test_size, of ones alone
+    others = sum(each["images"] for each in by_class.values())
+    assert others == numbers["all"]["images"] and 250 < others < 290  # of the first 300 of all
+    for name, detector in (("", "model"), ("_pca", "pca"), ("_forest", "forest")):
+        for measure in ("auroc", "average_precision"):
+            each = [found["detections"][detector][measure] for found in by_class.values()]
+            assert numbers[f"{measure}{name}"] == pytest.approx(sum(each) / 9)
+            assert f" {numbers[f'{measure}{name}']:.4f} " in captured.out
+            assert f" {by_class['7']['detections'][detector][measure]:.4f} " in captured.out
+            assert f" {numbers['all']['detections'][detector][measure]:.4f} " in captured.out
+    assert numbers["auroc"] > 0.9 and numbers["auroc_pca"] > 0.9  # ones are thin
+    assert f"mse {numbers['threshold']:.6f}, which " in captured.out
+    assert f"{100 * numbers['fpr_measured']:.2f} % of the 300 normal test images" in captured.out
+    assert captured.out.endswith(f"results       {folder}\n") and captured.err == ""
+    assert {path.name for path in folder.iterdir() if "tfevents" not in path.name} == {
+        "errors.png", "errors.svg", "roc.png", "roc.svg", "extremes.png", "extremes.svg",
+        "numbers.json",
+    }  # fmt: skip
+    assert max(map(len, captured.out.splitlines()[:18])) <= 80
+
+
+def test_a_run_without_one_class_is_measured_on_that_one(
+    aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [*TINY, "latent=3", "model=fc", "data.without=[4]", "hydra.run.dir=run"]
+    assert aecli("train", *line) == 0
+    capsys.readouterr()
+    assert aecli("anomaly", "run", "fpr=0.1") == 0
+    numbers = numbers_of(RunDirectory(Path("run")))
+    assert list(numbers["by_class"]) == ["4"]
+    assert numbers["auroc"] == numbers["all"]["detections"]["model"]["auroc"]
+    output = capsys.readouterr().out
+    assert "trained on synthetic (without 4)" in output
+    assert " mean " not in output and " all " not in output  # which say no more
+
+
+def test_the_rivals_have_seen_what_the_model_has(ones: RunDirectory) -> None:
+    trained = opened(ones)
+    data, others = trained.data(), trained.test_of_other_classes()
+    detectors = detectors_of(trained, data, 0)
+    assert list(detectors) == ["model", "pca", "forest"]
+    pixels = to_pixels(others.images)
+    pca = fit_pca(data.train.images)
+    expected = image_mse(pixels, pca.reconstruct(pixels, trained.config.latent))
+    assert torch.allclose(detectors["pca"](others), expected, atol=1e-6)
+    for score in detectors.values():
+        assert score(others).mean() > score(data.train).mean()
+
+
+def test_images_go_in_undamaged(ones: RunDirectory) -> None:
+    trained = opened(ones)
+    noise = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.5)
+    denoising, split = opened(ones, corruption=noise), trained.data().test
+    clean = errors_of(trained, trained.reconstruct)(split)
+    assert torch.equal(errors_of(denoising, denoising.reconstruct)(split), clean)
+
+
+@pytest.mark.parametrize(("fpr", "above"), [("0.05", 5), ("0.25", 25), ("0.001", 0)])
+def test_the_threshold_is_that_of_validation_images(
+    fpr: str, above: int, ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("anomaly", str(ones.path), f"fpr={fpr}", "device=cpu") == 0
+    captured, trained = capsys.readouterr(), opened(ones)
+    validation = trained.data().validation
+    assert len(validation) == 103  # ones of the last thousand training images
+    errors = errors_of(trained, trained.reconstruct)(validation)
+    numbers = numbers_of(ones)
+    assert int((errors > numbers["threshold"] + 1e-9).sum()) == above
+    assert f"which {above} of 103 validation images exceed (fpr={fpr})" in captured.out
+    assert ("less than one image: the threshold is the largest" in captured.err) == (above == 0)
+
+
+def test_the_seed_is_that_of_the_forest_alone(ones: RunDirectory, aecli: Aecli) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        assert aecli("anomaly", str(ones.path), f"seed={seed}") == 0
+        found.append(numbers_of(ones))
+    assert found[0] == found[1]
+    assert found[0]["auroc_forest"] != found[2]["auroc_forest"]
+    for name in ("auroc", "auroc_pca", "threshold"):
+        assert found[0][name] == found[2][name]
+
+
+def test_to_a_run_on_all_classes_nothing_is_unknown(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("anomaly", str(run.path)) == 2
+    errors = capsys.readouterr().err
+    assert "no class is unknown: train a run on some classes, as in aecli train data" in errors
+    assert errors.count("\n") == 1
+    assert not [path for path in run.path.iterdir() if "anomaly" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("fpr=0", "fpr=0.0 is not valid: give a share above 0 and below 1"),
+        ("fpr=1", "fpr=1.0 is not valid: "),
+        ("fpr=-0.1", "fpr=-0.1 is not valid: "),
+        ("fpr=nan", "fpr=nan is not valid: "),
+        ("fpr=5%", "fpr=5% is not valid: give a number"),
+        ("seed=-1", "seed=-1 is not valid: give a whole number from 0 to 4294967295"),
+        ("seed=4294967296", "seed=4294967296 is not valid: "),
+        ("images=nowhere", "nowhere"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: str, words: str, ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("anomaly", str(ones.path), line) in (2, 3)
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not [path for path in ones.path.iterdir() if "anomaly" in path.name]
+
+
+def test_without_scikit_learn_only_own_images_are_scored(
+    ones: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("sklearn", "sklearn.ensemble", "sklearn.metrics"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert aecli("anomaly", str(ones.path)) == 2
+    assert capsys.readouterr().err == (
+        "aecli: AUROC and isolation forests are an extra: pip install 'aecli[uses]'\n"
+    )
+    put(Path("photos/a.png"), 0)
+    assert aecli("anomaly", str(ones.path), "images=photos") == 0
+
+
+def test_own_images_are_written_with_the_most_anomalous_first(
+    ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = opened(ones)
+    one = trained.data().train.images[0, 0].numpy()
+    put(Path("photos/odd/white, all.png"), 255)
+    put(Path("photos/odd/grey.png"), 128)
+    put(Path("photos/good/=1.png"), 0)
+    Image.fromarray(one).save("photos/good/=1.png")
+    assert aecli("anomaly", str(ones.path), "images=photos", "fpr=0.02") == 0
+    captured, folder = capsys.readouterr(), ones.path / "anomaly"
+    with open(folder / "scores.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [
+        "photos/odd/white, all.png", "photos/odd/grey.png", "photos/good/=1.png"
+    ]  # fmt: skip
+    assert [row["anomalous"] for row in rows] == ["true", "true", "false"]
+    assert rows[0]["validation_images_below"] == "1.0000"
+    assert float(rows[2]["validation_images_below"]) < float(rows[1]["validation_images_below"])
+    numbers = numbers_of(ones)
+    for row in rows:
+        assert (float(row["mse"]) > numbers["threshold"]) == (row["anomalous"] == "true")
+    pixels = torch.full((1, 1, 28, 28), 1.0)
+    with torch.inference_mode():
+        white = image_mse(pixels, trained.reconstruct(pixels)).item()
+    assert float(rows[0]["mse"]) == pytest.approx(white, rel=1e-5)
+    assert (numbers["images"], numbers["anomalous"]) == (3, pytest.approx(2 / 3))
+    by_folder = {name: row["anomalous"] for name, row in numbers["by_folder"].items()}
+    assert by_folder == {"good": 0, "odd": 1}
+    assert f"{numbers['mse']:.6f}" in captured.out and "66.7 %" in captured.out
+    assert f"scores     {folder / 'scores.csv'}" in captured.out and captured.err == ""
+    for name in ("errors", "extremes"):
+        assert (folder / f"{name}.png").is_file() and (folder / f"{name}.svg").is_file()
+    assert not (folder / "roc.png").exists()
+
+
+def test_own_images_are_scored_by_a_run_on_all_classes_as_well(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(Path("photos/a.png"), 255)
+    put(Path("photos/b/c.png"), 128)
+    assert aecli("anomaly", str(run.path), "images=photos") == 0
+    numbers = numbers_of(run)
+    assert numbers["validation_images"] == 100
+    assert list(numbers["by_folder"]) == [".", "b"]
+    assert " in no folder " in capsys.readouterr().out
+
+
+def test_names_of_files_are_written_byte_by_byte() -> None:
+    split = Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+    names = [Path("b"), Path('a,"\n'), Path("caf\udce9")]  # the last is not UTF-8 on the disk
+    normal, errors = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.3, 0.5, 0.35])
+    content = scores_csv(OwnImages(split, "", names, []), errors, normal, Limit.of(normal, 0.25))
+    assert content.splitlines()[0] == b"file,mse,anomalous,validation_images_below"
+    rows = list(csv.reader(content.decode("utf-8", "surrogateescape").splitlines(keepends=True)))
+    assert [(row[0], row[2], row[3]) for row in rows[1:]] == [
+        ('a,"\n', "true", "1.0000"), ("caf\udce9", "true", "0.7500"), ("b", "false", "0.5000")
+    ]  # fmt: skip
+    assert b"caf\xe9," in content
+
+
+class Blackening:
+    """A model that knows nothing but black."""
+
+    def reconstruct(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(pixels)
+
+
+def test_extremes_are_the_largest_and_the_smallest_errors_first() -> None:
+    levels = torch.tensor([51, 255, 0, 102, 204, 153, 26])
+    images = levels.to(torch.uint8).reshape(-1, 1, 1, 1)
+    errors = (levels / 255).square()
+    scored = Scored(Split(images, torch.zeros(7, dtype=torch.int64)), {"model": errors})
+    trained: Trained = Blackening()  # type: ignore[assignment]
+    original, output = scored.extremes(trained, most=True)
+    assert (original.images.flatten() * 255).tolist() == pytest.approx([255, 204, 153, 102, 51])
+    assert original.captions == ["1.0", "0.64", "0.36", "0.16", "0.040"]
+    assert output.images.max() == 0
+    original, _ = scored.extremes(trained, most=False)
+    assert (original.images.flatten() * 255).tolist() == pytest.approx([0, 26, 51, 102, 153])
+
+
+def test_a_histogram_counts_every_image_once() -> None:
+    few, many = torch.tensor([0.0, 0.01, 0.01]), torch.rand(1000).square()
+    found = Histogram.of({"few": few, "many": many})
+    assert all(sum(shares) == pytest.approx(1) for shares in found.shares.values())
+    assert found.shares["few"][0] == pytest.approx(1 / 3)
+    assert found.edges == sorted(found.edges) and found.edges[-1] >= many.max()
+    steps = {
+        round(upper / lower, 6) for lower, upper in zip(found.edges, found.edges[1:], strict=False)
+    }
+    assert len(steps) == 1
+    alike = Histogram.of({"alike": torch.full((5,), 0.1)})
+    assert sum(alike.shares["alike"]) == pytest.approx(1)
+
+
+def test_the_ready_made_sweep_trains_on_each_digit() -> None:
+    jobs = compose_sweep(["sweep=one_class"]).jobs
+    assert jobs is not None
+    assert [job.config.data.classes for job in jobs] == [[str(digit)] for digit in range(10)]
+
+
+def test_a_sweep_over_classes_ends_without_a_word_of_trouble(
+    aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["sweep=one_class", *TINY, "latent=3", "data.classes=[1],[7]", "hydra.sweep.dir=sweep"]
+    assert aecli("train", "-m", *line) == 0
+    captured = capsys.readouterr()
+    assert "comparison  none: the runs are on different classes" in captured.out
+    assert "no comparison" not in captured.err and not Path("sweep/compare").exists()
+    assert aecli("anomaly", "sweep/0-conv-z3") == 0
+    assert "conv-z3, trained on synthetic (only 1)" in capsys.readouterr().out
+
+
+def test_on_mnist_a_network_that_has_seen_one_digit_tells_the_others_apart(
+    mnist_dir: Path, aecli: Aecli
+) -> None:
+    line = ["data=mnist", f"data_dir={mnist_dir}", "data.classes=[0]", "model=fc", "latent=16"]
+    assert aecli("train", *line, "device=cpu", "hydra.run.dir=run") == 0
+    assert aecli("anomaly", "run", "device=cpu") == 0
+    numbers = numbers_of(RunDirectory(Path("run")))
+    assert numbers["auroc"] > 0.98 and numbers["auroc_pca"] > 0.98
+    assert 0.9 < numbers["auroc_forest"] < 0.98
+    assert numbers["fpr_measured"] == pytest.approx(0.05, abs=0.03)

@@ -1,0 +1,174 @@
+"""`aecli denoise`: what is left of noise."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from aecli.config import CorruptionConfig, CorruptionKind
+from aecli.errors import UsageError
+from aecli.options import RunOptions
+from aecli.run import RunDirectory
+from aecli.trained import Trained, open_run
+from aecli.uses import denoise as module
+from aecli.uses.denoise import (
+    NOTHING,
+    STRENGTHS,
+    material_of,
+    measure,
+    model_names,
+    read_strengths,
+    trained_on,
+)
+
+Aecli = Callable[..., int]
+GAUSSIAN = CorruptionKind.gaussian
+
+
+@pytest.fixture
+def trained(finished: Path) -> Trained:
+    return open_run(finished, RunOptions(device="cpu"))
+
+
+def test_a_perfect_denoiser_leaves_nothing(trained: Trained) -> None:
+    material = material_of(trained, 20, 0)
+
+    class Perfect:
+        config = trained.config
+
+        def reconstruct(self, _: torch.Tensor) -> torch.Tensor:
+            return material.measured
+
+    found = measure([Perfect()], material, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
+    assert found.mse[model_names([trained])[0]] == 0
+    # Half of all noise on black is clipped, which leaves a mean square of 0.3 ** 2 / 2 there.
+    assert 0.3**2 / 2 < found.mse[NOTHING] < 0.3**2
+    assert found.mse["best linear"] < found.mse[NOTHING]
+    assert found.psnr[NOTHING] == pytest.approx(
+        -10 * torch.tensor(found.mse[NOTHING]).log10().item(), abs=1e-4
+    )
+
+
+def test_the_model_is_given_the_noisy_images(trained: Trained) -> None:
+    material = material_of(trained, 20, 0)
+
+    class Copy:
+        config = trained.config
+
+        def reconstruct(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels
+
+    found = measure([Copy()], material, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
+    assert found.mse[model_names([trained])[0]] == found.mse[NOTHING]
+
+
+def test_images_are_drawn_by_seed_and_there_may_be_fewer(trained: Trained) -> None:
+    some, again, other = (material_of(trained, 30, seed).measured for seed in (0, 0, 1))
+    assert torch.equal(some, again) and not torch.equal(some, other)
+    assert len(some) == 30
+    assert len(material_of(trained, 1000, 0).measured) == 100
+
+
+def test_the_command_measures_every_kind(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("denoise", str(run.path), "n=10") == 0
+    numbers = json.loads((run.path / "denoise/numbers.json").read_text())
+    found = [(each["noise"], each["strength"]) for each in numbers["settings"]]
+    assert found == [(kind.name, each) for kind, some in STRENGTHS.items() for each in some]
+    for setting in numbers["settings"]:
+        assert len(setting["mse"]) == 5
+        key = f"psnr_{setting['noise']}_{setting['strength']:g}"
+        assert numbers[key] == setting["psnr"]["conv-z3, no noise"]
+    captured = capsys.readouterr()
+    assert f"{numbers['psnr_gaussian_0.5']:.2f}" in captured.out
+    assert "aecli denoise RUN OTHER shows what noise in training brings" in captured.err
+    for figure in ("psnr", "images"):
+        assert (run.path / f"denoise/{figure}.png").stat().st_size > 1000
+
+
+def test_a_second_model_is_measured_too(
+    run: RunDirectory, finished: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = run.config_file.read_text()
+    run.config_file.write_text(text.replace("name: none", "name: masking", 1))
+    line = ["noise=masking", "strengths=0.9,0.5", "n=10"]
+    assert aecli("denoise", str(run.path), str(finished), *line) == 0
+    numbers = json.loads((run.path / "denoise/numbers.json").read_text())
+    assert [each["strength"] for each in numbers["settings"]] == [0.5, 0.9]
+    names = list(numbers["settings"][0]["mse"])
+    assert names[1:3] == ["conv-z3, masking 0.25", "conv-z3, no noise"]
+    captured = capsys.readouterr()
+    assert "+0.00" in captured.out  # they have the same weights
+    assert "RUN OTHER" not in captured.err
+    assert not (finished / "denoise").exists()
+
+
+def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
+    expected = {
+        "no noise": CorruptionConfig(),
+        "gaussian 0.5": CorruptionConfig(GAUSSIAN, noise_std=0.5),
+        "salt-and-pepper 0.3": CorruptionConfig(CorruptionKind.salt_and_pepper, share=0.3),
+        "downsample": CorruptionConfig(CorruptionKind.downsample),
+    }
+    for words, corruption in expected.items():
+        assert trained_on(replace(trained.config, corruption=corruption)) == words
+    assert model_names([trained, trained]) == ["conv-z3, no noise (1)", "conv-z3, no noise (2)"]
+
+
+def test_images_too_large_for_a_linear_denoiser_do_without(
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_NUMBERS", 28 * 28 - 1)
+    assert aecli("denoise", str(run.path), "n=5", "noise=gaussian", "strengths=0.5") == 0
+    numbers = json.loads((run.path / "denoise/numbers.json").read_text())
+    assert "best linear" not in numbers["settings"][0]["mse"]
+    assert "no best linear denoiser" in capsys.readouterr().err
+
+
+def test_strengths_are_read_in_their_order() -> None:
+    assert read_strengths("0.5, 0.1,0.5", GAUSSIAN) == (0.1, 0.5)
+    assert read_strengths("1", CorruptionKind.masking) == (1.0,)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "a", "0.1;0.2", "11"])
+def test_strengths_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^strengths={text} is not valid for gaussian: "):
+        read_strengths(text, GAUSSIAN)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["noise=rain"], "noise=rain is not valid"),
+        (["noise=masking", "strengths=1.5"], "strengths=1.5 is not valid for masking: give shares"),
+        (["n=0"], "n=0 is not valid: give 1 or more"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: list[str],
+    words: str,
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert aecli("denoise", str(run.path), *line) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not (run.path / "denoise").exists()
+
+
+def test_runs_on_different_images_are_refused(
+    run: RunDirectory, finished: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = run.load_summary()
+    summary["data"]["name"] = "kmnist"
+    run.save_summary(summary)
+    assert aecli("denoise", str(run.path), str(finished)) == 2
+    assert "was trained on synthetic and" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""Scores that tell anomalous images from normal ones: known answers, ties, and where to cut."""
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from aecli.detection import FOREST_IMAGES, Detection, fit_forest, found_at, threshold
+from aecli.errors import UsageError
+
+
+def detection(normal: list[float], anomalous: list[float]) -> Detection:
+    return Detection.of(torch.tensor(normal), torch.tensor(anomalous))
+
+
+def test_a_perfect_score_a_reversed_one_and_one_that_knows_nothing() -> None:
+    assert detection([0, 0, 0], [1, 1]) == Detection(1.0, 1.0)
+    assert detection([1, 1, 1], [0, 0]).auroc == 0.0
+    # In such an order precision is 1/4 at the first anomalous image of one, and 2/5 at both of two.
+    assert detection([1, 1, 1], [0]).average_precision == 1 / 4
+    assert detection([1, 1, 1], [0, 0]).average_precision == 2 / 5
+    # A constant is a tie of everything: the chance is a half, the precision the share of all.
+    assert detection([7, 7, 7], [7]) == Detection(0.5, 1 / 4)
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
+    # Of 3 x 2 pairs: 4 above 1, 2 and 3, and 2 above 1, tied with 2.
+    assert detection([1, 2, 3], [4, 2]).auroc == pytest.approx((3 + 1.5) / 6)
+
+
+def test_average_precision_is_the_mean_of_the_precision_at_each_anomalous_image() -> None:
+    # From the top: anomalous (1 of 1), normal, anomalous (2 of 3), normal, normal.
+    found = detection([4, 2, 1], [5, 3])
+    assert found.average_precision == pytest.approx((1 / 1 + 2 / 3) / 2)
+
+
+def test_average_precision_follows_the_share_of_anomalous_images_and_auroc_does_not() -> None:
+    few, many = detection([1, 2, 3] * 10, [2.5]), detection([1, 2, 3], [2.5] * 10)
+    assert few.auroc == pytest.approx(many.auroc) == pytest.approx(2 / 3)
+    assert few.average_precision < 0.1 and many.average_precision > 0.9
+
+
+def test_what_is_found_rises_with_the_rate() -> None:
+    normal, anomalous = torch.tensor([1.0, 2, 3, 4]), torch.tensor([5.0, 3.5, 2.5, 0])
+    rates = torch.tensor([0, 0.125, 0.25, 0.5, 1], dtype=torch.float64)
+    # No normal score is above 4, but one anomalous one; one of four is above 3, and two; and so on.
+    # Between two of these thresholds the curve is flat, and rises where the rate is reached.
+    assert found_at(rates, normal, anomalous).tolist() == [0.25, 0.25, 0.5, 0.75, 1]
+    tied = torch.ones(4)
+    assert found_at(rates, tied, tied).tolist() == pytest.approx(rates.tolist())
+
+
+@pytest.mark.parametrize(
+    ("share", "exceeding"), [(0.0, 0), (0.009, 0), (0.01, 1), (0.05, 5), (0.29, 29), (0.999, 99)]
+)
+def test_a_threshold_is_exceeded_by_exactly_the_share_that_is_asked_for(
+    share: float, exceeding: int
+) -> None:
+    scores = torch.rand(100, generator=torch.Generator().manual_seed(0))
+    limit = threshold(scores, share)
+    assert int((scores > limit).sum()) == exceeding
+    assert limit in scores.tolist()
+
+
+def test_ties_do_not_exceed_a_threshold() -> None:
+    scores = torch.tensor([1.0, 5, 5, 5])
+    assert threshold(scores, 0.25) == threshold(scores, 0.74) == 5  # or three would be above
+    assert threshold(scores, 0.75) == 1
+    assert threshold(torch.full((10,), 3.0), 0.5) == 3
+    assert threshold(scores, 1 - 1e-12) == 1  # the smallest, at most
+
+
+def blobs(count: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (128 + 10 * torch.randn(count, 8, generator=generator)).clamp(0, 255).to(torch.uint8)
+
+
+def test_a_forest_finds_what_lies_apart() -> None:
+    score = fit_forest(blobs(1000, 0), 0)
+    normal, apart = score(blobs(300, 1)), score(blobs(300, 2) // 2)
+    assert normal.shape == apart.shape == (300,)
+    assert Detection.of(normal, apart).auroc > 0.99
+
+
+def test_a_forest_follows_its_seed() -> None:
+    rows = blobs(500, 0)
+    first, again, other = (fit_forest(rows, seed)(rows) for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_of_many_rows_a_forest_sees_some_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sklearn.ensemble
+
+    seen: list[int] = []
+    fit = sklearn.ensemble.IsolationForest.fit
+
+    def noting(self: object, rows: object) -> object:
+        seen.extend(rows[:, 0].tolist())  # type: ignore[index]
+        return fit(self, rows)
+
+    monkeypatch.setattr(sklearn.ensemble.IsolationForest, "fit", noting)
+    rows = (torch.arange(25_000) // 100).to(torch.uint8).unsqueeze(1)  # sorted, as by class
+    scores = fit_forest(rows, 0)(rows)
+    assert len(seen) == FOREST_IMAGES and set(seen) == set(range(250))
+    assert len(scores) == 25_000
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sklearn", "sklearn.ensemble", "sklearn.metrics"):
+        monkeypatch.setitem(sys.modules, name, None)
+    words = r"^AUROC and isolation forests are an extra: pip install 'aecli\[uses\]'$"
+    with pytest.raises(UsageError, match=words):
+        fit_forest(blobs(10, 0), 0)
+    with pytest.raises(UsageError, match=words):
+        Detection.of(torch.zeros(2), torch.ones(2))

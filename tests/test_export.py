@@ -1,0 +1,406 @@
+"""`aecli export`: files that give what the model gives, and what is said where there are none."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+import aecli as package
+from aecli import __version__, cli
+from aecli.config import ConvConfig, LayerConfig, UpsampleConfig, Upsampling
+from aecli.data import Split
+from aecli.data.own_images import OwnImages
+from aecli.errors import UsageError
+from aecli.models import build_model
+from aecli.options import ExportFormat, ExportPart, RunOptions
+from aecli.run import RunDirectory
+from aecli.trained import Trained, open_run
+from aecli.uses import export as module
+from aecli.uses.export import checked, exported, parts_of
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+Pixels = NDArray[np.float32]
+About = dict[str, str]
+
+PARTS = ["encoder", "decoder", "autoencoder"]
+MEAN, STD = 0.1307, 0.3081
+
+
+@pytest.fixture(scope="module")
+def both(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run in units of its own, whose outputs leave [0, 1], with files of both formats."""
+    folder = tmp_path_factory.mktemp("both") / "run"
+    units = [f"data.mean={MEAN}", f"data.std={STD}", "model=fc", "model.output=tanh"]
+    train = ["train", *TINY, *units, "latent=4", f"hydra.run.dir={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.setenv("AECLI_DATA", str(data_dir))
+        patch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
+        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
+        assert cli.run(train) == 0
+        assert cli.run(["export", str(folder), "format=both"]) == 0
+    return RunDirectory(folder)
+
+
+@pytest.fixture
+def trained(both: RunDirectory) -> Trained:
+    return open_run(both.path, RunOptions(device="cpu"))
+
+
+@torch.inference_mode()
+def by_the_model(trained: Trained, part: str, inputs: Pixels) -> Pixels:
+    """What a file must give, in so many words."""
+    batch: Tensor = torch.from_numpy(inputs)
+    if part != "decoder":
+        batch = trained.model.encode((batch - MEAN) / STD)
+    if part != "encoder":
+        batch = (trained.model.decode(batch) * STD + MEAN).clamp(0, 1)
+    return batch.numpy()
+
+
+def pixels_of(trained: Trained, count: int) -> Pixels:
+    return (trained.data().test.images[:count].numpy() / 255).astype(np.float32)
+
+
+def inputs_of(trained: Trained, part: str, count: int) -> Pixels:
+    pixels = pixels_of(trained, count)
+    return by_the_model(trained, "encoder", pixels) if part == "decoder" else pixels
+
+
+def by_onnxruntime(file: Path, inputs: Pixels) -> Pixels:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: inputs})
+    return np.asarray(output)
+
+
+def by_torch_export(file: Path, inputs: Pixels) -> Pixels:
+    with torch.inference_mode():
+        outputs: Tensor = torch.export.load(file).module()(torch.from_numpy(inputs))
+    return outputs.numpy()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_files_give_what_the_model_gives_for_batches_of_any_size(
+    part: str, both: RunDirectory, trained: Trained
+) -> None:
+    for count in (1, 3, 7):
+        inputs = inputs_of(trained, part, count)
+        expected = by_the_model(trained, part, inputs)
+        assert len(expected) == count
+        for found in (
+            by_onnxruntime(both.path / f"export/{part}.onnx", inputs),
+            by_torch_export(both.path / f"export/{part}.pt2", inputs),
+        ):
+            assert found.shape == expected.shape
+            assert np.abs(found - expected).max() < 1e-5
+        if part != "encoder":
+            assert expected.min() == 0 and found.min() == 0  # where it was clipped
+            assert expected.max() > 0.2
+
+
+def test_encoder_and_decoder_make_up_the_autoencoder(both: RunDirectory, trained: Trained) -> None:
+    pixels = pixels_of(trained, 5)
+    for run, suffix in ((by_onnxruntime, "onnx"), (by_torch_export, "pt2")):
+        encoder, decoder, whole = (both.path / f"export/{part}.{suffix}" for part in PARTS)
+        found = run(decoder, run(encoder, pixels))
+        assert np.abs(found - run(whole, pixels)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("part", "taken", "given"),
+    [
+        ("encoder", ("pixels", ["batch", 1, 28, 28]), ("codes", ["batch", 4])),
+        ("decoder", ("codes", ["batch", 4]), ("pixels", ["batch", 1, 28, 28])),
+        (
+            "autoencoder",
+            ("pixels", ["batch", 1, 28, 28]),
+            ("reconstruction", ["batch", 1, 28, 28]),
+        ),
+    ],
+)
+def test_a_file_says_what_it_takes_and_where_it_comes_from(
+    part: str, taken: tuple[str, list[object]], given: tuple[str, list[object]], both: RunDirectory
+) -> None:
+    file = both.path / f"export/{part}.onnx"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (source,), (target,) = session.get_inputs(), session.get_outputs()
+    assert ((source.name, source.shape), (target.name, target.shape)) == (taken, given)
+    model = onnx.load(file)
+    about = {each.key: each.value for each in model.metadata_props}
+    assert about == {
+        "run": "fc-z4",
+        "data": "synthetic",
+        "image_shape": "1x28x28",
+        "latent": "4",
+        "pixels": "in [0, 1]",
+        "aecli": __version__,
+    }
+    assert model.doc_string == f"{part} of fc-z4: {taken[0]} to {given[0]}"
+    extra = {"aecli.json": ""}
+    torch.export.load(file.with_suffix(".pt2"), extra_files=extra)
+    assert json.loads(extra["aecli.json"]) == about
+
+
+def test_a_half_holds_its_own_weights_and_no_file_says_where_the_code_lies(
+    both: RunDirectory,
+) -> None:
+    files = {path.name: path.read_bytes() for path in (both.path / "export").glob("*coder.*")}
+    assert set(files) == {f"{part}.{suffix}" for part in PARTS for suffix in ("onnx", "pt2")}
+    for content in files.values():
+        assert str(Path(package.__file__).parent).encode() not in content
+    for suffix in ("onnx", "pt2"):
+        encoder, decoder, whole = (len(files[f"{part}.{suffix}"]) for part in PARTS)
+        weights = 28 * 28 * 4 * 4  # bytes of a half's
+        assert whole > encoder + weights / 2 and whole > decoder + weights / 2
+
+
+def test_numbers_and_a_figure_lie_beside_the_files(both: RunDirectory) -> None:
+    folder = both.path / "export"
+    numbers = json.loads((folder / "numbers.json").read_text())
+    names = [f"{part}.{suffix}" for suffix in ("onnx", "pt2") for part in PARTS]
+    assert list(numbers["files"]) == names
+    for name in names:
+        assert 0 <= numbers[f"difference_{name}"] < 1e-5
+        assert numbers["files"][name]["bytes"] == (folder / name).stat().st_size
+    assert numbers["files"]["decoder.onnx"]["input"] == {"codes": ["batch", 4]}
+    assert numbers["files"]["decoder.onnx"]["output"] == {"pixels": ["batch", 1, 28, 28]}
+    opset = onnx.load(folder / "decoder.onnx").opset_import[0].version
+    assert numbers["files"]["decoder.onnx"]["opset"] == opset
+    assert "opset" not in numbers["files"]["decoder.pt2"]
+    assert {path.suffix for path in folder.glob("reconstructions.*")} == {".png", ".svg"}
+    events = EventAccumulator(str(folder)).Reload()
+    assert events.Tags()["images"] == ["export/reconstructions"]
+    assert events.Tags()["scalars"] == [f"export/difference_{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        (["part=encoder"], {"encoder.onnx"}),
+        (["format=torch_export", "part=decoder"], {"decoder.pt2"}),
+    ],
+)
+def test_what_is_not_asked_for_is_not_written(
+    line: list[str],
+    files: set[str],
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert aecli("export", str(run.path), *line) == 0
+    output, errors = capsys.readouterr()
+    folder = run.path / "export"
+    left = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
+    assert left == files | {"numbers.json"}
+    assert errors == ""
+    assert "conv-z3 in files, checked on 100 test images" in output
+    (name,) = files
+    for words in (name, "codes 3", "pixels 1x28x28", f"{(folder / name).stat().st_size:,}"):
+        assert words in output
+    assert output.endswith(f"results  {folder}\n")
+
+
+def test_a_file_is_checked_on_images_of_ones_own(
+    run: RunDirectory, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (28, 28), 200).save(tmp_path / "photos/one.png")
+    line = [f"images={tmp_path / 'photos'}", f"data_dir={tmp_path / 'nowhere'}"]
+    assert aecli("export", str(run.path), "format=torch_export", *line) == 0
+    assert "checked on 1 images in photos" in capsys.readouterr().out
+    assert (run.path / "export/autoencoder.pt2").is_file()
+
+
+@pytest.mark.parametrize("format", [ExportFormat.onnx, ExportFormat.torch_export])
+def test_a_file_that_gives_something_else_is_not_left(
+    format: ExportFormat,
+    run: RunDirectory,
+    aecli: Aecli,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    right = module.FORMATS[format]
+
+    def off(content: bytes) -> Callable[[Tensor], Tensor]:
+        program = right.read(content)
+
+        def run(batch: Tensor) -> Tensor:
+            outputs = program(batch).clone()
+            outputs[len(batch) // 2, 0, 14, 14] += 2e-4  # a single pixel
+            return outputs
+
+        return run
+
+    monkeypatch.setitem(module.FORMATS, format, replace(right, read=off))
+    assert aecli("export", str(run.path), f"format={format.value}", "part=decoder") == 2
+    output, errors = capsys.readouterr()
+    assert f"decoder{right.suffix} would be off by 0.0002 from what the model gives" in errors
+    assert errors.count("\n") == 1 and output == ""
+    assert not [path for path in run.path.iterdir() if "export" in path.name]
+
+
+def test_a_file_of_other_weights_is_noticed(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = open_run(finished, RunOptions(device="cpu"))
+    _, decoder, _ = parts_of(trained, ExportFormat.torch_export)
+    codes = [torch.randn(count, 3) for count in (2, 1)]
+    traced = module.traced
+
+    def broken(part: module.Part, shape: torch.Size) -> torch.export.ExportedProgram:
+        program = traced(part, shape)
+        name, weight = next(iter(program.state_dict.items()))
+        program.state_dict[name] = nn.Parameter(weight.detach() * 2)
+        return program
+
+    exported(decoder, ExportFormat.torch_export, codes, {})
+    monkeypatch.setattr(module, "traced", broken)
+    with pytest.raises(UsageError, match="decoder.pt2 would be off"):
+        exported(decoder, ExportFormat.torch_export, codes, {})
+
+
+def test_pixels_may_differ_by_rounding_and_large_codes_by_theirs() -> None:
+    pixels, codes = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, -50.0]])
+    assert checked("file", pixels, pixels + 9e-5) == pytest.approx(9e-5, rel=1e-2)
+    assert checked("file", codes, codes + 4e-3) == pytest.approx(4e-3, rel=1e-2)
+    for expected, found in (
+        (pixels, pixels + 2e-4),
+        (codes, codes + 6e-3),
+        (pixels, torch.tensor([[0.0, torch.nan]])),
+        (codes, torch.tensor([[0.0, torch.inf]])),
+    ):
+        with pytest.raises(UsageError, match="^file would be off by .*: nothing is exported"):
+            checked("file", expected, found)
+
+
+def conv_run(finished: Path, upsampling: Upsampling) -> Trained:
+    """A network that nobody has trained, on colour images of odd sizes, as if of a run."""
+    torch.manual_seed(0)
+    layers = [LayerConfig(6, 3, 2, 1), LayerConfig(8, 3, 2, 1)]
+    model = ConvConfig(name="conv", latent=3, layers=layers, batch_norm=True)
+    upsample = UpsampleConfig(upsampling)
+    trained = open_run(finished, RunOptions(device="cpu"))
+    network = build_model(model, upsample, (3, 15, 18)).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.3)
+    return replace(
+        trained, model=network, config=replace(trained.config, model=model, upsample=upsample)
+    )
+
+
+def colour_images(count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, 15, 18), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("upsampling", Upsampling)
+def test_every_upsampling_can_be_exported_without_a_word(
+    upsampling: Upsampling,
+    finished: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trained = conv_run(finished, upsampling)
+    images = colour_images(20)
+    inputs = module.check_inputs(trained, Split(images, torch.zeros(20, dtype=torch.long)))
+    for format in (ExportFormat.onnx, ExportFormat.torch_export):
+        part = parts_of(trained, format)[-1]
+        file = exported(part, format, inputs[part.takes], module.about_run(trained))
+        assert file.gives == [3, 15, 18]
+        assert file.difference < 1e-5
+    with torch.inference_mode():
+        outputs = part.run(inputs[part.takes][-1])
+    assert outputs.std(0).mean() > 0.02  # a network that says the same of all would hide much
+    assert capfd.readouterr() == ("", "")
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_what_exporters_tell_their_developers_is_not_told(
+    run: RunDirectory,
+    aecli: Aecli,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log, right = logging.getLogger("onnx_ir"), module.FORMATS[ExportFormat.torch_export]
+
+    def loud(program: torch.export.ExportedProgram, part: module.Part, about: About) -> bytes:
+        warnings.warn("a spec is deprecated", FutureWarning, stacklevel=1)
+        log.warning("an attribute is ambiguous")
+        return right.write(program, part, about)
+
+    monkeypatch.setitem(module.FORMATS, ExportFormat.torch_export, replace(right, write=loud))
+    assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0
+    assert "ambiguous" not in caplog.text
+    log.warning("of someone else")
+    assert "of someone else" in caplog.text
+
+
+def test_of_a_network_that_unpools_only_torch_export_has_the_whole(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = replace(conv_run(run.path, Upsampling.max_unpool), run=run)
+    images = Split(colour_images(5), torch.zeros(5, dtype=torch.long))
+    trained = replace(trained, own=OwnImages(images, "images of your own", [], []))
+    module.export(trained, ExportFormat.both, ExportPart.both)
+    names = {path.name for path in (run.path / "export").glob("*coder.*")}
+    assert names == {
+        "encoder.onnx",
+        "decoder.onnx",
+        "encoder.pt2",
+        "decoder.pt2",
+        "autoencoder.pt2",
+    }
+    assert capsys.readouterr().err == f"{module.WITHOUT_PLACES}\n{module.NOT_IN_ONNX}\n"
+    module.export(trained, ExportFormat.torch_export, ExportPart.decoder)
+    assert capsys.readouterr().err == f"{module.WITHOUT_PLACES}\n"
+    module.export(trained, ExportFormat.torch_export, ExportPart.encoder)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxscript"])
+def test_without_its_libraries_only_onnx_is_refused(
+    library: str,
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    for line in ([], ["format=both"]):
+        assert aecli("export", str(run.path), *line) == 2
+        assert capsys.readouterr().err == (
+            "aecli: format=onnx is an extra: pip install 'aecli[export]'; "
+            "format=torch_export needs none\n"
+        )
+    assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("format=foo", "format=foo is not valid: valid: onnx, torch_export, both"),
+        ("part=decodr", "part=decodr is not valid: did you mean decoder?"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    line: str, words: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("export", str(run.path), line) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not [path for path in run.path.iterdir() if "export" in path.name]

@@ -1,0 +1,146 @@
+"""The classical answers to damage, on cases whose answers are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from aecli.config import CorruptionKind, DataConfig
+from aecli.corruption import NOISES, downsample, noise_moments, shrink
+from aecli.data import load_data
+from aecli.data.batches import to_pixels
+from aecli.restoration import (
+    CUT_OFFS,
+    best_median,
+    best_non_local_means,
+    fit_denoiser,
+    fit_enlarger,
+    median,
+    non_local_means,
+)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mse(one: Tensor, other: Tensor) -> float:
+    return (one - other).double().square().mean().item()
+
+
+def smooth_images(count: int, seed: int) -> Tensor:
+    """uint8 images (N, 1, 4, 5) whose pixels go together."""
+    base = 128 + 30 * torch.randn(count, 1, 1, 1, generator=generator(seed))
+    own = 15 * torch.randn(count, 1, 4, 5, generator=generator(seed + 1))
+    return (base + own).clamp(0, 255).to(torch.uint8)
+
+
+def test_of_one_pixel_the_weight_is_signal_by_signal_and_noise() -> None:
+    levels = 102 + 51 * torch.randint(0, 2, (1000, 1, 1, 1), generator=generator(0))  # 0.4 or 0.6
+    images = levels.to(torch.uint8)
+    signal = to_pixels(images).double().var(correction=0).item()
+    found = fit_denoiser(images, CorruptionKind.gaussian, 0.05)  # so small that nothing is clipped
+    assert found.weights.item() == pytest.approx(signal / (signal + 0.05**2), rel=1e-4)
+    assert found.mean.item() == pytest.approx(to_pixels(images).mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.6])
+@pytest.mark.parametrize("kind", NOISES, ids=lambda kind: kind.name)
+def test_no_linear_function_of_drawn_noise_is_better(kind: CorruptionKind, strength: float) -> None:
+    images = smooth_images(500, 0)
+    pixels = to_pixels(images).repeat(80, 1, 1, 1)
+    noisy = NOISES[kind](pixels, strength, generator(3))
+    rows = torch.cat([noisy.flatten(1), torch.ones(len(noisy), 1)], 1).double().numpy()
+    weights, *_ = np.linalg.lstsq(rows, pixels.flatten(1).double().numpy())
+    other = torch.from_numpy(rows @ weights).reshape(pixels.shape)
+    # 40,000 draws for 21 weights: theirs fits the drawn noise by about 21 in 40,000 too well.
+    found = fit_denoiser(images, kind, strength)(noisy)
+    assert mse(found, pixels) == pytest.approx(mse(other, pixels), rel=0.005)
+
+
+def test_without_noise_nothing_is_changed() -> None:
+    images = smooth_images(500, 0)
+    found = fit_denoiser(images, CorruptionKind.gaussian, 1e-6)
+    pixels = to_pixels(images[:10])
+    assert torch.allclose(found(pixels), pixels, atol=1e-3)
+
+
+def test_pixels_that_never_vary_are_no_trouble() -> None:
+    images = smooth_images(500, 0)
+    images[:, :, 0] = 0
+    found = fit_denoiser(images, CorruptionKind.masking, 0.5)
+    restored = found(to_pixels(images[:10]))
+    assert restored.isfinite().all()
+    assert restored[:, :, 0].abs().max() < 1e-4
+
+
+def test_colours_are_restored_in_their_places() -> None:
+    images = torch.randint(0, 256, (600, 3, 2, 2), dtype=torch.uint8, generator=generator(0))
+    pixels = to_pixels(images[:5])
+    restored = fit_denoiser(images, CorruptionKind.salt_and_pepper, 1e-6)(pixels)
+    assert torch.allclose(restored, pixels, atol=1e-3)
+
+
+def test_images_that_are_linear_in_their_small_ones_come_back_exactly() -> None:
+    small = torch.rand(200, 1, 3, 3, generator=generator(0))
+    squares = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    images = (squares * 255).to(torch.uint8)
+    pixels = to_pixels(images)
+    enlarger = fit_enlarger(images, 2)
+    assert torch.allclose(enlarger(shrink(pixels, 2)), pixels, atol=1e-3)
+    assert mse(downsample(pixels, 2), pixels) > 0.001  # which bicubic interpolation cannot
+
+
+def test_the_median_is_that_of_the_square_around_each_pixel() -> None:
+    pixels = torch.zeros(1, 2, 5, 5)
+    pixels[0, 0, 2, 2] = 1  # a single white pixel is salt
+    pixels[0, 1, 1:4, 1:4] = 1  # of a white square, only the corners have more black around them
+    filtered = median(pixels, 3)
+    assert filtered[0, 0].sum() == 0
+    expected = torch.zeros(5, 5)
+    expected[1:4, 2] = expected[2, 1:4] = 1
+    assert torch.equal(filtered[0, 1], expected)
+
+
+def test_the_median_that_is_best_is_chosen() -> None:
+    clean = torch.zeros(2, 1, 9, 9)
+    noisy = clean.clone()
+    noisy[:, :, 3:5, 3:6] = 1  # six pixels: most of 3 x 3, and a minority of 5 x 5
+    assert mse(best_median(noisy, clean)(noisy), clean) == 0
+    assert mse(median(noisy, 3), clean) > 0
+
+
+def test_non_local_means_finds_the_like_of_a_patch() -> None:
+    stripes = 0.3 + 0.4 * (torch.arange(20) // 2 % 2).expand(3, 1, 20, 20)  # nothing is clipped
+    noisy = NOISES[CorruptionKind.gaussian](stripes, 0.1, generator(0))
+    denoised = best_non_local_means(noisy, stripes)(noisy)
+    # The mean of n pixels that are alike leaves 1 / n of the noise; the own one has a say, though.
+    assert mse(denoised, stripes) < 0.25 * mse(noisy, stripes)
+
+
+def test_non_local_means_keeps_images_and_colours_apart() -> None:
+    pixels = torch.rand(2, 3, 8, 9, generator=generator(0))
+    assert torch.allclose(non_local_means(pixels, 1e-3, 3), pixels, atol=1e-3)
+    one = pixels[:, :1]
+    assert torch.allclose(non_local_means(one, 1e-3, 3), one, atol=1e-3)
+    assert min(CUT_OFFS) > 1e-3  # at which all that is not alike counts as different
+
+
+def test_the_best_linear_denoiser_of_mnist_is_as_good_as_the_lectures_say(mnist_dir: Path) -> None:
+    data = load_data(DataConfig("mnist"), mnist_dir, torch.device("cpu"))
+    order = torch.randperm(len(data.train), generator=generator(0))[:10_000]
+    restore = fit_denoiser(data.train.images[order], CorruptionKind.gaussian, 0.5)
+    pixels = to_pixels(data.test.images)
+    noisy = NOISES[CorruptionKind.gaussian](pixels, 0.5, generator(1))
+    # 0.0175 where the noise of the training images is drawn, and a little less where it is not.
+    assert mse(restore(noisy), pixels) == pytest.approx(0.0174, abs=0.0002)
+
+
+def test_levels_that_are_not_there_do_not_count() -> None:
+    mean, _ = noise_moments(CorruptionKind.gaussian, 0.5)
+    images = torch.full((4, 1, 1, 1), 51, dtype=torch.uint8)
+    found = fit_denoiser(images, CorruptionKind.gaussian, 0.5)
+    assert found.damaged_mean.item() == pytest.approx(mean[51].item(), rel=1e-6)
+    assert found.weights.item() == pytest.approx(0, abs=1e-6)

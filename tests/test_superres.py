@@ -1,0 +1,88 @@
+"""`aecli superres`: images at a higher resolution."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from aecli import cli
+from aecli.corruption import enlarge, shrink
+from aecli.data.batches import to_pixels
+from aecli.evaluation import score
+from aecli.options import RunOptions
+from aecli.run import RunDirectory
+from aecli.trained import open_run
+from aecli.uses.superres import BICUBIC, LINEAR, OUTPUT, contestants, restored
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def shrunk(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A finished run that was trained on images of a quarter of the resolution."""
+    folder = tmp_path_factory.mktemp("superres") / "run"
+    line = ["train", *TINY, f"data_dir={data_dir}", "latent=3", f"hydra.run.dir={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        assert cli.run([*line, "corruption=downsample", "factor=4"]) == 0
+    return RunDirectory(folder)
+
+
+def test_the_model_does_what_it_was_trained_for(shrunk: RunDirectory) -> None:
+    trained = open_run(shrunk.path, RunOptions(device="cpu"))
+    assert trained.config.corruption.factor == 4
+    summary = shrunk.load_summary()
+    assert summary["corruption"] == "downsample"
+    found = score(trained.config, trained.reconstruct, trained.images)
+    assert found.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
+
+
+def test_every_contestant_starts_from_the_small_images(shrunk: RunDirectory) -> None:
+    trained = open_run(shrunk.path, RunOptions(device="cpu"))
+    pixels = to_pixels(trained.images.images[:7])
+    ways = contestants(trained, 4)
+    with torch.inference_mode():
+        ((originals, bicubic),) = restored(trained.images.images[:7], ways[BICUBIC], 4)
+        assert torch.equal(originals, pixels)
+        assert torch.equal(bicubic, enlarge(shrink(pixels, 4), (28, 28)))
+        ((_, output),) = restored(trained.images.images[:7], ways[OUTPUT], 4)
+        assert torch.allclose(output, trained.reconstruct(bicubic))
+        assert ways[LINEAR](shrink(pixels, 4)).shape == pixels.shape
+
+
+def test_the_command_prints_what_the_run_ended_with(
+    shrunk: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("superres", str(shrunk.path), "count=3") == 0
+    numbers = json.loads((shrunk.path / "superres/numbers.json").read_text())
+    summary = shrunk.load_summary()
+    assert numbers["mse_autoencoder"] == pytest.approx(summary["test"]["mse"], rel=1e-5)
+    corrupted = summary["baselines"]["corrupted_input"]
+    assert numbers["mse_bicubic"] == pytest.approx(corrupted["mse"], rel=1e-5)
+    assert numbers["scores"]["bicubic"]["ssim"] == pytest.approx(corrupted["ssim"], rel=1e-5)
+    assert numbers["mse_best_linear"] < numbers["mse_bicubic"]
+    assert f"{numbers['mse_autoencoder']:.6f}" in capsys.readouterr().out
+    assert (shrunk.path / "superres/resolution.png").stat().st_size > 1000
+
+
+def test_a_run_that_was_trained_for_something_else_is_refused(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("superres", str(run.path)) == 2
+    errors = capsys.readouterr().err
+    assert "aecli train corruption=downsample factor=2" in errors and errors.count("\n") == 1
+    assert not (run.path / "superres").exists()
+
+
+@pytest.mark.parametrize("count", [0, 25])
+def test_a_row_that_could_not_be_seen_is_refused(
+    count: int, shrunk: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("superres", str(shrunk.path), f"count={count}") == 2
+    assert capsys.readouterr().err == f"aecli: count={count} is not valid: give 1 to 24\n"
