@@ -360,6 +360,9 @@ def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
     told = distinctions([compose(line) for line in lines])
     assert told == ["upsample=nearest", "upsample=transposed"]
     assert distinctions([compose(["latent=2"]), compose(["model=fc"])]) == ["", ""]
+    lines = [["data.classes=[3,5]"], ["data.without=[1]"]]
+    told = distinctions([compose(line) for line in lines])
+    assert told == ["classes=[3,5], without=null", "classes=null, without=[1]"]
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:

@@ -110,7 +110,14 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     elif node is None:
         yield prefix, "null"
     else:
-        yield prefix, f"{node:g}" if isinstance(node, float) else str(node)
+        yield prefix, _text(node)
+
+
+def _text(value: Any) -> str:
+    """As a person would type it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shortened(keys: list[str]) -> dict[str, str]:
