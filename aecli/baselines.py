@@ -17,6 +17,7 @@ EXACT = 4096
 # Otherwise: components that are looked for at least, and beside them to find these the better; and
 # how often all images are seen for it.
 LEADING, SPARE, PASSES = 512, 32, 4
+SMALL = 1024  # rows of a matrix whose eigenvectors take a fraction of a second
 # Of the largest eigenvalue; what is smaller is rounding and belongs to no component.
 SMALLEST_EIGENVALUE = 1e-12
 
@@ -81,7 +82,7 @@ def _fit_leading(images: Tensor, count: int) -> PCA:
             image.addmm_(rows.T, rows @ basis)
         if number < PASSES - 1:
             basis = torch.linalg.qr(image).Q
-    _, vectors = torch.linalg.eigh((basis.T @ image).cpu().double())  # smallest variance first
+    _, vectors = _eigenvectors((basis.T @ image).cpu().double())  # smallest variance first
     leading = vectors.flip(1)[:, :count].float().to(device)
     return PCA(mean, (basis @ leading).T.contiguous())
 
@@ -102,9 +103,24 @@ def _fit_all(images: Tensor) -> PCA:
     # many eigenvalues are zero, and single precision may not tell them apart.
     mean = total.cpu().double() / len(images)
     covariance = moment.cpu().double() / len(images) - torch.outer(mean, mean)
-    _, vectors = torch.linalg.eigh(covariance)  # smallest variance first
+    _, vectors = _eigenvectors(covariance)  # smallest variance first
     components = vectors.T.flip(0).float().contiguous()
     return PCA(mean.float().to(images.device), components.to(images.device))
+
+
+def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a symmetric matrix (P, P): eigenvalues, the smallest first, and eigenvectors as columns.
+
+    A small one on a single thread: beside another busy process several wait for one another, and
+    take a hundred times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if len(matrix) <= SMALL else threads)
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    finally:
+        torch.set_num_threads(threads)
+    return values, vectors
 
 
 def _batches(images: Tensor) -> Iterator[Tensor]:
@@ -126,7 +142,7 @@ def _fit_few(images: Tensor) -> PCA:
         means.append(rows.mean(0))
         rows -= means[-1]
         products.addmm_(rows, rows.T)
-    values, vectors = torch.linalg.eigh(products)  # smallest variance first
+    values, vectors = _eigenvectors(products)  # smallest variance first
     kept = values > SMALLEST_EIGENVALUE * values[-1].clamp(min=1)
     weights = (vectors[:, kept] / values[kept].sqrt()).T.flip(0)  # (K, N)
     components = [

@@ -271,6 +271,7 @@ def test_without_scikit_learn_only_own_images_are_scored(
     )
     put(Path("photos/a.png"), 0)
     assert aecli("anomaly", str(ones.path), "images=photos") == 0
+    assert numbers_of(ones)["by_folder"] == {}  # a single one says no more than all
 
 
 def test_own_images_are_written_with_the_most_anomalous_first(

@@ -97,6 +97,14 @@ def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
     assert 32 not in pca_curve(config, some_data((1, 4, 8)))  # 32 numbers: nothing is left out
 
 
+def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aecli.baselines.EXACT", 10)  # numbers in an image
+    monkeypatch.setattr("aecli.baselines.LEADING", 3)
+    data = some_data((1, 4, 5))
+    assert list(pca_curve(compose(["latent=2"]), data)) == [1, 2]
+    assert list(pca_curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]
+
+
 def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> None:
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]

@@ -414,6 +414,7 @@ def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aec
         ("path=photos", 2, "path=photos is for images of your own: add data=folder"),
         ("data=synthetic image_size=64", 2, "leave it out with data=synthetic"),
         ("data=synthetic channels=3", 2, "channels=3 is for images of your own"),
+        ("data=synthetic factor=4", 2, "factor=4 is for images that lose resolution"),
         ("data=synthetic channels=0", 2, "channels=0 is not valid"),
     ],
 )
