@@ -118,15 +118,32 @@ def test_a_run_works_on_them_in_the_place_of_its_test_images(finished: Path, dig
     assert usual.images_name == "100 test images of synthetic"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evaluate", "reconstruct", "interpolate", "sample", "probe", "embed", "anomaly",
+        "denoise noise=gaussian strengths=0.5", "export part=encoder",
+    ],
+)  # fmt: skip
 def test_every_command_takes_them(
+    line: str, run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *options = line.split()
+    assert aecli(command, str(run.path), f"images={digits}", *options) == 0
+    # A title is broken into lines as wide as the table.
+    assert "images in digits" in " ".join(capsys.readouterr().out.split())
+    assert (run.path / command / "numbers.json").is_file()
+
+
+def test_to_reconstruct_them_takes_no_data_set(
     run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in ("evaluate", "reconstruct", "interpolate", "sample", "probe"):
-        assert aecli(command, str(run.path), f"images={digits}") == 0, command
-        captured = capsys.readouterr()
-        # A title is broken into lines as wide as the table.
-        assert "images in digits" in " ".join(captured.out.split()), command
-        assert (run.path / command / "numbers.json").is_file()
+    text = run.config_file.read_text()
+    run.config_file.write_text(text.replace("name: synthetic", "name: mnist"))
+    line = ["data_dir=nowhere"]
+    assert aecli("reconstruct", str(run.path), f"images={digits}", *line) == 0
+    assert aecli("evaluate", str(run.path), f"images={digits}", *line) == 3
+    assert "mnist" in capsys.readouterr().err
 
 
 def test_reconstruct_leaves_every_output_as_a_file(
