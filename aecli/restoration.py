@@ -59,25 +59,25 @@ def _solved(
 
 
 def fit_enlarger(images: Tensor, factor: int) -> LinearRestoration:
-    """The best linear function of uint8 `images` (N, C, H, W) shrunk by `factor`."""
+    """The best linear function of uint8 `images` (N, C, H, W) shrunk by `factor`.
+
+    In double precision, and so on the CPU: nothing is added to the covariances here that would be
+    larger than the rounding of single precision.
+    """
     size, small_size = images[0].numel(), shrink(to_pixels(images[:1]), factor).numel()
-    total, small_total = (torch.zeros(each, device=images.device) for each in (size, small_size))
-    cross = torch.zeros(size, small_size, device=images.device)
-    own = torch.zeros(small_size, small_size, device=images.device)
+    mean, small_mean = (torch.zeros(each, dtype=torch.float64) for each in (size, small_size))
+    cross = torch.zeros(size, small_size, dtype=torch.float64)
+    own = torch.zeros(small_size, small_size, dtype=torch.float64)
     for pixels in ordered_batches(images, FITTING_BATCH):
-        clean, small = pixels.flatten(1), shrink(pixels, factor).flatten(1)
-        total += clean.sum(0)
-        small_total += small.sum(0)
-        cross.addmm_(clean.T, small)
-        own.addmm_(small.T, small)
-    mean, small_mean = (each.cpu().double() / len(images) for each in (total, small_total))
-    return _solved(
-        images,
-        mean,
-        small_mean,
-        cross.cpu().double() / len(images) - torch.outer(mean, small_mean),
-        own.cpu().double() / len(images) - torch.outer(small_mean, small_mean),
-    )
+        clean = pixels.flatten(1).cpu().double()
+        small = shrink(pixels, factor).flatten(1).cpu().double()
+        mean += clean.sum(0) / len(images)
+        small_mean += small.sum(0) / len(images)
+        cross.addmm_(clean.T, small, alpha=1 / len(images))
+        own.addmm_(small.T, small, alpha=1 / len(images))
+    cross -= torch.outer(mean, small_mean)
+    own -= torch.outer(small_mean, small_mean)
+    return _solved(images, mean, small_mean, cross, own)
 
 
 def fit_denoiser(images: Tensor, kind: CorruptionKind, strength: float) -> LinearRestoration:
