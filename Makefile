@@ -1,6 +1,6 @@
 # make train   a first run, from a fresh clone: environment, installation, training
 # make test    lint, types and tests
-# make bench   how long an epoch takes
+# make bench   how fast it is, beside the lecture's loop and the Lightning Trainer (a while)
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
 PYTHON ?= python3
@@ -20,7 +20,8 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m tests.benchmarks.epoch
+	$(PIP) lightning
+	$(BIN)/python -m tests.benchmarks
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -86,6 +86,14 @@ class Schedule(Enum):
     cosine = "cosine"
 
 
+class Precision(Enum):
+    """The numbers that a training step computes with; validation and tests are always exact."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+    """Products of 16-bit numbers, where torch's autocast finds them good enough."""
+
+
 class CorruptionKind(Enum):
     """What is done to an image before the encoder sees it."""
 
@@ -361,6 +369,13 @@ class TrainConfig:
 
     device: str = "auto"
     """auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
+
+    precision: Precision = Precision.float32
+    """Of the arithmetic of a training step: bf16 is faster where the processor has it."""
+
+    compile: bool = False
+    """Have torch.compile write code for the training step, which takes a while at the start and a
+    C++ compiler."""
 
     val_every: int = 1
     """Epochs between validations; the first and the last epoch are always validated."""

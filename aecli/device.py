@@ -1,8 +1,16 @@
 """Where tensors live and steps are computed."""
 
+import ctypes
+import platform
+
 import torch
 
 from aecli.errors import UsageError
+
+# Of glibc's malloc.h: blocks above the one are got from the kernel one by one (32 MB is the most
+# that it takes), and free memory above the other is given back.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGEST_MMAP_THRESHOLD, NEVER = 32 * 2**20, 2**31 - 1
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,6 +32,20 @@ def resolve_device(name: str) -> torch.device:
             f"device={name} is not on this machine: give one of auto, {', '.join(available)}"
         )
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Have the process keep the memory that it frees, for the next step to use again.
+
+    glibc gives large blocks back to the kernel at once, and every step of a convolutional network
+    would get its activations anew, page by page. Other C libraries have no such setting, and need
+    none.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
 def device_name(device: torch.device) -> str:

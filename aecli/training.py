@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
 from aecli.checkerboard import GridSums
-from aecli.config import Schedule, TrainConfig
+from aecli.config import Precision, Schedule, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
@@ -79,6 +80,19 @@ def new_model(config: TrainConfig, data: Data) -> Autoencoder:
     return model.to(data.train.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
+def forward_pass(config: TrainConfig, model: Autoencoder) -> Callable[[Tensor], Tensor]:
+    """What a training step calls: `model`, in the precision and by the code that were asked for."""
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
+    if config.precision is Precision.float32:
+        return forward
+
+    def in_bf16(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return forward(inputs).float()
+
+    return in_bf16
+
+
 def train(
     config: TrainConfig, data: Data, model: Autoencoder, run: RunDirectory, tracker: Tracker
 ) -> TrainingResult:
@@ -89,6 +103,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, between two steps; likewise.
     """
     optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    forward = forward_pass(config, model)
     levels = {
         "mse/pca": mse(config, baselines(config, data)["pca"], data.validation),
         "checkerboard/originals": checkerboard_of_originals(config, data.validation),
@@ -101,7 +116,7 @@ def train(
         for epoch in range(1, config.epochs + 1):
             # 1. See every training image once.
             started = time.perf_counter()
-            train_loss = train_epoch(config, data, model, optimizer, epoch, tracker, stop)
+            train_loss = train_epoch(config, data, model, forward, optimizer, epoch, tracker, stop)
             seconds = time.perf_counter() - started
 
             # 2. Hold the model against the validation images.
@@ -145,6 +160,7 @@ def train_epoch(
     config: TrainConfig,
     data: Data,
     model: Autoencoder,
+    forward: Callable[[Tensor], Tensor],
     optimizer: Adam,
     epoch: int,
     tracker: Tracker,
@@ -164,7 +180,7 @@ def train_epoch(
     model.train()
     for pixels in shuffled_batches(images, config.batch_size, order):  # (B, C, H, W)
         inputs = corrupt(pixels, noise) if corrupt else pixels
-        loss = F.mse_loss(model(normalise(inputs)), normalise(pixels))
+        loss = F.mse_loss(forward(normalise(inputs)), normalise(pixels))
         optimizer.zero_grad()
         loss.backward()
         if config.optimizer.clip_norm is not None:

@@ -1,0 +1,239 @@
+"""How fast aecli is, beside what people would use instead: `make bench`.
+
+Every number is a ratio of two times that were measured one after the other, the contestants of a
+round in turn, each in a process of its own; the median of several rounds, with the smallest and the
+largest. To be run on a machine that does nothing else: a quarter of an hour on two cores.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from tests.benchmarks.contestants import data_dir
+
+MB = 2**20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, on as many images as make an epoch that is long enough to be timed."""
+
+    model: str
+    latent: int
+    images: int
+
+    def __str__(self) -> str:
+        return f"{self.model}, latent {self.latent}"
+
+
+CASES = [
+    Case("fc", 25, 55_000),
+    Case("fc", 784, 22_000),
+    Case("conv", 25, 22_000),
+    Case("denoising", 25, 4_400),
+    Case("deep", 25, 4_400),
+]
+BF16 = "precision=bf16"
+# What is measured in each round: a name, the contestant, and its further settings.
+CONTESTANTS: dict[str, list[str]] = {
+    "lecture": ["lecture"],
+    "lightning": ["lightning"],
+    "bare": ["bare"],
+    "whole": ["whole"],
+    "limit": ["limit"],
+    "aecli": ["aecli"],
+    "bf16": ["aecli", BF16],
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is divided by what."""
+
+    title: str
+    above: str
+    below: str
+    goals: dict[tuple[str, int], float]
+    """What the ratio should reach at 2 threads, by model and latent size."""
+
+
+EVERY = [(case.model, case.latent) for case in CASES]
+COMPARISONS = [
+    Comparison(
+        "times as fast as the lecture's loop", "lecture", "aecli",
+        {("fc", 25): 9, ("conv", 25): 2.6, ("denoising", 25): 1.5, ("deep", 25): 1.3},
+    ),
+    Comparison(
+        f"the same with {BF16}", "lecture", "bf16", {("denoising", 25): 3, ("deep", 25): 2}
+    ),
+    Comparison(
+        "times as fast as the Lightning Trainer", "lightning", "aecli",
+        {each: 1.5 if each[0] == "fc" else 1 for each in EVERY},
+    ),
+    Comparison("of the speed of a bare loop", "bare", "aecli", dict.fromkeys(EVERY, 1 / 1.05)),
+    Comparison("the same with everything that a run does", "bare", "whole", {}),
+    Comparison("of the speed of matrix products", "limit", "aecli", {}),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one process took."""
+
+    seconds: float
+    """For an epoch."""
+    peak: int
+    """Bytes of memory."""
+
+
+def measure(case: Case, arguments: list[str], threads: int) -> Measured:
+    """One contestant on one case."""
+    name, *overrides = arguments
+    line = [
+        sys.executable, "-m", "tests.benchmarks.contestants", name, case.model, str(case.latent),
+        *overrides, f"--images={case.images}",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    return Measured(statistics.median(result["seconds"]), result["peak_bytes"])
+
+
+def epochs(threads: int, rounds: int, table: Table) -> None:
+    """Add the ratios between epochs at one number of threads."""
+    for case in tqdm(CASES, desc=f"epochs, {threads} threads", disable=None):
+        found = [
+            {name: measure(case, line, threads) for name, line in CONTESTANTS.items()}
+            for _ in range(rounds)
+        ]
+        title = f"{case}, {threads} thread{'s' * (threads > 1)}"
+        for comparison in COMPARISONS:
+            ratios = [
+                each[comparison.above].seconds / each[comparison.below].seconds for each in found
+            ]
+            goal = comparison.goals.get((case.model, case.latent)) if threads == 2 else None
+            add(table, title, comparison.title, ratios, goal)
+        peaks = {name: max(each[name].peak for each in found) / MB for name in found[0]}
+        add_plain(
+            table, title, "peak memory: aecli, lecture's loop, Lightning",
+            f"{peaks['aecli']:,.0f}, {peaks['lecture']:,.0f}, {peaks['lightning']:,.0f} MiB",
+        )  # fmt: skip
+        table.add_section()
+
+
+def commands(rounds: int, table: Table) -> None:
+    """Add what a person waits for: of these no other program has the like, so they are seconds."""
+    aecli = [sys.executable, "-m", "aecli"]
+    # Ends at the first step of the optimiser.
+    start = (
+        "from unittest.mock import patch; import aecli.cli, aecli.tracking\n"
+        "with patch('aecli.tracking.Tracker.step', side_effect=SystemExit(0)):\n"
+        "    aecli.cli.main(['train', 'data=mnist'])"
+    )
+    add_seconds(table, "aecli --help", rounds, 0.3, lambda: seconds_of([*aecli, "--help"]))
+    add_seconds(
+        table, "from return to the first training step", rounds, 5.0,
+        lambda: seconds_of([sys.executable, "-c", start]),
+    )  # fmt: skip
+    sweep = [*aecli, "train", "-m", "model=fc", "latent=2,4,8,16", "seed=0,1,2", "epochs=5"]
+    sweep = [*sweep, "compare=false", "data=mnist"]
+    ratios = [
+        seconds_of(sweep) / seconds_of([*sweep, "hydra/launcher=joblib"]) for _ in range(rounds)
+    ]
+    add(table, "12 fc models, 5 epochs", "times as fast by joblib as in sequence", ratios, 1.1)
+    sizes = [Case("fc", latent, 55_000) for latent in (5, 25, 125, 784)]
+    study = [*aecli, "train", "-m", "sweep=latent", "data=mnist"]
+    ours = seconds_of(study)
+    # The lecture's epochs are alike, so that one of each size is enough.
+    theirs = 25 * sum(measure(case, ["lecture"], 2).seconds for case in sizes)
+    add(
+        table, "study of four sizes with report, 25 epochs", "times as fast as the lecture's loop",
+        [theirs / ours], 4,
+    )  # fmt: skip
+
+
+def seconds_of(line: list[str]) -> float:
+    """How long a command takes, in an empty folder."""
+    environment = {
+        **os.environ,
+        "AECLI_DATA": str(data_dir().resolve()),
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=True)
+        return time.perf_counter() - started
+
+
+def growth(table: Table) -> None:
+    """Add how time and memory grow with the images."""
+    few, more, many = (
+        measure(Case("conv", 25, images), ["aecli"], 2) for images in (10_000, 20_000, 40_000)
+    )
+    add_plain(
+        table, "conv, latent 25: 10,000, 20,000, 40,000 images", "seconds of an epoch",
+        ", ".join(f"{each.seconds:.2f}" for each in (few, more, many)),
+    )  # fmt: skip
+    add_plain(
+        table, "", "peak memory beyond that of 10,000 images, of which each has 784 bytes",
+        ", ".join(f"{(each.peak - few.peak) / MB:,.0f} MiB" for each in (few, more, many)),
+    )  # fmt: skip
+
+
+def add(table: Table, title: str, what: str, ratios: list[float], goal: float | None) -> None:
+    middle = statistics.median(ratios)
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else ""
+    wanted = "" if goal is None else f"{goal:.2f}: {'reached' if middle >= goal else 'missed'}"
+    table.add_row(title, what, f"{middle:.2f}", spread, wanted)
+
+
+def add_seconds(
+    table: Table, title: str, rounds: int, goal: float, run: Callable[[], float]
+) -> None:
+    times = [run() for _ in range(rounds)]
+    middle = statistics.median(times)
+    spread = f"{min(times):.2f} to {max(times):.2f}"
+    wanted = f"{goal:g}: {'reached' if middle <= goal else 'missed'}"
+    table.add_row(title, "seconds", f"{middle:.2f}", spread, wanted)
+
+
+def add_plain(table: Table, title: str, what: str, text: str) -> None:
+    table.add_row(title, what, text, "", "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="*", default=[2, 1])
+    parser.add_argument("--part", choices=["epochs", "commands", "growth"], action="append")
+    options = parser.parse_args()
+    parts = options.part or ["epochs", "commands", "growth"]
+    table = Table(title="aecli on MNIST", title_justify="left")
+    for name in ("", "what", "median", "smallest to largest", "goal"):
+        table.add_column(name)
+    if "epochs" in parts:
+        for threads in options.threads:
+            epochs(threads, options.rounds, table)
+    if "commands" in parts:
+        commands(options.rounds, table)
+    if "growth" in parts:
+        growth(table)
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
