@@ -1,7 +1,9 @@
 """Where tensors live and steps are computed."""
 
 import ctypes
+import os
 import platform
+import shutil
 
 import torch
 
@@ -46,6 +48,20 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
     libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def refuse_without_compiler(device: torch.device) -> None:
+    """For the CPU torch.compile writes C++, and needs the compiler that CXX names, or g++.
+
+    Raises:
+        UsageError: there is none.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise UsageError(
+            f"compile=true needs a C++ compiler, and there is no {compiler}: install g++, name "
+            f"another in CXX, or leave compile=true out"
+        )
 
 
 def device_name(device: torch.device) -> str:

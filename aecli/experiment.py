@@ -13,7 +13,7 @@ import torch
 from aecli import __version__
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.device import device_name
+from aecli.device import device_name, keep_freed_memory
 from aecli.errors import AecliError, storage_error
 from aecli.evaluation import (
     LABELS,
@@ -76,6 +76,7 @@ def conduct(
     Raises:
         DivergenceError: the loss is no longer finite.
     """
+    keep_freed_memory()
     run.save_config(config)
     steps = steps_per_epoch(config, data)
     with Tracker(run, config.epochs, steps, bar) as tracker:

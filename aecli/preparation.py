@@ -10,7 +10,7 @@ import torch
 from aecli.config import TrainConfig, plain, refuse_unread_keys
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
-from aecli.device import resolve_device
+from aecli.device import refuse_without_compiler, resolve_device
 from aecli.files import writable_folder
 from aecli.models import build_model
 
@@ -64,6 +64,8 @@ def _data_key(config: TrainConfig) -> tuple[str, str, str]:
 def refuse_early(config: TrainConfig) -> Data:
     """Meet whatever can go wrong before there is a folder: device, data and layer list."""
     data = data_for(config)
+    if config.compile:
+        refuse_without_compiler(data.train.images.device)
     with torch.device("meta"):  # no memory, no arithmetic: shapes alone
         build_model(config.model, config.upsample, data.image_shape)
     writable_folder(Path(config.output_dir), "output_dir")

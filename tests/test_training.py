@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from aecli.tracking import Tracker
 from aecli.training import (
     Best,
     TrainingResult,
+    forward_pass,
     learning_rate,
     new_model,
     picture_epochs,
@@ -260,3 +262,46 @@ def test_the_denoising_loss_compares_with_the_clean_image() -> None:
     validation = validate(config, data, Identity(data.image_shape, 4))
     assert validation.loss == pytest.approx(0.01, rel=0.02)
     assert validation.mse == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("model", ["fc", "conv", "denoising", "deep"])
+def test_bf16_is_as_near_as_its_eight_bits(model: str, tmp_path: Path) -> None:
+    exact, one, _ = trained(tmp_path / "a", f"model={model}", "epochs=2")
+    rounded, other, _ = trained(tmp_path / "b", f"model={model}", "epochs=2", "precision=bf16")
+    assert {each.dtype for each in rounded.parameters()} == {torch.float32}
+    assert not torch.equal(weights(exact), weights(rounded))
+    for left, right in zip(one.records, other.records, strict=True):
+        # Two steps an epoch, from the same weights: the losses agree to the bits that there are.
+        assert right.train_loss == pytest.approx(left.train_loss, rel=2**-7)
+
+
+def test_a_step_computes_in_the_precision_that_was_asked_for() -> None:
+    seen = []
+
+    class Layer(torch.nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            seen.append(super().forward(inputs).dtype)
+            return super().forward(inputs)
+
+    model = Layer(3, 3)
+    for precision, expected in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        forward = forward_pass(compose([f"precision={precision}"]), model)  # type: ignore[arg-type]
+        assert forward(torch.ones(2, 3)).dtype is torch.float32
+        assert seen.pop() is expected
+
+
+def test_a_compiled_model_takes_the_same_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, _, _ = trained(tmp_path / "a", "model=conv", "epochs=2")
+    compiled = []
+    compile = torch.compile
+
+    def compile_without_a_compiler(model: torch.nn.Module) -> Any:
+        compiled.append(model)
+        return compile(model, backend="eager")  # all of it but for the code that is written
+
+    monkeypatch.setattr(torch, "compile", compile_without_a_compiler)
+    model, _, _ = trained(tmp_path / "b", "model=conv", "epochs=2", "compile=true")
+    assert compiled == [model]
+    assert torch.allclose(weights(plain), weights(model), atol=1e-6)
