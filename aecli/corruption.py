@@ -116,7 +116,8 @@ def build_corruption(config: CorruptionConfig, *, shown: bool = False) -> Corrup
     if config.name is CorruptionKind.none:
         return None
     if config.name is CorruptionKind.downsample:
-        factor = config.factor or 1
+        factor = config.factor
+        assert factor is not None, "the configuration gives it a default"
         return lambda pixels, _: downsample(pixels, factor)
     make, strength = NOISES[config.name], noise_strength(config, shown=shown)
     return lambda pixels, generator: make(pixels, strength, generator)

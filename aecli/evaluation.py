@@ -13,6 +13,7 @@ from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches, to_pixels
+from aecli.errors import UsageError
 from aecli.figures import Row, image_grid
 from aecli.metrics import (
     EVALUATION_BATCH,
@@ -28,6 +29,7 @@ from aecli.models import Autoencoder
 from aecli.randomness import EVALUATION, generator_for
 
 SHOWN_IMAGES = 10
+MOST_SHOWN = 24  # in a row, beyond which they would be too small to see
 EXTREMES = 5  # of the best and of the worst reconstructed images
 COMMON_STRIDE = 2
 
@@ -189,6 +191,12 @@ class Shown:
     @property
     def are_corrupted(self) -> bool:
         return self.inputs is not self.pixels
+
+
+def check_shown(count: int) -> None:
+    """Raise a UsageError unless so many images can be seen in a row."""
+    if not 1 <= count <= MOST_SHOWN:
+        raise UsageError(f"count={count} is not valid: give 1 to {MOST_SHOWN}")
 
 
 def shown_numbers(split: Split, count: int) -> list[int]:

@@ -51,17 +51,21 @@ def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return lambda *arguments: cli.run(arguments)
 
 
-@pytest.fixture(scope="session")
-def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run of one epoch, on synthetic digits; not to be written to."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    line = ["train", *TINY, f"data_dir={data_dir}", "latent=3", f"hydra.run.dir={folder}"]
+def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:
+    """Train a run in `folder`, for a fixture that outlives a test, and return the folder."""
+    line = ["train", *TINY, f"data_dir={data_dir}", *overrides, f"hydra.run.dir={folder}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
         patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
-        patch.setenv("HYDRA_FULL_ERROR", "1")
+        patch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
         assert cli.run(line) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of one epoch, on synthetic digits; not to be written to."""
+    return train_once(tmp_path_factory.mktemp("finished") / "run", data_dir, "latent=3")
 
 
 @pytest.fixture

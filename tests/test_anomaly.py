@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from aecli import cli
 from aecli.baselines import fit_pca
 from aecli.composition import compose_sweep
 from aecli.config import CorruptionConfig, CorruptionKind
@@ -35,7 +34,7 @@ from aecli.uses.anomaly import (
     errors_of,
     scores_csv,
 )
-from tests.conftest import TINY
+from tests.conftest import TINY, train_once
 
 Aecli = Callable[..., int]
 
@@ -44,15 +43,9 @@ Aecli = Callable[..., int]
 def of_ones(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run on ones alone; not to be written to."""
     folder = tmp_path_factory.mktemp("ones") / "run"
-    small = [*TINY, "data.val_size=1000", "data.test_size=300"]
+    small = ["data.val_size=1000", "data.test_size=300"]
     model = ["model=fc", "latent=3", "epochs=20", "batch_size=32", "lr=0.005"]
-    line = ["train", *small, f"data_dir={data_dir}", "data.classes=[1]", *model]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder.parent)
-        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
-        patch.setenv("HYDRA_FULL_ERROR", "1")
-        assert cli.run([*line, f"hydra.run.dir={folder}"]) == 0
-    return folder
+    return train_once(folder, data_dir, *small, "data.classes=[1]", *model)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from aecli.run import RunDirectory
 from aecli.trained import Trained, open_run
 from aecli.uses import export as module
 from aecli.uses.export import checked, exported, parts_of
-from tests.conftest import TINY
+from tests.conftest import train_once
 
 Aecli = Callable[..., int]
 Pixels = NDArray[np.float32]
@@ -45,14 +45,8 @@ def both(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirecto
     """A run in units of its own, whose outputs leave [0, 1], with files of both formats."""
     folder = tmp_path_factory.mktemp("both") / "run"
     units = [f"data.mean={MEAN}", f"data.std={STD}", "model=fc", "model.output=tanh"]
-    train = ["train", *TINY, *units, "latent=4", f"hydra.run.dir={folder}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder.parent)
-        patch.setenv("AECLI_DATA", str(data_dir))
-        patch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
-        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
-        assert cli.run(train) == 0
-        assert cli.run(["export", str(folder), "format=both"]) == 0
+    train_once(folder, data_dir, *units, "latent=4")
+    assert cli.run(["export", str(folder), "format=both"]) == 0
     return RunDirectory(folder)
 
 

@@ -1,14 +1,12 @@
 """`aecli superres`: images at a higher resolution."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from aecli import cli
 from aecli.corruption import enlarge, shrink
 from aecli.data.batches import to_pixels
 from aecli.evaluation import score
@@ -16,7 +14,7 @@ from aecli.options import RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import open_run
 from aecli.uses.superres import BICUBIC, LINEAR, OUTPUT, contestants, restored
-from tests.conftest import TINY
+from tests.conftest import train_once
 
 Aecli = Callable[..., int]
 
@@ -25,13 +23,8 @@ Aecli = Callable[..., int]
 def shrunk(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A finished run that was trained on images of a quarter of the resolution."""
     folder = tmp_path_factory.mktemp("superres") / "run"
-    line = ["train", *TINY, f"data_dir={data_dir}", "latent=3", f"hydra.run.dir={folder}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder.parent)
-        patch.setattr(sys, "argv", sys.argv)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
-        assert cli.run([*line, "corruption=downsample", "factor=4"]) == 0
-    return RunDirectory(folder)
+    line = ["latent=3", "corruption=downsample", "factor=4"]
+    return RunDirectory(train_once(folder, data_dir, *line))
 
 
 def test_the_model_does_what_it_was_trained_for(shrunk: RunDirectory) -> None:

@@ -1,5 +1,7 @@
 """`aecli denoise`: how much of a noise trained models remove, beside the classical answers."""
 
+from dataclasses import replace
+
 from aecli.options import DenoiseOptions, parse_options, some_runs
 
 
@@ -17,6 +19,8 @@ def main(arguments: list[str]) -> None:
     from aecli.trained import open_run
     from aecli.uses.denoise import denoise
 
-    models = [open_run(path, options) for path in paths]
+    # All work on the images of the first.
+    others = replace(options, images=[])
+    models = [open_run(paths[0], options), *(open_run(path, others) for path in paths[1:])]
     noise = options.noise.value if options.noise else None
     denoise(models, noise, options.strengths, options.n, options.seed)

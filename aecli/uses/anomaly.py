@@ -258,7 +258,8 @@ def detectors_of(trained: Trained, data: Data, seed: int) -> dict[str, Detector]
         UsageError: a library is not installed.
     """
     forest = fit_forest(data.train.images.flatten(1), seed)
-    pca, latent = fit_pca(data.train.images), trained.config.latent
+    latent = trained.config.latent
+    pca = fit_pca(data.train.images, latent)
     return {
         "model": errors_of(trained, trained.reconstruct),
         "pca": errors_of(trained, lambda pixels: pca.reconstruct(pixels, latent)),

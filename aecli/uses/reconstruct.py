@@ -9,15 +9,13 @@ from rich.table import Table
 
 from aecli import console
 from aecli.config import CorruptionConfig, TrainConfig
-from aecli.errors import UsageError
-from aecli.evaluation import picture, reconstructed, shown_images, shown_numbers
+from aecli.evaluation import check_shown, picture, reconstructed, shown_images, shown_numbers
 from aecli.figures import as_png
 from aecli.metrics import image_mse, psnr
 from aecli.results import Results
 from aecli.trained import Trained
 
 COMMAND = "reconstruct"
-MOST_IMAGES = 24  # in a row, beyond which they would be too small to see
 
 
 def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
@@ -28,8 +26,7 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
     Raises:
         UsageError: no image, or too many to be seen.
     """
-    if not 1 <= count <= MOST_IMAGES:
-        raise UsageError(f"count={count} is not valid: give 1 to {MOST_IMAGES}")
+    check_shown(count)
     config = trained.config
     if not corrupt:
         config = replace(config, corruption=CorruptionConfig())

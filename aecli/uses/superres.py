@@ -12,7 +12,7 @@ from aecli.config import CorruptionKind
 from aecli.corruption import enlarge, shrink
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation import shown_numbers, stride_grid
+from aecli.evaluation import check_shown, shown_numbers, stride_grid
 from aecli.experiment import score_as_json
 from aecli.figures import Row, image_grid
 from aecli.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
@@ -21,7 +21,6 @@ from aecli.results import Results
 from aecli.trained import Trained
 
 COMMAND = "superres"
-MOST_IMAGES = 24  # in a row, beyond which they would be too small to see
 OUTPUT, BICUBIC, LINEAR = "autoencoder", "bicubic", "best linear"
 
 
@@ -37,8 +36,7 @@ def superres(trained: Trained, count: int) -> None:
             f"{trained.run.path} was not trained to raise resolution: train one with aecli train "
             f"corruption=downsample factor=2"
         )
-    if not 1 <= count <= MOST_IMAGES:
-        raise UsageError(f"count={count} is not valid: give 1 to {MOST_IMAGES}")
+    check_shown(count)
     factor, images = config.corruption.factor, trained.images
     ways = contestants(trained, factor)
     grid = stride_grid(config.model)
