@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -99,13 +100,15 @@ def chromium(program: str) -> Iterator[Browser]:
             [
                 "bash", "-c", f'exec "$@" 3<&{commands_in} 4>&{answers_out}', "bash", program,
                 "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--remote-debugging-pipe", f"--user-data-dir={profile}",
             ],
-            pass_fds=(commands_in, answers_out), stderr=subprocess.DEVNULL,
+            pass_fds=(commands_in, answers_out), stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         os.close(commands_in)
         os.close(answers_out)
-        timer = threading.Timer(SECONDS, process.kill)
+        # With its own helpers, one of which would hold the pipe of answers open.
+        timer = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         try:
             with open(commands_out, "wb") as commands, open(answers_in, "rb") as answers:
