@@ -8,6 +8,7 @@ from aecli.arithmetic import conv_formula, conv_output_size
 from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
+from aecli.models.linear import Linear
 from aecli.models.pooling import MaxPool, Switches, run
 from aecli.models.upsample import mirrored
 
@@ -128,7 +129,7 @@ def _to_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
     if config.bottleneck is Bottleneck.conv:
         layers = [nn.Conv2d(channels, config.latent, (height, width)), nn.Flatten()]
     else:
-        layers = [nn.Flatten(), nn.Linear(math.prod(shape), config.latent)]
+        layers = [nn.Flatten(), Linear(math.prod(shape), config.latent)]
     return [*layers, *activation(config.code_activation)]
 
 
@@ -141,5 +142,5 @@ def _from_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
             nn.ConvTranspose2d(config.latent, channels, (height, width)),
         ]
     else:
-        layers = [nn.Linear(config.latent, math.prod(shape)), nn.Unflatten(1, shape)]
+        layers = [Linear(config.latent, math.prod(shape)), nn.Unflatten(1, shape)]
     return [*layers, *(activation(config.activation) if config.layers else [])]

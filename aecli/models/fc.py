@@ -8,6 +8,7 @@ from torch import nn
 from aecli.config import Activation, FCConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
+from aecli.models.linear import Linear
 
 
 class FCAutoencoder(Autoencoder):
@@ -35,5 +36,5 @@ def _dense(sizes: list[int], hidden: Activation, last: Activation) -> list[nn.Mo
     """Linear layers from size to size, each with its activation."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), *activation(hidden)]
+        layers += [Linear(inputs, outputs), *activation(hidden)]
     return layers[: -len(activation(hidden)) or None] + activation(last)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,12 +181,36 @@ def seconds_of(line: list[str]) -> float:
 
 
 def growth(table: Table) -> None:
-    """Add how time grows with the images."""
-    found = (measure(Case("conv", 25, images), ["aecli"], 2) for images in (10_000, 20_000, 40_000))
-    add_plain(
-        table, "conv, latent 25: 10,000, 20,000, 40,000 images", "seconds of an epoch",
-        ", ".join(f"{each.seconds:.2f}" for each in found),
-    )  # fmt: skip
+    """Add how time and memory grow with images, epochs and models."""
+    counts = (60_000, 240_000, 960_000)
+    found = [measure(Case("fc", 25, images), ["aecli"], 2) for images in counts]
+    times = [each.seconds for each in found]
+    add_series(table, "images", "seconds of an epoch of fc, latent 25", counts, times)
+    data = [images * 28 * 28 for images in counts]
+    more = [(each.peak - found[0].peak) / MB for each in found]
+    add_series(table, "images", "MiB more at the peak", counts, more)
+    add_series(
+        table, "images", "MiB more of images", counts, [(each - data[0]) / MB for each in data]
+    )
+    counts = (4, 16, 64)
+    times = [
+        epochs * measure(Case("fc", 25, 55_000, epochs), ["whole"], 2).seconds for epochs in counts
+    ]
+    add_series(table, "epochs", "seconds of a run of fc, latent 25", counts, times)
+    counts = (1, 4, 16)
+    sweep = [sys.executable, "-m", "aecli", "train", "-m", "model=fc", "epochs=5", "data=mnist"]
+    times = [
+        seconds_of([*sweep, f"seed={','.join(map(str, range(models)))}", "compare=false"])
+        for models in counts
+    ]
+    add_series(table, "models", "seconds of a sweep over seeds of fc, 5 epochs", counts, times)
+
+
+def add_series(
+    table: Table, size: str, what: str, counts: Sequence[int], values: list[float]
+) -> None:
+    pairs = zip(counts, values, strict=True)
+    add_plain(table, f"growth with {size}", what, ", ".join(f"{n:,}: {v:.2f}" for n, v in pairs))
 
 
 def add(table: Table, title: str, what: str, ratios: list[float], goal: float | None) -> None:
