@@ -1,6 +1,7 @@
 # make train   a first run, from a fresh clone: environment, installation, training
 # make test    lint, types and tests
 # make bench   how fast it is, beside the lecture's loop and the Lightning Trainer (a while)
+# make soak    kill a run KILLS times at random moments, resume it, and compare to the bit
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
 PYTHON ?= python3
@@ -8,7 +9,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test bench clean
+KILLS  ?= 200
+
+.PHONY: train test bench soak clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m aecli train model=conv latent=25
@@ -37,6 +40,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@echo 'Installing the development tools ...'
 	$(PIP) --editable '.[dev]'
 	@touch $@
+
+soak: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses auto --kills $(KILLS) \
+		-o faulthandler_timeout=0 tests/test_resume.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

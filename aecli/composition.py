@@ -175,8 +175,28 @@ def note_sweep(folder: Path, overrides: list[str]) -> None:
 
 
 def run_once(overrides: list[str], job: Job) -> None:
-    """Have Hydra make the folder of one run and call `job` with it."""
-    _hydra_main([], overrides, job)
+    """Have Hydra call `job` with the folder of one run, which is nobody else's."""
+    _hydra_main([], [*overrides, _override("hydra.run.dir", _new_folder(overrides))], job)
+
+
+def _new_folder(overrides: list[str]) -> Path:
+    """Make the folder of a run: the one that the line names, or one with the time as its name.
+
+    Of several processes in the same microsecond one gets it, and the others the next one's.
+    """
+    is_named = any(each.key_or_group == "hydra.run.dir" for each in _parse(overrides))
+    while True:
+        with _engine() as engine:
+            composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
+            folder = Path(str(composed.hydra.run.dir)).absolute()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=is_named)
+        except FileExistsError:
+            if is_named:  # a file
+                raise
+        else:
+            return folder
 
 
 def show_config(flags: list[str], overrides: list[str]) -> None:

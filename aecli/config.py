@@ -21,7 +21,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from aecli.errors import StorageError, UsageError, suggest
+from aecli.errors import UsageError, one_line, suggest
 
 # A wheel carries the YAML inside the package; in a checkout it stands beside it.
 _PACKAGE = Path(__file__).parent
@@ -345,6 +345,21 @@ class OptimizerConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """How much training an interruption may cost."""
+
+    epochs: int = 1
+    """Epochs between checkpoints; the last epoch always leaves one."""
+
+    minutes: float = 10.0
+    """Minutes between checkpoints, within an epoch too."""
+
+    def __post_init__(self) -> None:
+        _check_positive_integer("checkpoint.epochs", self.epochs)
+        _check_not_negative("checkpoint.minutes", self.minutes)
+
+
+@dataclass
 class TrainConfig:
     """One training run."""
 
@@ -413,6 +428,7 @@ class TrainConfig:
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     upsample: UpsampleConfig = field(default_factory=UpsampleConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     model: Any = MISSING
 
     def __post_init__(self) -> None:
@@ -544,24 +560,7 @@ def from_yaml(text: str) -> TrainConfig:
         config = OmegaConf.structured(TrainConfig)
         config.model = OmegaConf.structured(schema)
         return to_config(cast(DictConfig, OmegaConf.merge(config, saved)))
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UsageError(f"it is not a configuration of aecli: {error}") from error
-    except OmegaConfBaseException as error:
+    except OmegaConfBaseException as error:  # of which some are errors of the next kinds as well
         raise UsageError(explain(error)) from error
-
-
-def load_config(path: Path) -> TrainConfig:
-    """The configuration that a run saved.
-
-    Raises:
-        StorageError: the file cannot be read.
-        UsageError: it is not a configuration of this program.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return from_yaml(text)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"it is not a configuration of aecli: {one_line(error)}") from error

@@ -64,6 +64,13 @@ def refuse_without_compiler(device: torch.device) -> None:
         )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was asked for that is not there; on the CPU torch has no class for that."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "DefaultCPUAllocator" in str(error)
+    )
+
+
 def device_name(device: torch.device) -> str:
     """What a person calls the device."""
     if device.type == "cuda":

@@ -3,17 +3,17 @@
 import math
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
-from aecli import __version__
+from aecli import __version__, console
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.device import device_name, keep_freed_memory
+from aecli.device import device_name, is_out_of_memory, keep_freed_memory
 from aecli.errors import AecliError, storage_error
 from aecli.evaluation import (
     LABELS,
@@ -29,73 +29,113 @@ from aecli.evaluation import (
 )
 from aecli.figures import loss_figure, save
 from aecli.metrics import Reconstruct, Score
-from aecli.models import Autoencoder
+from aecli.models import describe
 from aecli.run import RunDirectory
-from aecli.tracking import Tracker
-from aecli.training import TrainingResult, steps_per_epoch, train
+from aecli.tracking import Resumed, Tracker
+from aecli.training import TrainingState, new_model, steps_per_epoch, train
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a finished run is told by."""
 
-    training: TrainingResult
+    training: TrainingState
     scores: dict[str, Score]
     """On the test images: of the model and of each baseline, by the names of `LABELS`."""
 
 
 @contextmanager
-def noting_failure(run: RunDirectory) -> Iterator[None]:
-    """Leave the reason in `run`, in one line, where it comes to no end of its own.
+def attempting(run: RunDirectory) -> Iterator[None]:
+    """Have the folder of `run` alone; leave the reason in it, in one line, where the attempt comes
+    to no end of its own.
 
     Raises:
         AecliError: that reason.
+        StorageError: another process is at it.
     """
+    with run.locked(), noting_failure(run):
+        yield
+
+
+@contextmanager
+def noting_failure(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except AecliError as error:
-        run.save_failure(str(error))
-        raise
+        failure = error
     except OSError as error:
-        run.save_failure(str(storage_error(error)))
-        raise storage_error(error) from error
+        failure = storage_error(error)
+        failure.__cause__ = error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failure = AecliError(
+            "there is too little memory: try a smaller batch_size or model, or fewer processes"
+        )
+        failure.__cause__ = error
+    else:
+        return
+    with suppress(OSError):  # a full disk, of which the line tells
+        run.save_failure(str(failure))
+    raise failure
 
 
 def conduct(
     config: TrainConfig,
     data: Data,
-    model: Autoencoder,
     run: RunDirectory,
     bar: str | None = None,
 ) -> Outcome:
-    """Train `model` and leave everything that a run directory holds, the summary last.
+    """Train a model and leave everything that a run directory holds, the summary last.
 
-    The test images are measured once, at the end, with the weights of the best epoch. `bar` is
-    what a progress bar calls the run; without it there is none.
+    It goes on from the newest checkpoint that is sound, and without one begins anew. The test
+    images are measured once, at the end, with the weights of the best epoch. `bar` is what a
+    progress bar calls the run; without it there is none.
 
     Raises:
         DivergenceError: the loss is no longer finite.
+        StorageError: all checkpoints are damaged.
+        Interrupted: Ctrl-C or SIGTERM.
     """
     keep_freed_memory()
+    state = TrainingState(config, new_model(config, data), len(data.train))
+    is_resumed = _restored(state, run)
     run.save_config(config)
     steps = steps_per_epoch(config, data)
-    with Tracker(run, config.epochs, steps, bar) as tracker:
-        training = train(config, data, model, run, tracker)
-        run.load_weights(model)
-        contestants = {"model": reconstruction(model, config), **baselines(config, data)}
+    resumed = None
+    if is_resumed:
+        resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
+    with Tracker(run, config.epochs, steps, bar, resumed) as tracker:
+        if not is_resumed:
+            tracker.graph(describe(state.model))
+        train(config, data, state, run, tracker)
+        contestants = {"model": reconstruction(state.model, config), **baselines(config, data)}
         scores = {name: score(config, each, data.test) for name, each in contestants.items()}
-        outcome = Outcome(training, scores)
-        summary = summarise(config, data, model, outcome)
-        tracker.results(_hyperparameters(summary), _final_metrics(scores), len(training.records))
-        _keep_images(config, data, contestants, training, run)
-        _draw(config, data, contestants, training, run)
+        outcome = Outcome(state, scores)
+        summary = summarise(config, data, outcome)
+        tracker.results(_hyperparameters(summary), _final_metrics(scores), len(state.records))
+        _keep_images(config, data, contestants, state, run)
+        _draw(config, data, contestants, state, run)
+    run.save_weights(state.best_weights)
     run.save_summary(summary)
+    run.checkpoints.keep_newest()
     return outcome
 
 
-def summarise(
-    config: TrainConfig, data: Data, model: Autoencoder, outcome: Outcome
-) -> dict[str, Any]:
+def _restored(state: TrainingState, run: RunDirectory) -> bool:
+    """Whether there was a checkpoint to put into `state`."""
+    saved, problems = run.checkpoints.newest()
+    for problem in problems:
+        console.warn(f"{problem}; the checkpoint before it is used")
+    run.failure_file.unlink(missing_ok=True)
+    if saved is None:
+        run.clear()
+        return False
+    state.restore(saved)
+    return True
+
+
+def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
     """What `summary.json` holds: the final figures, and all that they depend on."""
     records, best = outcome.training.records, outcome.training.best
     scores = {name: score_as_json(each) for name, each in outcome.scores.items()}
@@ -113,7 +153,7 @@ def summarise(
         "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
         "corruption": config.corruption.name.name,
         "latent": config.latent,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in outcome.training.model.parameters()),
         "seed": config.seed,
         "batch_size": config.batch_size,
         "lr": config.lr,
@@ -162,7 +202,7 @@ def _keep_images(
     config: TrainConfig,
     data: Data,
     contestants: dict[str, Reconstruct],
-    training: TrainingResult,
+    training: TrainingState,
     run: RunDirectory,
 ) -> None:
     """What a comparison shows of the run, so that it needs neither the data nor the weights."""
@@ -189,7 +229,7 @@ def _draw(
     config: TrainConfig,
     data: Data,
     contestants: dict[str, Reconstruct],
-    training: TrainingResult,
+    training: TrainingState,
     run: RunDirectory,
 ) -> None:
     """The figures of the run directory."""

@@ -11,6 +11,7 @@ import yaml
 
 from aecli.config import (
     CONF_DIR,
+    CheckpointConfig,
     ConvConfig,
     CorruptionConfig,
     DataConfig,
@@ -50,6 +51,9 @@ With -m (--multirun), lists of values such as latent=5,25,125 train one run for 
 and sweep=... brings lists of its own, which the line may change. Then:
 {sweeps}
 
+resume=FOLDER goes on with an interrupted run, or with all unfinished runs of a sweep, from the
+newest checkpoint of each; epochs=... may be raised, for a finished run too.
+
 What to choose (a file each under conf/, the default first):
 {groups}
 
@@ -64,12 +68,11 @@ examples:
   aecli train experiment=lecture_fc latent=125
   aecli train -m model=fc latent=5,25,125 seed=0,1,2
   aecli train -m sweep=latent hydra/launcher=joblib
-  aecli train -m resume=outputs/latent/2026-11-21_10-15-00-123456
+  aecli train resume=outputs/latent/2026-11-21_10-15-00-123456
 """
 
 SWEEPS = {
     "compare=true": "Compare the finished runs at the end, as aecli compare does; or false.",
-    "resume=FOLDER": "Go on with the sweep in FOLDER: train what is not finished there.",
     "hydra/launcher=basic": "One run after the other. joblib: as many at once as there are cores "
     "(pip install 'aecli[joblib]'); submitit_slurm, submitit_local: as jobs of a cluster, or like "
     "them ('aecli[slurm]').",
@@ -234,6 +237,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "Corruption:": ("corruption.", CorruptionConfig),
     "Upsampling:": ("upsample.", UpsampleConfig),
     "Optimiser:": ("optimizer.", OptimizerConfig),
+    "Checkpoints:": ("checkpoint.", CheckpointConfig),
     "Fully connected models (fc):": ("model.", FCConfig),
     "Convolutional models (all others):": ("model.", ConvConfig),
     "Each of a convolutional model's layers, as in model.layers.0.kernel=5:": ("", LayerConfig),

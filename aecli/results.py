@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from matplotlib.figure import Figure
-from torch.utils.tensorboard.writer import SummaryWriter
 
+from aecli.events import EventsFile
 from aecli.figures import save, to_array
 from aecli.files import write_atomically
 from aecli.run import RunDirectory
@@ -28,7 +28,7 @@ class Results:
         self.folder = run.path / command
         self._command = command
         self._scratch = Path(tempfile.mkdtemp(prefix=f".{command}.", dir=run.path))
-        self._writer = SummaryWriter(str(self._scratch))
+        self._events = EventsFile(self._scratch)
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +39,7 @@ class Results:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        self._events.close()
         if error is not None:
             shutil.rmtree(self._scratch)
             return
@@ -51,7 +51,7 @@ class Results:
     def figure(self, name: str, figure: Figure) -> None:
         """A figure as PNG, as SVG, and in TensorBoard."""
         save(figure, self._scratch / name)
-        self._writer.add_image(f"{self._command}/{name}", to_array(figure), dataformats="HWC")
+        self._events.image(f"{self._command}/{name}", to_array(figure))
 
     def file(self, name: str, content: bytes) -> None:
         """Any other file."""
@@ -64,4 +64,4 @@ class Results:
         self.file(NUMBERS, (json.dumps(numbers, indent=2) + "\n").encode())
         for name, number in numbers.items():
             if isinstance(number, float):
-                self._writer.add_scalar(f"{self._command}/{name}", number)
+                self._events.scalar(f"{self._command}/{name}", number)

@@ -1,8 +1,9 @@
 """A run directory: the name of every file in it, and how each is written and read."""
 
-import io
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from aecli.config import TrainConfig, load_config, to_yaml
+from aecli.checkpoints import Checkpoints
+from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import natural_key, write_atomically
+from aecli.files import fingerprint, natural_key, read_sound, remove_scratch, write_atomically
+from aecli.lock import locked
 
 CONFIG = "config.yaml"
 EVENTS = "events.out.tfevents.*"
@@ -31,18 +34,24 @@ class Status(Enum):
 
 
 class RunDirectory:
-    """Where one run keeps everything. With a summary in it the run is finished."""
+    """Where one run keeps everything. With a summary in it the run is finished.
+
+    A manifest holds the fingerprints of the configuration and, once the run is finished, of all
+    that is read from it again: a damaged file is an error, and no wrong number.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / CONFIG
+        self.manifest_file = path / "manifest.json"
         self.metrics_file = path / "metrics.jsonl"
-        self.checkpoint_file = path / "last.pt"
+        self.checkpoints = Checkpoints(path / "checkpoints")
         self.weights_file = path / "best.safetensors"
         self.images_file = path / "images.safetensors"
         self.summary_file = path / "summary.json"
         self.failure_file = path / "failure.json"
         self.figures = path / "figures"
+        self._check_lock: Callable[[], None] | None = None
 
     @property
     def status(self) -> Status:
@@ -52,48 +61,64 @@ class RunDirectory:
             return Status.failed
         return Status.interrupted if self.metrics_file.exists() else Status.planned
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have the folder for this process alone.
+
+        Raises:
+            StorageError: another process has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path) as self._check_lock:
+            yield
+
     def clear(self) -> None:
-        """Remove what an attempt that came to no end has left; the configuration stays."""
+        """Remove what an attempt has left that came to no checkpoint; the configuration stays."""
         for events in self.path.glob(EVENTS):
             events.unlink()
-        for file in (
-            self.metrics_file,
-            self.checkpoint_file,
-            self.weights_file,
-            self.images_file,
-            self.failure_file,
-        ):
+        for file in (self.metrics_file, self.weights_file, self.images_file, self.failure_file):
             file.unlink(missing_ok=True)
-        if self.figures.exists():
-            shutil.rmtree(self.figures)
+        for folder in (self.figures, self.checkpoints.folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+        remove_scratch(self.path)
 
     def save_config(self, config: TrainConfig) -> None:
-        write_atomically(self.config_file, to_yaml(config).encode())
+        content = to_yaml(config).encode()
+        self._save_manifest({self.config_file: content})
+        write_atomically(self.config_file, content)
 
     def load_config(self) -> TrainConfig:
-        return load_config(self.config_file)
+        """The configuration that the run was planned with.
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Everything that a later process needs to go on from here."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.checkpoint_file, buffer.getvalue())
+        Raises:
+            StorageError: the file is damaged.
+            UsageError: it is not a configuration of this program.
+        """
+        try:
+            return from_yaml(self._read(self.config_file).decode())
+        except UsageError as error:
+            raise UsageError(f"{self.config_file}: {error}") from error
 
-    def load_checkpoint(self) -> dict[str, Any]:
-        """What `save_checkpoint` wrote; nothing in the file is executed."""
-        state: dict[str, Any] = torch.load(
-            self.checkpoint_file, map_location="cpu", weights_only=True
-        )
-        return state
+    def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
+        """Keep a state to go on from; positions grow as the training goes on.
 
-    def save_weights(self, model: nn.Module) -> None:
-        """The weights to use: those of the best epoch."""
-        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        write_atomically(self.weights_file, save(weights))
+        Raises:
+            OSError: it cannot be written; those before it are still good.
+            StorageError: the folder has been taken over by another process.
+        """
+        if self._check_lock is not None:
+            self._check_lock()
+        self.checkpoints.save(position, state)
+
+    def save_weights(self, weights: dict[str, Tensor]) -> None:
+        """The weights to use: those of the best epoch so far."""
+        whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+        write_atomically(self.weights_file, save(whole))
 
     def load_weights(self, model: nn.Module) -> None:
-        """Put the best epoch's weights into `model`."""
-        model.load_state_dict(load(self.weights_file.read_bytes()))
+        """Put the best epoch's weights of a finished run into `model`."""
+        model.load_state_dict(load(self._read(self.weights_file)))
 
     def save_images(self, images: dict[str, Tensor], means: dict[str, Tensor]) -> None:
         """What a comparison shows of the run.
@@ -109,38 +134,62 @@ class RunDirectory:
 
     def load_images(self) -> dict[str, Tensor]:
         """What `save_images` wrote, all of it in [0, 1] again."""
-        tensors = load(self.images_file.read_bytes())
+        tensors = load(self._read(self.images_file))
         return {
             name: each.to(torch.float32) / 255 if each.dtype is torch.uint8 else each
             for name, each in tensors.items()
         }
 
     def load_metrics(self) -> list[dict[str, Any]]:
-        """What `metrics.jsonl` holds, an object an epoch."""
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        """What `metrics.jsonl` of a finished run holds, an object an epoch."""
+        return [json.loads(line) for line in self._read(self.metrics_file).splitlines()]
 
     def finished_epochs(self) -> int:
         """How many epochs are in the metrics file; 0 where there is none yet."""
         if not self.metrics_file.exists():
             return 0
-        return len(self.metrics_file.read_text(encoding="utf-8").splitlines())
+        return self.metrics_file.read_bytes().count(b"\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        """The last thing a run writes."""
-        write_atomically(self.summary_file, (json.dumps(summary, indent=2) + "\n").encode())
+        """The last thing a run writes; now the manifest vouches for all that is read again."""
+        content = (json.dumps(summary, indent=2) + "\n").encode()
+        others = (self.config_file, self.metrics_file, self.weights_file, self.images_file)
+        contents = {file: file.read_bytes() for file in others if file.exists()}
+        self._save_manifest({**contents, self.summary_file: content})
+        write_atomically(self.summary_file, content)
 
     def load_summary(self) -> dict[str, Any]:
         """What the run ended with.
 
         Raises:
-            StorageError: there is none, so the run is not finished.
+            StorageError: there is none, so the run is not finished, or it is damaged.
+        """
+        if not self.summary_file.exists():
+            raise StorageError(
+                f"{self.path} is no finished run: it has no {self.summary_file.name}"
+            )
+        summary: dict[str, Any] = json.loads(self._read(self.summary_file))
+        return summary
+
+    def _save_manifest(self, contents: dict[Path, bytes]) -> None:
+        manifest = {file.name: fingerprint(content) for file, content in contents.items()}
+        write_atomically(self.manifest_file, (json.dumps(manifest, indent=2) + "\n").encode())
+
+    def _read(self, file: Path) -> bytes:
+        """What a file holds for which the manifest vouches.
+
+        Raises:
+            StorageError: the manifest does not, or cannot be read.
         """
         try:
-            summary: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StorageError(f"{self.path} is no finished run: {error}") from error
-        return summary
+            expected = json.loads(self.manifest_file.read_bytes())[file.name]
+        except OSError as error:
+            problem = error.strerror or error
+        except (ValueError, KeyError, TypeError):
+            problem = f"it says nothing of {file.name}"
+        else:
+            return read_sound(file, expected)
+        raise StorageError(f"{self.manifest_file} is damaged or cannot be read: {problem}")
 
     def save_failure(self, reason: str) -> None:
         """Why the run came to no end, in one line."""

@@ -42,6 +42,11 @@ class StopRequest:
         if kind is None:
             self.check()
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether `check` is going to raise."""
+        return self._noted is not None
+
     def check(self) -> None:
         """Raise what has been noted, if anything."""
         if self._noted is not None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,10 +13,11 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
-from torch.utils.tensorboard.writer import SummaryWriter
 from tqdm import tqdm
 
+from aecli.events import EventsFile
 from aecli.figures import to_array
+from aecli.files import write_atomically
 from aecli.metrics import psnr
 from aecli.models import Layer
 from aecli.run import RunDirectory
@@ -100,25 +102,61 @@ class EpochRecord:
         )
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on."""
+
+    records: list[EpochRecord]
+    """Of the epochs whose record stays as it is."""
+    steps: int
+    """Of the optimiser that lie behind it."""
+
+
+def _line(record: EpochRecord) -> str:
+    """What metrics.jsonl holds of an epoch."""
+    return json.dumps(asdict(record)) + "\n"
+
+
 class Tracker:
     """Records a run as it goes on; a context manager, so that everything is on disk at the end."""
 
     def __init__(
-        self, run: RunDirectory, epochs: int, steps_per_epoch: int, bar: str | None = None
+        self,
+        run: RunDirectory,
+        epochs: int,
+        steps_per_epoch: int,
+        bar: str | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
-        """`bar`: what the progress bar calls the run; None where no bar is wanted."""
-        self._writer = SummaryWriter(str(run.path))
-        self._metrics = open(run.metrics_file, "w", encoding="utf-8")
+        """
+        Args:
+            run: where files go.
+            epochs: in all.
+            steps_per_epoch: batches in each.
+            bar: what the progress bar calls the run; None where no bar is wanted.
+            resumed: where the run goes on, if it has begun. Of what has been recorded, the epochs
+                that it names stay, and all that is later is taken back.
+        """
+        lines = [_line(record) for record in resumed.records] if resumed else []
+        write_atomically(run.metrics_file, "".join(lines).encode())
+        with ExitStack() as files:
+            self._metrics = files.enter_context(open(run.metrics_file, "a", encoding="utf-8"))
+            self._events = files.enter_context(
+                EventsFile(run.path, len(lines) + 1 if resumed else None)
+            )
+            if resumed is None:
+                self._events.layout(LAYOUT)
+            self._files = files.pop_all()
         self._bar = tqdm(
             total=epochs * steps_per_epoch,
+            initial=resumed.steps if resumed else 0,
             unit="step",
             # None: no bar where nobody looks, such as in a log file.
             disable=None if bar is not None else True,
             dynamic_ncols=True,
         )
         self._name, self._epochs = bar, epochs
-        self._describe_bar(epoch=1)
-        self._writer.add_custom_scalars(LAYOUT)
+        self._describe_bar(epoch=len(lines) + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -130,8 +168,7 @@ class Tracker:
         trace: TracebackType | None,
     ) -> None:
         self._bar.close()
-        self._metrics.close()
-        self._writer.close()
+        self._files.close()
 
     def step(self) -> None:
         """One optimiser step is done."""
@@ -139,7 +176,7 @@ class Tracker:
 
     def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
         """One epoch is done; `levels`: tag -> what stays the same, for a line beside a curve."""
-        self._metrics.write(json.dumps(asdict(record)) + "\n")
+        self._metrics.write(_line(record))
         self._metrics.flush()
         scalars = {
             "loss/train": record.train_loss,
@@ -154,8 +191,8 @@ class Tracker:
         }
         for tag, value in scalars.items():
             if value is not None:
-                self._writer.add_scalar(tag, value, record.epoch)
-        self._writer.flush()
+                self._events.scalar(tag, value, record.epoch)
+        self._events.flush()
         self._describe_bar(min(record.epoch + 1, self._epochs))
         losses = {"train": record.train_loss, "val": record.val_loss}
         self._bar.set_postfix({k: f"{v:.5f}" for k, v in losses.items() if v is not None})
@@ -164,7 +201,7 @@ class Tracker:
         self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
 
     def figure(self, tag: str, figure: Figure, epoch: int) -> None:
-        self._writer.add_image(tag, to_array(figure), epoch, dataformats="HWC")
+        self._events.image(tag, to_array(figure), epoch)
 
     def graph(self, layers: list[Layer]) -> None:
         """The model as TensorBoard's graph: a chain of layers inside encoder and decoder.
@@ -189,7 +226,8 @@ class Tracker:
                 )
             )
         graph.node.append(NodeDef(name="output", op="Identity", input=[graph.node[-1].name]))
-        self._writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
+        self._events.add(Event(graph_def=graph.SerializeToString()))
+        self._events.flush()
 
     def results(
         self, hyperparameters: dict[str, Any], metrics: dict[str, float], epoch: int
@@ -198,8 +236,7 @@ class Tracker:
 
         torch's own `add_hparams` would open a second run for them.
         """
-        file_writer = self._writer._get_file_writer()
         for summary in hparams(hyperparameters, metrics):
-            file_writer.add_summary(summary)
+            self._events.summary(summary)
         for tag, value in metrics.items():
-            self._writer.add_scalar(tag, value, epoch)
+            self._events.scalar(tag, value, epoch)

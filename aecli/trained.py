@@ -140,7 +140,7 @@ def _unfinished(run: RunDirectory) -> str:
 
     reason = f" ({run.failure()})" if run.status is Status.failed else ""
     if (run.path.parent / SWEEP_FILE).exists():
-        cure = f"aecli train -m resume={run.path.parent} goes on with its sweep"
+        cure = f"aecli train resume={run.path.parent} goes on with its sweep"
     else:
-        cure = "train it again, to its end"
+        cure = f"aecli train resume={run.path} goes on with it"
     return f"{run.path} is not finished: {run.status.value}{reason}; {cure}"

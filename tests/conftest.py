@@ -26,6 +26,18 @@ TINY = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=20, help="how often a run is killed at a random moment"
+    )
+
+
+@pytest.fixture
+def kills(pytestconfig: pytest.Config) -> int:
+    """How often a run is killed at a random moment."""
+    return int(pytestconfig.getoption("--kills"))
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of the test session, where the synthetic digits are drawn once."""

@@ -20,7 +20,6 @@ from aecli.composition import compose
 from aecli.evaluation import stride_grid
 from aecli.figures import theme
 from aecli.run import RunDirectory
-from aecli.training import new_model
 from tests.test_conf import some_data
 from tests.test_figures import assert_all_is_readable, pixels_of
 
@@ -38,7 +37,7 @@ def study(folder: Path, *lines: str, images: int = 8) -> Comparison:
         run.path.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(experiment, "save", lambda figure, path: None)  # a run's own figures
-            experiment.conduct(config, data, new_model(config, data), run)
+            experiment.conduct(config, data, run)
     return gather([folder])
 
 

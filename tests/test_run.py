@@ -18,7 +18,8 @@ def model(seed: int) -> Autoencoder:
 
 def test_weights_are_read_back_to_the_bit(tmp_path: Path) -> None:
     run, saved, loaded = RunDirectory(tmp_path), model(0), model(1)
-    run.save_weights(saved)
+    run.save_weights(saved.state_dict())
+    run.save_summary({})
     run.load_weights(loaded)
     for name, tensor in saved.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
@@ -32,29 +33,27 @@ def test_a_configuration_is_read_back(tmp_path: Path) -> None:
     assert run.load_config() == config
 
 
-def test_a_checkpoint_holds_tensors_and_numbers_and_no_code(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path)
-    run.save_checkpoint({"epoch": 3, "model": model(0).state_dict()})
-    state = run.load_checkpoint()
-    assert state["epoch"] == 3
-    assert torch.equal(
-        state["model"]["encoder.1.weight"], model(0).state_dict()["encoder.1.weight"]
-    )
-
-
-def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path)
-    torch.save({"epoch": Path("/")}, run.checkpoint_file)  # an object that a pickle would build
-    with pytest.raises(Exception, match="weights_only|Weights only"):
-        run.load_checkpoint()
-
-
 def test_a_folder_without_a_summary_is_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is no finished run"):
+    with pytest.raises(StorageError, match="is no finished run: it has no summary.json"):
         RunDirectory(tmp_path).load_summary()
-    (tmp_path / "summary.json").write_text('{"test": ')
-    with pytest.raises(StorageError, match="is no finished run"):
-        RunDirectory(tmp_path).load_summary()
+
+
+def test_a_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.save_summary({"mse": 0.0123})
+    assert run.load_summary() == {"mse": 0.0123}
+    run.summary_file.write_text(run.summary_file.read_text().replace("123", "133"))
+    with pytest.raises(StorageError, match="summary.json is damaged: its sha256 is"):
+        run.load_summary()
+    run.summary_file.write_text("")
+    with pytest.raises(StorageError, match="damaged: it has 0 bytes and was written with 20"):
+        run.load_summary()
+    run.manifest_file.write_text("{}")
+    with pytest.raises(StorageError, match="manifest.json is damaged .* nothing of summary.json"):
+        run.load_summary()
+    run.manifest_file.unlink()
+    with pytest.raises(StorageError, match="manifest.json .* No such file"):
+        run.load_summary()
 
 
 def test_finished_epochs_are_counted(tmp_path: Path) -> None:

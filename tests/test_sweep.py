@@ -17,7 +17,7 @@ import yaml
 
 from aecli import preparation
 from aecli.composition import compose
-from aecli.config import TrainConfig, load_config
+from aecli.config import TrainConfig
 from aecli.errors import UsageError
 from aecli.preparation import data_for, recorded, share_data
 from aecli.run import RunDirectory, Status, runs_below
@@ -134,7 +134,7 @@ def test_one_failure_does_not_stop_the_others(
     summary, *reasons = errors[errors.index("aecli: ") :].splitlines()
     relative = folder.relative_to(tmp_path)
     assert summary == (
-        f"aecli: 2 of 4 runs are not finished; to go on: aecli train -m resume={relative}"
+        f"aecli: 2 of 4 runs are not finished; to go on: aecli train resume={relative}"
     )
     assert [reason.split(" became ")[0] for reason in reasons] == [
         "2-fc-z2: the training loss", "3-fc-z3: the training loss",
@@ -307,7 +307,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     assert result == status
     if number != signal.SIGKILL:
         assert (
-            "aecli: interrupted: 1 of 3 runs are finished; to go on: aecli train -m resume=mine\n"
+            "aecli: interrupted: 1 of 3 runs are finished; to go on: aecli train resume=mine\n"
             in errors
         )
         assert "Traceback" not in errors and "Warning" not in errors
@@ -339,7 +339,7 @@ def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("aecli.sweep.run_jobs", interrupt)
         assert aecli("train", "-m", *line) == 130
-    advice = "interrupted: 0 of 1 runs are finished; to go on: aecli train -m resume=mine"
+    advice = "interrupted: 0 of 1 runs are finished; to go on: aecli train resume=mine"
     assert advice in capsys.readouterr().err
     assert aecli("train", "-m", "resume=mine", "compare=false") == 0
     assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
@@ -434,7 +434,7 @@ def test_a_plan_is_a_folder_with_a_configuration_for_each_run(
 ) -> None:
     planned = plan(tmp_path, configs(data_dir, ["latent=2"], ["latent=3"]))
     assert [run.status for run in planned] == [Status.planned] * 2
-    assert [load_config(run.config_file).latent for run in planned] == [2, 3]
+    assert [run.load_config().latent for run in planned] == [2, 3]
     with pytest.raises(UsageError, match="holds runs already"):
         plan(tmp_path, {})
 

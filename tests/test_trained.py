@@ -70,7 +70,7 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
     with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); train it"):
         open_run(run.path, RunOptions())
     (run.path.parent / "multirun.yaml").touch()
-    with pytest.raises(UsageError, match=f"train -m resume={run.path.parent} goes on"):
+    with pytest.raises(UsageError, match=f"train resume={run.path.parent} goes on"):
         open_run(run.path, RunOptions())
 
 

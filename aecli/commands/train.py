@@ -2,22 +2,26 @@
 
 import argparse
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
+
+import torch
 
 from aecli import console
 from aecli.composition import check_overrides, compose, run_once, show_config
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.device import device_name
-from aecli.errors import AecliError, Interrupted, Terminated, UsageError
+from aecli.errors import Interrupted, Terminated, UsageError
 from aecli.evaluation import LABELS, PAST_THE_CODE
-from aecli.experiment import Outcome, conduct, noting_failure
-from aecli.models import Autoencoder, describe
+from aecli.experiment import Outcome, attempting, conduct, noting_failure
+from aecli.models import build_model, describe
 from aecli.options import taken_out
 from aecli.preparation import data_for, recorded, refuse_early
-from aecli.run import RunDirectory
-from aecli.training import new_model
+from aecli.run import RunDirectory, Status
 
 
 def main(arguments: list[str]) -> None:
@@ -31,15 +35,12 @@ def main(arguments: list[str]) -> None:
     if options.cfg:
         compose(options.overrides)  # which refuses what Hydra would print
         show_config(options.flags, options.overrides)
-    elif options.resume is not None and not options.multirun:
-        raise UsageError(f"resume={options.resume} goes on with a sweep: add -m")
+    elif options.resume is not None:
+        resume(Path(options.resume), options)
     elif options.multirun:
         from aecli import sweep  # a single run does not wait for it
 
-        if options.resume is not None:
-            sweep.resume(Path(options.resume), options.overrides, options.compare)
-        else:
-            sweep.start(options.overrides, options.compare)
+        sweep.start(options.overrides, options.compare)
     else:
         single(options.overrides)
 
@@ -67,7 +68,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     compare = taken_out(options.overrides, "compare")
     if compare not in (None, "true", "false"):
         parser.error(f"compare={compare} is not valid: give true or false")
-    if compare is not None and not options.multirun:
+    if compare is not None and not options.multirun and options.resume is None:
         parser.error(f"compare={compare} is for a sweep: add -m")
     options.compare = compare != "false"
     return options
@@ -80,18 +81,87 @@ def single(overrides: list[str]) -> None:
         AecliError: why it could not be done.
     """
     refuse_early(compose(overrides))
-    failures: list[AecliError] = []
+    failures: list[Exception] = []
 
     def job(config: TrainConfig, folder: Path) -> None:
         # Hydra would print that the job has failed, and how, in front of our line.
         try:
             run_one(config, RunDirectory(folder))
-        except AecliError as error:
+        except Exception as error:
             failures.append(error)
 
     run_once(overrides, job)
     if failures:
         raise failures[0]
+
+
+def resume(folder: Path, options: argparse.Namespace) -> None:
+    """Go on with an interrupted run, or with the unfinished runs of a sweep.
+
+    Raises:
+        UsageError: there is neither in `folder`, or a setting that is not to be changed.
+        AecliError: why it could not be done.
+    """
+    run = RunDirectory(folder)
+    if not run.config_file.exists():
+        from aecli import sweep
+
+        sweep.resume(folder, options.overrides, options.compare)
+    elif options.multirun:
+        raise UsageError(f"resume={folder} is a single run: leave -m out")
+    else:
+        resume_run(run, options.overrides)
+
+
+def resume_run(run: RunDirectory, overrides: list[str]) -> None:
+    """Go on with a run from its newest checkpoint, in its own folder.
+
+    Args:
+        run: its folder.
+        overrides: may raise epochs, and nothing else that the result depends on.
+
+    Raises:
+        UsageError: another setting, or fewer epochs.
+        AecliError: why it could not be done.
+    """
+    planned = run.load_config()
+    config = _with_more_epochs(planned, overrides)
+    if run.status is Status.finished and config.epochs == planned.epochs:
+        console.warn(
+            f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
+            f"train it further)"
+        )
+        return
+    data = refuse_early(config)
+    _announce(config, data)
+    with _explaining(run), attempting(run):
+        run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
+        outcome = conduct(config, data, run, bar=config.name)
+    _conclude(config, data, run, outcome)
+
+
+# What may be given on resuming: the one that trains further, and where things are by now.
+CHANGEABLE = ("epochs", "data_dir", "device")
+
+
+def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
+    """The configuration of a run with what may be changed on resuming it."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in CHANGEABLE:
+            raise UsageError(
+                f"{override} would make it another run: a run is resumed as it was configured, and "
+                f"only {', '.join(CHANGEABLE)} may be given"
+            )
+    given = compose(overrides)
+    keys = {override.partition("=")[0] for override in overrides}
+    config = replace(planned, **{key: getattr(given, key) for key in keys})
+    if config.epochs < planned.epochs:
+        raise UsageError(
+            f"epochs={config.epochs} is not valid: the run has {planned.epochs}, which may be "
+            f"raised and not lowered"
+        )
+    return config
 
 
 def run_one(config: TrainConfig, run: RunDirectory) -> None:
@@ -102,21 +172,31 @@ def run_one(config: TrainConfig, run: RunDirectory) -> None:
         DivergenceError: the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM; says what is kept.
     """
-    if run.config_file.exists():
-        raise UsageError(f"{run.path} holds a run already: give another hydra.run.dir")
     data = data_for(config)
     config = recorded(config, data)
-    model = new_model(config, data)
-    _announce(config, data, model)
-    try:
+    refuse_used(run)
+    _announce(config, data)
+    with _explaining(run), run.locked():
+        refuse_used(run)  # by a process that was faster
         with noting_failure(run):
-            outcome = conduct(config, data, model, run, bar=config.name)
-    except KeyboardInterrupt as interruption:
-        raise _explained(interruption, run) from None
+            outcome = conduct(config, data, run, bar=config.name)
     _conclude(config, data, run, outcome)
 
 
-def _announce(config: TrainConfig, data: Data, model: Autoencoder) -> None:
+def refuse_used(run: RunDirectory) -> None:
+    """No run may come to lie over another.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if run.config_file.exists():
+        raise UsageError(
+            f"{run.path} holds a run already: go on with it by resume={run.path}, or give another "
+            f"hydra.run.dir"
+        )
+
+
+def _announce(config: TrainConfig, data: Data) -> None:
     """What is about to be trained."""
     if data.notice is not None:
         console.notice(data.notice)
@@ -127,7 +207,8 @@ def _announce(config: TrainConfig, data: Data, model: Autoencoder) -> None:
             "device": device_name(data.train.images.device),
         }
     )
-    console.layer_table(describe(model))
+    with torch.device("meta"):  # the shapes alone
+        console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
 
 
 def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outcome) -> None:
@@ -154,9 +235,15 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     )
 
 
-def _explained(interruption: KeyboardInterrupt, run: RunDirectory) -> Interrupted:
-    """The interruption with what it leaves behind."""
-    kind = Terminated if isinstance(interruption, Terminated) else Interrupted
-    epochs = run.finished_epochs()
-    kept = f"epoch {epochs} is the last finished one" if epochs else "no epoch was finished"
-    return kind(f"interrupted: {kept}, the run is in {run.path}")
+@contextmanager
+def _explaining(run: RunDirectory) -> Iterator[None]:
+    """An interruption says what it leaves behind, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        kind = Terminated if isinstance(interruption, Terminated) else Interrupted
+        epochs = run.finished_epochs()
+        kept = f"epoch {epochs} is the last finished one" if epochs else "no epoch was finished"
+        raise kind(
+            f"interrupted: {kept}; to go on: aecli train resume={shlex.quote(str(run.path))}"
+        ) from None

@@ -11,7 +11,7 @@ from aecli.files import natural_key
 # What does not make two runs different: where they lie and ran; the seed is averaged over.
 INCIDENTAL = {
     "name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape",
-    "path", "data.path",
+    "path", "data.path", "checkpoint.epochs", "checkpoint.minutes",
 }  # fmt: skip
 # What has a column or an axis of its own.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name"}

@@ -5,13 +5,13 @@ from datetime import datetime
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from aecli.comparison.pictures import pictures
 from aecli.comparison.report import ReportFigure, render
 from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
+from aecli.events import EventsFile
 from aecli.figures import save, theme, to_array
 from aecli.files import write_atomically
 from aecli.run import EVENTS
@@ -59,15 +59,13 @@ def write(comparison: Comparison, table: list[Setting], folder: Path) -> None:
     write_atomically(folder / CSV, to_csv(table).encode())
     write_atomically(folder / MARKDOWN, to_markdown(table).encode())
     figures = []
-    with SummaryWriter(str(folder)) as tensorboard:
-        tensorboard.add_custom_scalars(STUDY_LAYOUT)
+    with EventsFile(folder) as tensorboard:
+        tensorboard.layout(STUDY_LAYOUT)
         for picture in pictures(comparison):
             with theme(dark=False):
                 figure = picture.draw()
                 save(figure, folder / FIGURES / picture.name)
-                tensorboard.add_image(
-                    f"{FOLDER}/{picture.name}", to_array(figure), 0, dataformats="HWC"
-                )
+                tensorboard.image(f"{FOLDER}/{picture.name}", to_array(figure))
             with theme(dark=True):
                 dark = _svg(picture.draw())
             light = (folder / FIGURES / f"{picture.name}.svg").read_bytes()

@@ -13,11 +13,14 @@ def to_pixels(images: Tensor) -> Tensor:
 
 
 def shuffled_batches(
-    images: Tensor, batch_size: int, generator: torch.Generator
+    images: Tensor, batch_size: int, generator: torch.Generator, skipped: int = 0
 ) -> Iterator[Tensor]:
-    """Pixels of all images once, in an order drawn from `generator`: (B, C, H, W) each."""
+    """Pixels of all images once, in an order drawn from `generator`: (B, C, H, W) each.
+
+    Of these the first `skipped` batches are left out.
+    """
     order = torch.randperm(len(images), generator=generator).to(images.device)  # (N,)
-    for index in order.split(batch_size):
+    for index in order.split(batch_size)[skipped:]:
         yield to_pixels(images.index_select(0, index))
 
 

@@ -27,12 +27,11 @@ from aecli.composition import (
 )
 from aecli.config import TrainConfig
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError, one_line
-from aecli.experiment import conduct, noting_failure
+from aecli.experiment import attempting, conduct
 from aecli.preparation import data_for, recorded, refuse_early, share_data
-from aecli.run import RunDirectory, Status, runs_below
+from aecli.run import CONFIG, RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, refuse_used, run_planned
 from aecli.sweep.watch import Watch
-from aecli.training import new_model
 
 __all__ = ["resume", "start"]
 
@@ -60,7 +59,7 @@ def start(overrides: list[str], compare: bool) -> None:
 
 
 def resume(folder: Path, overrides: list[str], compare: bool) -> None:
-    """Train the runs of a sweep that are not finished, each from its beginning.
+    """Train the runs of a sweep that are not finished, each from where it is.
 
     Args:
         folder: of the sweep.
@@ -72,7 +71,10 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
         Interrupted: Ctrl-C or SIGTERM; says how to go on.
     """
     if not (folder / SWEEP_FILE).is_file():
-        raise UsageError(f"resume={folder} is no folder of a sweep: that has a {SWEEP_FILE} in it")
+        raise UsageError(
+            f"resume={folder} is neither the folder of a run, which has a {CONFIG} in it, nor that "
+            f"of a sweep, which has a {SWEEP_FILE}"
+        )
     for override in overrides:
         if not override.startswith("hydra"):
             raise UsageError(
@@ -81,7 +83,7 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
     todo = [run for run in runs_below(folder) if run.status is not Status.finished]
     for run in todo:
         refuse_early(run.load_config())
-        run.clear()
+        run.failure_file.unlink(missing_ok=True)  # which would pass for that of the new attempt
     # What Hydra noted at the first attempt stays; now it would note a line without the values.
     lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in todo}
     problems = carry_out(replace(compose_sweep(overrides), folder=folder), lines, overrides)
@@ -184,9 +186,8 @@ def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
     data = data_for(config)
     config = recorded(config, data)
     try:
-        with noting_failure(run):
-            bar = folder.name if show_progress else None
-            conduct(config, data, new_model(config, data), run, bar)
+        with attempting(run):
+            conduct(config, data, run, bar=folder.name if show_progress else None)
     finally:
         console.run_line(run)
     mse: float = run.load_summary()["validation"]["mse"]
@@ -250,7 +251,7 @@ def _problem(error: Exception) -> str:
 
 
 def _how_to_go_on(folder: Path) -> str:
-    return f"; to go on: aecli train -m resume={shlex.quote(str(folder))}"
+    return f"; to go on: aecli train resume={shlex.quote(str(folder))}"
 
 
 def _explained(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:

@@ -9,11 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.config import TrainConfig
 from aecli.errors import AecliError, UsageError
-from aecli.experiment import conduct, noting_failure
+from aecli.experiment import attempting, conduct
+from aecli.lock import locked
 from aecli.models import build_model
 from aecli.preparation import data_for
-from aecli.run import CONFIG, RunDirectory
-from aecli.training import new_model
+from aecli.run import CONFIG, RunDirectory, Status
 
 
 def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
@@ -26,13 +26,15 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     Raises:
         UsageError: there are runs in `folder` already.
     """
-    refuse_used(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     runs = []
-    for name, config in configs.items():
-        run = RunDirectory(folder / name)
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.save_config(config)
-        runs.append(run)
+    with locked(folder):
+        refuse_used(folder)
+        for name, config in configs.items():
+            run = RunDirectory(folder / name)
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.save_config(config)
+            runs.append(run)
     return runs
 
 
@@ -70,7 +72,7 @@ def run_planned(
     """Train the run that is planned in `folder`; what goes wrong is noted there.
 
     Args:
-        folder: of the run; what an earlier attempt has left in it is removed.
+        folder: of the run; where an earlier attempt has left a checkpoint, it goes on from there.
         show_progress: by a bar in this terminal.
         threads: to compute with; None leaves them as they are.
         shared: a folder with the images, decoded.
@@ -79,14 +81,14 @@ def run_planned(
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with noting_failure(run):
-            config = run.load_config()
-            run.clear()
-            data = data_for(config, shared)
-            bar = folder.name if show_progress else None
-            conduct(config, data, new_model(config, data), run, bar)
+        with attempting(run):
+            if run.status is not Status.finished:  # by another process, in the meantime
+                config = run.load_config()
+                bar = folder.name if show_progress else None
+                conduct(config, data_for(config, shared), run, bar)
     except AecliError:
-        pass  # noted in its folder, where the end of the sweep finds it: the other runs go on
-    except Exception as error:  # a bug, or too little memory: likewise, and the trace is needed
+        if run.status is not Status.failed:  # which notes why, for the end of the sweep
+            raise
+    except Exception as error:  # a bug: likewise, and the trace is needed
         traceback.print_exc()
         run.save_failure(f"{type(error).__name__}: {error}")

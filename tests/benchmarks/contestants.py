@@ -31,9 +31,15 @@ from aecli.data.vision import load_torchvision
 from aecli.device import keep_freed_memory
 from aecli.models import build_model, describe, linear
 from aecli.run import RunDirectory
-from aecli.signals import StopRequest
 from aecli.tracking import Tracker
-from aecli.training import forward_pass, new_model, steps_per_epoch, train, train_epoch
+from aecli.training import (
+    TrainingState,
+    forward_pass,
+    new_model,
+    steps_per_epoch,
+    train,
+    train_epoch,
+)
 
 Seconds = list[float]
 """Of each epoch; the first, which warms up, is not among them."""
@@ -60,12 +66,12 @@ def aecli(config: TrainConfig, images: int, epochs: int) -> Seconds:
     """The training loop of aecli, without tracking, validation and checkpoints."""
     keep_freed_memory()
     data = resident(images)
-    model = new_model(config, data)
-    forward = forward_pass(config, model)
-    optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    state = TrainingState(config, new_model(config, data), images)
+    forward = forward_pass(config, state.model)
 
-    def epoch(number: int) -> None:
-        train_epoch(config, data, model, forward, optimizer, number, Mock(), StopRequest())
+    def epoch(_: int) -> None:
+        state.step = 0
+        train_epoch(config, data, state, forward, Mock(), lambda: None)
 
     return timed(epoch, epochs)
 
@@ -74,12 +80,12 @@ def whole(config: TrainConfig, images: int, epochs: int) -> Seconds:
     """The same with tracking, progress, validation, checkpoints and pictures: the mean epoch."""
     keep_freed_memory()
     data = resident(images)
-    model = new_model(config, data)
+    state = TrainingState(config, new_model(config, data), images)
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder))
         with Tracker(run, config.epochs, steps_per_epoch(config, data), "benchmark") as tracker:
             started = time.perf_counter()
-            train(config, data, model, run, tracker)
+            train(config, data, state, run, tracker)
             return [(time.perf_counter() - started) / config.epochs]
 
 

@@ -1,0 +1,216 @@
+"""Checkpoints: whichever line a process dies in, and whatever becomes of a file, one is left."""
+
+import hashlib
+import itertools
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aecli import files
+from aecli.checkpoints import KEPT, Checkpoints
+from aecli.errors import StorageError
+from aecli.run import RunDirectory
+from tests.apart import run_apart
+from tests.conftest import TINY
+from tests.same_run import assert_same, assert_same_run
+
+
+def state(number: int) -> dict[str, Any]:
+    return {"number": number, "weights": torch.full((100,), float(number)), "list": [1, None, "a"]}
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Checkpoints:
+    """A folder in which three have been saved."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for steps in (5, 10, 100):
+        checkpoints.save(steps, state(steps))
+    return checkpoints
+
+
+def names(checkpoints: Checkpoints) -> list[str]:
+    return sorted(path.name for path in checkpoints.folder.iterdir())
+
+
+def test_the_newest_is_read_back_and_the_one_before_it_is_kept(three: Checkpoints) -> None:
+    found, problems = three.newest()
+    assert_same(found, state(100))
+    assert problems == []
+    assert names(three) == [
+        "0000000010.json", "0000000010.pt", "0000000100.json", "0000000100.pt",
+    ]  # fmt: skip
+    three.keep_newest()
+    assert names(three) == ["0000000100.json", "0000000100.pt"]
+
+
+def test_a_manifest_has_the_size_and_the_sha256(three: Checkpoints) -> None:
+    content = (three.folder / "0000000100.pt").read_bytes()
+    manifest = json.loads((three.folder / "0000000100.json").read_bytes())
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert manifest == {"0000000100.pt": {"size": len(content), "sha256": sha256}}
+
+
+def test_without_any_there_is_none(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "nowhere").newest() == (None, [])
+
+
+def flip(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a bit": flip,
+    "half": lambda content: content[: len(content) // 2],
+    "nothing left": lambda _: b"",
+    "more": lambda content: content + b"\0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["pt", "json"])
+def test_a_damaged_one_is_named_and_the_one_before_it_is_used(
+    damage: str, kind: str, three: Checkpoints
+) -> None:
+    newest = three.folder / f"0000000100.{kind}"
+    newest.write_bytes(DAMAGES[damage](newest.read_bytes()))
+    found, problems = three.newest()
+    assert_same(found, state(10))
+    assert len(problems) == 1 and str(newest.with_suffix("")) in problems[0]
+
+
+def test_if_all_are_damaged_all_are_named(three: Checkpoints) -> None:
+    for file in three.folder.glob("*.pt"):
+        file.write_bytes(flip(file.read_bytes()))
+    with pytest.raises(StorageError, match="0000000100.pt is damaged.*0000000010.pt is damaged"):
+        three.newest()
+
+
+def test_code_is_not_executed(three: Checkpoints, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "fired",))
+
+    three.save(200, {"bomb": Bomb()})
+    found, problems = three.newest()
+    assert_same(found, state(100))
+    assert len(problems) == 1 and "0000000200.pt cannot be used" in problems[0]
+    assert not (tmp_path / "fired").exists()
+
+
+# Killed while a checkpoint is written.
+
+LINE = ["train", "model=fc", "latent=2", *TINY, "epochs=4", "hydra.run.dir=run"]
+SAVED = KEPT + 1  # the first that removes another
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Goes through the writing of a checkpoint operation by operation."""
+
+    log: Path
+    """Where the operations are noted."""
+    last: int | None = None
+    """The number of the one at which the process is killed."""
+
+    def __call__(self) -> None:
+        numbers = itertools.count()
+        saves = itertools.count(1)
+        is_on = False
+
+        def point(name: str) -> None:
+            if is_on:
+                with self.log.open("a") as log:
+                    log.write(name + "\n")
+                if next(numbers) == self.last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        def around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def stepped(*arguments: Any, **options: Any) -> Any:
+                point(f"before {name}")
+                result = function(*arguments, **options)
+                point(f"after {name}")
+                return result
+
+            return stepped
+
+        class Slow:
+            """A file in whose writing there is a middle."""
+
+            def __init__(self, path: Path, mode: str) -> None:
+                self.file = open(path, mode)
+
+            def __enter__(self) -> "Slow":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                self.file.close()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.file, name)
+
+            def write(self, content: bytes) -> None:
+                for part in (content[: len(content) // 2], content[len(content) // 2 :]):
+                    point("before write")
+                    self.file.write(part)
+                    self.file.flush()
+                point("after write")
+
+        for name in ("fsync", "replace", "unlink"):
+            setattr(os, name, around(name, getattr(os, name)))
+        files.open = around("open", Slow)  # type: ignore[attr-defined]
+        save = Checkpoints.save
+
+        def stepped_save(*arguments: Any) -> None:
+            nonlocal is_on
+            is_on = next(saves) == SAVED
+            save(*arguments)
+            is_on = False
+
+        Checkpoints.save = stepped_save  # type: ignore[assignment, method-assign]
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A run that nothing happened to, and the operations in the writing of one checkpoint."""
+    folder = tmp_path_factory.mktemp("whole")
+    log = folder / "operations"
+    done = run_apart([*LINE, f"data_dir={data_dir}"], folder, Stepped(log))
+    assert done.status == 0, done.errors
+    return folder / "run", log.read_text().splitlines()
+
+
+PARTS = 6
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_any_point_of_writing_one_it_goes_on(
+    part: int, whole: tuple[Path, list[str]], data_dir: Path, tmp_path: Path
+) -> None:
+    expected, points = whole
+    # Open, write, flush, rename, flush the folder: of the state and of its manifest. Then the
+    # oldest of each is removed.
+    assert points.count("before open") == 2
+    assert points.count("before fsync") == 4
+    assert points.count("before replace") == 2
+    assert points.count("before unlink") >= 2
+    for number in range(part, len(points), PARTS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        line = [*LINE, f"data_dir={data_dir}"]
+        done = run_apart(line, folder, Stepped(folder / "operations", number))
+        where = f"{points[number]} ({number})"
+        assert done.status == -signal.SIGKILL, where
+        found, problems = RunDirectory(folder / "run").checkpoints.newest()
+        assert found is not None and len(found["records"]) in (SAVED - 1, SAVED), where
+        assert problems == [], where
+        done = run_apart(["train", "resume=run"], folder)
+        assert done.status == 0, f"{where}: {done.errors}"
+        assert_same_run(folder / "run", expected)

@@ -1,0 +1,109 @@
+"""Sweeps with a run that comes to no end: the others do, and going on trains that one alone."""
+
+import json
+import os
+import resource
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aecli.lock import HOLDER, LOCK
+from aecli.run import RunDirectory, Status, runs_below
+from tests.apart import Done, run_apart
+from tests.conftest import TINY
+
+LAUNCHERS = ["basic", "joblib"]
+
+
+def sweep(folder: Path, data_dir: Path, launcher: str, *line: str) -> Done:
+    common = ["train", "-m", "model=fc", *TINY, f"data_dir={data_dir}", "compare=false"]
+    place = ["hydra.sweep.dir=mine", f"hydra/launcher={launcher}"]
+    return run_apart([*common, *line, *place], folder, limit_memory)
+
+
+def limit_memory() -> None:
+    """To less than the largest models here take, and more than a machine has to give."""
+    resource.setrlimit(resource.RLIMIT_AS, (2**36, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def statuses(folder: Path) -> list[Status]:
+    return [run.status for run in runs_below(folder / "mine")]
+
+
+def assert_going_on_leaves_what_is_finished(folder: Path, status: int) -> str:
+    """Go on with the sweep; what it wrote to stderr."""
+    before = times_of_summaries(folder)
+    done = run_apart(["train", "resume=mine", "compare=false"], folder, limit_memory)
+    assert done.status == status, done.errors
+    after = times_of_summaries(folder)
+    assert {path: after[path] for path in before} == before
+    return done.errors
+
+
+def times_of_summaries(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("summary.json")}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_value_that_makes_no_sense_is_met_before_anything_is_trained(
+    launcher: str, data_dir: Path, tmp_path: Path
+) -> None:
+    done = sweep(tmp_path, data_dir, launcher, "latent=2,3", "lr=0.001,-1")
+    assert done.status == 2
+    assert done.errors == "aecli: lr=-1.0 is not valid: give a finite number above 0\n"
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (["latent=2", "lr=0.001,1e30"], "loss became "),
+        (["latent=2,1000000000"], "there is too little memory: try a smaller batch_size or model"),
+    ],
+    ids=["not a number", "too little memory"],
+)
+def test_a_run_that_fails_leaves_the_others(
+    launcher: str, line: list[str], reason: str, data_dir: Path, tmp_path: Path
+) -> None:
+    done = sweep(tmp_path, data_dir, launcher, *line)
+    assert done.status == 1, done.errors
+    assert statuses(tmp_path) == [Status.finished, Status.failed]
+    assert "Traceback" not in done.errors and reason in done.errors
+    assert "1 of 2 runs are not finished; to go on: aecli train resume=mine" in done.errors
+    errors = assert_going_on_leaves_what_is_finished(tmp_path, 1)  # it fails again
+    assert reason in errors
+    assert statuses(tmp_path) == [Status.finished, Status.failed]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_run_that_is_killed_is_gone_on_with(
+    launcher: str, data_dir: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(sweep, tmp_path, data_dir, launcher, "latent=2", "epochs=1,300")
+        long = wait_until_it_trains(tmp_path / "mine" / "1-fc-z2", tmp_path / "mine" / "0-fc-z2")
+        os.kill(int(json.loads((long / LOCK / HOLDER).read_bytes())["pid"]), signal.SIGKILL)
+        done = running.result()
+    if launcher == "basic":
+        assert done.status == -signal.SIGKILL
+    else:
+        assert done.status == 1
+        assert "1 of 2 runs are not finished" in done.errors, done.errors
+    assert statuses(tmp_path) == [Status.finished, Status.interrupted]
+    assert_going_on_leaves_what_is_finished(tmp_path, 0)
+    assert statuses(tmp_path) == [Status.finished, Status.finished]
+    epochs = [line["epoch"] for line in RunDirectory(long).load_metrics()]
+    assert epochs == list(range(1, 301))
+
+
+def wait_until_it_trains(long: Path, short: Path) -> Path:
+    """Until one run trains and the other is finished."""
+    deadline = time.monotonic() + 90
+    while not (RunDirectory(long).finished_epochs() and (short / "summary.json").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return long

@@ -1,0 +1,75 @@
+"""Whatever is typed for whichever key: two steps are trained, or it is refused in one line."""
+
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aecli.composition import check_overrides, compose
+from aecli.config import config_groups, plain, refuse_unread_keys
+from aecli.errors import AecliError
+from aecli.training import TrainingState, forward_pass, new_model, train_epoch
+from tests.test_conf import some_data
+
+# Of what a key would make the machine do, and not the run, nothing is tried.
+LEFT_OUT = {"compile", "output_dir", "data_dir", "data.name", "data.image_shape", "device", "name"}
+
+
+def keys(node: object, prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration that has a value of its own."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from keys(child, f"{prefix}{key}.")
+    elif isinstance(node, list) and node:
+        yield from keys(node[0], f"{prefix}0.")
+    else:
+        yield prefix.removesuffix(".")
+
+
+KEYS = sorted(
+    {key for model in ("conv", "fc", "deep") for key in keys(plain(compose([f"model={model}"])))}
+    - LEFT_OUT
+)
+CHOICES = [
+    f"{group}={choice}"
+    for group, choices in config_groups().items()
+    if group not in ("data", "sweep")
+    for choice in choices
+]
+VALUES = st.one_of(
+    st.integers(-3, 40).map(str),
+    st.floats(width=32).map(str),
+    st.sampled_from(
+        ["null", "true", "false", "''", "[]", "[1,2]", "[0]", "{}", "{a:1}", "relu", "tanh",
+         "sigmoid", "identity", "conv", "linear", "nearest", "bicubic", "gaussian", "masking",
+         "cosine", "constant", "bf16", "float32", "1e-3", "1e300", "-0", "0x10", "1_000", "..",
+         "~", "${seed}", "${oc.env:HOME}", "${nowhere}", "???", "a b", "'a=b'", "é", "\\"]
+    ),
+    st.text(max_size=8),
+)  # fmt: skip
+LINES = st.tuples(
+    st.lists(st.sampled_from(CHOICES), max_size=2),
+    st.lists(st.tuples(st.sampled_from(KEYS), VALUES), min_size=1, max_size=3),
+)
+
+
+@settings(
+    deadline=None, max_examples=500, suppress_health_check=list(HealthCheck), derandomize=True,
+    print_blob=True,
+)  # fmt: skip
+@given(LINES)
+def test_a_line_trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
+    choices, values = line
+    overrides = [*choices, *(f"{key}={value}" for key, value in values)]
+    try:
+        check_overrides(overrides, multirun=False)
+        config = compose([*overrides, "device=cpu"])
+        refuse_unread_keys(config)
+        data = some_data()
+        state = TrainingState(config, new_model(config, data), len(data.train))
+        train_epoch(config, data, state, forward_pass(config, state.model), Mock(), lambda: None)
+    except AecliError as error:
+        assert "\n" not in str(error) and str(error), overrides
+    else:
+        assert state.step >= 1

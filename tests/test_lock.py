@@ -1,0 +1,222 @@
+"""Two processes never have the same folder."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, tzinfo
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from aecli import lock
+from aecli.errors import StorageError
+from aecli.lock import HOLDER, LOCK, SILENT_SECONDS, locked
+from tests.apart import run_apart
+from tests.conftest import TINY
+
+Aecli = Callable[..., int]
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["aecli.lock"])
+
+
+def test_the_holder_is_named_and_gone_when_done(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        expected = f"in use by process {os.getpid()} on {socket.gethostname()}, since 2"
+        with pytest.raises(StorageError, match=expected), locked(tmp_path):
+            pass
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_is_given_back_when_something_goes_wrong(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), locked(tmp_path):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def leave_lock(folder: Path, **changes: object) -> Path:
+    """A lock as another process leaves it that has been killed."""
+    (folder / LOCK).mkdir()
+    holder = {**lock._ourselves(), "token": "another", **changes}
+    (folder / LOCK / HOLDER).write_text(json.dumps(holder))
+    return folder / LOCK / HOLDER
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"pid": 2**22 + 1}, {"started": "long ago"}, {"pid": None}],
+    ids=["no such process", "another of that number", "nonsense"],
+)
+def test_the_lock_of_a_process_that_has_ended_is_taken_over(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    leave_lock(tmp_path, **changes)
+    with locked(tmp_path) as check:
+        check()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_there_is_believed(tmp_path: Path) -> None:
+    holder = leave_lock(tmp_path)
+    os.utime(holder, (0, 0))  # however long ago
+    with pytest.raises(StorageError, match="is in use by process"), locked(tmp_path):
+        pass
+
+
+def test_of_another_machine_only_silence_tells(tmp_path: Path) -> None:
+    holder = leave_lock(tmp_path, host="elsewhere", pid=2**22 + 1)
+    for seconds in (0, SILENT_SECONDS - 60):
+        os.utime(holder, (time.time() - seconds,) * 2)
+        with pytest.raises(StorageError, match="on elsewhere"), locked(tmp_path):
+            pass
+    os.utime(holder, (time.time() - SILENT_SECONDS - 60,) * 2)
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"[1]", None], ids=str)
+def test_a_damaged_lock_counts_by_its_age(content: bytes | None, tmp_path: Path) -> None:
+    holder = leave_lock(tmp_path)
+    if content is None:
+        holder.unlink()
+    else:
+        holder.write_bytes(content)
+        with pytest.raises(StorageError, match="in use by process None"), locked(tmp_path):
+            pass
+        os.utime(holder, (0, 0))
+    with locked(tmp_path):
+        pass
+
+
+def test_a_holder_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    with locked(tmp_path):
+        os.utime(tmp_path / LOCK / HOLDER, (0, 0))
+        deadline = time.monotonic() + 30
+        while (tmp_path / LOCK / HOLDER).stat().st_mtime == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> None:
+    with locked(tmp_path) as check:
+        (tmp_path / LOCK).rename(tmp_path / "moved")
+        with pytest.raises(StorageError, match="is no longer ours"):
+            check()
+        leave_lock(tmp_path)
+    assert (tmp_path / LOCK / HOLDER).exists()
+
+
+# Several processes at once.
+
+
+def compete(folder: Path, start: Barrier, seed: int, rounds: int) -> None:
+    """Get the lock so many times, and fail if somebody else is inside at the same time."""
+    draw = random.Random(seed)
+    start.wait()
+    for _ in range(rounds):
+        while True:
+            try:
+                with locked(folder):
+                    inside = os.open(folder / "inside", os.O_CREAT | os.O_EXCL)
+                    time.sleep(draw.uniform(0, 0.002))
+                    os.close(inside)
+                    os.unlink(folder / "inside")
+                break
+            except StorageError:
+                time.sleep(draw.uniform(0, 0.002))
+
+
+def hold(folder: Path, start: Barrier) -> None:
+    with locked(folder):
+        start.wait()
+        time.sleep(600)
+
+
+def assert_no_two_get_in(count: int, folder: Path, seed: int, rounds: int) -> None:
+    start = context.Barrier(count)
+    processes = [
+        context.Process(target=compete, args=(folder, start, 100 * seed + number, rounds))
+        for number in range(count)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_several_processes_one_at_a_time_gets_in(seed: int, tmp_path: Path) -> None:
+    assert_no_two_get_in(2 + seed % 3, tmp_path, seed, rounds=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_several_processes_one_takes_a_stale_lock_over(seed: int, tmp_path: Path) -> None:
+    leave_lock(tmp_path, pid=2**22 + 1)
+    assert_no_two_get_in(2 + seed % 3, tmp_path, seed, rounds=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_lock_of_a_killed_process_is_free(seed: int, tmp_path: Path) -> None:
+    start = context.Barrier(2)
+    holder = context.Process(target=hold, args=(tmp_path, start))
+    holder.start()
+    start.wait(60)
+    with pytest.raises(StorageError, match=f"in use by process {holder.pid}"), locked(tmp_path):
+        pass
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    assert_no_two_get_in(2, tmp_path, seed, rounds=3)
+
+
+def test_of_two_runs_in_one_folder_one_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    line = ["train", "model=fc", "latent=2", *TINY, f"data_dir={data_dir}"]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        arguments = [*line, f"hydra.run.dir={tmp_path}/run"]
+        done = list(pool.map(lambda folder: run_apart(arguments, folder), folders))
+    statuses = sorted(each.status for each in done)
+    assert statuses in ([0, 2], [0, 5])  # it came while the other trained, or afterwards
+    assert (tmp_path / "run" / "summary.json").exists()
+    refused = next(each.errors for each in done if each.status)
+    assert "holds a run already" in refused or "is in use by process" in refused
+
+
+class SlowClock(datetime):
+    """Tells the same microsecond to three who ask."""
+
+    asked = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "SlowClock":
+        cls.asked += 1
+        return cls(2026, 1, 2, 3, 4, 5, (cls.asked - 1) // 3, tz)
+
+
+def test_two_runs_of_one_microsecond_get_two_folders(
+    aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra.core.utils.datetime", SlowClock)
+    taken = tmp_path / "outputs" / "fc-z2" / "2026-01-02_03-04-05-000000"
+    monkeypatch.setattr(SlowClock, "asked", 0)
+    taken.mkdir(parents=True)
+    assert aecli("train", "model=fc", "latent=2", *TINY) == 0
+    assert list(taken.iterdir()) == []
+    (run,) = tmp_path.rglob("summary.json")
+    assert run.parent.parent == taken.parent and run.parent != taken
