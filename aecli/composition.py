@@ -39,6 +39,7 @@ from aecli.config import (
     to_config,
 )
 from aecli.errors import UsageError, one_line, suggest
+from aecli.files import writable_folder
 
 PRIMARY = "train"
 
@@ -189,7 +190,7 @@ def _new_folder(overrides: list[str]) -> Path:
         with _engine() as engine:
             composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
             folder = Path(str(composed.hydra.run.dir)).absolute()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        writable_folder(folder.parent, "hydra.run.dir")
         try:
             folder.mkdir(exist_ok=is_named)
         except FileExistsError:

@@ -117,8 +117,8 @@ def conduct(
         _keep_images(config, data, contestants, state, run)
         _draw(config, data, contestants, state, run)
     run.save_weights(state.best_weights)
-    run.save_summary(summary)
     run.checkpoints.keep_newest()
+    run.save_summary(summary)
     return outcome
 
 

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import json
 import os
 import shutil
 import sys
@@ -13,7 +14,8 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from aecli import cli  # noqa: E402
-from aecli.run import RunDirectory
+from aecli.files import fingerprint  # noqa: E402
+from aecli.run import RunDirectory  # noqa: E402
 
 # A run that takes a moment: a few synthetic images, one epoch.
 TINY = [
@@ -78,6 +80,14 @@ def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:
 def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of one epoch, on synthetic digits; not to be written to."""
     return train_once(tmp_path_factory.mktemp("finished") / "run", data_dir, "latent=3")
+
+
+def planted(run: RunDirectory, name: str, content: str | bytes) -> None:
+    """Put a file into a run together with a manifest that vouches for it."""
+    content = content.encode() if isinstance(content, str) else content
+    (run.path / name).write_bytes(content)
+    manifest = json.loads(run.manifest_file.read_bytes())
+    run.manifest_file.write_text(json.dumps({**manifest, name: fingerprint(content)}))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Nothing runs from a file: what would, if something did, is planted where it would be."""
 
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -12,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from aecli.files import fingerprint
 from aecli.run import RunDirectory
-from tests.conftest import TINY
+from tests.conftest import TINY, planted
 
 Aecli = Callable[..., int]
 
@@ -38,13 +36,6 @@ class Touch:
 def test_the_canary_itself_works(canary: Path) -> None:
     pickle.loads(pickle.dumps(Touch(canary)))
     assert canary.exists()
-
-
-def planted(run: RunDirectory, name: str, content: bytes) -> None:
-    """A file that somebody has put into a run together with a manifest that vouches for it."""
-    (run.path / name).write_bytes(content)
-    manifest = json.loads(run.manifest_file.read_bytes())
-    run.manifest_file.write_text(json.dumps({**manifest, name: fingerprint(content)}))
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "images.safetensors"])
@@ -94,7 +85,7 @@ def test_a_configuration_is_plain_data(
     monkeypatch.setenv("HOME", "/a secret")
     text = run.config_file.read_text()
     content = CONFIGS[planting].format(text=text, canary=canary)
-    planted(run, "config.yaml", content.encode())
+    planted(run, "config.yaml", content)
     if command == "train":
         run.summary_file.unlink()
     where = f"resume={run.path}" if command == "train" else str(run.path)

@@ -82,7 +82,11 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train data=synthetic data.image_shape=[3,32,32]", 3, "has images of 1x28x28, not of"),
         ("train data=synthetic data_dir=file/below", 5, "file/below/synthetic cannot be written"),
         ("train data=synthetic output_dir=file/below", 5, "file/below cannot be written"),
-        ("train data=synthetic hydra.run.dir=file/below", 5, "file/below: Not a directory"),
+        (
+            "train data=synthetic hydra.run.dir=file/below",
+            5,
+            "file cannot be written (File exists): give another place",
+        ),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing(
@@ -159,11 +163,14 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     assert process.returncode == status
     assert errors.startswith("aecli: interrupted: epoch ")
     assert errors.count("\n") == 1
-    (checkpoint,) = tmp_path.rglob("last.pt")
-    assert str(checkpoint.parent.relative_to(tmp_path)) in errors
-    assert (checkpoint.parent / "best.safetensors").is_file()
+    (config,) = tmp_path.glob("outputs/*/*/config.yaml")
+    assert errors.endswith(
+        f"; to go on: aecli train resume={config.parent.relative_to(tmp_path)}\n"
+    )
+    assert (config.parent / "best.safetensors").is_file()
+    assert list((config.parent / "checkpoints").glob("*.pt"))
     assert not list(tmp_path.rglob("summary.json"))
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*-part"))
 
 
 @pytest.mark.parametrize(
@@ -199,11 +206,11 @@ def test_a_full_disk_in_a_run_gets_one_line(
     aecli: Aecli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device", "last.pt")
+        raise OSError(28, "No space left on device", "0.pt")
 
     monkeypatch.setattr("aecli.run.RunDirectory.save_checkpoint", fail)
     assert aecli("train", "model=fc", *TINY) == 5
-    assert capsys.readouterr().err == "aecli: last.pt: No space left on device\n"
+    assert capsys.readouterr().err == "aecli: 0.pt: No space left on device\n"
 
 
 def test_flags_may_stand_anywhere(aecli: Aecli, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from aecli.composition import compose
 from aecli.errors import UsageError
 from aecli.run import RunDirectory, runs_below
 from tests.browser import opened
-from tests.conftest import TINY
+from tests.conftest import TINY, planted
 
 Aecli = Callable[..., int]
 
@@ -219,7 +219,7 @@ def summary_without_a_key(run: RunDirectory) -> None:
 
 
 def code_in_the_configuration(run: RunDirectory) -> None:
-    run.config_file.write_text(run.config_file.read_text() + "_target_: os.system\n")
+    planted(run, "config.yaml", run.config_file.read_text() + "_target_: os.system\n")
 
 
 def metrics_cut(run: RunDirectory) -> None:
@@ -309,7 +309,7 @@ def changed(run: RunDirectory, **keys: object) -> None:
     for key, value in keys.items():
         text, count = re.subn(rf"(?m)^({key}): .*$", rf"\1: {value}", text)
         assert count == 1
-    run.config_file.write_text(text)
+    planted(run, "config.yaml", text)
 
 
 def test_runs_that_differ_by_more_than_the_seed_are_kept_apart_and_named(copied: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
         text = text.replace("  name: fc\n", "  name: gc\n").replace(
             "output: sigmoid", "output: tanh"
         )
-        run.config_file.write_text(text)
+        planted(run, "config.yaml", text)
     comparison = gather([copied])
     assert list(comparison.families) == ["fc", "gc"]
     assert comparison.common["fc: model.output"] == "sigmoid"
@@ -378,8 +378,10 @@ def test_upsampling_counts_for_models_that_have_it(copied: Path) -> None:
     # a fully connected model has no upsampling, so what was chosen there makes no difference
     run = runs_below(copied)[0]
     text = run.config_file.read_text()
-    run.config_file.write_text(
-        text.replace("upsample:\n  name: transposed", "upsample:\n  name: nearest")
+    planted(
+        run,
+        "config.yaml",
+        text.replace("upsample:\n  name: transposed", "upsample:\n  name: nearest"),
     )
     assert [setting.label for setting in gather([copied]).settings] == [
         "fc, latent 2", "fc, latent 3",

@@ -23,6 +23,7 @@ from aecli.uses.denoise import (
     read_strengths,
     trained_on,
 )
+from tests.conftest import planted
 
 Aecli = Callable[..., int]
 GAUSSIAN = CorruptionKind.gaussian
@@ -94,7 +95,7 @@ def test_a_second_model_is_measured_too(
     run: RunDirectory, finished: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = run.config_file.read_text()
-    run.config_file.write_text(text.replace("name: none", "name: masking", 1))
+    planted(run, "config.yaml", text.replace("name: none", "name: masking", 1))
     line = ["noise=masking", "strengths=0.9,0.5", "n=10"]
     assert aecli("denoise", str(run.path), str(finished), *line) == 0
     numbers = json.loads((run.path / "denoise/numbers.json").read_text())

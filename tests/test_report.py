@@ -1,7 +1,6 @@
 """The report: one file that holds everything, opened by a parser and by a browser."""
 
 import io
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ from aecli.comparison.report import ReportFigure, render, title
 from aecli.comparison.results import Comparison, LeftOut
 from aecli.figures import theme
 from aecli.figures.theme import paper
+from aecli.run import RunDirectory
 from tests.browser import Browser, opened
 from tests.test_comparison_table import some_setting
 
@@ -64,7 +64,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """Two sizes of fc, a conv that is called something nasty, and a run that failed."""
     run = tmp_path_factory.mktemp(NASTY.replace("/", ""))
     versions = {"versions": {"aecli": "0.1.0", "torch": "2.15.0"}}
-    (run / "summary.json").write_text(json.dumps(versions))
+    RunDirectory(run).save_summary(versions)
     settings = [
         some_setting(0.03, 0.031, latent=5, path=run),
         some_setting(0.01, 0.012, latent=25, path=run),

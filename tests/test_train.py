@@ -41,7 +41,8 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*")}
     assert {re.sub(r"tfevents\..*", "tfevents", name) for name in names} == {
         ".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
-        "config.yaml", "events.out.tfevents", "metrics.jsonl", "last.pt", "best.safetensors",
+        "config.yaml", "events.out.tfevents", "metrics.jsonl", "best.safetensors",
+        "manifest.json", "checkpoints", "checkpoints/0000000006.json", "checkpoints/0000000006.pt",
         "images.safetensors",
         "figures", "figures/loss.png", "figures/loss.svg",
         "figures/reconstructions.png", "figures/reconstructions.svg",
@@ -213,7 +214,9 @@ def test_a_folder_that_holds_a_run_is_not_used_again(
     before = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
     capsys.readouterr()
     assert aecli(*line) == 2
-    assert capsys.readouterr().err.startswith("aecli: mine holds a run already: give another")
+    assert capsys.readouterr().err.startswith(
+        "aecli: mine holds a run already: go on with it by resume=mine"
+    )
     after = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
     assert before == after
 

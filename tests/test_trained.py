@@ -13,6 +13,7 @@ from aecli.evaluation import score
 from aecli.options import RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import open_run
+from tests.conftest import planted
 
 
 def test_a_run_does_what_it_did_when_it_was_trained(finished: Path) -> None:
@@ -64,7 +65,10 @@ def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -
 
 def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> None:
     run.summary_file.unlink()
-    with pytest.raises(UsageError, match="run is not finished: interrupted; train it again"):
+    with pytest.raises(
+        UsageError,
+        match="run is not finished: interrupted; aecli train resume=.*/run goes on with it",
+    ):
         open_run(run.path, RunOptions())
     run.save_failure("the loss became nan")
     with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); train it"):
@@ -80,19 +84,19 @@ def test_damaged_weights_are_named(run: RunDirectory, content: bytes | None) -> 
         run.weights_file.unlink()
     else:
         run.weights_file.write_bytes(content)
-    with pytest.raises(StorageError, match="best.safetensors cannot be used: "):
+    with pytest.raises(StorageError, match="best.safetensors (is damaged|cannot be read)"):
         open_run(run.path, RunOptions())
 
 
 def test_weights_of_another_model_are_refused(run: RunDirectory) -> None:
     text = run.config_file.read_text()
-    run.config_file.write_text(text.replace("latent: 3\n", "latent: 4\n"))
+    planted(run, "config.yaml", text.replace("latent: 3\n", "latent: 4\n"))
     with pytest.raises(StorageError, match="best.safetensors cannot be used: .*size mismatch"):
         open_run(run.path, RunOptions())
 
 
 def test_a_saved_configuration_that_is_none_is_refused(run: RunDirectory) -> None:
-    run.config_file.write_text("latent: 3\n")
+    planted(run, "config.yaml", "latent: 3\n")
     with pytest.raises((UsageError, StorageError), match="config.yaml"):
         open_run(run.path, RunOptions())
 
@@ -121,4 +125,8 @@ def test_mistakes_of_the_line_are_told_in_one(
             assert aecli(command, *line) == 2, line
             errors = capsys.readouterr().err
             assert words in errors and errors.count("\n") == 1
-    assert not {path.name for path in finished.iterdir() if path.is_dir()} - {"figures", ".hydra"}
+    assert not {path.name for path in finished.iterdir() if path.is_dir()} - {
+        "checkpoints",
+        "figures",
+        ".hydra",
+    }
