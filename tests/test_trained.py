@@ -71,7 +71,7 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
     ):
         open_run(run.path, RunOptions())
     run.save_failure("the loss became nan")
-    with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); train it"):
+    with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); aecli"):
         open_run(run.path, RunOptions())
     (run.path.parent / "multirun.yaml").touch()
     with pytest.raises(UsageError, match=f"train resume={run.path.parent} goes on"):
