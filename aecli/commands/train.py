@@ -241,6 +241,8 @@ def _explaining(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interruption:
+        if not run.config_file.exists():  # nor anything else
+            raise
         kind = Terminated if isinstance(interruption, Terminated) else Interrupted
         epochs = run.finished_epochs()
         kept = f"epoch {epochs} is the last finished one" if epochs else "no epoch was finished"
