@@ -14,7 +14,7 @@ from aecli import __version__, console
 from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.device import device_name, is_out_of_memory, keep_freed_memory
-from aecli.errors import AecliError, storage_error
+from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation import (
     LABELS,
     baselines,
@@ -131,7 +131,13 @@ def _restored(state: TrainingState, run: RunDirectory) -> bool:
     if saved is None:
         run.clear()
         return False
-    state.restore(saved)
+    try:
+        state.restore(saved)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"the checkpoint in {run.checkpoints.folder} is not of this version of aecli: "
+            f"{one_line(error)}"
+        ) from error
     return True
 
 

@@ -105,6 +105,16 @@ def test_code_is_not_executed(three: Checkpoints, tmp_path: Path) -> None:
     assert not (tmp_path / "fired").exists()
 
 
+def test_a_state_of_another_version_gets_one_line(
+    run: RunDirectory, aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.summary_file.unlink()
+    run.checkpoints.save(10**6, {"epoch": 3})
+    assert aecli("train", f"resume={run.path}") == 5
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and "is not of this version of aecli: 'images'" in errors
+
+
 # Killed while a checkpoint is written.
 
 LINE = ["train", "model=fc", "latent=2", *TINY, "epochs=4", "hydra.run.dir=run"]

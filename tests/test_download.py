@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from torchvision import datasets
+from tqdm import tqdm
 
 import aecli.data
 from aecli.config import DataConfig
@@ -149,6 +150,28 @@ def test_silence_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
     assert SILENCE <= elapsed < SILENCE + BUSY
     assert not list(tmp_path.iterdir())
     for thread in started_since(before):
+        thread.join(BUSY)
+        assert not thread.is_alive()
+
+
+def test_a_bar_that_keeps_its_lock_when_it_is_given_up_holds_up_no_other(tmp_path: Path) -> None:
+    def fetch(_: str) -> None:
+        tqdm.get_lock().acquire()  # as tqdm.refresh does, which an exception leaves without release
+        while True:
+            time.sleep(0.01)
+
+    assert run(fetch, tmp_path) == "the download was given up after 1 s without a byte"
+    # Several at once: a single one may get the number of the thread that has ended, and its lock.
+    together = threading.Barrier(3)
+
+    def bar() -> None:
+        together.wait()
+        tqdm(total=1, file=io.StringIO()).close()
+
+    bars = [threading.Thread(target=bar, daemon=True) for _ in range(together.parties)]
+    for thread in bars:
+        thread.start()
+    for thread in bars:
         thread.join(BUSY)
         assert not thread.is_alive()
 

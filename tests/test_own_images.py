@@ -19,6 +19,7 @@ from aecli.options import RunOptions
 from aecli.run import RunDirectory
 from aecli.trained import open_run
 from aecli.uses.probe import told_apart
+from tests.conftest import planted
 
 Aecli = Callable[..., int]
 GREY = (1, 4, 6)  # channels, rows, columns
@@ -139,7 +140,7 @@ def test_to_reconstruct_them_takes_no_data_set(
     run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = run.config_file.read_text()
-    run.config_file.write_text(text.replace("name: synthetic", "name: mnist"))
+    planted(run, "config.yaml", text.replace("name: synthetic", "name: mnist"))
     line = ["data_dir=nowhere"]
     assert aecli("reconstruct", str(run.path), f"images={digits}", *line) == 0
     assert aecli("evaluate", str(run.path), f"images={digits}", *line) == 3
@@ -174,7 +175,7 @@ def test_own_images_may_go_in_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = run.config_file.read_text()
-    run.config_file.write_text(text.replace("name: none", "name: masking", 1))
+    planted(run, "config.yaml", text.replace("name: none", "name: masking", 1))
     seen: list[Shown] = []
 
     def picture(title: str, shown: Shown, outputs: dict[str, torch.Tensor]) -> Figure:

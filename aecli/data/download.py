@@ -17,10 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tqdm import tqdm
+
 from aecli.errors import DataError
 from aecli.files import writable_folder
 
 POLL_SECONDS = 0.2
+
+# No thread that redraws bars now and then: it would wait for a lock that is never given back (see
+# _stop), and the process for the thread.
+tqdm.monitor_interval = 0
 
 
 class MissingDataError(DataError):
@@ -131,6 +137,9 @@ def _stop(thread: threading.Thread) -> None:
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_GivenUp)
         )
         thread.join(POLL_SECONDS)
+        # torchvision's progress bar takes the lock of all bars, and keeps it if it meets the
+        # exception while it draws: the bars to come get another.
+        tqdm.set_lock(threading.RLock())
 
 
 def _last_line(error: Exception) -> str:
