@@ -129,7 +129,8 @@ def _restored(state: TrainingState, run: RunDirectory) -> bool:
         console.warn(f"{problem}; the checkpoint before it is used")
     run.failure_file.unlink(missing_ok=True)
     if saved is None:
-        run.clear()
+        if run.config_file.exists():  # or nothing in the folder is ours
+            run.clear()
         return False
     try:
         state.restore(saved)

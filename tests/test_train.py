@@ -259,3 +259,12 @@ def test_means_are_kept_as_they_are(run: RunDirectory) -> None:
 def test_pictures_show_the_test_images(run: RunDirectory) -> None:
     with Image.open(run.figures / "reconstructions.png") as picture:
         assert picture.width > picture.height > 400
+
+
+def test_what_lies_in_a_folder_that_is_named_stays_there(aecli: Aecli, tmp_path: Path) -> None:
+    for name in ("figures/mine.png", "checkpoints/mine.pt", "metrics.txt"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("precious")
+    assert aecli("train", "model=fc", "latent=2", *TINY, "hydra.run.dir=mine") == 0
+    for name in ("figures/mine.png", "checkpoints/mine.pt", "metrics.txt"):
+        assert (tmp_path / "mine" / name).read_text() == "precious"
