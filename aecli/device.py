@@ -7,6 +7,7 @@ import shutil
 
 import torch
 
+from aecli.distributed import launched
 from aecli.errors import UsageError
 
 # Of glibc's malloc.h: blocks above the one are got from the kernel one by one (32 MB is the most
@@ -18,9 +19,13 @@ LARGEST_MMAP_THRESHOLD, NEVER = 32 * 2**20, 2**31 - 1
 def resolve_device(name: str) -> torch.device:
     """The device that `device=name` asks for; `auto` takes the fastest kind that is there.
 
+    Of several processes that train one model, each gets a GPU of its own.
+
     Raises:
         UsageError: this machine, or this build of torch, does not have it.
     """
+    if launched().size > 1:
+        return _own_device(name)
     if name == "auto":
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -34,6 +39,23 @@ def resolve_device(name: str) -> torch.device:
             f"device={name} is not on this machine: give one of auto, {', '.join(available)}"
         )
     return torch.device(name)
+
+
+def _own_device(name: str) -> torch.device:
+    """The device of one of several processes."""
+    if name not in ("auto", "cuda", "cpu"):
+        raise UsageError(f"device={name} is one for all processes: give auto, cuda or cpu")
+    gpus, processes = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
+    if name == "cpu" or (name == "auto" and not gpus):
+        return torch.device("cpu")
+    if gpus < processes:
+        raise UsageError(
+            f"device={name}: this machine has {gpus} GPUs for {processes} processes: start as many "
+            f"as there are GPUs, or give device=cpu"
+        )
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    return device
 
 
 def keep_freed_memory() -> None:
@@ -71,9 +93,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def device_name(device: torch.device) -> str:
-    """What a person calls the device."""
+def device_name(device: torch.device, processes: int = 1) -> str:
+    """What a person calls the device, and in how many processes there is one."""
+    name, threads = str(device), torch.get_num_threads()
     if device.type == "cuda":
-        return f"{device}, {torch.cuda.get_device_name(device)}"
-    threads = torch.get_num_threads()
-    return f"cpu, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
+        name = f"{device}, {torch.cuda.get_device_name(device)}"
+    elif device.type == "cpu":
+        name = f"cpu, {threads} thread{'s' * (threads > 1)}"
+    return name if processes == 1 else f"{name}, in each of {processes} processes"

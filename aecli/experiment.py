@@ -2,18 +2,21 @@
 
 import math
 import platform
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from aecli import __version__, console
-from aecli.config import TrainConfig
+from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.device import device_name, is_out_of_memory, keep_freed_memory
+from aecli.distributed import ALONE, Ranks, is_lost
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation import (
     LABELS,
@@ -30,9 +33,11 @@ from aecli.evaluation import (
 from aecli.figures import loss_figure, save
 from aecli.metrics import Reconstruct, Score
 from aecli.models import describe
+from aecli.preparation import data_for
+from aecli.recording import Recorder
 from aecli.run import RunDirectory
 from aecli.tracking import Resumed, Tracker
-from aecli.training import TrainingState, new_model, steps_per_epoch, train
+from aecli.training import Observer, TrainingState, new_model, steps_per_epoch, train
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,7 @@ def noting_failure(run: RunDirectory) -> Iterator[None]:
         failure = storage_error(error)
         failure.__cause__ = error
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        failure = AecliError(
-            "there is too little memory: try a smaller batch_size or model, or fewer processes"
-        )
-        failure.__cause__ = error
+        failure = _in_one_line(error, run)
     else:
         return
     with suppress(OSError):  # a full disk, of which the line tells
@@ -80,17 +80,36 @@ def noting_failure(run: RunDirectory) -> Iterator[None]:
     raise failure
 
 
+def _in_one_line(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
+    """What torch has raised, for a person; a mistake of ours is raised again as it is."""
+    if is_out_of_memory(error):
+        failure = AecliError(
+            "there is too little memory: try a smaller batch_size or model, or fewer processes"
+        )
+    elif is_lost(error):
+        failure = AecliError(
+            f"one of the processes of this training has ended; to go on from its newest "
+            f"checkpoint: aecli train resume={shlex.quote(str(run.path))}"
+        )
+    else:
+        raise error
+    failure.__cause__ = error
+    return failure
+
+
 def conduct(
     config: TrainConfig,
     data: Data,
     run: RunDirectory,
     bar: str | None = None,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train a model and leave everything that a run directory holds, the summary last.
 
     It goes on from the newest checkpoint that is sound, and without one begins anew. The test
     images are measured once, at the end, with the weights of the best epoch. `bar` is what a
-    progress bar calls the run; without it there is none.
+    progress bar calls the run; without it there is none. Of several `ranks` the first calls this,
+    and the others `assist`.
 
     Raises:
         DivergenceError: the loss is no longer finite.
@@ -98,8 +117,9 @@ def conduct(
         Interrupted: Ctrl-C or SIGTERM.
     """
     keep_freed_memory()
-    state = TrainingState(config, new_model(config, data), len(data.train))
-    is_resumed = _restored(state, run)
+    state = TrainingState(config, new_model(config, data), len(data.train), ranks)
+    saved = _restored(state, run)
+    is_resumed = saved is not None
     run.save_config(config)
     steps = steps_per_epoch(config, data)
     resumed = None
@@ -108,7 +128,9 @@ def conduct(
     with Tracker(run, config.epochs, steps, bar, resumed) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
-        train(config, data, state, run, tracker)
+        ranks.send({"config": to_yaml(config), "run": str(run.path), "state": saved})
+        train(config, data, state, Recorder(config, data, state, run, tracker))
+        ranks.part()
         contestants = {"model": reconstruction(state.model, config), **baselines(config, data)}
         scores = {name: score(config, each, data.test) for name, each in contestants.items()}
         outcome = Outcome(state, scores)
@@ -122,8 +144,30 @@ def conduct(
     return outcome
 
 
-def _restored(state: TrainingState, run: RunDirectory) -> bool:
-    """Whether there was a checkpoint to put into `state`."""
+def assist(ranks: Ranks) -> None:
+    """Take part in the training that the first rank conducts, if it does conduct one.
+
+    Raises:
+        AecliError: whatever this rank could not do.
+    """
+    task = ranks.receive()
+    if task is None:
+        return
+    keep_freed_memory()
+    config, run = from_yaml(task["config"]), RunDirectory(Path(task["run"]))
+    data = data_for(config)
+    state = TrainingState(config, new_model(config, data), len(data.train), ranks)
+    if task["state"] is not None:
+        state.restore(task["state"])
+    try:
+        train(config, data, state, Observer(run))
+    except (MemoryError, RuntimeError) as error:
+        raise _in_one_line(error, run) from error
+    ranks.part()
+
+
+def _restored(state: TrainingState, run: RunDirectory) -> dict[str, Any] | None:
+    """The checkpoint that has been put into `state`, if there is one."""
     saved, problems = run.checkpoints.newest()
     for problem in problems:
         console.warn(f"{problem}; the checkpoint before it is used")
@@ -131,7 +175,7 @@ def _restored(state: TrainingState, run: RunDirectory) -> bool:
     if saved is None:
         if run.config_file.exists():  # or nothing in the folder is ours
             run.clear()
-        return False
+        return None
     try:
         state.restore(saved)
     except (KeyError, TypeError, ValueError) as error:
@@ -139,7 +183,7 @@ def _restored(state: TrainingState, run: RunDirectory) -> bool:
             f"the checkpoint in {run.checkpoints.folder} is not of this version of aecli: "
             f"{one_line(error)}"
         ) from error
-    return True
+    return saved
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
@@ -174,7 +218,7 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
             "validation": len(data.validation),
             "test": len(data.test),
         },
-        "device": device_name(data.train.images.device),
+        "device": device_name(data.train.images.device, outcome.training.ranks.size),
         "versions": {
             "aecli": __version__,
             "python": platform.python_version(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
@@ -17,25 +17,15 @@ from aecli.config import Precision, Schedule, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
-from aecli.errors import DataError, DivergenceError
-from aecli.evaluation import (
-    baselines,
-    checkerboard_of_originals,
-    mse,
-    picture,
-    reconstruction,
-    shown_images,
-    stride_grid,
-)
+from aecli.distributed import ALONE, Ranks
+from aecli.errors import DataError, DivergenceError, Interrupted
+from aecli.evaluation import stride_grid
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model
 from aecli.randomness import EVALUATION, generator_for, reseed
 from aecli.run import RunDirectory
 from aecli.signals import StopRequest
-from aecli.tracking import EpochRecord, Tracker, Validation
-
-# Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
-PICTURES = 6
+from aecli.tracking import EpochRecord, Validation
 
 
 @dataclass
@@ -65,9 +55,11 @@ class TrainingState:
     Batch order and noise are drawn anew for every epoch and step, so they have no state to keep.
     """
 
-    def __init__(self, config: TrainConfig, model: Autoencoder, images: int) -> None:
-        """At the beginning; `images` are there to train on."""
-        self.model, self.images = model, images
+    def __init__(
+        self, config: TrainConfig, model: Autoencoder, images: int, ranks: Ranks = ALONE
+    ) -> None:
+        """At the beginning; `images` are there to train on, by `ranks` together."""
+        self.model, self.images, self.ranks = model, images, ranks
         self.optimizer = Adam(
             model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
         )
@@ -79,7 +71,7 @@ class TrainingState:
         """Batches of the current epoch that have been seen."""
         # Summed on the device: asking for a number at every step would make the device wait for it.
         self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
-        """Over the images of the current epoch."""
+        """Over the images of the current epoch: the mean of what the ranks have here is the sum."""
         self.seconds = 0.0
         """Of training in the current epoch."""
 
@@ -102,7 +94,7 @@ class TrainingState:
         self.best_weights = _copied(self.model.state_dict())
 
     def saved(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """What `restore` takes, on any number of ranks. All of them must call it."""
         return {
             "images": self.images,
             "model": self.model.state_dict(),
@@ -112,7 +104,7 @@ class TrainingState:
             "records": [asdict(record) for record in self.records],
             "snapshots": self.snapshots,
             "step": self.step,
-            "loss_sum": self.loss_sum,
+            "loss_sums": self.ranks.gathered(self.loss_sum),
             "seconds": self.seconds,
         }
 
@@ -133,34 +125,57 @@ class TrainingState:
         self.records = [EpochRecord(**record) for record in saved["records"]]
         self.snapshots = saved["snapshots"]
         self.step, self.seconds = saved["step"], saved["seconds"]
-        self.loss_sum.copy_(saved["loss_sum"])
+        self.loss_sum.copy_(self.ranks.own(saved["loss_sums"]))
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in weights.items()}
 
 
+class Observer:
+    """Is told of a training as it goes on. This one keeps it to itself, as all ranks but the first
+    do."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+
+    def step(self) -> None:
+        """One optimiser step is done."""
+
+    def epoch(self) -> None:
+        """One epoch is done, and the last of the records is its own."""
+
+    def best(self) -> None:
+        """The best weights are others now."""
+
+    def checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+        """Here the training could be left; positions grow."""
+
+
 class Keeper:
-    """Writes a training's state to disk where that is due."""
+    """Has a training's state kept where that is due."""
 
     def __init__(
-        self, config: TrainConfig, state: TrainingState, run: RunDirectory, steps: int
+        self, config: TrainConfig, state: TrainingState, observer: Observer, steps: int
     ) -> None:
-        self._config, self._state, self._run, self._steps = config, state, run, steps
-        self._written = self._position
+        self._config, self._state, self._observer, self._steps = config, state, observer, steps
+        self._kept = self._position
         self._due = self._next_due()
 
     def between_steps(self, stop: StopRequest) -> None:
         """Where an epoch may be left: a checkpoint after so many minutes, or before stopping."""
-        if stop.is_pending or time.monotonic() >= self._due:
-            self._write()
-            stop.check()
+        any_rank = self._state.ranks.any
+        if any_rank(stop.is_pending or time.monotonic() >= self._due):
+            self._keep()
+            if any_rank(stop.is_pending):
+                stop.check()
+                raise Interrupted  # by a signal to another rank
 
     def between_epochs(self, stop: StopRequest) -> None:
         """The same, with a checkpoint after so many epochs and after the last."""
         epochs = len(self._state.records)
         if epochs % self._config.checkpoint.epochs == 0 or self._state.is_over(self._config):
-            self._write()
+            self._keep()
         self.between_steps(stop)
 
     @property
@@ -168,10 +183,10 @@ class Keeper:
         """A number that grows with every step, and once more at the end of every epoch."""
         return len(self._state.records) * (self._steps + 1) + self._state.step
 
-    def _write(self) -> None:
-        if self._position != self._written:
-            self._run.save_checkpoint(self._position, self._state.saved())
-            self._written = self._position
+    def _keep(self) -> None:
+        if self._position != self._kept:
+            self._observer.checkpoint(self._position, self._state.saved())
+            self._kept = self._position
         self._due = self._next_due()
 
     def _next_due(self) -> float:
@@ -190,7 +205,7 @@ def new_model(config: TrainConfig, data: Data) -> Autoencoder:
     return model.to(data.train.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def forward_pass(config: TrainConfig, model: Autoencoder) -> Callable[[Tensor], Tensor]:
+def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Tensor]:
     """What a training step calls: `model`, in the precision and by the code that were asked for."""
     forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
     if config.precision is Precision.float32:
@@ -203,64 +218,44 @@ def forward_pass(config: TrainConfig, model: Autoencoder) -> Callable[[Tensor], 
     return in_bf16
 
 
-def train(
-    config: TrainConfig,
-    data: Data,
-    state: TrainingState,
-    run: RunDirectory,
-    tracker: Tracker,
-) -> None:
+def train(config: TrainConfig, data: Data, state: TrainingState, observer: Observer) -> None:
     """Train from `state` on, to the end, and put the weights of the best epoch into the model.
 
     Raises:
         DivergenceError: the loss is no longer finite; the files are those of the epochs before.
-        Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been written.
+        Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been kept.
     """
-    forward = forward_pass(config, state.model)
-    levels = {
-        "mse/pca": mse(config, baselines(config, data)["pca"], data.validation),
-        "checkerboard/originals": checkerboard_of_originals(config, data.validation),
-    }
-    shown = shown_images(config, data.test)
-
-    def log(record: EpochRecord) -> None:
-        tracker.epoch(record, levels)
-        if record.epoch in state.snapshots:
-            title = f"{config.name} on {data.name}, epoch {record.epoch}"
-            outputs = {"output": state.snapshots[record.epoch]}
-            tracker.figure("reconstructions", picture(title, shown, outputs), record.epoch)
-
-    if state.records:
-        log(state.records[-1])  # what was logged of it and of later epochs does not count
-    keeper = Keeper(config, state, run, steps_per_epoch(config, data))
+    ranks = state.ranks
+    forward = forward_pass(config, ranks.wrapped(state.model))
+    keeper = Keeper(config, state, observer, steps_per_epoch(config, data))
 
     with StopRequest() as stop:
+
+        def between_steps() -> None:
+            observer.step()
+            keeper.between_steps(stop)
+
         while not state.is_over(config):
             # 1. See every training image once.
-            train_loss = train_epoch(
-                config, data, state, forward, tracker, lambda: keeper.between_steps(stop)
-            )
+            train_loss = train_epoch(config, data, state, forward, between_steps)
 
             # 2. Hold the model against the validation images.
             epoch = state.epoch
             is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
-            validation = validate(config, data, state.model) if is_validated else None
-            check_finite(train_loss, validation, config, state, run)
+            validation = validate(config, data, state.model, ranks) if is_validated else None
+            check_finite(train_loss, validation, config, state, observer.run)
 
             # 3. Keep the best weights.
             if validation and state.best.improves(validation.loss, epoch, config.delta):
                 state.keep_best()
-                run.save_weights(state.best_weights)
+                observer.best()
 
-            # 4. Log.
+            # 4. Take it down.
             lr = state.optimizer.param_groups[0]["lr"]
             state.end_epoch(
                 EpochRecord.of(epoch, train_loss, validation, lr, state.seconds, len(data.train))
             )
-            if state.is_over(config) or epoch in picture_epochs(config.epochs):
-                with torch.inference_mode():
-                    state.snapshots[epoch] = reconstruction(state.model, config)(shown.inputs)
-            log(state.records[-1])
+            observer.epoch()
 
             # 5. Keep all that is needed to go on from here.
             keeper.between_epochs(stop)
@@ -272,12 +267,11 @@ def train_epoch(
     data: Data,
     state: TrainingState,
     forward: Callable[[Tensor], Tensor],
-    tracker: Tracker,
     between_steps: Callable[[], None],
 ) -> float:
     """What is left of one pass over the training images; the mean loss over all of it, in the
     units the model is trained in."""
-    images, optimizer, epoch = data.train.images, state.optimizer, state.epoch
+    images, optimizer, epoch, ranks = data.train.images, state.optimizer, state.epoch, state.ranks
     corrupt = build_corruption(config.corruption)
     normalise = Normalisation(config.data.mean, config.data.std).apply
     order = generator_for(config.seed, epoch, torch.device("cpu"))
@@ -288,10 +282,11 @@ def train_epoch(
     state.model.train()
     for pixels in shuffled_batches(images, config.batch_size, order, state.step):  # (B, C, H, W)
         inputs = pixels
-        if corrupt:
+        if corrupt:  # all of the batch on all ranks, so that the noise does not depend on them
             reseed(noise, config.seed, epoch, state.step)
             inputs = corrupt(pixels, noise)
-        loss = F.mse_loss(forward(normalise(inputs)), normalise(pixels))
+        outputs, targets = forward(normalise(ranks.share(inputs))), normalise(ranks.share(pixels))
+        loss = ranks.weighted(F.mse_loss(outputs, targets), len(pixels))
         optimizer.zero_grad()
         loss.backward()
         if config.optimizer.clip_norm is not None:
@@ -302,9 +297,9 @@ def train_epoch(
         state.loss_sum += loss.detach() * len(pixels)
         state.step += 1
         state.seconds = time.perf_counter() - started
-        tracker.step()
         between_steps()
-    return state.loss_sum.item() / len(images)
+    ranks.align(state.model)
+    return ranks.gathered(state.loss_sum).mean().item() / len(images)
 
 
 def learning_rate(config: TrainConfig, epochs_done: float) -> float:
@@ -323,8 +318,10 @@ def learning_rate(config: TrainConfig, epochs_done: float) -> float:
 
 
 @torch.inference_mode()
-def validate(config: TrainConfig, data: Data, model: Autoencoder) -> Validation:
-    """Hold `model` against the validation images."""
+def validate(
+    config: TrainConfig, data: Data, model: Autoencoder, ranks: Ranks = ALONE
+) -> Validation:
+    """Hold `model` against the validation images; each of `ranks` takes some of the batches."""
     images = data.validation.images
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
@@ -333,20 +330,20 @@ def validate(config: TrainConfig, data: Data, model: Autoencoder) -> Validation:
     grid = GridSums(images.shape[1:], images.device)
 
     model.eval()
-    for pixels in ordered_batches(images, EVALUATION_BATCH):
+    for number, pixels in enumerate(ordered_batches(images, EVALUATION_BATCH)):
         inputs = corrupt(pixels, noise) if corrupt else pixels
+        if not ranks.is_ours(number):
+            continue
         outputs = model(normalisation.apply(inputs))
         sums[0] += (outputs - normalisation.apply(pixels)).square().sum()
         reconstructed = normalisation.invert(outputs)
         sums[1] += (reconstructed - pixels).square().sum()
         grid.add(reconstructed)
+    for part in (sums, grid.pixels, grid.squares):
+        ranks.add_up(part)
+    grid.count = len(images)
     loss, mse = (sums / images.numel()).tolist()
     return Validation(loss, mse, grid.score(stride_grid(config.model)))
-
-
-def picture_epochs(epochs: int) -> set[int]:
-    """The epochs whose reconstructions are kept: the first, the last, and some between."""
-    return {1} | {max(1, round(epochs * part / (PICTURES - 1))) for part in range(1, PICTURES)}
 
 
 def check_finite(

@@ -14,12 +14,13 @@ PACKAGE = Path(aecli.__file__).parent
 # From the ground up; a module may import from the lines above its own, and a package from itself.
 LAYERS = [
     "errors arithmetic",
-    "config files device randomness signals arrays convolution",
-    "options checkpoints events lock",
-    "models data corruption run checkerboard conv_layer latent density detection neighbours",
+    "config files randomness signals arrays convolution",
+    "distributed options checkpoints events lock",
+    "device models data corruption run checkerboard conv_layer latent density detection neighbours",
     "metrics baselines classifier figures preparation projection",
     "evaluation tracking projector restoration",
     "training console",
+    "recording",
     "experiment composition help",
     "comparison number_grids trained results",
     "uses",

@@ -1,7 +1,6 @@
 """Whatever is typed for whichever key: two steps are trained, or it is refused in one line."""
 
 from collections.abc import Iterator
-from unittest.mock import Mock
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,7 +67,7 @@ def test_a_line_trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]
         refuse_unread_keys(config)
         data = some_data()
         state = TrainingState(config, new_model(config, data), len(data.train))
-        train_epoch(config, data, state, forward_pass(config, state.model), Mock(), lambda: None)
+        train_epoch(config, data, state, forward_pass(config, state.model), lambda: None)
     except AecliError as error:
         assert "\n" not in str(error) and str(error), overrides
     else:

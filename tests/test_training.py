@@ -17,15 +17,16 @@ from aecli.data.batches import to_pixels
 from aecli.errors import DivergenceError
 from aecli.models import Autoencoder
 from aecli.randomness import generator_for, reseed
+from aecli.recording import Recorder, picture_epochs
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import (
     Best,
+    Observer,
     TrainingState,
     forward_pass,
     learning_rate,
     new_model,
-    picture_epochs,
     steps_per_epoch,
     train,
     validate,
@@ -42,7 +43,7 @@ def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingState, 
     state = TrainingState(config, new_model(config, data), len(data.train))
     steps = steps_per_epoch(config, data)
     with Tracker(run, config.epochs, steps) as tracker:
-        train(config, data, state, run, tracker)
+        train(config, data, state, Recorder(config, data, state, run, tracker))
         return state.model, state, run
 
 
@@ -108,8 +109,7 @@ def test_the_first_step_is_adams(tmp_path: Path) -> None:
     data = some_data()
     before = weights(new_model(config, data))
     state = TrainingState(config, new_model(config, data), len(data.train))
-    with Tracker(RunDirectory(tmp_path), 1, 1) as tracker:
-        train(config, data, state, RunDirectory(tmp_path), tracker)
+    train(config, data, state, Observer(RunDirectory(tmp_path)))
     steps = (weights(state.model) - before).abs()
     assert steps.max().item() == pytest.approx(0.001, rel=1e-2)
     assert steps.median().item() == pytest.approx(0.001, rel=1e-2)
@@ -304,7 +304,7 @@ def test_a_step_computes_in_the_precision_that_was_asked_for() -> None:
 
     model = Layer(3, 3)
     for precision, expected in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-        forward = forward_pass(compose([f"precision={precision}"]), model)  # type: ignore[arg-type]
+        forward = forward_pass(compose([f"precision={precision}"]), model)
         assert forward(torch.ones(2, 3)).dtype is torch.float32
         assert seen.pop() is expected
 

@@ -11,13 +11,14 @@ from typing import NoReturn
 import torch
 
 from aecli import console
-from aecli.composition import check_overrides, compose, run_once, show_config
+from aecli.composition import SWEEP_FILE, check_overrides, compose, run_once, show_config
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.device import device_name
+from aecli.distributed import Ranks, joined
 from aecli.errors import Interrupted, Terminated, UsageError
 from aecli.evaluation import LABELS, PAST_THE_CODE
-from aecli.experiment import Outcome, attempting, conduct, noting_failure
+from aecli.experiment import Outcome, assist, attempting, conduct, noting_failure
 from aecli.models import build_model, describe
 from aecli.options import taken_out
 from aecli.preparation import data_for, recorded, refuse_early
@@ -30,19 +31,38 @@ def main(arguments: list[str]) -> None:
     Raises:
         AecliError: why it could not be done.
     """
+    with joined() as ranks:
+        if ranks.is_first:
+            lead(arguments, ranks)
+            ranks.dismiss()
+        else:
+            assist(ranks)
+
+
+def lead(arguments: list[str], ranks: Ranks) -> None:
+    """Do what the command line says; the first of `ranks` does it, and calls the others to help."""
     options = _parse(arguments)
     check_overrides(options.overrides, options.multirun)
     if options.cfg:
         compose(options.overrides)  # which refuses what Hydra would print
         show_config(options.flags, options.overrides)
     elif options.resume is not None:
-        resume(Path(options.resume), options)
+        resume(Path(options.resume), options, ranks)
     elif options.multirun:
+        _refuse_several(ranks)
         from aecli import sweep  # a single run does not wait for it
 
         sweep.start(options.overrides, options.compare)
     else:
-        single(options.overrides)
+        single(options.overrides, ranks)
+
+
+def _refuse_several(ranks: Ranks) -> None:
+    if ranks.size > 1:
+        raise UsageError(
+            "torchrun has its processes train one run together: train a sweep without it, with "
+            "hydra/launcher=joblib for several runs at a time"
+        )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,8 +94,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def single(overrides: list[str]) -> None:
-    """Train one run.
+def single(overrides: list[str], ranks: Ranks) -> None:
+    """Train one run, by all of `ranks`.
 
     Raises:
         AecliError: why it could not be done.
@@ -86,7 +106,7 @@ def single(overrides: list[str]) -> None:
     def job(config: TrainConfig, folder: Path) -> None:
         # Hydra would print that the job has failed, and how, in front of our line.
         try:
-            run_one(config, RunDirectory(folder))
+            run_one(config, RunDirectory(folder), ranks)
         except Exception as error:
             failures.append(error)
 
@@ -95,7 +115,7 @@ def single(overrides: list[str]) -> None:
         raise failures[0]
 
 
-def resume(folder: Path, options: argparse.Namespace) -> None:
+def resume(folder: Path, options: argparse.Namespace, ranks: Ranks) -> None:
     """Go on with an interrupted run, or with the unfinished runs of a sweep.
 
     Raises:
@@ -104,21 +124,24 @@ def resume(folder: Path, options: argparse.Namespace) -> None:
     """
     run = RunDirectory(folder)
     if not run.config_file.exists():
+        if (folder / SWEEP_FILE).exists():
+            _refuse_several(ranks)
         from aecli import sweep
 
         sweep.resume(folder, options.overrides, options.compare)
     elif options.multirun:
         raise UsageError(f"resume={folder} is a single run: leave -m out")
     else:
-        resume_run(run, options.overrides)
+        resume_run(run, options.overrides, ranks)
 
 
-def resume_run(run: RunDirectory, overrides: list[str]) -> None:
+def resume_run(run: RunDirectory, overrides: list[str], ranks: Ranks) -> None:
     """Go on with a run from its newest checkpoint, in its own folder.
 
     Args:
         run: its folder.
         overrides: may raise epochs, and nothing else that the result depends on.
+        ranks: who trains; not necessarily as many as before.
 
     Raises:
         UsageError: another setting, or fewer epochs.
@@ -133,10 +156,10 @@ def resume_run(run: RunDirectory, overrides: list[str]) -> None:
         )
         return
     data = refuse_early(config)
-    _announce(config, data)
+    _announce(config, data, ranks)
     with _explaining(run), attempting(run):
         run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
-        outcome = conduct(config, data, run, bar=config.name)
+        outcome = conduct(config, data, run, config.name, ranks)
     _conclude(config, data, run, outcome)
 
 
@@ -164,7 +187,7 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
     return config
 
 
-def run_one(config: TrainConfig, run: RunDirectory) -> None:
+def run_one(config: TrainConfig, run: RunDirectory, ranks: Ranks) -> None:
     """One run, from an empty folder to its summary, told in the terminal.
 
     Raises:
@@ -175,11 +198,11 @@ def run_one(config: TrainConfig, run: RunDirectory) -> None:
     data = data_for(config)
     config = recorded(config, data)
     refuse_used(run)
-    _announce(config, data)
+    _announce(config, data, ranks)
     with _explaining(run), run.locked():
         refuse_used(run)  # by a process that was faster
         with noting_failure(run):
-            outcome = conduct(config, data, run, bar=config.name)
+            outcome = conduct(config, data, run, config.name, ranks)
     _conclude(config, data, run, outcome)
 
 
@@ -196,7 +219,7 @@ def refuse_used(run: RunDirectory) -> None:
         )
 
 
-def _announce(config: TrainConfig, data: Data) -> None:
+def _announce(config: TrainConfig, data: Data, ranks: Ranks) -> None:
     """What is about to be trained."""
     if data.notice is not None:
         console.notice(data.notice)
@@ -204,7 +227,7 @@ def _announce(config: TrainConfig, data: Data) -> None:
         {
             "data": console.describe_data(data),
             "model": console.describe_model(config),
-            "device": device_name(data.train.images.device),
+            "device": device_name(data.train.images.device, ranks.size),
         }
     )
     with torch.device("meta"):  # the shapes alone

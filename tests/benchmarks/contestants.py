@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +29,7 @@ from aecli.data import Data, Split
 from aecli.data.vision import load_torchvision
 from aecli.device import keep_freed_memory
 from aecli.models import build_model, describe, linear
+from aecli.recording import Recorder
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import (
@@ -71,7 +71,7 @@ def aecli(config: TrainConfig, images: int, epochs: int) -> Seconds:
 
     def epoch(_: int) -> None:
         state.step = 0
-        train_epoch(config, data, state, forward, Mock(), lambda: None)
+        train_epoch(config, data, state, forward, lambda: None)
 
     return timed(epoch, epochs)
 
@@ -85,7 +85,7 @@ def whole(config: TrainConfig, images: int, epochs: int) -> Seconds:
         run = RunDirectory(Path(folder))
         with Tracker(run, config.epochs, steps_per_epoch(config, data), "benchmark") as tracker:
             started = time.perf_counter()
-            train(config, data, state, run, tracker)
+            train(config, data, state, Recorder(config, data, state, run, tracker))
             return [(time.perf_counter() - started) / config.epochs]
 
 

@@ -1,0 +1,76 @@
+"""What a training leaves behind while it goes on."""
+
+from typing import Any
+
+import torch
+
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.evaluation import (
+    baselines,
+    checkerboard_of_originals,
+    mse,
+    picture,
+    reconstruction,
+    shown_images,
+)
+from aecli.run import RunDirectory
+from aecli.tracking import EpochRecord, Tracker
+from aecli.training import Observer, TrainingState
+
+# Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
+PICTURES = 6
+
+
+class Recorder(Observer):
+    """Puts a training into its run directory: curves, pictures, weights and checkpoints."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        state: TrainingState,
+        run: RunDirectory,
+        tracker: Tracker,
+    ) -> None:
+        super().__init__(run)
+        self._config, self._state, self._tracker = config, state, tracker
+        self._title = f"{config.name} on {data.name}"
+        self._shown = shown_images(config, data.test)
+        self._levels = {
+            "mse/pca": mse(config, baselines(config, data)["pca"], data.validation),
+            "checkerboard/originals": checkerboard_of_originals(config, data.validation),
+        }
+        if state.records:
+            self._log(state.records[-1])  # what was logged of it and of later ones does not count
+
+    def step(self) -> None:
+        self._tracker.step()
+
+    def epoch(self) -> None:
+        record = self._state.records[-1]
+        if self._state.is_over(self._config) or record.epoch in picture_epochs(self._config.epochs):
+            with torch.inference_mode():
+                outputs = reconstruction(self._state.model, self._config)(self._shown.inputs)
+            self._state.snapshots[record.epoch] = outputs
+        self._log(record)
+
+    def best(self) -> None:
+        self.run.save_weights(self._state.best_weights)
+
+    def checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+        self.run.save_checkpoint(position, saved)
+
+    def _log(self, record: EpochRecord) -> None:
+        self._tracker.epoch(record, self._levels)
+        if record.epoch in self._state.snapshots:
+            title = f"{self._title}, epoch {record.epoch}"
+            outputs = {"output": self._state.snapshots[record.epoch]}
+            self._tracker.figure(
+                "reconstructions", picture(title, self._shown, outputs), record.epoch
+            )
+
+
+def picture_epochs(epochs: int) -> set[int]:
+    """The epochs whose reconstructions are kept: the first, the last, and some between."""
+    return {1} | {max(1, round(epochs * part / (PICTURES - 1))) for part in range(1, PICTURES)}
