@@ -54,6 +54,8 @@ and sweep=... brings lists of its own, which the line may change. Then:
 resume=FOLDER goes on with an interrupted run, or with all unfinished runs of a sweep, from the
 newest checkpoint of each; epochs=... may be raised, for a finished run too.
 
+Started by torchrun, its processes train one run together; batch_size is that of all of them.
+
 What to choose (a file each under conf/, the default first):
 {groups}
 
@@ -69,6 +71,7 @@ examples:
   aecli train -m model=fc latent=5,25,125 seed=0,1,2
   aecli train -m sweep=latent hydra/launcher=joblib
   aecli train resume=outputs/latent/2026-11-21_10-15-00-123456
+  torchrun --nproc_per_node=2 -m aecli train model=denoising
 """
 
 SWEEPS = {

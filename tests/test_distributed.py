@@ -1,0 +1,327 @@
+"""Several processes that train one model, as torchrun starts them."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from aecli import distributed
+from aecli.device import resolve_device
+from aecli.distributed import ALONE, Ranks
+from aecli.errors import UsageError
+from aecli.run import RunDirectory
+from aecli.signals import StopRequest
+from tests.apart import run_apart
+from tests.same_run import assert_same, assert_same_run
+
+# Ten batches an epoch and one more of a single image, which is fewer than there are processes.
+# Validation has three batches, which is more.
+LINE = [
+    "train", "model=conv", "latent=4", "data=mnist", "data.train_size=641", "data.val_size=1200",
+    "data.test_size=200", "batch_size=64", "epochs=3", "corruption=gaussian",
+    "optimizer=adam_cosine", "optimizer.clip_norm=1", "lr=0.003", "device=cpu",
+    "hydra.run.dir=run",
+]  # fmt: skip
+STEPS = 11
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of processes that torchrun has started."""
+
+    status: int
+    lines: list[str]
+    """What aecli has written to stderr; torchrun adds a report of its own."""
+    seconds: float
+    """From the signal to the end."""
+
+
+@contextmanager
+def started(line: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Have torchrun start a line in two processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    with open(folder / ".errors", "wb") as errors:
+        process = subprocess.Popen(
+            [*torchrun, "-m", "aecli", *line],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            # pytest-xdist's workers may have SIGINT ignored, and would pass that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def torchrun(
+    line: list[str], folder: Path, disturb: Callable[[int], None] = lambda torchrun: None
+) -> Ended:
+    """Have two processes run a line to its end, having had `disturb` do something to them."""
+    with started(line, folder) as process:
+        disturb(process.pid)
+        disturbed = time.monotonic()
+        status = process.wait(120)
+    errors = (folder / ".errors").read_text().replace("\r", "\n")
+    lines = [each for each in errors.splitlines() if each.startswith("aecli: ")]
+    return Ended(status, lines, time.monotonic() - disturbed)
+
+
+def rank_below(torchrun: int, rank: int) -> int:
+    """The number of the process that has a rank."""
+    children = Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split()
+    (process,) = (
+        int(child)
+        for child in children
+        if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+    )
+    return process
+
+
+def wait_for_checkpoint(run: RunDirectory, position: int) -> None:
+    """Until there is one of at least that position."""
+    until = time.monotonic() + 60
+    while not any(int(file.stem) >= position for file in run.checkpoints.folder.glob("*.json")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def by_one(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run of one process."""
+    folder = tmp_path_factory.mktemp("one")
+    assert run_apart([*LINE, f"data_dir={mnist_dir}"], folder).status == 0
+    return RunDirectory(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def by_two(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """The same of two."""
+    folder = tmp_path_factory.mktemp("two")
+    ended = torchrun([*LINE, f"data_dir={mnist_dir}"], folder)
+    assert (ended.status, ended.lines) == (0, [])
+    return RunDirectory(folder / "run")
+
+
+def assert_alike(one: RunDirectory, other: RunDirectory) -> None:
+    """The same numbers but for the rounding of sums in another order.
+
+    An image that was seen twice, or by nobody, would be far from it, as would be other noise.
+    """
+    weights, others = load_file(one.weights_file), load_file(other.weights_file)
+    for name, tensor in weights.items():
+        torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-4)
+    for record, same in zip(one.load_metrics(), other.load_metrics(), strict=True):
+        for key in ("train_loss", "val_loss", "val_mse", "lr"):
+            assert record[key] == pytest.approx(same[key], rel=1e-4)
+        # Of the square of the mean, which is small.
+        assert record["val_checkerboard"] == pytest.approx(same["val_checkerboard"], rel=1e-2)
+    mse, same_mse = (run.load_summary()["test"]["mse"] for run in (one, other))
+    assert mse == pytest.approx(same_mse, rel=1e-3)
+
+
+def test_two_processes_train_what_one_trains(by_one: RunDirectory, by_two: RunDirectory) -> None:
+    assert_alike(by_one, by_two)
+    assert {file.name for file in by_one.path.iterdir()} - {".errors"} == {
+        file.name if "tfevents" not in file.name else next(by_one.path.glob("events*")).name
+        for file in by_two.path.iterdir()
+    }
+    assert by_two.load_summary()["device"] == "cpu, 1 thread, in each of 2 processes"
+
+
+def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory) -> None:
+    before = {file: file.read_bytes() for file in by_two.path.rglob("*") if file.is_file()}
+    ended = torchrun(["train", "resume=run"], by_two.path.parent)
+    assert (ended.status, ended.lines) == (0, [])
+    assert {f: f.read_bytes() for f in by_two.path.rglob("*") if f.is_file()} == before
+
+
+@pytest.mark.parametrize("whom", ["torchrun", "the second process"])
+def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
+    whom: str, by_one: RunDirectory, by_two: RunDirectory, mnist_dir: Path, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "run")
+
+    def terminate(torchrun: int) -> None:
+        wait_for_checkpoint(run, STEPS + 4)
+        os.kill(torchrun if whom == "torchrun" else rank_below(torchrun, 1), signal.SIGTERM)
+
+    line = [*LINE, f"data_dir={mnist_dir}", "checkpoint.minutes=0"]
+    ended = torchrun(line, tmp_path, terminate)
+    assert ended.status != 0
+    assert len(ended.lines) == 1
+    assert "aecli train resume=run" in ended.lines[0]
+    assert not run.summary_file.exists()
+    if whom == "torchrun":
+        ended = torchrun(["train", "resume=run"], tmp_path)
+        assert (ended.status, ended.lines) == (0, [])
+        assert_same_run(run.path, by_two.path)
+    else:  # by another number of processes
+        assert run_apart(["train", "resume=run"], tmp_path).status == 0
+        assert_alike(by_one, run)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_all_within_30_seconds(
+    rank: int, by_two: RunDirectory, mnist_dir: Path, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "run")
+
+    def kill(torchrun: int) -> None:
+        wait_for_checkpoint(run, STEPS + 4)
+        os.kill(rank_below(torchrun, rank), signal.SIGKILL)
+
+    line = [*LINE, f"data_dir={mnist_dir}", "checkpoint.minutes=0"]
+    ended = torchrun(line, tmp_path, kill)
+    assert ended.status != 0
+    assert ended.seconds < 30
+    assert len(ended.lines) == 1
+    assert "aecli train resume=run" in ended.lines[0]
+    ended = torchrun(["train", "resume=run"], tmp_path)
+    assert (ended.status, ended.lines) == (0, [])
+    assert_same_run(run.path, by_two.path)
+
+
+def test_a_mistake_is_told_once(tmp_path: Path) -> None:
+    ended = torchrun(["train", "-m", "sweep=latent"], tmp_path)
+    assert ended.status != 0
+    assert len(ended.lines) == 1
+    assert "train a sweep without it" in ended.lines[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 7, 128])
+def test_the_ranks_see_every_image_once(images: int, size: int) -> None:
+    batch = torch.arange(images, dtype=torch.float64).add(1).reshape(-1, 1)
+    ranks = [Ranks(rank, size) for rank in range(size)]
+    shares = [each.share(batch) for each in ranks]
+    means = [each.weighted(share.mean(), images) for each, share in zip(ranks, shares, strict=True)]
+    # The mean of 1 ... n is (n + 1) / 2.
+    assert sum(float(mean) for mean in means) / size == pytest.approx((images + 1) / 2)
+    if images >= size:
+        assert torch.equal(torch.cat(shares), batch)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert [sum(each.is_ours(number) for each in ranks) for number in range(9)] == [1] * 9
+
+
+def test_sums_are_kept_for_each_rank_or_shared_by_others() -> None:
+    parts = torch.tensor([3.0, 5.0])
+    assert [float(Ranks(rank, 2).own(parts)) for rank in range(2)] == [3, 5]
+    assert [float(Ranks(rank, 4).own(parts)) for rank in range(4)] == [4, 4, 4, 4]
+    assert float(ALONE.own(parts)) == 4
+    assert ALONE.own(ALONE.gathered(torch.tensor(7.0))) == 7
+
+
+@dataclass(frozen=True)
+class Talking:
+    """One of two processes, which say everything to one another that there is to say."""
+
+    store: Path
+    rank: int
+
+    def __call__(self) -> None:
+        dist.init_process_group("gloo", f"file://{self.store}", rank=self.rank, world_size=2)
+        ranks = Ranks(self.rank, 2)
+        for flags in itertools.product((False, True), repeat=2):
+            assert ranks.any(flags[self.rank]) is any(flags)
+        assert ranks.gathered(torch.tensor(self.rank + 0.5)).tolist() == [0.5, 1.5]
+        message = {"text": "a", "numbers": torch.arange(3), "nothing": None}
+        if ranks.is_first:
+            ranks.send(message)
+            ranks.send(None)
+        else:
+            assert_same(ranks.receive(), message)
+            assert ranks.receive() is None
+        norm = torch.nn.BatchNorm1d(4)
+        mean = norm.get_buffer("running_mean").fill_(self.rank + 1.0)
+        ranks.align(norm)
+        assert mean.tolist() == [1.0] * 4
+        # The gradient of w x is x: 1 and 4, of which the mean is 2.5. Both begin at the first's w.
+        layer = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(layer.weight, self.rank)
+        wrapped = ranks.wrapped(layer)
+        wrapped(torch.tensor([[1.0 + 3 * self.rank]])).sum().backward()
+        assert layer.weight.grad is not None
+        assert (layer.weight.item(), layer.weight.grad.item()) == (0, 2.5)
+        ranks.dismiss() if ranks.is_first else ranks.receive()
+        ranks.part()
+        ranks.dismiss()  # they need one another no longer, so nobody need hear it
+
+
+def test_ranks_talk_to_one_another(tmp_path: Path) -> None:
+    folders = [tmp_path / str(rank) for rank in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor() as pool:
+        befores = [Talking(tmp_path / "store", rank) for rank in range(2)]
+        done = pool.map(partial(run_apart, ["--version"]), folders, befores)
+    assert [(each.status, each.errors) for each in done] == [(0, ""), (0, "")]
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """Waits for ever, as for a rank that does not answer."""
+
+    def __call__(self) -> None:
+        distributed.GRACE_SECONDS = 1.0
+        store = dist.HashStore()  # type: ignore[attr-defined]
+        with StopRequest(), distributed._ending_in_time(store):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Event().wait()
+
+
+def test_a_signal_ends_a_process_that_waits_for_ever(tmp_path: Path) -> None:
+    done = run_apart(["--version"], tmp_path, Hanging())
+    assert done.status == 143
+    assert done.errors == "aecli: interrupted: another process has not answered for 1 s\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "problem"),
+    [
+        ("cuda:0", 2, "is one for all processes"),
+        ("mps", 0, "is one for all processes"),
+        ("cuda", 1, "1 GPUs for 2 processes"),
+        ("auto", 1, "1 GPUs for 2 processes"),
+    ],
+)
+def test_a_device_that_does_not_do_for_all_is_refused(
+    name: str, gpus: int, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_torchrun_says(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(UsageError, match=problem):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_process_has_a_gpu_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_torchrun_says(monkeypatch)
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert resolve_device(name) == torch.device("cuda:1")
+    assert chosen == [torch.device("cuda:1")]
+
+
+def as_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the second of two processes."""
+    said = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"}
+    for key, value in {**said, "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
