@@ -20,11 +20,14 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from aecli.errors import AecliError
 from aecli.signals import KINDS
 
 # How long a rank waits for another that is alive: rank 0 may be busy with a PCA, or a slow disk.
 # One that has ended is noticed at once.
 PATIENCE = timedelta(hours=2)
+
+LOST = "one of the processes of this training has ended"
 
 # From a signal to the end of the process, whatever it waits for; torchrun kills after 30 s.
 GRACE_SECONDS = 20.0
@@ -155,6 +158,9 @@ def joined() -> Iterator[Ranks]:
 
     Of a failure one process tells, the first that has it: the others end in silence, since it is
     the same, or is that the first is gone.
+
+    Raises:
+        AecliError: another process has ended before its time.
     """
     ranks = launched()
     if ranks.size == 1:
@@ -174,6 +180,8 @@ def joined() -> Iterator[Ranks]:
         follows = isinstance(error, KeyboardInterrupt) and not ranks.is_first
         if follows or not _is_first_failure(failures):
             raise SystemExit(getattr(error, "status", 1)) from error
+        if is_lost(error):
+            raise AecliError(LOST) from error
         raise
     finally:
         ranks.part()

@@ -16,7 +16,7 @@ from aecli import __version__, console
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.device import device_name, is_out_of_memory, keep_freed_memory
-from aecli.distributed import ALONE, Ranks, is_lost
+from aecli.distributed import ALONE, LOST, Ranks, is_lost
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation import (
     LABELS,
@@ -88,8 +88,8 @@ def _in_one_line(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliE
         )
     elif is_lost(error):
         failure = AecliError(
-            f"one of the processes of this training has ended; to go on from its newest "
-            f"checkpoint: aecli train resume={shlex.quote(str(run.path))}"
+            f"{LOST}; to go on from its newest checkpoint: aecli train "
+            f"resume={shlex.quote(str(run.path))}"
         )
     else:
         raise error

@@ -18,15 +18,20 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
+import aecli
 from aecli import distributed
+from aecli.composition import compose
 from aecli.device import resolve_device
 from aecli.distributed import ALONE, Ranks
 from aecli.errors import UsageError
 from aecli.run import RunDirectory
 from aecli.signals import StopRequest
-from tests.apart import run_apart
+from aecli.training import Observer, TrainingState, new_model, train
+from tests.apart import Done, run_apart
 from tests.same_run import assert_same, assert_same_run
+from tests.test_conf import some_data
 
 # Ten batches an epoch and one more of a single image, which is fewer than there are processes.
 # Validation has three batches, which is more.
@@ -79,6 +84,7 @@ def torchrun(
         disturbed = time.monotonic()
         status = process.wait(120)
     errors = (folder / ".errors").read_text().replace("\r", "\n")
+    assert aecli.__path__[0] not in errors, errors  # torchrun writes a traceback, of itself alone
     lines = [each for each in errors.splitlines() if each.startswith("aecli: ")]
     return Ended(status, lines, time.monotonic() - disturbed)
 
@@ -145,13 +151,6 @@ def test_two_processes_train_what_one_trains(by_one: RunDirectory, by_two: RunDi
     assert by_two.load_summary()["device"] == "cpu, 1 thread, in each of 2 processes"
 
 
-def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory) -> None:
-    before = {file: file.read_bytes() for file in by_two.path.rglob("*") if file.is_file()}
-    ended = torchrun(["train", "resume=run"], by_two.path.parent)
-    assert (ended.status, ended.lines) == (0, [])
-    assert {f: f.read_bytes() for f in by_two.path.rglob("*") if f.is_file()} == before
-
-
 @pytest.mark.parametrize("whom", ["torchrun", "the second process"])
 def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
     whom: str, by_one: RunDirectory, by_two: RunDirectory, mnist_dir: Path, tmp_path: Path
@@ -159,11 +158,10 @@ def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
     run = RunDirectory(tmp_path / "run")
 
     def terminate(torchrun: int) -> None:
-        wait_for_checkpoint(run, STEPS + 4)
+        wait_for_checkpoint(run, STEPS + 1)  # that of the first epoch
         os.kill(torchrun if whom == "torchrun" else rank_below(torchrun, 1), signal.SIGTERM)
 
-    line = [*LINE, f"data_dir={mnist_dir}", "checkpoint.minutes=0"]
-    ended = torchrun(line, tmp_path, terminate)
+    ended = torchrun([*LINE, f"data_dir={mnist_dir}"], tmp_path, terminate)
     assert ended.status != 0
     assert len(ended.lines) == 1
     assert "aecli train resume=run" in ended.lines[0]
@@ -198,11 +196,74 @@ def test_a_killed_process_ends_all_within_30_seconds(
     assert_same_run(run.path, by_two.path)
 
 
-def test_a_mistake_is_told_once(tmp_path: Path) -> None:
-    ended = torchrun(["train", "-m", "sweep=latent"], tmp_path)
-    assert ended.status != 0
-    assert len(ended.lines) == 1
-    assert "train a sweep without it" in ended.lines[0]
+@dataclass(frozen=True)
+class Started:
+    """One of two processes, as torchrun would have started it."""
+
+    rank: int
+    port: int
+    """Where what torchrun keeps for them is to be asked for."""
+    dies: bool = False
+    """As soon as all have joined."""
+
+    def __call__(self) -> None:
+        os.environ |= {
+            "TORCHELASTIC_RUN_ID": "none",
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(self.port),
+            "RANK": str(self.rank),
+            "WORLD_SIZE": "2",
+            "LOCAL_RANK": str(self.rank),
+            "LOCAL_WORLD_SIZE": "2",
+        }
+        if self.dies:
+            with distributed.joined():
+                os._exit(1)
+
+
+def side_by_side(line: list[str], folder: Path, dying: int | None = None) -> list[Done]:
+    """Have two processes run a line, of which one may die; torchrun takes more time."""
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        "localhost", 0, is_master=True, wait_for_workers=False
+    )
+    folders = [folder / str(rank) for rank in range(2)]
+    for each in folders:
+        each.mkdir()
+    befores = [Started(rank, store.port, rank == dying) for rank in range(2)]
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(partial(run_apart, line), folders, befores))
+
+
+def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory, tmp_path: Path) -> None:
+    before = {file: file.read_bytes() for file in by_two.path.rglob("*") if file.is_file()}
+    first, second = side_by_side(["train", f"resume={by_two.path}"], tmp_path)
+    assert (first.status, first.errors.count("\n")) == (0, 1)
+    assert "is finished: there is nothing to do" in first.errors
+    assert (second.status, second.errors) == (0, "")
+    assert {f: f.read_bytes() for f in by_two.path.rglob("*") if f.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "problem"),
+    [
+        (["train", "latnt=5"], 2, "did you mean latent?"),
+        (["train", "-m", "sweep=latent"], 2, "train a sweep without it"),
+        (["train", "data=folder", "path=nowhere"], 3, "nowhere"),
+    ],
+)
+def test_a_mistake_is_told_once(line: list[str], status: int, problem: str, tmp_path: Path) -> None:
+    first, second = side_by_side(line, tmp_path)
+    assert (first.status, first.errors.count("\n")) == (status, 1)
+    assert problem in first.errors
+    assert (second.status, second.errors) == (1, "")
+
+
+def test_the_loss_of_the_first_process_is_told_by_another(tmp_path: Path) -> None:
+    first, second = side_by_side(["train"], tmp_path, dying=0)
+    assert (first.status, first.errors) == (1, "")
+    line = "aecli: one of the processes of this training has ended\n"
+    assert (second.status, second.errors) == (1, line)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -238,6 +299,29 @@ class Talking:
     def __call__(self) -> None:
         dist.init_process_group("gloo", f"file://{self.store}", rank=self.rank, world_size=2)
         ranks = Ranks(self.rank, 2)
+        self.say_everything(ranks)
+        self.train(ranks)
+        if ranks.is_first:
+            ranks.dismiss()
+        else:
+            assert ranks.receive() is None
+        ranks.part()
+        ranks.dismiss()  # they need one another no longer, so nobody need hear it
+
+    def train(self, ranks: Ranks) -> None:
+        """Have the running means of both be the same when a model is validated."""
+        config, data = compose(["model.batch_norm=true", "batch_size=16", "epochs=2"]), some_data()
+        state = TrainingState(config, new_model(config, data), len(data.train), ranks)
+        train(config, data, state, Observer(RunDirectory(self.store.parent / str(self.rank))))
+        means = [m.running_mean for m in state.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert len(means) == 3
+        for mean in means:
+            assert isinstance(mean, Tensor)
+            assert mean.abs().sum() > 0
+            one, other = (ranks.gathered(number) for number in (mean.sum(), mean.square().sum()))
+            assert one[0] == one[1] and other[0] == other[1]
+
+    def say_everything(self, ranks: Ranks) -> None:
         for flags in itertools.product((False, True), repeat=2):
             assert ranks.any(flags[self.rank]) is any(flags)
         assert ranks.gathered(torch.tensor(self.rank + 0.5)).tolist() == [0.5, 1.5]
@@ -259,9 +343,6 @@ class Talking:
         wrapped(torch.tensor([[1.0 + 3 * self.rank]])).sum().backward()
         assert layer.weight.grad is not None
         assert (layer.weight.item(), layer.weight.grad.item()) == (0, 2.5)
-        ranks.dismiss() if ranks.is_first else ranks.receive()
-        ranks.part()
-        ranks.dismiss()  # they need one another no longer, so nobody need hear it
 
 
 def test_ranks_talk_to_one_another(tmp_path: Path) -> None:
