@@ -1,5 +1,8 @@
 """What every autoencoder has: an encoder, a decoder, and the shapes between them."""
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 
 from aecli.config import Activation
@@ -7,10 +10,11 @@ from aecli.config import Activation
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
 
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+# In place where the gradient needs no more than the sign: large maps are not written twice.
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     Activation.identity: nn.Identity,
-    Activation.relu: nn.ReLU,
-    Activation.leaky_relu: nn.LeakyReLU,
+    Activation.relu: partial(nn.ReLU, inplace=True),
+    Activation.leaky_relu: partial(nn.LeakyReLU, inplace=True),
     Activation.tanh: nn.Tanh,
     Activation.sigmoid: nn.Sigmoid,
 }

@@ -20,6 +20,7 @@ from aecli.config import LayerConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import ImageShape
 from aecli.models.pooling import MaxUnpool, cut_or_fill, on_nails
+from aecli.models.transposed import ConvTranspose2d
 
 
 def mirrored(
@@ -60,7 +61,7 @@ def transposed(
         for size, goal in zip(source[1:], target[1:], strict=True)
     )
     paddings, output_paddings = zip(rows, columns, strict=True)
-    return [nn.ConvTranspose2d(source[0], target[0], kernel, stride, paddings, output_paddings)]
+    return [ConvTranspose2d(source[0], target[0], kernel, stride, paddings, output_paddings)]
 
 
 def interpolated(
@@ -142,7 +143,7 @@ def max_unpool(
             f"it cannot make {target[1]}x{target[2]} pixels of the "
             f"{pooled_from[0]}x{pooled_from[1]} that were pooled"
         )
-    convolution = nn.ConvTranspose2d(source[0], target[0], kernel, padding=surplus // 2)
+    convolution = ConvTranspose2d(source[0], target[0], kernel, padding=surplus // 2)
     # An even kernel in place of an odd one, or the other way round, makes a pixel too many.
     crop = [Crop((target[1], target[2]))] if surplus % 2 else []
     return [MaxUnpool(pooled_from, layer.stride), convolution, *crop]

@@ -1,0 +1,93 @@
+"""A transposed convolution that takes a CPU less time than torch's own."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d` with the same weights and, but for rounding, the same results and
+    gradients, without groups and dilation.
+
+    oneDNN, which torch asks, takes long for two things: the gradient of the bias, which is a sum
+    over the maps (it costs up to what the other gradients cost), and a single map as the result.
+    These are computed otherwise. Elsewhere, and in a graph that is compiled or exported, the layer
+    is torch's own.
+    """
+
+    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, K, H, W)."""
+        if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_compiling():
+            return super().forward(maps, output_size)
+        weight, bias = self.weight, self.bias
+        assert bias is not None, "our layers have one"
+        if torch.is_autocast_enabled("cpu"):  # which does not see what follows
+            dtype = torch.get_autocast_dtype("cpu")
+            maps, weight, bias = (tensor.to(dtype) for tensor in (maps, weight, bias))
+        settings = self.stride, self.padding, self.output_padding
+        result: Tensor = _Transposed.apply(maps, weight, bias, settings)
+        return result
+
+
+Settings = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Stride, padding and output padding, along both axes each."""
+
+
+class _Transposed(torch.autograd.Function):
+    """maps (B, C, h, w), weight (C, K, k, l), bias (K) -> (B, K, H, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.settings = settings
+        if weight.shape[1] == 1:
+            return _stamped(maps, weight, bias, settings)
+        return F.conv_transpose2d(maps, weight, bias, *settings)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        maps, weight = ctx.saved_tensors
+        stride, padding, output_padding = ctx.settings
+        of_maps, of_weight, _ = torch.ops.aten.convolution_backward(
+            gradient, maps, weight, None, stride, padding, (1, 1), True, output_padding, 1,
+            (ctx.needs_input_grad[0], True, False),
+        )  # fmt: skip
+        return of_maps, of_weight, gradient.sum((0, 2, 3)), None
+
+
+def _stamped(maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> Tensor:
+    """The one map that results: each pixel lays the kernel down, as large as it is bright.
+
+    All that the pixels lay down is one matrix product, whose rows are the kernel's cells. Each of
+    them is then added where it falls.
+    """
+    batch, channels, *source = maps.shape
+    kernel = weight.shape[2:]
+    pixels = maps.movedim(1, -1).reshape(-1, channels).T  # (C, B h w)
+    laid = (weight.reshape(channels, -1).T @ pixels).view(*kernel, batch, *source)
+    target = [
+        (size - 1) * stride - 2 * padding + extent + more
+        for size, extent, stride, padding, more in zip(source, kernel, *settings, strict=True)
+    ]
+    result = bias.float().expand(batch, 1, *target).contiguous()
+    for row in range(kernel[0]):
+        from_rows, to_rows = _landing(row, source[0], target[0], settings[0][0], settings[1][0])
+        for column in range(kernel[1]):
+            from_columns, to_columns = _landing(
+                column, source[1], target[1], settings[0][1], settings[1][1]
+            )
+            result[:, 0, to_rows, to_columns] += laid[row, column, :, from_rows, from_columns]
+    return result.to(maps.dtype)
+
+
+def _landing(cell: int, source: int, target: int, stride: int, padding: int) -> tuple[slice, slice]:
+    """Along one axis: the pixels whose `cell` of the kernel falls on the result, and where."""
+    first = max(0, -((cell - padding) // stride))
+    last = min(source - 1, (target - 1 + padding - cell) // stride)
+    count = max(0, last - first + 1)
+    start = first * stride + cell - padding
+    return slice(first, first + count), slice(start, start + count * stride, stride)
