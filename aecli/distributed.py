@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +42,8 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    store: Store | None = None
+    """What torchrun keeps for all of them, whichever of them ends."""
 
     @property
     def is_first(self) -> bool:
@@ -123,6 +125,7 @@ class Ranks:
         """Where there was nothing to train, rank 0 lets the others go."""
         if self.size > 1 and dist.is_initialized():
             self.send(None)
+            self.part()
 
     def receive(self) -> dict[str, Any] | None:
         """What rank 0 has sent."""
@@ -136,9 +139,14 @@ class Ranks:
         return message
 
     def part(self) -> None:
-        """The ranks need one another no longer."""
-        if self.size > 1 and dist.is_initialized():
-            dist.destroy_process_group()
+        """The ranks need one another no longer. None leaves before all have come to this: what one
+        has sent may not have reached the others when it closes its connections."""
+        if self.store is None or not dist.is_initialized():
+            return
+        if self.store.add("parted", 1) == self.size:
+            self.store.set("all parted", "")
+        self.store.wait(["all parted"])
+        dist.destroy_process_group()
 
 
 ALONE = Ranks()
@@ -167,24 +175,25 @@ def joined() -> Iterator[Ranks]:
         yield ranks
         return
     store, _, _ = next(rendezvous("env://"))
-    failures = PrefixStore("failures", store)
     # Numbers on a GPU go by nccl; what the processes say to one another does not wait for the GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(
         backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE
     )
+    ours = PrefixStore("aecli", store)
     try:
-        with _ending_in_time(failures):
-            yield ranks
+        with _ending_in_time(ours):
+            yield replace(ranks, store=ours)
     except BaseException as error:
         follows = isinstance(error, KeyboardInterrupt) and not ranks.is_first
-        if follows or not _is_first_failure(failures):
+        if follows or not _is_first_failure(ours):
             raise SystemExit(getattr(error, "status", 1)) from error
         if is_lost(error):
             raise AecliError(LOST) from error
         raise
     finally:
-        ranks.part()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def is_lost(error: BaseException) -> bool:
@@ -192,15 +201,15 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
-def _is_first_failure(failures: Store) -> bool:
+def _is_first_failure(store: Store) -> bool:
     try:
-        return bool(failures.add("count", 1) == 1)
+        return bool(store.add("failures", 1) == 1)
     except RuntimeError:  # torchrun itself is gone
         return True
 
 
 @contextmanager
-def _ending_in_time(failures: Store) -> Iterator[None]:
+def _ending_in_time(store: Store) -> Iterator[None]:
     """See to it that a signal ends the process, even where it waits for a rank that hangs.
 
     Python's own handlers run between two lines, and never while one of them waits.
@@ -215,7 +224,7 @@ def _ending_in_time(failures: Store) -> Iterator[None]:
         kind = next((kind for kind in received if kind), None)
         if kind is None or is_over.wait(GRACE_SECONDS):
             return
-        if _is_first_failure(failures):
+        if _is_first_failure(store):
             print(
                 f"aecli: interrupted: another process has not answered for {GRACE_SECONDS:.0f} s",
                 file=sys.stderr,

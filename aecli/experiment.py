@@ -152,6 +152,7 @@ def assist(ranks: Ranks) -> None:
     """
     task = ranks.receive()
     if task is None:
+        ranks.part()
         return
     keep_freed_memory()
     config, run = from_yaml(task["config"]), RunDirectory(Path(task["run"]))

@@ -297,15 +297,19 @@ class Talking:
     rank: int
 
     def __call__(self) -> None:
-        dist.init_process_group("gloo", f"file://{self.store}", rank=self.rank, world_size=2)
-        ranks = Ranks(self.rank, 2)
+        store = dist.FileStore(str(self.store), 2)  # type: ignore[attr-defined]
+        dist.init_process_group("gloo", store=store, rank=self.rank, world_size=2)
+        ranks = Ranks(self.rank, 2, store)
         self.say_everything(ranks)
         self.train(ranks)
         if ranks.is_first:
+            started = time.monotonic()
             ranks.dismiss()
+            assert time.monotonic() - started > 0.4  # it has waited for the other
         else:
             assert ranks.receive() is None
-        ranks.part()
+            time.sleep(0.5)
+            ranks.part()
         ranks.dismiss()  # they need one another no longer, so nobody need hear it
 
     def train(self, ranks: Ranks) -> None:
