@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -39,7 +40,10 @@ CPU = ["device=cpu", "batch_size=16", "latent=4"]
 def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingState, RunDirectory]:
     """Train on 32 images of noise, two steps an epoch."""
     folder.mkdir(exist_ok=True)
-    config, data, run = compose([*CPU, *overrides]), some_data(), RunDirectory(folder)
+    config, run = compose([*CPU, *overrides]), RunDirectory(folder)
+    data, device = some_data(), torch.device(config.device)
+    parts = ("train", "validation", "test")
+    data = replace(data, **{part: getattr(data, part).to(device) for part in parts})
     state = TrainingState(config, new_model(config, data), len(data.train))
     steps = steps_per_epoch(config, data)
     with Tracker(run, config.epochs, steps) as tracker:
@@ -316,7 +320,8 @@ def test_a_compiled_model_takes_the_same_steps(
     compiled = []
     compile = torch.compile
 
-    def compile_without_a_compiler(model: torch.nn.Module) -> Any:
+    def compile_without_a_compiler(model: torch.nn.Module, mode: str) -> Any:
+        assert mode == "default"
         compiled.append(model)
         return compile(model, backend="eager")  # all of it but for the code that is written
 
@@ -324,3 +329,20 @@ def test_a_compiled_model_takes_the_same_steps(
     model, _, _ = trained(tmp_path / "b", "model=conv", "epochs=2", "compile=true")
     assert compiled == [model]
     assert torch.allclose(weights(plain), weights(model), atol=1e-6)
+
+
+def test_on_a_gpu_compiled_steps_are_cuda_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+    monkeypatch.setattr(torch, "compile", lambda model, mode: modes.append(mode))
+    model = Mock(parameters=lambda: iter([Mock(device=torch.device("cuda"))]))
+    forward_pass(compose(["compile=true"]), model)
+    assert modes == ["reduce-overhead"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("model", ["fc", "conv", "denoising"])
+def test_on_a_gpu_compiled_steps_lead_where_eager_ones_do(model: str, tmp_path: Path) -> None:
+    line = [f"model={model}", "epochs=3", "device=cuda"]
+    eager, _, _ = trained(tmp_path / "eager", *line)
+    graphs, _, _ = trained(tmp_path / "graphs", *line, "compile=true")
+    assert torch.allclose(weights(eager), weights(graphs), atol=1e-4)
