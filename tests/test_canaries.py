@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from hydra.utils import instantiate
 from PIL import Image
 
 from aecli.run import RunDirectory
@@ -68,12 +70,20 @@ def test_a_pickle_in_a_checkpoint(
 
 CONFIGS = {
     "_target_": "{text}_target_: os.system\n",
-    "a model's _target_": "{text}  _target_: pathlib.Path.touch\n  path: {canary}\n",
-    "a tag": "{text}extra: !!python/object/apply:pathlib.Path.touch [{canary}]\n",
+    "a model's _target_": "{text}  _target_: os.mkdir\n  path: {canary}\n",
+    "a tag": "{text}extra: !!python/object/apply:os.mkdir [{canary}]\n",
     "the environment": "{text}extra: ${{oc.env:HOME}}\n",
     "a resolver": "name: ${{oc.create:x}}\n{text}",
     "another kind of model": "model:\n  kind: os.system\n",
 }
+
+
+def test_the_canaries_in_yaml_work_too(canary: Path) -> None:
+    yaml.unsafe_load(CONFIGS["a tag"].format(text="", canary=canary))
+    assert canary.exists()
+    canary.rmdir()
+    instantiate(yaml.safe_load(CONFIGS["a model's _target_"].format(text="", canary=canary)))
+    assert canary.exists()
 
 
 @pytest.mark.parametrize("planting", CONFIGS)
