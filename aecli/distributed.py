@@ -198,7 +198,9 @@ def joined() -> Iterator[Ranks]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether it says that another rank has not answered; of gloo torch makes no class."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
 
 
 def _is_first_failure(store: Store) -> bool:

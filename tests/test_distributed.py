@@ -24,8 +24,8 @@ import aecli
 from aecli import distributed
 from aecli.composition import compose
 from aecli.device import resolve_device
-from aecli.distributed import ALONE, Ranks
-from aecli.errors import UsageError
+from aecli.distributed import ALONE, Ranks, is_lost
+from aecli.errors import StorageError, UsageError
 from aecli.run import RunDirectory
 from aecli.signals import StopRequest
 from aecli.training import Observer, TrainingState, new_model, train
@@ -279,6 +279,13 @@ def test_the_ranks_see_every_image_once(images: int, size: int) -> None:
         assert torch.equal(torch.cat(shares), batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert [sum(each.is_ours(number) for each in ranks) for number in range(9)] == [1] * 9
+
+
+def test_a_rank_is_lost_where_torch_says_so() -> None:
+    assert is_lost(dist.DistNetworkError("reset by peer"))
+    assert is_lost(RuntimeError("[.../gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
+    assert not is_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_lost(StorageError("outputs/gloo is in use"))
 
 
 def test_sums_are_kept_for_each_rank_or_shared_by_others() -> None:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from aecli.arithmetic import transposed_conv_output_size
+
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """`nn.ConvTranspose2d` with the same weights and, but for rounding, the same results and
@@ -66,20 +68,17 @@ def _stamped(maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> 
     them is then added where it falls.
     """
     batch, channels, *source = maps.shape
-    kernel = weight.shape[2:]
+    kernel, (stride, padding, _) = weight.shape[2:], settings
     pixels = maps.movedim(1, -1).reshape(-1, channels).T  # (C, B h w)
     laid = (weight.reshape(channels, -1).T @ pixels).view(*kernel, batch, *source)
-    target = [
-        (size - 1) * stride - 2 * padding + extent + more
-        for size, extent, stride, padding, more in zip(source, kernel, *settings, strict=True)
-    ]
-    result = bias.float().expand(batch, 1, *target).contiguous()
+    height, width = map(transposed_conv_output_size, source, kernel, *settings)
+    # Of bf16 numbers a sum of many would lose what they have.
+    bias = bias.to(torch.promote_types(bias.dtype, torch.float32))
+    result = bias.expand(batch, 1, height, width).contiguous()
     for row in range(kernel[0]):
-        from_rows, to_rows = _landing(row, source[0], target[0], settings[0][0], settings[1][0])
+        from_rows, to_rows = _landing(row, source[0], height, stride[0], padding[0])
         for column in range(kernel[1]):
-            from_columns, to_columns = _landing(
-                column, source[1], target[1], settings[0][1], settings[1][1]
-            )
+            from_columns, to_columns = _landing(column, source[1], width, stride[1], padding[1])
             result[:, 0, to_rows, to_columns] += laid[row, column, :, from_rows, from_columns]
     return result.to(maps.dtype)
 
