@@ -100,10 +100,12 @@ def test_the_loop_is_adam_on_shuffled_batches(model: str, tmp_path: Path) -> Non
             optimizer.step()
             losses.append(loss.item())
         assert result.records[epoch - 1].train_loss == pytest.approx(sum(losses) / 2, rel=1e-4)
-    # A step moves a weight by about 1e-3, up or down by a gradient that may be all but zero: hold
-    # the distance of all against the way that they have come.
+    # A step moves a weight by about 1e-3, up or down by a gradient that may be all but zero, and a
+    # pixel that rounding takes across the kink of an activation moves whole layers a little: hold
+    # the distance of most weights against the way that they have come. A decay that is missing is
+    # 1.6 % of it, a rate that is 0.2 % too large 1.1 %.
     come = (weights(new_model(config, data)) - weights(reference)).abs().mean()
-    assert (weights(trained_model) - weights(reference)).abs().mean() < 1e-3 * come
+    assert (weights(trained_model) - weights(reference)).abs().median() < 2e-3 * come
 
 
 def test_the_first_step_is_adams(tmp_path: Path) -> None:
