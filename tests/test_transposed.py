@@ -105,3 +105,21 @@ def test_elsewhere_the_layer_is_torchs_own(case: str, taken: list[str]) -> None:
     else:
         assert torch.equal(ours(maps, [8, 8]), theirs(maps, [8, 8]))
     assert not taken
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_where_code_is_compiled_the_bias_is_a_sum(outputs: int, taken: list[str]) -> None:
+    ours, theirs = pair(3, outputs, 3, 2, 1, 1)
+    biases = []
+
+    def without_a_compiler(graph: Any, _: Any) -> Any:
+        biases.extend(node.args[2] for node in graph.graph.nodes if "conv" in str(node.target))
+        return graph.forward
+
+    compiled = torch.compile(ours, backend=without_a_compiler)
+    maps = torch.randn(2, 3, 4, 6)
+    assert torch.allclose(compiled(maps), theirs(maps), atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compiled(maps).dtype is theirs(maps).dtype is torch.bfloat16
+    assert biases == [None, None]
+    assert not taken

@@ -16,20 +16,23 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     oneDNN, which torch asks, takes long for two things: the gradient of the bias, which is a sum
     over the maps (it costs up to what the other gradients cost), and a single map as the result.
-    These are computed otherwise. Elsewhere, and in a graph that is compiled or exported, the layer
-    is torch's own.
+    These are computed otherwise. Elsewhere, and in a graph that is exported, the layer is torch's
+    own.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, C, h, w) -> (B, K, H, W)."""
-        if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_compiling():
+        if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
             return super().forward(maps, output_size)
         weight, bias = self.weight, self.bias
         assert bias is not None, "our layers have one"
+        settings = self.stride, self.padding, self.output_padding
+        if torch.compiler.is_compiling():  # the sum, and its gradient, join the code that follows
+            laid = F.conv_transpose2d(maps, weight, None, *settings)
+            return laid + bias.to(laid.dtype)[:, None, None]
         if torch.is_autocast_enabled("cpu"):  # which does not see what follows
             dtype = torch.get_autocast_dtype("cpu")
             maps, weight, bias = (tensor.to(dtype) for tensor in (maps, weight, bias))
-        settings = self.stride, self.padding, self.output_padding
         result: Tensor = _Transposed.apply(maps, weight, bias, settings)
         return result
 
