@@ -110,7 +110,7 @@ def test_elsewhere_the_layer_is_torchs_own(case: str, taken: list[str]) -> None:
 @pytest.mark.parametrize("outputs", [1, 5])
 def test_where_code_is_compiled_the_bias_is_a_sum(outputs: int, taken: list[str]) -> None:
     ours, theirs = pair(3, outputs, 3, 2, 1, 1)
-    biases = []
+    biases: list[Any] = []
 
     def without_a_compiler(graph: Any, _: Any) -> Any:
         biases.extend(node.args[2] for node in graph.graph.nodes if "conv" in str(node.target))

@@ -26,6 +26,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             return super().forward(maps, output_size)
         weight, bias = self.weight, self.bias
         assert bias is not None, "our layers have one"
+        assert not isinstance(self.padding, str), "convolutions alone know words for it"
         settings = self.stride, self.padding, self.output_padding
         if torch.compiler.is_compiling():  # the sum, and its gradient, join the code that follows
             laid = F.conv_transpose2d(maps, weight, None, *settings)

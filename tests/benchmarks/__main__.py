@@ -46,7 +46,7 @@ CASES = [
     Case("denoising", 25, 4_400),
     Case("deep", 25, 4_400),
 ]
-BF16 = "precision=bf16"
+BF16, COMPILED = "precision=bf16", "compile=true"
 # What is measured in each round: a name, the contestant, and its further settings.
 CONTESTANTS: dict[str, list[str]] = {
     "lecture": ["lecture"],
@@ -56,6 +56,8 @@ CONTESTANTS: dict[str, list[str]] = {
     "limit": ["limit"],
     "aecli": ["aecli"],
     "bf16": ["aecli", BF16],
+    "compiled": ["aecli", COMPILED],
+    "both": ["aecli", BF16, COMPILED],
 }
 
 
@@ -79,6 +81,8 @@ COMPARISONS = [
     Comparison(
         f"the same with {BF16}", "lecture", "bf16", {("denoising", 25): 3, ("deep", 25): 2}
     ),
+    Comparison(f"the same with {COMPILED}", "lecture", "compiled", {}),
+    Comparison("the same with both", "lecture", "both", {}),
     Comparison(
         "times as fast as the Lightning Trainer", "lightning", "aecli",
         {each: 1.5 if each[0] == "fc" else 1 for each in EVERY},
@@ -97,6 +101,8 @@ class Measured:
     """For an epoch."""
     peak: int
     """Bytes of memory."""
+    handover: float
+    """Until the threads had work, and were through with it."""
 
 
 def measure(case: Case, arguments: list[str], threads: int) -> Measured:
@@ -111,7 +117,7 @@ def measure(case: Case, arguments: list[str], threads: int) -> Measured:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
     result = json.loads(done.stdout.splitlines()[-1])
-    return Measured(statistics.median(result["seconds"]), result["peak_bytes"])
+    return Measured(statistics.median(result["seconds"]), result["peak_bytes"], result["handover"])
 
 
 def epochs(threads: int, rounds: int, table: Table) -> None:
@@ -133,6 +139,8 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
             table, title, "peak memory: aecli, lecture's loop, Lightning",
             f"{peaks['aecli']:,.0f}, {peaks['lecture']:,.0f}, {peaks['lightning']:,.0f} MiB",
         )  # fmt: skip
+        handovers = [1e6 * one.handover for each in found for one in each.values()]
+        add(table, title, "microseconds to hand work to threads", handovers, None)
         table.add_section()
 
 

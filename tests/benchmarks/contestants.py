@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ Seconds = list[float]
 
 
 SIDE, PRODUCTS = 2048, 10  # of the matrix products that stand for the speed of arithmetic
+GRAIN = 32_768  # numbers of which torch gives each thread at least as many
 
 
 def data_dir() -> Path:
@@ -210,6 +212,21 @@ def limit(config: TrainConfig, images: int, epochs: int) -> Seconds:
     return [each / (PRODUCTS * SIDE**3) * products for each in timed(multiply, epochs)]
 
 
+def handover() -> float:
+    """Seconds of an addition that is over nearly as soon as all threads have their share of it.
+
+    Small networks wait for this again and again. It tells as well whether the cores share a cache:
+    those of a virtual machine do so at one time, and at another they do not.
+    """
+    numbers = torch.zeros(GRAIN * torch.get_num_threads())
+    seconds = []
+    for _ in range(500):
+        started = time.perf_counter()
+        numbers.add_(1)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
 def noise_std(config: TrainConfig) -> float:
     """Of the noise that the model is trained with; 0 without."""
     is_noisy = config.corruption.name is CorruptionKind.gaussian
@@ -249,7 +266,7 @@ def main() -> None:
     config = compose([*line, "device=cpu", *options.overrides])
     seconds = CONTESTANTS[options.contestant](config, options.images, options.epochs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of kilobytes, on Linux
-    result: dict[str, Any] = {"seconds": seconds, "peak_bytes": peak}
+    result: dict[str, Any] = {"seconds": seconds, "peak_bytes": peak, "handover": handover()}
     print(json.dumps(result))
 
 
