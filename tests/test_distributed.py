@@ -59,6 +59,7 @@ class Ended:
 def started(line: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Have torchrun start a line in two processes."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    torchrun += [f"--log-dir={folder / '.torchrun'}"]  # which would outlive the test
     with open(folder / ".errors", "wb") as errors:
         process = subprocess.Popen(
             [*torchrun, "-m", "aecli", *line],
