@@ -102,7 +102,7 @@ class Measured:
     peak: int
     """Bytes of memory."""
     handover: float
-    """Until the threads had work, and were through with it."""
+    """Seconds until all threads had work, and were through with it."""
 
 
 def measure(case: Case, arguments: list[str], threads: int) -> Measured:
@@ -139,8 +139,9 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
             table, title, "peak memory: aecli, lecture's loop, Lightning",
             f"{peaks['aecli']:,.0f}, {peaks['lecture']:,.0f}, {peaks['lightning']:,.0f} MiB",
         )  # fmt: skip
-        handovers = [1e6 * one.handover for each in found for one in each.values()]
-        add(table, title, "microseconds to hand work to threads", handovers, None)
+        if threads > 1:
+            handovers = [1e6 * one.handover for each in found for one in each.values()]
+            add(table, title, "microseconds to hand work to threads", handovers, None)
         table.add_section()
 
 
