@@ -15,8 +15,7 @@ from typing import Any
 
 from aecli.errors import StorageError
 
-LOCK, HOLDER = ".lock", "holder.json"
-CLAIM, STALE = ".lock.claim-", ".lock.stale-"
+LOCK, CLAIM = ".lock", ".lock.claim-"
 
 # Where the holder runs on another machine, only what it touches tells whether it is alive.
 HEARTBEAT_SECONDS = 30.0
@@ -29,26 +28,26 @@ Holder = dict[str, Any]
 def locked(folder: Path) -> Iterator[Callable[[], None]]:
     """Hold `folder`, and yield what raises StorageError once somebody else holds it.
 
-    The lock is a folder in it that names its holder. It is made under another name, and renamed:
-    of any number of processes that succeeds for one, and there is never a lock without a holder.
-    It is taken over from a process that has ended or, on another machine, has not been heard of
-    for ten minutes.
+    The lock is a folder in it with a file that names its holder. It is made under another name, and
+    renamed: of any number of processes that succeeds for one, and only where there is no lock or an
+    empty one. The file has a name that no other holder's has, so that whoever removes it frees the
+    lock of that holder, and never that of the next. It is removed for a process that has ended or,
+    on another machine, has not been heard of for ten minutes.
 
     Raises:
         StorageError: another process holds it.
     """
-    lock, ourselves = folder / LOCK, _ourselves()
-    _acquire(lock, ourselves)
+    entry = _acquired(folder / LOCK)
 
     def check() -> None:
-        if _holder(lock) != ourselves:
+        if not entry.exists():
             raise StorageError(
                 f"{folder} is no longer ours: while this process stood still, another has gone on "
                 f"with it"
             )
 
     is_over = threading.Event()
-    heart = threading.Thread(target=_beat, args=(lock / HOLDER, is_over), daemon=True)
+    heart = threading.Thread(target=_beat, args=(entry, is_over), daemon=True)
     heart.start()
     try:
         yield check
@@ -57,47 +56,39 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
         heart.join()
         # Where the disk lets nothing be removed the lock stays, and is that of an ended process.
         with suppress(OSError):
-            if _holder(lock) == ourselves:
-                _move_away(lock, ourselves)
-                for aside in folder.glob(f"{STALE}*"):
-                    shutil.rmtree(aside, ignore_errors=True)
+            entry.unlink()
+            entry.parent.rmdir()
 
 
-def _acquire(lock: Path, ourselves: Holder) -> None:
+def _acquired(lock: Path) -> Path:
+    """Our entry in the lock, which is ours."""
     claim = Path(tempfile.mkdtemp(prefix=CLAIM, dir=lock.parent))
     try:
-        (claim / HOLDER).write_text(json.dumps(ourselves), encoding="utf-8")
+        ours = claim / f"{os.urandom(8).hex()}.json"
+        ours.write_text(json.dumps(_ourselves()), encoding="utf-8")
         while not _renamed(claim, lock):
-            other = _holder(lock)
-            if other is None and claim.exists():
-                continue  # it has just been given back
-            if other is None:
+            theirs = _entry(lock)
+            if theirs is None and not claim.exists():
                 raise StorageError(f"{lock.parent} is gone")
-            if not _has_ended(other, lock / HOLDER, claim / HOLDER):
+            if theirs is None:
+                continue  # it has just been given back
+            other = _holder(theirs)
+            if not _has_ended(other, theirs, ours):
                 raise StorageError(
                     f"{lock.parent} is in use by process {other.get('pid')} on "
                     f"{other.get('host')}, since {other.get('since')}: wait for it or stop it; "
                     f"if there is no such process, remove {lock}"
                 )
-            _move_away(lock, other)
+            theirs.unlink(missing_ok=True)
     finally:
         shutil.rmtree(claim, ignore_errors=True)  # where it has not become the lock
+    return lock / ours.name
 
 
-def _move_away(lock: Path, holder: Holder) -> None:
-    """Remove the lock of `holder`, and of nobody else.
-
-    It gets a name of that holder's own, and keeps it until a later holder is done: of several
-    processes that find a stale lock the second finds the name taken, and so cannot move away the
-    new lock of the first.
-    """
-    _renamed(lock, lock.with_name(f"{STALE}{holder.get('token')}"))
-
-
-def _renamed(source: Path, target: Path) -> bool:
-    """Whether a folder could be given a name: not if it is gone, or a folder with files has it."""
+def _renamed(claim: Path, lock: Path) -> bool:
+    """Whether the claim could be made the lock: not if it is gone, or there is one with a file."""
     try:
-        os.rename(source, target)
+        os.rename(claim, lock)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             return False
@@ -105,15 +96,21 @@ def _renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def _holder(lock: Path) -> Holder | None:
-    """Whom a lock names; nobody where it is damaged, None where there is none."""
+def _entry(lock: Path) -> Path | None:
+    """The file that names the holder, if there is one."""
     try:
-        holder = json.loads((lock / HOLDER).read_bytes())
-        return holder if isinstance(holder, dict) else {}
+        return next(lock.iterdir(), None)
     except FileNotFoundError:
-        return {} if lock.exists() else None
-    except ValueError:
+        return None
+
+
+def _holder(entry: Path) -> Holder:
+    """Whom the entry of a lock names; nobody where it is damaged or has just been removed."""
+    try:
+        holder = json.loads(entry.read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _has_ended(other: Holder, theirs: Path, ours: Path) -> bool:
@@ -132,7 +129,6 @@ def _ourselves() -> Holder:
         "started": _started(os.getpid()),
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "token": os.urandom(8).hex(),
     }
 
 

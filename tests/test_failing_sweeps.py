@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aecli.lock import HOLDER, LOCK
+from aecli.lock import LOCK
 from aecli.run import RunDirectory, Status, runs_below
 from tests.apart import Done, run_apart
 from tests.conftest import TINY
@@ -86,7 +86,8 @@ def test_a_run_that_is_killed_is_gone_on_with(
     with ThreadPoolExecutor() as pool:
         running = pool.submit(sweep, tmp_path, data_dir, launcher, "latent=2", "epochs=1,300")
         long = wait_until_it_trains(tmp_path / "mine" / "1-fc-z2", tmp_path / "mine" / "0-fc-z2")
-        os.kill(int(json.loads((long / LOCK / HOLDER).read_bytes())["pid"]), signal.SIGKILL)
+        (holder,) = (long / LOCK).iterdir()
+        os.kill(int(json.loads(holder.read_bytes())["pid"]), signal.SIGKILL)
         done = running.result()
     if launcher == "basic":
         assert done.status == -signal.SIGKILL

@@ -1,7 +1,6 @@
 """Two processes never have the same folder."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -9,22 +8,21 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, tzinfo
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aecli import lock
 from aecli.errors import StorageError
-from aecli.lock import HOLDER, LOCK, SILENT_SECONDS, locked
-from tests.apart import run_apart
+from aecli.lock import LOCK, SILENT_SECONDS, locked
+from tests.apart import context, run_apart
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
-
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["aecli.lock"])
 
 
 def test_the_holder_is_named_and_gone_when_done(tmp_path: Path) -> None:
@@ -47,9 +45,9 @@ def test_a_lock_is_given_back_when_something_goes_wrong(tmp_path: Path) -> None:
 def leave_lock(folder: Path, **changes: object) -> Path:
     """A lock as another process leaves it that has been killed."""
     (folder / LOCK).mkdir()
-    holder = {**lock._ourselves(), "token": "another", **changes}
-    (folder / LOCK / HOLDER).write_text(json.dumps(holder))
-    return folder / LOCK / HOLDER
+    entry = folder / LOCK / "another.json"
+    entry.write_text(json.dumps({**lock._ourselves(), **changes}))
+    return entry
 
 
 @pytest.mark.parametrize(
@@ -101,9 +99,10 @@ def test_a_damaged_lock_counts_by_its_age(content: bytes | None, tmp_path: Path)
 def test_a_holder_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     with locked(tmp_path):
-        os.utime(tmp_path / LOCK / HOLDER, (0, 0))
+        (entry,) = (tmp_path / LOCK).iterdir()
+        os.utime(entry, (0, 0))
         deadline = time.monotonic() + 30
-        while (tmp_path / LOCK / HOLDER).stat().st_mtime == 0:
+        while entry.stat().st_mtime == 0:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -113,8 +112,30 @@ def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> 
         (tmp_path / LOCK).rename(tmp_path / "moved")
         with pytest.raises(StorageError, match="is no longer ours"):
             check()
-        leave_lock(tmp_path)
-    assert (tmp_path / LOCK / HOLDER).exists()
+        entry = leave_lock(tmp_path)
+    assert entry.exists()
+
+
+def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_lock(tmp_path, pid=2**22 + 1)
+    has_ended = lock._has_ended
+    with ExitStack() as later:
+
+        def slow(*arguments: Any) -> bool:
+            """The answer, and before it is acted upon two others have the lock in turn."""
+            answer = has_ended(*arguments)
+            monkeypatch.undo()
+            with locked(tmp_path):
+                pass
+            later.enter_context(locked(tmp_path))
+            return answer
+
+        monkeypatch.setattr(lock, "_has_ended", slow)
+        with pytest.raises(StorageError, match=f"in use by process {os.getpid()} "):
+            later.enter_context(locked(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 # Several processes at once.
