@@ -17,6 +17,7 @@ from aecli.errors import (
     storage_error,
     suggest,
 )
+from aecli.signals import end_at_once
 
 
 class Command(NamedTuple):
@@ -87,7 +88,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    end_at_once()
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
