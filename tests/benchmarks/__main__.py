@@ -1,8 +1,9 @@
 """How fast aecli is, beside what people would use instead: `make bench`.
 
-Every number is a ratio of two times that were measured one after the other, the contestants of a
-round in turn, each in a process of its own; the median of several rounds, with the smallest and the
-largest. To be run on a machine that does nothing else: the better part of an hour on two cores.
+Every number is a ratio of two times that were measured one after the other: each contestant has a
+process of its own, and in every round they train an epoch in turn, while the others wait. It is the
+median of several rounds, with the smallest and the largest. To be run on a machine that does
+nothing else: the better part of an hour on two cores.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 from rich.table import Table
@@ -33,14 +36,13 @@ class Case:
     model: str
     latent: int
     images: int
-    epochs: int = 1
 
     def __str__(self) -> str:
         return f"{self.model}, latent {self.latent}"
 
 
 CASES = [
-    Case("fc", 25, 55_000, 5),
+    Case("fc", 25, 55_000),
     Case("fc", 784, 22_000),
     Case("conv", 25, 22_000),
     Case("denoising", 25, 4_400),
@@ -52,7 +54,7 @@ CONTESTANTS: dict[str, list[str]] = {
     "lecture": ["lecture"],
     "lightning": ["lightning"],
     "bare": ["bare"],
-    "whole": ["whole"],
+    "whole": ["whole", "epochs=3"],
     "limit": ["limit"],
     "aecli": ["aecli"],
     "bf16": ["aecli", BF16],
@@ -95,38 +97,73 @@ COMPARISONS = [
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process took."""
+    """What one epoch took."""
 
     seconds: float
-    """For an epoch."""
     peak: int
-    """Bytes of memory."""
+    """Bytes of memory, of all epochs until then."""
     handover: float
     """Seconds until all threads had work, and were through with it."""
 
 
+class Contestant:
+    """A process that trains an epoch whenever it is asked to, and otherwise sleeps."""
+
+    def __init__(self, case: Case, arguments: list[str], threads: int) -> None:
+        """Start it, and have it warm up."""
+        name, *overrides = arguments
+        self._line = [
+            sys.executable, "-m", "tests.benchmarks.contestants", name, case.model,
+            str(case.latent), *overrides, f"--images={case.images}",
+        ]  # fmt: skip
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            self._line, env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+        self.epoch()
+
+    def epoch(self) -> Measured:
+        """Train one."""
+        assert self._process.stdin and self._process.stdout, "they are pipes"
+        print(file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._errors.seek(0)
+            raise SystemExit(f"{' '.join(self._line)}\n{self._errors.read()}")
+        return Measured(**json.loads(answer))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # no more epochs: it ends
+        self._errors.close()
+
+
 def measure(case: Case, arguments: list[str], threads: int) -> Measured:
-    """One contestant on one case."""
-    name, *overrides = arguments
-    line = [
-        sys.executable, "-m", "tests.benchmarks.contestants", name, case.model, str(case.latent),
-        *overrides, f"--images={case.images}", f"--epochs={case.epochs}",
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    return Measured(statistics.median(result["seconds"]), result["peak_bytes"], result["handover"])
+    """One epoch of one contestant."""
+    with Contestant(case, arguments, threads) as contestant:
+        return contestant.epoch()
+
+
+def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, Measured]]:
+    """What each contestant took in each round."""
+    with ExitStack() as stack:
+        contestants = {
+            name: stack.enter_context(Contestant(case, arguments, threads))
+            for name, arguments in CONTESTANTS.items()
+        }
+        return [
+            {name: contestant.epoch() for name, contestant in contestants.items()}
+            for _ in range(rounds)
+        ]
 
 
 def epochs(threads: int, rounds: int, table: Table) -> None:
     """Add the ratios between epochs at one number of threads."""
     for case in tqdm(CASES, desc=f"epochs, {threads} threads", disable=None):
-        found = [
-            {name: measure(case, line, threads) for name, line in CONTESTANTS.items()}
-            for _ in range(rounds)
-        ]
+        found = measure_in_turn(case, threads, rounds)
         title = f"{case}, {threads} thread{'s' * (threads > 1)}"
         for comparison in COMPARISONS:
             ratios = [
@@ -203,7 +240,8 @@ def growth(table: Table) -> None:
     )
     counts = (4, 16, 64)
     times = [
-        epochs * measure(Case("fc", 25, 55_000, epochs), ["whole"], 2).seconds for epochs in counts
+        epochs * measure(Case("fc", 25, 55_000), ["whole", f"epochs={epochs}"], 2).seconds
+        for epochs in counts
     ]
     add_series(table, "epochs", "seconds of a run of fc, latent 25", counts, times)
     counts = (1, 4, 16)
@@ -245,7 +283,7 @@ def add_plain(table: Table, title: str, what: str, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="*", default=[2, 1])
     parser.add_argument("--part", choices=["epochs", "commands", "growth"], action="append")
     options = parser.parse_args()

@@ -1,6 +1,7 @@
-"""One contestant of a benchmark in a process of its own: prints what it took as JSON.
+"""One contestant of a benchmark in a process of its own: for each Return it trains an epoch, and
+prints what that took as JSON. The first epoch warms up.
 
-python -m tests.benchmarks.contestants CONTESTANT MODEL LATENT [--images N] [--epochs N] ...
+python -m tests.benchmarks.contestants CONTESTANT MODEL LATENT [--images N] [key=value ...]
 
 A process each, because some of what makes a loop fast (how memory is kept, how many threads there
 are) holds for a whole process. All train the same network on the same images with Adam; that of the
@@ -12,6 +13,7 @@ import json
 import os
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -43,8 +45,8 @@ from aecli.training import (
     train_epoch,
 )
 
-Seconds = list[float]
-"""Of each epoch; the first, which warms up, is not among them."""
+Seconds = Iterator[float]
+"""Of one epoch after the other; each is trained when it is asked for."""
 
 
 SIDE, PRODUCTS = 2048, 10  # of the matrix products that stand for the speed of arithmetic
@@ -65,34 +67,38 @@ def resident(images: int) -> Data:
     return Data("mnist", "mnist", "mnist", str(data_dir()), None, train, few, few)
 
 
-def aecli(config: TrainConfig, images: int, epochs: int) -> Seconds:
+def aecli(config: TrainConfig, images: int) -> Seconds:
     """The training loop of aecli, without tracking, validation and checkpoints."""
     keep_freed_memory()
     data = resident(images)
     state = TrainingState(config, new_model(config, data), images)
     forward = forward_pass(config, state.model)
 
-    def epoch(_: int) -> None:
+    def epoch() -> None:
         state.step = 0
         train_epoch(config, data, state, forward, lambda: None)
 
-    return timed(epoch, epochs)
+    return timed(epoch)
 
 
-def whole(config: TrainConfig, images: int, epochs: int) -> Seconds:
-    """The same with tracking, progress, validation, checkpoints and pictures: the mean epoch."""
+def whole(config: TrainConfig, images: int) -> Seconds:
+    """The same with tracking, progress, validation, checkpoints and pictures: the mean epoch of a
+    run of `config.epochs`."""
     keep_freed_memory()
     data = resident(images)
-    state = TrainingState(config, new_model(config, data), images)
-    with tempfile.TemporaryDirectory() as folder:
-        run = RunDirectory(Path(folder))
-        with Tracker(run, config.epochs, steps_per_epoch(config, data), "benchmark") as tracker:
-            started = time.perf_counter()
-            train(config, data, state, Recorder(config, data, state, run, tracker))
-            return [(time.perf_counter() - started) / config.epochs]
+    steps = steps_per_epoch(config, data)
+
+    def run() -> None:
+        state = TrainingState(config, new_model(config, data), images)
+        with tempfile.TemporaryDirectory() as folder:
+            directory = RunDirectory(Path(folder))
+            with Tracker(directory, config.epochs, steps, "benchmark") as tracker:
+                train(config, data, state, Recorder(config, data, state, directory, tracker))
+
+    return (seconds / config.epochs for seconds in timed(run))
 
 
-def bare(config: TrainConfig, images: int, epochs: int) -> Seconds:
+def bare(config: TrainConfig, images: int) -> Seconds:
     """Forward, backward, step on resident images, and nothing else."""
     keep_freed_memory()
     pixels = resident(images).train.images
@@ -104,7 +110,7 @@ def bare(config: TrainConfig, images: int, epochs: int) -> Seconds:
     std = noise_std(config)
     model.train()
 
-    def epoch(_: int) -> None:
+    def epoch() -> None:
         for index in torch.randperm(len(pixels)).split(config.batch_size):
             batch = pixels[index].to(torch.float32, memory_format=torch.channels_last).div_(255)
             inputs = (batch + std * torch.randn_like(batch)).clamp_(0, 1) if std else batch
@@ -113,7 +119,7 @@ def bare(config: TrainConfig, images: int, epochs: int) -> Seconds:
             loss.backward()
             optimizer.step()
 
-    return timed(epoch, epochs)
+    return timed(epoch)
 
 
 def use_torchs_own_layers() -> None:
@@ -122,7 +128,7 @@ def use_torchs_own_layers() -> None:
     ConvTranspose2d.forward = nn.ConvTranspose2d.forward  # type: ignore[method-assign, assignment]
 
 
-def lecture(config: TrainConfig, images: int, epochs: int) -> Seconds:
+def lecture(config: TrainConfig, images: int) -> Seconds:
     """The loop that lectures show: images through PIL and transforms, one by one."""
     use_torchs_own_layers()
     from torch.utils.data import DataLoader, Subset
@@ -137,7 +143,7 @@ def lecture(config: TrainConfig, images: int, epochs: int) -> Seconds:
     criterion, std = nn.MSELoss(), noise_std(config)
     model.train()
 
-    def epoch(_: int) -> None:
+    def epoch() -> None:
         total = 0.0
         for batch, _labels in loader:
             inputs = torch.clip(batch + std * torch.randn(batch.shape), 0.0, 1.0) if std else batch
@@ -147,10 +153,10 @@ def lecture(config: TrainConfig, images: int, epochs: int) -> Seconds:
             optimizer.step()
             total += loss.item()
 
-    return timed(epoch, epochs)
+    return timed(epoch)
 
 
-def lightning(config: TrainConfig, images: int, epochs: int) -> Seconds:
+def lightning(config: TrainConfig, images: int) -> Seconds:
     """The Lightning Trainer on resident images, with nothing switched on that can be left out."""
     import lightning as L  # installed by `make bench` alone
 
@@ -169,7 +175,7 @@ def lightning(config: TrainConfig, images: int, epochs: int) -> Seconds:
         def __init__(self) -> None:
             super().__init__()
             self.model = build_model(config.model, config.upsample, (1, 28, 28))
-            self.ends = [time.perf_counter()]
+            self.started = self.seconds = 0.0
 
         def training_step(self, batch: Tensor, _: int) -> Tensor:
             inputs = (batch + std * torch.randn_like(batch)).clamp_(0, 1) if std else batch
@@ -179,22 +185,21 @@ def lightning(config: TrainConfig, images: int, epochs: int) -> Seconds:
             return Adam(self.parameters(), config.lr, weight_decay=config.weight_decay)
 
         def on_train_epoch_start(self) -> None:
-            self.ends[-1] = time.perf_counter()
+            self.started = time.perf_counter()
 
         def on_train_epoch_end(self) -> None:
-            self.seconds.append(time.perf_counter() - self.ends[-1])
+            self.seconds = time.perf_counter() - self.started
 
-        seconds: Seconds = []
+    module, loader = Module(), torch.utils.data.DataLoader(Batches(), batch_size=None)
+    while True:
+        L.Trainer(
+            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        ).fit(module, loader)  # fmt: skip
+        yield module.seconds
 
-    module = Module()
-    L.Trainer(
-        max_epochs=epochs + 1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    ).fit(module, torch.utils.data.DataLoader(Batches(), batch_size=None))  # fmt: skip
-    return module.seconds[1:]
 
-
-def limit(config: TrainConfig, images: int, epochs: int) -> Seconds:
+def limit(config: TrainConfig, images: int) -> Seconds:
     """The time of all multiplications and additions, at the rate of large matrix products.
 
     A step takes the forward pass three times over: backward, once for the layers' inputs and once
@@ -205,11 +210,11 @@ def limit(config: TrainConfig, images: int, epochs: int) -> Seconds:
     products = 3 * images * sum(layer.multiply_adds for layer in layers)
     one, other = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
 
-    def multiply(_: int) -> None:
+    def multiply() -> None:
         for _ in range(PRODUCTS):
             one @ other
 
-    return [each / (PRODUCTS * SIDE**3) * products for each in timed(multiply, epochs)]
+    return (seconds / (PRODUCTS * SIDE**3) * products for seconds in timed(multiply))
 
 
 def handover() -> float:
@@ -233,17 +238,15 @@ def noise_std(config: TrainConfig) -> float:
     return config.corruption.noise_std if is_noisy else 0.0
 
 
-def timed(epoch: Callable[[int], None], epochs: int) -> Seconds:
-    """Seconds of each epoch but the first."""
-    seconds = []
-    for number in range(1, epochs + 2):
+def timed(epoch: Callable[[], None]) -> Seconds:
+    """Call it again and again."""
+    while True:
         started = time.perf_counter()
-        epoch(number)
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
+        epoch()
+        yield time.perf_counter() - started
 
 
-CONTESTANTS: dict[str, Callable[[TrainConfig, int, int], Seconds]] = {
+CONTESTANTS: dict[str, Callable[[TrainConfig, int], Seconds]] = {
     "aecli": aecli,
     "whole": whole,
     "bare": bare,
@@ -259,15 +262,18 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("latent", type=int)
     parser.add_argument("--images", type=int, default=55_000)
-    parser.add_argument("--epochs", type=int, default=1, help="after one that warms up")
     parser.add_argument("overrides", nargs="*", help="further settings of aecli train")
     options = parser.parse_intermixed_args()
-    line = [f"model={options.model}", f"latent={options.latent}", f"epochs={options.epochs}"]
-    config = compose([*line, "device=cpu", *options.overrides])
-    seconds = CONTESTANTS[options.contestant](config, options.images, options.epochs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of kilobytes, on Linux
-    result: dict[str, Any] = {"seconds": seconds, "peak_bytes": peak, "handover": handover()}
-    print(json.dumps(result))
+    line = [f"model={options.model}", f"latent={options.latent}", "device=cpu"]
+    config = compose([*line, *options.overrides])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed is no answer
+    epochs = CONTESTANTS[options.contestant](config, options.images)
+    for _ in sys.stdin:
+        seconds = next(epochs)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes, on Linux
+        answer: dict[str, Any] = {"seconds": seconds, "peak": peak, "handover": handover()}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
