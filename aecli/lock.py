@@ -40,7 +40,8 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
     entry = _acquired(folder / LOCK)
 
     def check() -> None:
-        if not entry.exists():
+        # Read, and not only looked for: of files on a network disk that much may be remembered.
+        if not _holder(entry):
             raise StorageError(
                 f"{folder} is no longer ours: while this process stood still, another has gone on "
                 f"with it"

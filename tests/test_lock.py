@@ -116,6 +116,16 @@ def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> 
     assert entry.exists()
 
 
+def test_a_lock_that_has_been_damaged_is_no_longer_ours(tmp_path: Path) -> None:
+    with locked(tmp_path) as check:
+        check()
+        (entry,) = (tmp_path / LOCK).iterdir()
+        entry.write_bytes(b"")
+        with pytest.raises(StorageError, match="is no longer ours"):
+            check()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

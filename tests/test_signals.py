@@ -74,14 +74,24 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_to_a_command_that_is_over_says_nothing(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "handler", "status"),
+    [
+        ("SIGINT", "default_int_handler", -signal.SIGINT),
+        ("SIGTERM", "default_int_handler", -signal.SIGTERM),
+        ("SIGINT", "SIG_IGN", 0),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGINT ignored"],
+)
+def test_a_signal_to_a_command_that_is_over_says_nothing(
+    name: str, handler: str, status: int
+) -> None:
     program = f"""
 import atexit, os, signal
 from aecli import cli
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.{handler})
 atexit.register(lambda: os.kill(os.getpid(), signal.{name}))
 cli.main(["--version"])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (-getattr(signal, name), "")
+    assert (done.returncode, done.stderr) == (status, "")
