@@ -4,8 +4,8 @@ prints what that took as JSON. The first epoch warms up.
 python -m tests.benchmarks.contestants CONTESTANT MODEL LATENT [--images N] [key=value ...]
 
 A process each, because some of what makes a loop fast (how memory is kept, how many threads there
-are) holds for a whole process. All train the same network on the same images with Adam; that of the
-lecture and of Lightning is of torch's own layers.
+are) holds for a whole process. All train the same network on the same images with Adam; the lecture
+and Lightning have it as the lectures write it down.
 """
 
 import argparse
@@ -31,8 +31,6 @@ from aecli.data import Data, Split
 from aecli.data.vision import load_torchvision
 from aecli.device import keep_freed_memory
 from aecli.models import build_model, describe
-from aecli.models.linear import Linear
-from aecli.models.transposed import ConvTranspose2d
 from aecli.recording import Recorder
 from aecli.run import RunDirectory
 from aecli.tracking import Tracker
@@ -44,6 +42,7 @@ from aecli.training import (
     train,
     train_epoch,
 )
+from tests.benchmarks.networks import NETWORKS
 
 Seconds = Iterator[float]
 """Of one epoch after the other; each is trained when it is asked for."""
@@ -122,15 +121,8 @@ def bare(config: TrainConfig, images: int) -> Seconds:
     return timed(epoch)
 
 
-def use_torchs_own_layers() -> None:
-    """For whoever has no others."""
-    Linear.forward = nn.Linear.forward  # type: ignore[method-assign, assignment]
-    ConvTranspose2d.forward = nn.ConvTranspose2d.forward  # type: ignore[method-assign, assignment]
-
-
 def lecture(config: TrainConfig, images: int) -> Seconds:
     """The loop that lectures show: images through PIL and transforms, one by one."""
-    use_torchs_own_layers()
     from torch.utils.data import DataLoader, Subset
     from torchvision import datasets, transforms
 
@@ -138,7 +130,7 @@ def lecture(config: TrainConfig, images: int) -> Seconds:
     mnist = datasets.MNIST(data_dir(), train=True, transform=transform)
     loader = DataLoader(Subset(mnist, range(images)), config.batch_size, shuffle=True)
     torch.manual_seed(0)
-    model = build_model(config.model, config.upsample, (1, 28, 28))
+    model = NETWORKS[config.model.name](config.latent)
     optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     criterion, std = nn.MSELoss(), noise_std(config)
     model.train()
@@ -160,7 +152,6 @@ def lightning(config: TrainConfig, images: int) -> Seconds:
     """The Lightning Trainer on resident images, with nothing switched on that can be left out."""
     import lightning as L  # installed by `make bench` alone
 
-    use_torchs_own_layers()
     pixels, std = resident(images).train.images, noise_std(config)
 
     class Batches(torch.utils.data.IterableDataset[Tensor]):
@@ -174,7 +165,7 @@ def lightning(config: TrainConfig, images: int) -> Seconds:
     class Module(L.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.model = build_model(config.model, config.upsample, (1, 28, 28))
+            self.model = NETWORKS[config.model.name](config.latent)
             self.started = self.seconds = 0.0
 
         def training_step(self, batch: Tensor, _: int) -> Tensor:

@@ -1,0 +1,20 @@
+"""The networks that `make bench` holds aecli against."""
+
+import pytest
+import torch
+
+from aecli.composition import compose
+from aecli.models import build_model
+from tests.benchmarks.networks import NETWORKS
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_lectures_network_computes_what_ours_does(name: str) -> None:
+    config = compose([f"model={name}", "latent=25"])
+    torch.manual_seed(0)
+    theirs, images = NETWORKS[name](25), torch.rand(3, 1, 28, 28)
+    ours = build_model(config.model, config.upsample, (1, 28, 28))
+    weights = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(weights))
+
+    torch.testing.assert_close(theirs(images), ours(images), rtol=1e-4, atol=1e-6)
