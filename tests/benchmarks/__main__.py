@@ -3,7 +3,7 @@
 Every number is a ratio of two times that were measured one after the other: each contestant has a
 process of its own, and in every round they train an epoch in turn, while the others wait. It is the
 median of several rounds, with the smallest and the largest. To be run on a machine that does
-nothing else: the better part of an hour on two cores.
+nothing else: a good hour on two cores.
 """
 
 import argparse
