@@ -21,7 +21,7 @@ from aecli.errors import (
 from aecli.signals import end_at_once
 
 # Python looks for garbage whenever so many more objects have been made than freed. What a command
-# imports makes a million that stay; at Python's own 700 a seventh of the time until the first
+# imports makes a million that stay; at the 700 of Python 3.11 a seventh of the time until the first
 # training step went into looking through them.
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
 

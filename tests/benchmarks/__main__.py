@@ -174,7 +174,8 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
             pairs = [(each[comparison.above], each[comparison.below]) for each in found]
             ratios = [above.seconds / below.seconds for above, below in pairs]
             goal = comparison.goals.get((case.model, case.latent)) if threads == 2 else None
-            add(table, title, comparison.title, ratios, goal, by_placement(pairs))
+            placed = by_placement(pairs) if threads > 1 else ""
+            add(table, title, comparison.title, ratios, goal, placed)
         peaks = {name: max(each[name].peak for each in found) / MB for name in found[0]}
         add_plain(
             table, title, "peak memory: aecli, lecture, Lightning",

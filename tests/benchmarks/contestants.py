@@ -200,7 +200,7 @@ def limit(config: TrainConfig, images: int) -> Seconds:
     with torch.device("meta"):
         layers = describe(build_model(config.model, config.upsample, (1, 28, 28)))
     products = 3 * images * sum(layer.multiply_adds for layer in layers)
-    matrix, product = torch.randn(SIDE, SIDE), Linear(SIDE, SIDE)  # the faster of torch's two
+    matrix, product = torch.randn(SIDE, SIDE), Linear(SIDE, SIDE)  # as aecli has them computed
 
     @torch.inference_mode()
     def multiply() -> None:
