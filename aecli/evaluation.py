@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.baselines import fit_pca
@@ -14,7 +14,6 @@ from aecli.corruption import build_corruption
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches, to_pixels
 from aecli.errors import UsageError
-from aecli.figures import Row, image_grid
 from aecli.metrics import (
     EVALUATION_BATCH,
     Measured,
@@ -27,6 +26,9 @@ from aecli.metrics import (
 )
 from aecli.models import Autoencoder
 from aecli.randomness import EVALUATION, generator_for
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN_IMAGES = 10
 MOST_SHOWN = 24  # in a row, beyond which they would be too small to see
@@ -218,7 +220,7 @@ def shown_images(config: TrainConfig, split: Split, count: int = SHOWN_IMAGES) -
     return Shown(pixels, corrupt(pixels, generator_for(config.seed, EVALUATION, pixels.device)))
 
 
-def picture(title: str, shown: Shown, outputs: dict[str, Tensor]) -> Figure:
+def picture(title: str, shown: Shown, outputs: dict[str, Tensor]) -> "Figure":
     """Originals, their corruption where there is one, and each reconstruction with its error.
 
     Args:
@@ -226,6 +228,8 @@ def picture(title: str, shown: Shown, outputs: dict[str, Tensor]) -> Figure:
         shown: the images.
         outputs: label -> their reconstruction, (K, C, H, W) in [0, 1].
     """
+    from aecli.figures import Row, image_grid  # training starts without waiting for matplotlib
+
     rows = [Row("original", shown.pixels)]
     if shown.are_corrupted:
         rows.append(Row("corrupted", shown.inputs))

@@ -30,7 +30,6 @@ from aecli.evaluation import (
     shown_images,
     survey,
 )
-from aecli.figures import loss_figure, save
 from aecli.metrics import Reconstruct, Score
 from aecli.models import describe
 from aecli.preparation import data_for
@@ -285,6 +284,8 @@ def _draw(
     run: RunDirectory,
 ) -> None:
     """The figures of the run directory."""
+    from aecli.figures import loss_figure, save  # training starts without waiting for matplotlib
+
     title = f"{config.name} on {data.name}"
     shown = shown_images(config, data.test)
     with torch.inference_mode():

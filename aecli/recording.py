@@ -1,5 +1,6 @@
 """What a training leaves behind while it goes on."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,13 +35,9 @@ class Recorder(Observer):
         tracker: Tracker,
     ) -> None:
         super().__init__(run)
-        self._config, self._state, self._tracker = config, state, tracker
+        self._config, self._data, self._state, self._tracker = config, data, state, tracker
         self._title = f"{config.name} on {data.name}"
         self._shown = shown_images(config, data.test)
-        self._levels = {
-            "mse/pca": mse(config, baselines(config, data)["pca"], data.validation),
-            "checkerboard/originals": checkerboard_of_originals(config, data.validation),
-        }
         if state.records:
             self._log(state.records[-1])  # what was logged of it and of later ones does not count
 
@@ -60,6 +57,16 @@ class Recorder(Observer):
 
     def checkpoint(self, position: int, saved: dict[str, Any]) -> None:
         self.run.save_checkpoint(position, saved)
+
+    @cached_property
+    def _levels(self) -> dict[str, float | None]:
+        """Tag -> what stays the same; measured after the first epoch, which need not wait."""
+        pca = baselines(self._config, self._data)["pca"]
+        validation = self._data.validation
+        return {
+            "mse/pca": mse(self._config, pca, validation),
+            "checkerboard/originals": checkerboard_of_originals(self._config, validation),
+        }
 
     def _log(self, record: EpochRecord) -> None:
         self._tracker.epoch(record, self._levels)

@@ -5,9 +5,8 @@ import threading
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from matplotlib.figure import Figure
 from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -16,11 +15,13 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from aecli.events import EventsFile
-from aecli.figures import to_array
 from aecli.files import write_atomically
 from aecli.metrics import psnr
 from aecli.models import Layer
 from aecli.run import RunDirectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # tqdm's own lock is one between processes, which none of ours share; the system would keep it when
 # a worker of a sweep is killed, and complain.
@@ -200,7 +201,9 @@ class Tracker:
     def _describe_bar(self, epoch: int) -> None:
         self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
 
-    def figure(self, tag: str, figure: Figure, epoch: int) -> None:
+    def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
+        from aecli.figures import to_array  # training starts without waiting for matplotlib
+
         self._events.image(tag, to_array(figure), epoch)
 
     def graph(self, layers: list[Layer]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import aecli
+from tests.conftest import TINY
 
 PACKAGE = Path(aecli.__file__).parent
 
@@ -114,6 +115,21 @@ def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path:
         "import sys\nfrom aecli.cli import run\nrun(sys.argv[1:])\nsys.exit('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, *line.split()]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_the_first_step_waits_for_no_figure_and_no_baseline(data_dir: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom unittest.mock import patch\nimport aecli.recording\n"
+        "from aecli.cli import run\n"
+        "too_early = patch('aecli.recording.baselines', side_effect=AssertionError)\n"
+        "stop = lambda _: os._exit('matplotlib' in sys.modules)\n"
+        "with too_early, patch('aecli.tracking.Tracker.step', stop):\n"
+        "    run(sys.argv[1:])\n"
+        "sys.exit('there was no step')"
+    )
+    line = ["train", *TINY, f"data_dir={data_dir}"]
+    command = [sys.executable, "-c", code, *line]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from aecli import experiment
+from aecli import experiment, figures
 from aecli.checkerboard import fine_part
 from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
@@ -36,7 +36,7 @@ def study(folder: Path, *lines: str, images: int = 8) -> Comparison:
         run = RunDirectory(folder / str(number))
         run.path.mkdir()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(experiment, "save", lambda figure, path: None)  # a run's own figures
+            patch.setattr(figures, "save", lambda figure, path: None)  # a run's own figures
             experiment.conduct(config, data, run)
     return gather([folder])
 
