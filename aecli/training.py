@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 
+from aecli import adam
 from aecli.checkerboard import GridSums
 from aecli.config import Precision, Schedule, TrainConfig
 from aecli.corruption import build_corruption
@@ -297,13 +298,13 @@ def train_epoch(
             inputs = corrupt(pixels, noise)
         outputs, targets = forward(normalise(ranks.share(inputs))), normalise(ranks.share(pixels))
         loss = ranks.weighted(F.mse_loss(outputs, targets), len(pixels))
-        optimizer.zero_grad()
+        adam.zero_grad(optimizer)
         loss.backward()
         if config.optimizer.clip_norm is not None:
             clip_grad_norm_(state.model.parameters(), config.optimizer.clip_norm)
         done = ((epoch - 1) * steps + state.step) / steps
         optimizer.param_groups[0]["lr"] = learning_rate(config, done)
-        optimizer.step()
+        adam.step(optimizer)
         state.loss_sum += loss.detach() * len(pixels)
         state.step += 1
         state.seconds = time.perf_counter() - started

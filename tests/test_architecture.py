@@ -15,7 +15,7 @@ PACKAGE = Path(aecli.__file__).parent
 # From the ground up; a module may import from the lines above its own, and a package from itself.
 LAYERS = [
     "errors arithmetic",
-    "config files randomness signals arrays convolution",
+    "config files randomness signals arrays adam convolution",
     "distributed options checkpoints events lock",
     "device models data corruption run checkerboard conv_layer latent density detection neighbours",
     "metrics baselines classifier figures preparation projection",

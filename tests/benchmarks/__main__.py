@@ -3,7 +3,7 @@
 Every number is a ratio of two times that were measured one after the other: each contestant has a
 process of its own, and in every round they train an epoch in turn, while the others wait. It is the
 median of several rounds, with the smallest and the largest. To be run on a machine that does
-nothing else: a good hour on two cores.
+nothing else: three quarters of an hour on two cores.
 """
 
 import argparse
@@ -311,7 +311,7 @@ def add_plain(table: Table, title: str, what: str, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="*", default=[2, 1])
     parser.add_argument("--part", choices=["epochs", "commands", "growth"], action="append")
     options = parser.parse_args()
