@@ -3,7 +3,7 @@
 Every number is a ratio of two times that were measured one after the other: each contestant has a
 process of its own, and in every round they train an epoch in turn, while the others wait. It is the
 median of several rounds, with the smallest and the largest. To be run on a machine that does
-nothing else: three quarters of an hour on two cores.
+nothing else: an hour on two cores.
 """
 
 import argparse
@@ -64,7 +64,7 @@ CONTESTANTS: dict[str, list[str]] = {
     "limit": ["limit"],
 }
 COLUMNS = ["", "what", "median", "smallest to largest", "handed over quickly, slowly", "goal"]
-RUNS = 3  # of a command, which takes longer than a round
+RUNS = 3  # of what takes longer than a round: commands, and growing sizes
 APART = 1.5  # so much longer it takes to hand work over where the cores share no cache
 
 
@@ -255,30 +255,42 @@ def seconds_of(line: list[str]) -> float:
 
 
 def growth(table: Table) -> None:
-    """Add how time and memory grow with images, epochs and models."""
+    """Add how time and memory grow with images, epochs and models: medians, the sizes in turn."""
     counts = (60_000, 240_000, 960_000)
-    found = [measure(Case("fc", 25, images), ["aecli"], 2) for images in counts]
-    times = [each.seconds for each in found]
+    sizes = [Case("fc", 25, images) for images in counts]
+    found = [[measure(size, ["aecli"], 2) for size in sizes] for _ in range(RUNS)]
+    times = medians([[each.seconds for each in turn] for turn in found])
     add_series(table, "images", "seconds of an epoch of fc, latent 25", counts, times)
-    data = [images * 28 * 28 for images in counts]
-    more = [(each.peak - found[0].peak) / MB for each in found]
-    add_series(table, "images", "MiB more at the peak", counts, more)
-    add_series(
-        table, "images", "MiB more of images", counts, [(each - data[0]) / MB for each in data]
+    peaks = medians([[each.peak / MB for each in turn] for turn in found])
+    add_series(table, "images", "MiB more at the peak", counts, above_the_first(peaks))
+    data = [images * 28 * 28 / MB for images in counts]
+    add_series(table, "images", "MiB more of images", counts, above_the_first(data))
+
+    counts, case = (4, 16, 64), Case("fc", 25, 55_000)
+    times = medians(
+        [
+            [n * measure(case, ["whole", f"epochs={n}"], 2).seconds for n in counts]
+            for _ in range(RUNS)
+        ]
     )
-    counts = (4, 16, 64)
-    times = [
-        epochs * measure(Case("fc", 25, 55_000), ["whole", f"epochs={epochs}"], 2).seconds
-        for epochs in counts
-    ]
     add_series(table, "epochs", "seconds of a run of fc, latent 25", counts, times)
+
     counts = (1, 4, 16)
     sweep = [sys.executable, "-m", "aecli", "train", "-m", "model=fc", "epochs=5", "data=mnist"]
-    times = [
-        seconds_of([*sweep, f"seed={','.join(map(str, range(models)))}", "compare=false"])
-        for models in counts
-    ]
+    seeds = [f"seed={','.join(map(str, range(models)))}" for models in counts]
+    times = medians(
+        [[seconds_of([*sweep, each, "compare=false"]) for each in seeds] for _ in range(RUNS)]
+    )
     add_series(table, "models", "seconds of a sweep over seeds of fc, 5 epochs", counts, times)
+
+
+def medians(turns: list[list[float]]) -> list[float]:
+    """Of each size, measured once in each turn."""
+    return [statistics.median(times) for times in zip(*turns, strict=True)]
+
+
+def above_the_first(values: list[float]) -> list[float]:
+    return [value - values[0] for value in values]
 
 
 def add_series(
