@@ -21,13 +21,13 @@ def step(optimizer: Adam) -> None:
 
     Args:
         optimizer: made with fused=True, without amsgrad; its parameters lie on one device, and all
-            of them have gradients.
+            that require gradients have them.
     """
     if not optimizer.state:
         optimizer.step()  # which makes it
         return
     for group in optimizer.param_groups:
-        parameters = group["params"]
+        parameters = [each for each in group["params"] if each.requires_grad]
         states = [optimizer.state[parameter] for parameter in parameters]
         steps = [state["step"] for state in states]
         beta1, beta2 = group["betas"]

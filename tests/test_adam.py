@@ -11,8 +11,15 @@ from aecli import adam
 
 
 def network() -> nn.Sequential:
+    """With a bias that stays as it is."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 300), nn.Sigmoid(), nn.Linear(300, 2))
+    model = nn.Sequential(nn.Linear(5, 300), nn.Sigmoid(), nn.Linear(300, 2))
+    model[2].bias.requires_grad_(False)
+    return model
+
+
+def trained(model: nn.Sequential) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def adam_of(model: nn.Sequential) -> Adam:
@@ -27,7 +34,7 @@ def gradients(model: nn.Sequential, seed: int) -> None:
 
 def everything(model: nn.Sequential, optimizer: Adam) -> list[Tensor]:
     """The weights, and all that the optimiser knows of them."""
-    states = [optimizer.state[parameter] for parameter in model.parameters()]
+    states = [optimizer.state[parameter] for parameter in trained(model)]
     return [*model.parameters(), *(state[key] for state in states for key in sorted(state))]
 
 
@@ -71,7 +78,7 @@ def test_a_state_that_was_saved_is_gone_on_from() -> None:
 def test_no_gradient_is_left() -> None:
     model = network()
     gradients(model, 0)
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(parameter.grad is not None for parameter in trained(model))
     adam.zero_grad(adam_of(model))
     assert all(parameter.grad is None for parameter in model.parameters())
 

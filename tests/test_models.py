@@ -20,7 +20,7 @@ from aecli.config import (
 )
 from aecli.errors import UsageError
 from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
-from aecli.models.conv import Unflatten
+from aecli.models.conv import Flatten, Unflatten
 from aecli.models.pooling import MaxPool, MaxUnpool
 from aecli.models.upsample import BedOfNails, Bicubic, pixel_shuffle
 
@@ -335,3 +335,41 @@ def test_maps_out_of_rows_lie_as_convolutions_like() -> None:
     # (B, C h w) -> (B, C, h, w) all the same.
     rows = torch.arange(12.0).reshape(1, 12)
     assert torch.equal(Unflatten(1, (3, 2, 2))(rows), rows.reshape(1, 3, 2, 2))
+
+
+def test_gradients_of_maps_that_become_rows_lie_as_convolutions_like() -> None:
+    maps = torch.arange(12.0).reshape(1, 3, 2, 2).contiguous(memory_format=torch.channels_last)
+    maps.requires_grad_()
+    rows = Flatten()(maps)
+    assert torch.equal(rows, torch.arange(12.0).reshape(1, 12))
+    gradients: list[torch.Tensor] = []
+    maps.register_hook(gradients.append)
+    rows.backward(2 * rows)
+    (gradient,) = gradients
+    assert torch.equal(gradient, 2 * maps)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    config = compose(["model=denoising"])
+    model = build_model(config.model, config.upsample, (1, 28, 28))
+    assert [type(layer) for layer in model.encoder].count(Flatten) == 1
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "nearest", "pixel_shuffle", "max_unpool"])
+def test_biases_that_batch_normalisation_cancels_have_no_gradient_to_compute(upsample: str) -> None:
+    config = compose(["model=denoising", f"upsample={upsample}"])
+    model = build_model(config.model, config.upsample, (1, 28, 28)).double()
+    fixed = [name for name, each in model.named_parameters() if not each.requires_grad]
+    assert all(name.endswith(".bias") for name in fixed)
+    # Three in the encoder, two in the decoder; none there where pixels are shuffled in between, so
+    # that each map that is normalised has several biases in it.
+    assert len(fixed) == (3 if upsample == "pixel_shuffle" else 5)
+    images = torch.rand(8, 1, 28, 28, dtype=torch.float64)
+    before = model.train()(images)
+    with torch.no_grad():
+        for name in fixed:
+            bias = model.get_parameter(name)
+            bias.add_(torch.arange(len(bias)) / 10)
+    torch.testing.assert_close(model(images), before, atol=1e-10, rtol=0)
+    # The others are not without effect.
+    model(images).square().sum().backward()
+    gradients = [each.grad for each in model.parameters() if each.requires_grad]
+    assert all(gradient is not None and gradient.any() for gradient in gradients)

@@ -1,6 +1,7 @@
 """The convolutional autoencoder: a list of convolutions, a bottleneck, and their mirror."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class ConvAutoencoder(Autoencoder):
             *_from_code(config, shapes[-1]),
             *_mirror(config, upsample, shapes),
         )
+        for part in (self.encoder, self.decoder):
+            _fix_cancelled_biases(part)
 
     def encode(self, images: Tensor) -> Tensor:
         return run(self.encoder, images, switches=[])
@@ -125,26 +128,53 @@ def _hidden(config: ConvConfig, channels: int) -> list[nn.Module]:
     return [*norm, *activation(config.activation)]
 
 
+def _fix_cancelled_biases(part: nn.Sequential) -> None:
+    """Spare the gradients of biases that batch normalisation takes out again with the mean.
+
+    They are zero. What rounding leaves of them would have Adam move the biases to no effect.
+    """
+    for layer, following in pairwise(part):
+        if isinstance(following, nn.BatchNorm2d) and isinstance(
+            layer, nn.Conv2d | nn.ConvTranspose2d
+        ):
+            assert layer.bias is not None, "our layers have one"
+            layer.bias.requires_grad_(False)
+
+
 def _to_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
     """The bottleneck, (B, C, h, w) -> (B, D)."""
     channels, height, width = shape
     if config.bottleneck is Bottleneck.conv:
         layers = [nn.Conv2d(channels, config.latent, (height, width)), nn.Flatten()]
     else:
-        layers = [nn.Flatten(), Linear(math.prod(shape), config.latent)]
+        layers = [Flatten(), Linear(math.prod(shape), config.latent)]
     return [*layers, *activation(config.code_activation)]
 
 
-class Unflatten(nn.Unflatten):
-    """Maps out of rows, in the layout that convolutions like.
+class Flatten(nn.Flatten):
+    """Rows out of maps, whose gradient comes back in the layout that convolutions like.
 
-    In the rows' own layout the gradient that comes back from the convolution does not match the
-    maps, and the activation between them takes several times as long.
+    In the rows' own layout it does not match the maps, and the activation in front of this takes
+    several times as long.
     """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C h w)."""
+        if maps.requires_grad and not torch.compiler.is_compiling():
+            maps.register_hook(_in_channels_last)
+        return super().forward(maps)
+
+
+class Unflatten(nn.Unflatten):
+    """Maps out of rows, in the layout that convolutions like, for the same reason."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, C h w) -> (B, C, h, w)."""
-        return super().forward(rows).contiguous(memory_format=torch.channels_last)
+        return _in_channels_last(super().forward(rows))
+
+
+def _in_channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _from_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:

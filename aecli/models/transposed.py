@@ -55,14 +55,15 @@ class _Transposed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         maps, weight = ctx.saved_tensors
         stride, padding, output_padding = ctx.settings
         of_maps, of_weight, _ = torch.ops.aten.convolution_backward(
             gradient, maps, weight, None, stride, padding, (1, 1), True, output_padding, 1,
             (ctx.needs_input_grad[0], True, False),
         )  # fmt: skip
-        return of_maps, of_weight, gradient.sum((0, 2, 3)), None
+        of_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return of_maps, of_weight, of_bias, None
 
 
 def _stamped(maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> Tensor:
