@@ -8,7 +8,6 @@ nothing else: an hour on two cores.
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -65,7 +64,7 @@ CONTESTANTS: dict[str, list[str]] = {
 }
 COLUMNS = ["", "what", "median", "smallest to largest", "handed over quickly, slowly", "goal"]
 RUNS = 3  # of what takes longer than a round: commands, and growing sizes
-APART = 1.5  # so much longer it takes to hand work over where the cores share no cache
+APART = 1.25  # at least so much longer it takes to hand work over where the cores share no cache
 
 
 @dataclass(frozen=True)
@@ -167,14 +166,20 @@ def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, Mea
 
 def epochs(threads: int, rounds: int, table: Table) -> None:
     """Add the ratios between epochs at one number of threads."""
-    for case in tqdm(CASES, desc=f"epochs, {threads} threads", disable=None):
-        found = measure_in_turn(case, threads, rounds)
+    measured = {
+        case: measure_in_turn(case, threads, rounds)
+        for case in tqdm(CASES, desc=f"epochs, {threads} threads", disable=None)
+    }
+    slow = APART * min(
+        one.handover for found in measured.values() for each in found for one in each.values()
+    )
+    for case, found in measured.items():
         title = f"{case}, {threads} thread{'s' * (threads > 1)}"
         for comparison in COMPARISONS:
             pairs = [(each[comparison.above], each[comparison.below]) for each in found]
             ratios = [above.seconds / below.seconds for above, below in pairs]
             goal = comparison.goals.get((case.model, case.latent)) if threads == 2 else None
-            placed = by_placement(pairs) if threads > 1 else ""
+            placed = by_placement(pairs, slow) if threads > 1 else ""
             add(table, title, comparison.title, ratios, goal, placed)
         peaks = {name: max(each[name].peak for each in found) / MB for name in found[0]}
         add_plain(
@@ -187,26 +192,18 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
         table.add_section()
 
 
-def by_placement(pairs: list[tuple[Measured, Measured]]) -> str:
-    """The median ratio, and of how many, where work was handed to the threads of both quickly, and
-    where slowly.
+def by_placement(pairs: list[tuple[Measured, Measured]], slow: float) -> str:
+    """The median ratio, and of how many, where work was handed to the threads of both in less than
+    `slow` seconds, and where it was in no less.
 
     The host of a virtual machine moves its cores: at one time they share a cache, at another not.
     """
-    handovers = [each.handover for pair in pairs for each in pair]
-    if max(handovers) < APART * min(handovers):
-        return ""
-    middle = math.sqrt(max(handovers) * min(handovers))
-    quick, slow = (
-        [
-            a.seconds / b.seconds
-            for a, b in pairs
-            if {a.handover > middle, b.handover > middle} == {is_slow}
-        ]
-        for is_slow in (False, True)
-    )
+    ratios: dict[bool, list[float]] = {False: [], True: []}
+    for above, below in pairs:
+        if (is_slow := above.handover >= slow) == (below.handover >= slow):
+            ratios[is_slow].append(above.seconds / below.seconds)
     return ", ".join(
-        f"{statistics.median(each):.2f} ({len(each)})" if each else "-" for each in (quick, slow)
+        f"{statistics.median(each):.2f} ({len(each)})" if each else "-" for each in ratios.values()
     )
 
 
