@@ -27,7 +27,7 @@ LINE = [
 ]  # fmt: skip
 # A checkpoint after every step, which moments are told by.
 OFTEN = "checkpoint.minutes=0"
-STEPS = 60
+STEPS = 6 * 640 // 64  # of LINE
 
 LOADING, TRAINING, SAVING, OVER = b"l", b"t", b"s", b"o"
 
