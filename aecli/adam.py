@@ -1,6 +1,10 @@
 """The steps of torch's Adam, without what its class does around them."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 from torch.optim import Adam
 
 
@@ -9,6 +13,38 @@ def zero_grad(optimizer: Adam) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
+
+
+def adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> Adam:
+    """Adam for `step`.
+
+    On a GPU the learning rate is a tensor: a step that has been captured as a CUDA graph reads it
+    from there.
+    """
+    parameters = list(parameters)
+    device = parameters[0].device
+    rate = torch.tensor(lr, device=device) if device.type == "cuda" else lr
+    return Adam(parameters, rate, weight_decay=weight_decay, fused=True)
+
+
+def set_learning_rate(optimizer: Adam, lr: float) -> None:
+    """For the steps to come."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def load_state_dict(optimizer: Adam, saved: dict[str, Any]) -> None:
+    """The same as `optimizer.load_state_dict`, of whatever device `saved` comes from.
+
+    The learning rate stays where it is kept, as a number or a tensor; it is set before a step.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 @torch.no_grad()

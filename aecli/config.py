@@ -388,6 +388,10 @@ class TrainConfig:
     precision: Precision = Precision.float32
     """Of the arithmetic of a training step: bf16 is faster where the processor has it."""
 
+    deterministic: bool = True
+    """Whether a GPU takes the same seed to the same bits; false allows the fastest algorithms for
+    training steps, which matters for model=deep."""
+
     compile: bool = False
     """Have torch.compile write code for the training step, which takes a while at the start and a
     C++ compiler."""

@@ -234,6 +234,6 @@ def picture(title: str, shown: Shown, outputs: dict[str, Tensor]) -> "Figure":
     if shown.are_corrupted:
         rows.append(Row("corrupted", shown.inputs))
     for label, output in outputs.items():
-        error = abs(output - shown.pixels)
+        error = abs(output - shown.pixels.to(output.device))  # a checkpoint's are on the CPU
         rows += [Row(label, output), Row("absolute error", error, is_error=True)]
     return image_grid(title, rows)

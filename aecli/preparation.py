@@ -10,7 +10,7 @@ import torch
 from aecli.config import TrainConfig, plain, refuse_unread_keys
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
-from aecli.device import refuse_without_compiler, resolve_device
+from aecli.device import open_device, refuse_without_compiler
 from aecli.files import writable_folder
 from aecli.models import build_model
 
@@ -29,7 +29,7 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
     """
     refuse_unread_keys(config)
     if _data_key(config) not in _loaded:
-        device = resolve_device(config.device)
+        device = open_device(config.device)
         file = None if shared is None else _shared_file(config, shared)
         data = (
             load_shared(file, device)

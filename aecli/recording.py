@@ -49,7 +49,7 @@ class Recorder(Observer):
         if self._state.is_over(self._config) or record.epoch in picture_epochs(self._config.epochs):
             with torch.inference_mode():
                 outputs = reconstruction(self._state.model, self._config)(self._shown.inputs)
-            self._state.snapshots[record.epoch] = outputs
+            self._state.snapshots[record.epoch] = outputs.cpu()
         self._log(record)
 
     def best(self) -> None:

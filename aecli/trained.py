@@ -13,7 +13,7 @@ from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import is_of_classes
 from aecli.data.own_images import OwnImages, load_own_images
-from aecli.device import resolve_device
+from aecli.device import open_device
 from aecli.errors import StorageError, UsageError, one_line
 from aecli.evaluation import reconstruction
 from aecli.metrics import EVALUATION_BATCH
@@ -108,7 +108,7 @@ def open_run(path: Path, options: RunOptions) -> Trained:
     config = replace(run.load_config(), device=options.device)
     if options.data_dir is not None:
         config = replace(config, data_dir=options.data_dir)
-    device = resolve_device(options.device)
+    device = open_device(options.device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
     model = build_model(config.model, config.upsample, (channels, height, width)).to(device)
     try:

@@ -7,25 +7,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam
 
 from aecli import adam
 from aecli.checkerboard import GridSums
 from aecli.config import Precision, Schedule, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data
-from aecli.data.batches import Normalisation, ordered_batches, shuffled_batches
+from aecli.data.batches import Normalisation, ordered_batches
+from aecli.device import training_arithmetic
 from aecli.distributed import ALONE, Ranks
 from aecli.errors import DataError, DivergenceError, Interrupted
 from aecli.evaluation import stride_grid
 from aecli.metrics import EVALUATION_BATCH
 from aecli.models import Autoencoder, build_model
-from aecli.randomness import EVALUATION, generator_for, reseed
+from aecli.randomness import EVALUATION, generator_for
 from aecli.run import RunDirectory
 from aecli.signals import StopRequest
+from aecli.step import TrainingStep
 from aecli.tracking import EpochRecord, Validation
 
 
@@ -61,9 +60,7 @@ class TrainingState:
     ) -> None:
         """At the beginning; `images` are there to train on, by `ranks` together."""
         self.model, self.images, self.ranks = model, images, ranks
-        self.optimizer = Adam(
-            model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = adam.adam(model.parameters(), config.lr, config.weight_decay)
         self.best, self.best_weights = Best(), _copied(model.state_dict())
         self.records: list[EpochRecord] = []
         self.snapshots: dict[int, Tensor] = {}
@@ -121,7 +118,7 @@ class TrainingState:
                 f"{saved['images']:,}: give the data_dir=... in which those are"
             )
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        adam.load_state_dict(self.optimizer, saved["optimizer"])
         self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
         self.records = [EpochRecord(**record) for record in saved["records"]]
         self.snapshots = saved["snapshots"]
@@ -208,7 +205,7 @@ def new_model(config: TrainConfig, data: Data) -> Autoencoder:
 
 def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Tensor]:
     """What a training step calls: `model`, in the precision and by the code that were asked for."""
-    forward: Callable[[Tensor], Tensor] = _compiled(model) if config.compile else model
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
     if config.precision is Precision.float32:
         return forward
 
@@ -219,16 +216,6 @@ def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Te
     return in_bf16
 
 
-def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """On a GPU as CUDA graphs: small models wait longer for kernels to be launched than for what
-    these compute."""
-    is_on_gpu = next(model.parameters()).device.type == "cuda"
-    compiled: Callable[[Tensor], Tensor] = torch.compile(
-        model, mode="reduce-overhead" if is_on_gpu else "default"
-    )
-    return compiled
-
-
 def train(config: TrainConfig, data: Data, state: TrainingState, observer: Observer) -> None:
     """Train from `state` on, to the end, and put the weights of the best epoch into the model.
 
@@ -237,8 +224,9 @@ def train(config: TrainConfig, data: Data, state: TrainingState, observer: Obser
         Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been kept.
     """
     ranks = state.ranks
-    forward = forward_pass(config, ranks.wrapped(state.model))
-    keeper = Keeper(config, state, observer, steps_per_epoch(config, data))
+    steps = steps_per_epoch(config, data)
+    step = training_step(config, data, state)
+    keeper = Keeper(config, state, observer, steps)
 
     with StopRequest() as stop:
 
@@ -248,7 +236,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, observer: Obser
 
         while not state.is_over(config):
             # 1. See every training image once.
-            train_loss = train_epoch(config, data, state, forward, between_steps)
+            train_loss = train_epoch(config, data, state, step, between_steps)
 
             # 2. Hold the model against the validation images.
             epoch = state.epoch
@@ -262,7 +250,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, observer: Obser
                 observer.best()
 
             # 4. Take it down.
-            lr = state.optimizer.param_groups[0]["lr"]
+            lr = learning_rate(config, epochs_done(epoch, steps - 1, steps))
             state.end_epoch(
                 EpochRecord.of(epoch, train_loss, validation, lr, state.seconds, len(data.train))
             )
@@ -273,58 +261,62 @@ def train(config: TrainConfig, data: Data, state: TrainingState, observer: Obser
     state.model.load_state_dict(state.best_weights)
 
 
+def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
+    """What takes the steps of a training from `state` on."""
+    forward = forward_pass(config, state.ranks.wrapped(state.model))
+    return TrainingStep(
+        config,
+        data.train.images,
+        state.model,
+        forward,
+        state.optimizer,
+        state.loss_sum,
+        state.ranks,
+    )
+
+
 def train_epoch(
     config: TrainConfig,
     data: Data,
     state: TrainingState,
-    forward: Callable[[Tensor], Tensor],
+    step: TrainingStep,
     between_steps: Callable[[], None],
 ) -> float:
     """What is left of one pass over the training images; the mean loss over all of it, in the
     units the model is trained in."""
-    images, optimizer, epoch, ranks = data.train.images, state.optimizer, state.epoch, state.ranks
-    corrupt = build_corruption(config.corruption)
-    normalise = Normalisation(config.data.mean, config.data.std).apply
-    order = generator_for(config.seed, epoch, torch.device("cpu"))
-    noise = torch.Generator(images.device)
     steps = steps_per_epoch(config, data)
     started = time.perf_counter() - state.seconds
-
     state.model.train()
-    for pixels in shuffled_batches(images, config.batch_size, order, state.step):  # (B, C, H, W)
-        inputs = pixels
-        if corrupt:  # all of the batch on all ranks, so that the noise does not depend on them
-            reseed(noise, config.seed, epoch, state.step)
-            inputs = corrupt(pixels, noise)
-        outputs, targets = forward(normalise(ranks.share(inputs))), normalise(ranks.share(pixels))
-        loss = ranks.weighted(F.mse_loss(outputs, targets), len(pixels))
-        adam.zero_grad(optimizer)
-        loss.backward()
-        if config.optimizer.clip_norm is not None:
-            clip_grad_norm_(state.model.parameters(), config.optimizer.clip_norm)
-        done = ((epoch - 1) * steps + state.step) / steps
-        optimizer.param_groups[0]["lr"] = learning_rate(config, done)
-        adam.step(optimizer)
-        state.loss_sum += loss.detach() * len(pixels)
-        state.step += 1
-        state.seconds = time.perf_counter() - started
-        between_steps()
-    ranks.align(state.model)
-    return ranks.gathered(state.loss_sum).mean().item() / len(images)
+    step.begin_epoch(state.epoch, state.step)
+    with training_arithmetic(data.train.images.device, config.deterministic):
+        while state.step < steps:
+            step(learning_rate(config, epochs_done(state.epoch, state.step, steps)))
+            state.step += 1
+            state.seconds = time.perf_counter() - started
+            between_steps()
+    state.ranks.align(state.model)
+    mean = state.ranks.gathered(state.loss_sum).mean().item() / len(data.train)
+    state.seconds = time.perf_counter() - started  # a GPU is done with the last step by now
+    return mean
 
 
-def learning_rate(config: TrainConfig, epochs_done: float) -> float:
-    """The step size after `epochs_done` epochs, a fraction of an epoch counting too.
+def epochs_done(epoch: int, step: int, steps: int) -> float:
+    """How many there have been before a step, from 0 on, of the `steps` of an epoch, from 1 on."""
+    return ((epoch - 1) * steps + step) / steps
+
+
+def learning_rate(config: TrainConfig, epochs: float) -> float:
+    """The step size after so many `epochs`, a fraction of an epoch counting too.
 
     It rises linearly over the warm-up, then stays, or falls to zero along half a cosine
     (Loshchilov and Hutter, "SGDR", 2017, without restarts).
     """
     warmup = config.optimizer.warmup_epochs
-    if epochs_done < warmup:
-        return config.lr * epochs_done / warmup
+    if epochs < warmup:
+        return config.lr * epochs / warmup
     if config.optimizer.schedule is Schedule.constant:
         return config.lr
-    progress = (epochs_done - warmup) / (config.epochs - warmup)
+    progress = (epochs - warmup) / (config.epochs - warmup)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -71,7 +71,7 @@ def put(path: Path, level: int) -> None:
 
 
 def is_other(split: Split) -> torch.Tensor:
-    return (split.labels != 1).float()
+    return (split.labels != 1).float().cpu()  # as errors are
 
 
 def known_answers(_: Trained, __: Data, ___: int) -> dict[str, Detector]:

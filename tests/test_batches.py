@@ -9,8 +9,8 @@ from torch import Tensor
 from aecli.data.batches import (
     IDENTITY,
     Normalisation,
+    gather,
     ordered_batches,
-    shuffled_batches,
     to_pixels,
 )
 
@@ -24,11 +24,6 @@ def numbered(count: int) -> Tensor:
 def numbers(batch: Tensor) -> list[int]:
     """Which images a batch of `numbered` ones holds."""
     return [round(value * 255) for value in batch[:, 0, 0, 0].tolist()]
-
-
-def shuffled(count: int, batch_size: int, seed: int) -> list[list[int]]:
-    generator = torch.Generator().manual_seed(seed)
-    return [numbers(batch) for batch in shuffled_batches(numbered(count), batch_size, generator)]
 
 
 def test_pixels_are_exact() -> None:
@@ -45,51 +40,20 @@ def test_pixels_have_their_place_and_a_layout_for_convolutions() -> None:
     assert pixels.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
-def test_batches_leave_the_images_as_they_are(batch_size: int) -> None:
+def test_batches_leave_the_images_as_they_are() -> None:
     images = numbered(7)
-    list(ordered_batches(images, batch_size))
-    list(shuffled_batches(images, batch_size, torch.Generator().manual_seed(0)))
+    list(ordered_batches(images, 3))
+    gather(images, torch.tensor([6, 0]))
     assert torch.equal(images, numbered(7))
 
 
-@settings(deadline=None)
-@given(st.integers(1, 255), st.integers(1, 300), st.integers(0, 2**32 - 1))
-def test_shuffled_batches_hold_every_image_once(count: int, batch_size: int, seed: int) -> None:
-    batches = shuffled(count, batch_size, seed)
-    assert sorted(sum(batches, [])) == list(range(count))
-    whole, rest = divmod(count, batch_size)
-    assert [len(batch) for batch in batches] == [batch_size] * whole + [rest] * (rest > 0)
-
-
-def test_same_seed_same_order() -> None:
-    assert shuffled(200, 32, seed=1) == shuffled(200, 32, seed=1)
-    assert shuffled(200, 32, seed=1) != shuffled(200, 32, seed=2)
-
-
-def test_next_epoch_has_another_order() -> None:
-    generator = torch.Generator().manual_seed(0)
-    first, second = (list(shuffled_batches(numbered(200), 200, generator)) for _ in range(2))
-    assert numbers(first[0]) != numbers(second[0]) != list(range(200))
-
-
-def test_order_does_not_depend_on_the_batch_size() -> None:
-    assert sum(shuffled(100, 7, seed=3), []) == shuffled(100, 100, seed=3)[0]
-
-
-def test_order_takes_nothing_from_the_global_generator() -> None:
-    before = torch.get_rng_state()
-    shuffled(50, 8, seed=0)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_shuffled_batches_hold_whole_images_as_pixels() -> None:
+def test_images_are_gathered_as_pixels_in_the_order_that_is_asked_for() -> None:
     images = torch.randint(256, (9, 3, 4, 5), generator=torch.Generator().manual_seed(0))
     images = images.to(torch.uint8)
-    order = torch.randperm(9, generator=torch.Generator().manual_seed(5))
-    batches = list(shuffled_batches(images, 4, torch.Generator().manual_seed(5)))
-    assert torch.equal(torch.cat(batches), images[order] / 255)
-    assert all(batch.is_contiguous(memory_format=torch.channels_last) for batch in batches)
+    chosen = torch.tensor([7, 0, 7, 3])
+    batch = gather(images, chosen)
+    assert torch.equal(batch, images[chosen] / 255)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_ordered_batches_hold_the_images_as_they_lie() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from aecli.composition import check_overrides, compose
 from aecli.config import config_groups, plain, refuse_unread_keys
 from aecli.errors import AecliError
-from aecli.training import TrainingState, forward_pass, new_model, train_epoch
+from aecli.training import TrainingState, new_model, train_epoch, training_step
 from tests.test_conf import some_data
 
 # Of what a key would make the machine do, and not the run, nothing is tried.
@@ -67,7 +67,7 @@ def test_a_line_trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]
         refuse_unread_keys(config)
         data = some_data()
         state = TrainingState(config, new_model(config, data), len(data.train))
-        train_epoch(config, data, state, forward_pass(config, state.model), lambda: None)
+        train_epoch(config, data, state, training_step(config, data, state), lambda: None)
     except AecliError as error:
         assert "\n" not in str(error) and str(error), overrides
     else:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.composition import compose
@@ -21,7 +22,7 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
 from aecli.models.conv import Flatten, Unflatten
-from aecli.models.pooling import MaxPool, MaxUnpool
+from aecli.models.pooling import MaxPool, MaxUnpool, put_back, taken_from
 from aecli.models.upsample import BedOfNails, Bicubic, pixel_shuffle
 
 LAYERS = [LayerConfig(16, 3, 2, 1), LayerConfig(32, 3, 2, 1)]
@@ -140,7 +141,7 @@ def test_a_method_enlarges_what_was_strided(method: str, layer: str) -> None:
 @pytest.mark.parametrize("size", [(14, 18), (15, 17), (21, 30), (4, 3)])
 def test_bicubic_interpolation_is_torchs(size: tuple[int, int]) -> None:
     maps = torch.rand(3, 2, 7, 9)
-    expected = torch.nn.functional.interpolate(maps, size, mode="bicubic")
+    expected = F.interpolate(maps, size, mode="bicubic")
     assert torch.allclose(Bicubic((7, 9), size)(maps), expected, atol=1e-6)
 
 
@@ -373,3 +374,17 @@ def test_biases_that_batch_normalisation_cancels_have_no_gradient_to_compute(ups
     model(images).square().sum().backward()
     gradients = [each.grad for each in model.parameters() if each.requires_grad]
     assert all(gradient is not None and gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 7)], ids=str)
+def test_on_a_gpu_pooling_and_its_gradients_are_those_of_torch(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(3, 2, *size, generator=generator, dtype=torch.float64, requires_grad=True)
+    pooled, places = F.max_pool2d(maps, 2, ceil_mode=True, return_indices=True)
+    assert torch.equal(taken_from(maps, places), pooled)
+    assert torch.equal(
+        put_back(pooled, places, size), F.max_unpool2d(pooled, places, [2, 2], output_size=size)
+    )
+    assert torch.autograd.gradcheck(lambda x: taken_from(x, places), maps)
+    small = pooled.detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: put_back(x, places, size), small)

@@ -14,7 +14,7 @@ from aecli import console
 from aecli.composition import SWEEP_FILE, check_overrides, compose, run_once, show_config
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
-from aecli.device import device_name
+from aecli.device import device_name, flush_denormals
 from aecli.distributed import Ranks, joined
 from aecli.errors import Interrupted, Terminated, UsageError
 from aecli.evaluation import LABELS, PAST_THE_CODE
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         AecliError: why it could not be done.
     """
+    flush_denormals()  # before there are threads that add up what processes send one another
     with joined() as ranks:
         if ranks.is_first:
             lead(arguments, ranks)

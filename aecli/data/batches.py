@@ -12,16 +12,9 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def shuffled_batches(
-    images: Tensor, batch_size: int, generator: torch.Generator, skipped: int = 0
-) -> Iterator[Tensor]:
-    """Pixels of all images once, in an order drawn from `generator`: (B, C, H, W) each.
-
-    Of these the first `skipped` batches are left out.
-    """
-    order = torch.randperm(len(images), generator=generator).to(images.device)  # (N,)
-    for index in order.split(batch_size)[skipped:]:
-        yield to_pixels(images.index_select(0, index))
+def gather(images: Tensor, numbers: Tensor) -> Tensor:
+    """Pixels of the images with these numbers, (B,): (B, C, H, W)."""
+    return to_pixels(images.index_select(0, numbers))
 
 
 def ordered_batches(images: Tensor, batch_size: int) -> Iterator[Tensor]:

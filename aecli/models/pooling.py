@@ -23,7 +23,7 @@ class MaxPool(nn.Module):
         """Pool `maps`, and add the places of the maxima to `switches`."""
         pooled, places = F.max_pool2d(maps, self.stride, ceil_mode=True, return_indices=True)
         switches.append(places)
-        return pooled
+        return taken_from(maps, places) if maps.is_cuda else pooled
 
 
 class MaxUnpool(nn.Module):
@@ -41,8 +41,26 @@ class MaxUnpool(nn.Module):
         """
         if not switches:
             return on_nails(maps, self.size, self.stride)
+        if maps.is_cuda:
+            return put_back(maps, switches.pop(), self.size)
         stride = [self.stride, self.stride]
         return F.max_unpool2d(maps, switches.pop(), stride, output_size=self.size)
+
+
+# torch's pooling and unpooling on a GPU take windows that overlap into account, add in any order,
+# and are refused where the same bits are asked for every time. These cells do not overlap.
+
+
+def taken_from(maps: Tensor, places: Tensor) -> Tensor:
+    """The pixels of `maps` (B, C, H, W) at `places` (B, C, h, w): (B, C, h, w)."""
+    return maps.flatten(2).gather(2, places.flatten(2)).view_as(places)
+
+
+def put_back(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    """The pixels of `maps` (B, C, h, w) at `places`, zeros elsewhere: (B, C, *size)."""
+    batch, channels = maps.shape[:2]
+    flat = maps.new_zeros(batch, channels, size[0] * size[1])
+    return flat.scatter(2, places.flatten(2), maps.flatten(2)).view(batch, channels, *size)
 
 
 def on_nails(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:

@@ -38,11 +38,11 @@ from aecli.run import RunDirectory
 from aecli.tracking import Tracker
 from aecli.training import (
     TrainingState,
-    forward_pass,
     new_model,
     steps_per_epoch,
     train,
     train_epoch,
+    training_step,
 )
 from tests.benchmarks.networks import NETWORKS
 
@@ -73,11 +73,11 @@ def aecli(config: TrainConfig, images: int) -> Seconds:
     keep_freed_memory()
     data = resident(images)
     state = TrainingState(config, new_model(config, data), images)
-    forward = forward_pass(config, state.model)
+    step = training_step(config, data, state)
 
     def epoch() -> None:
         state.step = 0
-        train_epoch(config, data, state, forward, lambda: None)
+        train_epoch(config, data, state, step, lambda: None)
 
     return timed(epoch)
 

@@ -1,0 +1,150 @@
+"""One training step: the same function on every device, and on a GPU replayed as a CUDA graph.
+
+The kernels of networks this small take less time than launching them one by one. So on a GPU the
+whole step, from gathering the batch to Adam, is captured once and from then on launched as one
+graph. The position in the epoch is a tensor that the graph moves on: nothing comes from the host.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam
+
+from aecli import adam
+from aecli.config import TrainConfig
+from aecli.corruption import build_corruption
+from aecli.data.batches import Normalisation, gather
+from aecli.distributed import Ranks
+from aecli.models import Autoencoder
+from aecli.randomness import generator_for, reseed
+
+EAGER_CALLS = 3
+"""Before a capture: by then cuDNN, cuBLAS and Adam's state have been set up."""
+
+
+class TrainingStep:
+    """Takes the steps of an epoch, one with each call."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        images: Tensor,
+        model: Autoencoder,
+        forward: Callable[[Tensor], Tensor],
+        optimizer: Adam,
+        loss_sum: Tensor,
+        ranks: Ranks,
+    ) -> None:
+        """
+        Args:
+            config: how a step is taken.
+            images: uint8 (N, C, H, W), on the device of `model`.
+            model: what is trained.
+            forward: calls it, (B, C, H, W) -> (B, C, H, W).
+            optimizer: of its parameters.
+            loss_sum: (), to which a step adds its mean loss times the images of its batch.
+            ranks: who trains, each on its part of a batch.
+        """
+        self._config, self._images, self._ranks = config, images, ranks
+        self._model, self._forward, self._optimizer = model, forward, optimizer
+        self._loss_sum = loss_sum
+        self._corrupt = build_corruption(config.corruption)
+        self._normalise = Normalisation(config.data.mean, config.data.std).apply
+        self._noise = torch.Generator(images.device)
+        self._epoch = self._step = 0
+        self._lr: float | None = None
+
+        device = images.device
+        self._order = torch.zeros(len(images), dtype=torch.int64, device=device)
+        self._batches = self._order.split(config.batch_size)
+        self._position = torch.zeros((), dtype=torch.int64, device=device)
+        self._offsets = torch.arange(config.batch_size, device=device)
+        # DistributedDataParallel speaks to other processes within a step, which stays eager.
+        is_captured = device.type == "cuda" and ranks.size == 1
+        self._captured = CapturedCall(self._take_next, self._noise) if is_captured else None
+
+    def begin_epoch(self, epoch: int, steps_done: int) -> None:
+        """Draw the order of the images in an epoch, of which so many steps have been taken."""
+        generator = generator_for(self._config.seed, epoch, torch.device("cpu"))
+        self._order.copy_(torch.randperm(len(self._images), generator=generator))
+        self._position.fill_(steps_done * self._config.batch_size)
+        self._epoch, self._step = epoch, steps_done
+
+    def __call__(self, lr: float) -> None:
+        """Take the next step, with the learning rate `lr`."""
+        if lr != self._lr:
+            adam.set_learning_rate(self._optimizer, lr)
+            self._lr = lr
+        if self._corrupt:  # noise that depends on the epoch and the step, and on nothing before
+            reseed(self._noise, self._config.seed, self._epoch, self._step)
+        batch = self._batches[self._step]
+        if self._captured is not None and len(batch) == self._config.batch_size:
+            self._captured()
+        else:  # the last batch of an epoch may be smaller
+            self._take(batch)
+        self._step += 1
+
+    def _take_next(self) -> None:
+        """A step on the batch at the position in the epoch, which moves on by a batch."""
+        batch = self._order.index_select(0, self._position + self._offsets)
+        self._position += self._config.batch_size
+        self._take(batch)
+
+    def _take(self, batch: Tensor) -> None:
+        """A step on the images with the numbers `batch` (B,)."""
+        # 1. Gather, and corrupt all of the batch on all ranks, so that the noise is the same.
+        pixels = gather(self._images, batch)  # (B, C, H, W)
+        inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
+        inputs, targets = self._ranks.share(inputs), self._ranks.share(pixels)
+
+        # 2. Forward; the loss compares with the clean images.
+        outputs = self._forward(self._normalise(inputs))
+        loss = F.mse_loss(outputs, self._normalise(targets))
+        loss = self._ranks.weighted(loss, len(batch))
+
+        # 3. Backward.
+        adam.zero_grad(self._optimizer)
+        loss.backward()
+        if self._config.optimizer.clip_norm is not None:
+            clip_grad_norm_(self._model.parameters(), self._config.optimizer.clip_norm)
+
+        # 4. Adam; the sum of losses stays on the device, which nobody waits for.
+        adam.step(self._optimizer)
+        self._loss_sum += loss.detach() * len(batch)
+
+
+class CapturedCall:
+    """A function of CUDA kernels, captured as a CUDA graph after a few calls and then replayed.
+
+    It takes no arguments and returns nothing: what changes from call to call lies in tensors that
+    it reads and writes in place, and in `noise`, which may be reseeded between calls.
+    """
+
+    def __init__(self, function: Callable[[], None], noise: torch.Generator) -> None:
+        self._function, self._noise = function, noise
+        self._stream = torch.cuda.Stream(noise.device)
+        self._eager_calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        if self._eager_calls < EAGER_CALLS:
+            self._eager_calls += 1
+            # On the stream of the capture, as torch's notes on CUDA graphs ask for.
+            self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+            with torch.cuda.stream(self._stream):
+                self._function()
+            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+            return
+        if self._graph is None:
+            self._graph = self._capture()
+        self._graph.replay()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._noise)
+        with torch.cuda.graph(graph, stream=self._stream):
+            self._function()
+        return graph

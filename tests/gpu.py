@@ -1,0 +1,223 @@
+"""What only a GPU can show, and how fast it is: `make gpu`.
+
+Every check trains a little twice and holds the two against each other, to the bit. Then a table of
+seconds an epoch, on MNIST where it is on disk. Needs aecli as it is installed and nothing else;
+without a CUDA device there is nothing to do.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from aecli import step as step_module
+from aecli.composition import compose
+from aecli.config import TrainConfig, config_groups
+from aecli.data import Data, Split, load_data
+from aecli.device import open_device
+from aecli.errors import Terminated
+from aecli.step import CapturedCall, TrainingStep
+from aecli.training import TrainingState, new_model, train_epoch, training_step
+from tests.same_run import assert_same_run
+
+MODELS = ["fc", "conv", "denoising", "deep"]
+SHORT = ["latent=4", "batch_size=16", "epochs=2"]
+IMAGES = 120  # seven batches of 16, and a smaller one
+
+# What is checked: captured steps beside eager ones, and one training beside its repetition.
+LINES = [
+    *([f"model={model}"] for model in MODELS),
+    *([f"model={model}", "precision=bf16"] for model in MODELS),
+    *(["model=conv", f"upsample={each}"] for each in config_groups()["upsample"]),
+    *(["model=conv", f"corruption={each}"] for each in config_groups()["corruption"]),
+    ["model=conv", "optimizer.clip_norm=1e-3"],
+    ["model=conv", "optimizer=adam_cosine"],
+    ["model=conv", "data.mean=0.1307", "data.std=0.3081"],
+]
+
+
+class EagerCall(CapturedCall):
+    """What would be captured and replayed, called each time."""
+
+    def __call__(self) -> None:
+        self._eager_calls = 0
+        super().__call__()
+
+
+def numbered_images(count: int, device: torch.device) -> Data:
+    """Noise, whose first pixel is the number of the image."""
+    pixels = torch.randint(256, (count, 1, 28, 28), generator=torch.Generator().manual_seed(1))
+    pixels[:, 0, 0, 0] = torch.arange(count)
+    split = Split(pixels.to(torch.uint8), torch.zeros(count, dtype=torch.int64)).to(device)
+    return Data("noise", "noise", "noise", "a test", None, split, split, split)
+
+
+def begun(config: TrainConfig, data: Data) -> tuple[TrainingState, TrainingStep]:
+    """A training before its first step."""
+    state = TrainingState(config, new_model(config, data), len(data.train))
+    return state, training_step(config, data, state)
+
+
+def two_epochs(line: list[str], data: Data, first: int = 0) -> TrainingState:
+    """Train for two epochs, the first of them from the step `first` on."""
+    config = compose([*SHORT, *line])
+    state, step = begun(config, data)
+    state.step = first
+    for _ in range(2):
+        train_epoch(config, data, state, step, lambda: None)
+        state.step = 0
+        state.records.append(None)  # type: ignore[arg-type]  # which counts the epoch
+    return state
+
+
+def everything(state: TrainingState) -> list[Tensor]:
+    """The weights, all that Adam knows, and the sum of the losses."""
+    moments = [value for each in state.optimizer.state.values() for value in each.values()]
+    return [*state.model.state_dict().values(), *moments, state.loss_sum]
+
+
+def are_same(one: TrainingState, other: TrainingState) -> bool:
+    """To the bit."""
+    pairs = zip(everything(one), everything(other), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def check_captured(line: list[str], device: torch.device) -> bool:
+    data = numbered_images(IMAGES, device)
+    captured = two_epochs(line, data)
+    with patch.object(step_module, "CapturedCall", EagerCall):
+        return are_same(captured, two_epochs(line, data))
+
+
+def check_repeated(line: list[str], device: torch.device) -> bool:
+    data = numbered_images(IMAGES, device)
+    return are_same(two_epochs(line, data), two_epochs(line, data))
+
+
+def check_resumed(line: list[str], device: torch.device) -> bool:
+    """A run that is stopped after its first epochs, and resumed, ends like one that is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole, cut = Path(folder, "whole"), Path(folder, "cut")
+        line = [*line, f"device={device}", "data=synthetic", f"data_dir={folder}/data"]
+        train(*line, f"hydra.run.dir={whole}").check_returncode()
+        stopped = train(*line, f"hydra.run.dir={cut}", stop_at=cut / "checkpoints" / "*.json")
+        assert stopped.returncode == Terminated.status, stopped.stderr
+        train(f"resume={cut}", f"device={device}").check_returncode()
+        assert_same_run(whole, cut)
+    return True
+
+
+def train(*line: str, stop_at: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`aecli train` in a process of its own, which gets a SIGTERM once there is such a file."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aecli", "train", *line],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while stop_at is not None and process.poll() is None:
+        if list(stop_at.parent.glob(stop_at.name)):
+            process.terminate()
+            break
+        time.sleep(0.01)
+    _, errors = process.communicate()
+    return subprocess.CompletedProcess(line, process.returncode, None, errors)
+
+
+Check = Callable[[list[str], torch.device], bool]
+
+
+def checks() -> Iterator[tuple[str, Check, list[str]]]:
+    for line in LINES:
+        yield "captured steps are the eager ones", check_captured, line
+    for line in LINES:
+        yield "the same seed, the same bits", check_repeated, line
+    sizes = ["epochs=6", "data.train_size=20000", "data.test_size=1000"]
+    yield "stopped and resumed", check_resumed, ["model=denoising", *sizes]
+    early = ["model=conv", *sizes, "patience=2", "delta=0.01"]
+    yield "the same, stopping early", check_resumed, early
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table."""
+
+    model: str
+    latent: int
+
+    @property
+    def line(self) -> list[str]:
+        return [f"model={self.model}", f"latent={self.latent}"]
+
+
+CASES = [Case("fc", 25), Case("fc", 784), Case("conv", 25), Case("denoising", 25), Case("deep", 25)]
+
+
+def epoch_seconds(config: TrainConfig, data: Data, count: int) -> tuple[float, float]:
+    """The first epoch, and the median of `count` more."""
+    state, step = begun(config, data)
+    seconds = []
+    for _ in range(count + 1):
+        train_epoch(config, data, state, step, lambda: None)
+        seconds.append(state.seconds)
+        state.step, state.seconds = 0, 0.0
+        state.records.append(None)  # type: ignore[arg-type]
+    return seconds[0], statistics.median(seconds[1:])
+
+
+def timings(device: torch.device) -> Table:
+    """Seconds of an epoch of 55,000 images."""
+    table = Table(title=f"seconds of an epoch, {torch.cuda.get_device_name(device)}, "
+                        f"torch {torch.__version__}", title_justify="left")  # fmt: skip
+    for name in ("", "step by step", "captured (first epoch)", "bf16", "compile=true (first epoch)",
+                 "not deterministic"):  # fmt: skip
+        table.add_column(name, justify="right" if name else "left")
+    data = load_data(
+        compose(["data=auto"]).data, Path(os.environ.get("AECLI_DATA", "data")), device
+    )
+    for case in CASES:
+        config = compose(case.line)
+        with patch.object(step_module, "CapturedCall", EagerCall):
+            _, eager = epoch_seconds(config, data, 2)
+        first, captured = epoch_seconds(config, data, 5)
+        _, bf16 = epoch_seconds(compose([*case.line, "precision=bf16"]), data, 3)
+        first_compiled, compiled = epoch_seconds(replace(config, compile=True), data, 3)
+        torch.use_deterministic_algorithms(False)
+        _, free = epoch_seconds(config, data, 5)
+        torch.use_deterministic_algorithms(True)
+        table.add_row(
+            f"{case.model}, latent {case.latent}", f"{eager:.3f}", f"{captured:.3f} ({first:.1f})",
+            f"{bf16:.3f}", f"{compiled:.3f} ({first_compiled:.1f})", f"{free:.3f}",
+        )  # fmt: skip
+    return table
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        print("there is no CUDA device here, and nothing to check without one")
+        return
+    device, failures, started = open_device("cuda"), 0, time.perf_counter()
+    for title, check, line in checks():
+        try:
+            outcome = "ok" if check(line, device) else "FAILED"
+        except Exception as error:
+            outcome = f"FAILED: {type(error).__name__}: {str(error).splitlines()[0]}"
+        failures += outcome != "ok"
+        print(f"{title}: {' '.join(line)}: {outcome}", flush=True)
+    print(f"{failures or 'none'} failed, after {time.perf_counter() - started:.0f} s", flush=True)
+    Console(width=120).print(timings(device))
+    print(f"in {time.perf_counter() - started:.0f} s")
+    sys.exit(failures > 0)
+
+
+if __name__ == "__main__":
+    main()
