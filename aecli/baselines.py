@@ -44,8 +44,11 @@ class PCA:
         With none of them every image becomes the mean image; a code larger than the image has no
         more to say than one of its size.
         """
-        reconstructed = self.encode(pixels, latent) @ self.components[:latent] + self.mean
-        return reconstructed.clamp_(0, 1).reshape(pixels.shape)
+        return self.decode(self.encode(pixels, latent)).reshape(pixels.shape)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The first components (B, D) -> flat pixels (B, P), clipped to [0, 1]."""
+        return (codes @ self.components[: codes.shape[1]] + self.mean).clamp_(0, 1)
 
 
 def fit_pca(images: Tensor, latent: int = 0) -> PCA:

@@ -24,10 +24,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobStatus, run_job
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import (
@@ -87,13 +87,37 @@ class Sweep:
     """Every run, in the order of the line; None where a search makes them up as it goes along."""
 
 
+@dataclass(frozen=True)
+class ComposedRun:
+    """One run, as its command line describes it."""
+
+    config: TrainConfig
+
+    overrides: list[str]
+    """Its command line."""
+
+    composed: DictConfig
+    """All of it, with Hydra's own keys."""
+
+
 def compose(overrides: list[str]) -> TrainConfig:
     """The configuration of one run.
 
     Raises:
         UsageError: a key or a value that makes no sense; the line names it and what would.
     """
-    return to_config(_compose(overrides))
+    return compose_run(overrides).config
+
+
+def compose_run(overrides: list[str]) -> ComposedRun:
+    """One run, for `run_once`.
+
+    Raises:
+        UsageError: a key or a value that makes no sense; the line names it and what would.
+    """
+    with _naming_unknown_keys(overrides), _engine() as engine:
+        composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
+        return ComposedRun(to_config(_without_hydra(composed.copy())), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
@@ -133,14 +157,13 @@ def without_lists(overrides: list[str]) -> list[str]:
 
 
 def check_overrides(overrides: list[str], multirun: bool) -> None:
-    """Refuse what Hydra would refuse later, and at greater length.
+    """Refuse what Hydra would refuse later, and at greater length, or not at all.
 
     Raises:
-        UsageError: an unknown group, choice or key, a list of values without -m, or no `key=value`.
+        UsageError: an unknown group or choice, a list of values without -m, no `key=value`, or a
+            key that is unknown to the runs of a sweep, or to be added.
     """
     groups = config_groups()
-    choices: list[str] = []
-    values: list[str] = []
     for override in _parse(overrides):
         key, line = override.key_or_group, str(override.input_line)
         if override.is_delete():
@@ -154,19 +177,16 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
             valid, choice = [BASIC, *EXTRAS[key]], str(override.value())
             if choice not in valid:
                 raise UsageError(f"{key}={choice}: {suggest(choice, valid)}")
-            choices.append(line)
         elif key in groups:
             for choice in _choices(override):
                 if choice not in groups[key]:
                     raise UsageError(f"{key}={choice}: {suggest(choice, groups[key])}")
-            choices.append(line)
-        elif _is_hydras(override):
-            if override.is_sweep_override():
-                raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
-        else:
-            values.append(key)
-    if values:
-        _check_keys(values, choices)
+        elif _is_hydras(override) and override.is_sweep_override():
+            raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
+    # A single run is composed next, which tells, unless the key is a new one.
+    adds = any(each.is_add() or each.is_force_add() for each in _parse(overrides))
+    if multirun or adds:
+        _check_keys(overrides)
 
 
 def note_sweep(folder: Path, overrides: list[str]) -> None:
@@ -175,20 +195,37 @@ def note_sweep(folder: Path, overrides: list[str]) -> None:
         OmegaConf.save(_compose_for_all(engine, overrides), folder / SWEEP_FILE)
 
 
-def run_once(overrides: list[str], job: Job) -> None:
-    """Have Hydra call `job` with the folder of one run, which is nobody else's."""
-    _hydra_main([], [*overrides, _override("hydra.run.dir", _new_folder(overrides))], job)
+def run_once(run: ComposedRun, job: Job) -> None:
+    """Have Hydra call `job` with the folder of one run, which is nobody else's.
+
+    Raises:
+        Exception: whatever `job` raises.
+    """
+    folder = _new_folder(run)
+    with _engine() as engine:
+        with read_write(run.composed.hydra):
+            run.composed.hydra.run.dir = str(folder)
+        done = run_job(
+            lambda _: job(run.config, _own_folder()),
+            run.composed,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(engine.config_loader, Callbacks(run.composed)),
+        )
+    if done.status is JobStatus.FAILED:
+        raise done._return_value
 
 
-def _new_folder(overrides: list[str]) -> Path:
+def _new_folder(run: ComposedRun) -> Path:
     """Make the folder of a run: the one that the line names, or one with the time as its name.
 
     Of several processes in the same microsecond one gets it, and the others the next one's.
     """
-    is_named = any(each.key_or_group == "hydra.run.dir" for each in _parse(overrides))
+    is_named = any(each.key_or_group == "hydra.run.dir" for each in _parse(run.overrides))
+    composed = run.composed
     while True:
-        with _engine() as engine:
-            composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
+        HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
+        with _explaining_values():
             folder = Path(str(composed.hydra.run.dir)).absolute()
         writable_folder(folder.parent, "hydra.run.dir")
         try:
@@ -198,6 +235,7 @@ def _new_folder(overrides: list[str]) -> Path:
                 raise
         else:
             return folder
+        composed = compose_run(run.overrides).composed
 
 
 def show_config(flags: list[str], overrides: list[str]) -> None:
@@ -292,11 +330,20 @@ def _register_schemas() -> None:
 def _engine() -> Iterator[Hydra]:
     """Hydra as it composes configurations; what it refuses ends as one line."""
     _register_schemas()
+    with (
+        _explaining_values(),
+        hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
+    ):
+        engine = GlobalHydra.instance().hydra
+        assert engine is not None, "it has just been initialised"
+        yield engine
+
+
+@contextmanager
+def _explaining_values() -> Iterator[None]:
+    """What Hydra and OmegaConf refuse ends as one line."""
     try:
-        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            engine = GlobalHydra.instance().hydra
-            assert engine is not None, "it has just been initialised"
-            yield engine
+        yield
     except MissingConfigException as error:
         raise (_missing_extra(error) or UsageError(one_line(error))) from error
     except HydraException as error:
@@ -306,14 +353,6 @@ def _engine() -> Iterator[Hydra]:
         raise UsageError(one_line(error)) from error
     except OmegaConfBaseException as error:
         raise UsageError(explain(error)) from error
-
-
-def _compose(overrides: list[str]) -> DictConfig:
-    """What Hydra makes of the line of one run."""
-    with _engine() as engine:
-        return _without_hydra(
-            engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
-        )
 
 
 def _compose_for_all(engine: Hydra, overrides: list[str]) -> DictConfig:
@@ -394,10 +433,40 @@ def _choices(override: Override) -> list[str]:
     return [str(choice) for choice in picked if choice not in (None, "null")]
 
 
-def _check_keys(keys: list[str], choices: list[str]) -> None:
-    """Every key must be in a configuration that the chosen groups make."""
-    composed = [OmegaConf.to_container(_compose(line)) for line in split(choices)]
-    known = {key for config in composed for key in _keys(config)}
+@contextmanager
+def _naming_unknown_keys(overrides: list[str]) -> Iterator[None]:
+    """If it is a key that is wrong with a line, say which, and which was meant."""
+    try:
+        yield
+    except Exception:  # of several kinds, by what Hydra takes the key for
+        _check_keys(overrides)
+        raise
+
+
+def _check_keys(overrides: list[str]) -> None:
+    """Every key must be in a configuration that the chosen groups make.
+
+    Raises:
+        UsageError: there is one that is in none.
+    """
+    groups = config_groups()
+    choices: list[str] = []
+    keys: list[str] = []
+    for override in _parse(overrides):
+        key = override.key_or_group
+        if key in groups or key in EXTRAS:
+            choices.append(str(override.input_line))
+        elif not _is_hydras(override):
+            keys.append(key)
+    if not keys:
+        return
+    with _engine() as engine:
+        composed = [
+            engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
+            for line in split(choices)
+        ]
+    whole = [OmegaConf.to_container(_without_hydra(each)) for each in composed]
+    known = {key for each in whole for key in _keys(each)}
     for key in keys:
         if key not in known:
             raise UsageError(

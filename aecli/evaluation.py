@@ -1,6 +1,6 @@
 """A model held against images: pictures of its reconstructions, and its score beside baselines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,16 @@ from aecli.checkerboard import GridSums
 from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data import Data, Split
-from aecli.data.batches import Normalisation, ordered_batches, to_pixels
+from aecli.data.batches import Normalisation, to_pixels
 from aecli.errors import UsageError
 from aecli.metrics import (
-    EVALUATION_BATCH,
     Measured,
+    Measurement,
     Reconstruct,
     Score,
+    corrupted_batches,
     image_mse,
-    mean_squared_error,
     measure,
-    reconstructed_batches,
 )
 from aecli.models import Autoencoder
 from aecli.randomness import EVALUATION, generator_for
@@ -96,31 +95,104 @@ def stride_grid(model: ModelConfig) -> int:
     return next((stride for stride in strides if stride > 1), COMMON_STRIDE)
 
 
-def checkerboard_of_originals(config: TrainConfig, split: Split) -> float | None:
-    """The checkerboard score that the images of `split` have themselves."""
-    sums = GridSums(split.images.shape[1:], split.images.device)
-    for pixels in ordered_batches(split.images, EVALUATION_BATCH):
-        sums.add(pixels)
-    return sums.score(stride_grid(config.model))
-
-
-def mse(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> float:
-    """The `mse` of the score alone, in a third of the time."""
-    return mean_squared_error(reconstructed(config, reconstruct, split))
-
-
-def pca_curve(config: TrainConfig, data: Data) -> dict[int, float]:
-    """Latent size -> test mse of PCA, at the powers of two below the size of an image.
+def curve_sizes(config: TrainConfig, data: Data) -> list[int]:
+    """The latent sizes of PCA's curve: the powers of two below the size of an image.
 
     It ends where there are no more components: with few images, and with many large ones.
     """
     pca, pixels_per_image = fit_pca(data.train.images, config.latent), data.train.images[0].numel()
     most = min(pixels_per_image - 1, len(pca.components))
-    sizes = [2**power for power in range(most.bit_length()) if 2**power <= most]
-    return {
-        size: mse(config, lambda pixels, size=size: pca.reconstruct(pixels, size), data.test)  # type: ignore[misc]
-        for size in sizes
-    }
+    return [2**power for power in range(most.bit_length()) if 2**power <= most]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What stays the same while a model is trained: lines beside its curves."""
+
+    mse: dict[str, float]
+    """Of each baseline, by the names of `LABELS`."""
+
+    checkerboard: float | None
+    """The score of the images themselves."""
+
+
+@torch.inference_mode()
+def levels(config: TrainConfig, data: Data) -> Levels:
+    """Hold the baselines against the validation images, in one pass over them."""
+    rivals, split = baselines(config, data), data.validation
+    errors: dict[str, list[Tensor]] = {name: [] for name in rivals}
+    originals = GridSums(split.images.shape[1:], split.images.device)
+    for pixels, inputs in corrupted(config, split):
+        originals.add(pixels)
+        for name, reconstruct in rivals.items():
+            errors[name].append(image_mse(pixels, reconstruct(inputs)))
+    return Levels(
+        {name: _mean(each) for name, each in errors.items()},
+        originals.score(stride_grid(config.model)),
+    )
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What one pass over a split tells of a model and of its baselines."""
+
+    measured: dict[str, Measured]
+    """Of each contestant, by the names of `LABELS`; the model is the first."""
+
+    survey: "Survey"
+    """Of the model."""
+
+    checkerboard_of_originals: float | None
+
+    pca_curve: dict[int, float]
+    """Latent size -> mse of PCA."""
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        return {name: each.score() for name, each in self.measured.items()}
+
+
+@torch.inference_mode()
+def examine(
+    config: TrainConfig, data: Data, reconstruct: Reconstruct, sizes: Sequence[int] = ()
+) -> Examination:
+    """Hold a model and its baselines against the test images, in one pass over them.
+
+    Args:
+        config: of the model.
+        data: what it was trained on, and the test images.
+        reconstruct: the model.
+        sizes: latent sizes at which PCA is measured as well.
+    """
+    split, grid = data.test, stride_grid(config.model)
+    place = split.images.shape[1:], split.images.device
+    pca, largest = fit_pca(data.train.images, config.latent), max(sizes, default=0)
+    contestants = {"model": reconstruct, **baselines(config, data)}
+    measurements = {name: Measurement(*place) for name in contestants}
+    seen, originals = _Seen(*place), GridSums(*place)
+    curve: dict[int, list[Tensor]] = {size: [] for size in sizes}
+    for pixels, inputs in corrupted(config, split):  # (B, C, H, W) each
+        originals.add(pixels)
+        for name, contestant in contestants.items():
+            outputs = contestant(inputs)
+            errors = measurements[name].add(pixels, outputs)
+            if name == "model":
+                seen.add(Examples(pixels, outputs, errors))
+        codes = pca.encode(inputs, largest)
+        for size in sizes:
+            outputs = pca.decode(codes[:, :size]).reshape(pixels.shape)
+            curve[size].append(image_mse(pixels, outputs))
+    return Examination(
+        {name: each.measured(grid) for name, each in measurements.items()},
+        seen.survey(),
+        originals.score(grid),
+        {size: _mean(each) for size, each in curve.items()},
+    )
+
+
+def _mean(errors: list[Tensor]) -> float:
+    """Over all images, of the mse of each."""
+    return torch.cat(errors).double().mean().item()
 
 
 @dataclass(frozen=True)
@@ -156,31 +228,41 @@ class Survey:
     """The mean image, the mean of the outputs, and how far these two are apart."""
 
 
-@torch.inference_mode()
-def survey(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Survey:
-    """Look at every reconstruction of `split`."""
-    kept: Examples | None = None  # the best and the worst so far, by rising error
-    sums = [GridSums(split.images.shape[1:], split.images.device) for _ in range(2)]
-    for batch in reconstructed(config, reconstruct, split):
-        examples = Examples.of(*batch)
-        pool = examples if kept is None else kept.joined(examples)
+class _Seen:
+    """Keeps what a survey shows, of all batches that have come."""
+
+    def __init__(self, image_shape: torch.Size, device: torch.device) -> None:
+        self._kept: Examples | None = None  # the best and the worst so far, by rising error
+        self._sums = [GridSums(image_shape, device) for _ in range(2)]
+
+    def add(self, examples: Examples) -> None:
+        pool = examples if self._kept is None else self._kept.joined(examples)
         order = pool.mse.argsort(stable=True)
-        kept = pool[torch.cat([order[:EXTREMES], order[EXTREMES:][-EXTREMES:]])]
-        for total, images in zip(sums, batch, strict=True):
+        self._kept = pool[torch.cat([order[:EXTREMES], order[EXTREMES:][-EXTREMES:]])]
+        for total, images in zip(self._sums, (examples.pixels, examples.outputs), strict=True):
             total.add(images)
-    assert kept is not None, "a split has images"
-    last_first = torch.arange(len(kept.mse) - 1, -1, -1, device=kept.mse.device)
-    mean = Examples.of(*(total.mean().unsqueeze(0) for total in sums))
-    return Survey(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
+
+    def survey(self) -> Survey:
+        kept = self._kept
+        assert kept is not None, "a split has images"
+        last_first = torch.arange(len(kept.mse) - 1, -1, -1, device=kept.mse.device)
+        mean = Examples.of(*(total.mean().unsqueeze(0) for total in self._sums))
+        return Survey(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
+
+
+def corrupted(config: TrainConfig, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of all images of `split` as they lie, (B, C, H, W) each: as they are, and as an
+    encoder sees them. The noise is the same at every call."""
+    noise = generator_for(config.seed, EVALUATION, split.images.device)
+    return corrupted_batches(split.images, build_corruption(config.corruption), noise)
 
 
 def reconstructed(
     config: TrainConfig, reconstruct: Reconstruct, split: Split
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of all images of `split` with their reconstructions, the noise always the same."""
-    noise = generator_for(config.seed, EVALUATION, split.images.device)
-    corrupt = build_corruption(config.corruption)
-    return reconstructed_batches(reconstruct, split.images, corrupt, noise)
+    """Batches of all images of `split` with their reconstructions, from the same inputs."""
+    for pixels, inputs in corrupted(config, split):
+        yield pixels, reconstruct(inputs)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from aecli import __version__, console
 from aecli.config import TrainConfig, from_yaml, to_yaml
@@ -20,17 +21,17 @@ from aecli.distributed import ALONE, LOST, Ranks, is_lost
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation import (
     LABELS,
+    Examination,
+    Levels,
+    Shown,
     baselines,
-    checkerboard_of_originals,
-    mse,
-    pca_curve,
+    curve_sizes,
+    examine,
     picture,
     reconstruction,
-    score,
     shown_images,
-    survey,
 )
-from aecli.metrics import Reconstruct, Score
+from aecli.metrics import Score
 from aecli.models import describe
 from aecli.preparation import data_for
 from aecli.recording import Recorder
@@ -44,8 +45,13 @@ class Outcome:
     """What a finished run is told by."""
 
     training: TrainingState
-    scores: dict[str, Score]
-    """On the test images: of the model and of each baseline, by the names of `LABELS`."""
+    test: Examination
+    """Of the test images."""
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """On the test images: of the model and of each baseline, by the names of `LABELS`."""
+        return self.test.scores
 
 
 @contextmanager
@@ -128,15 +134,21 @@ def conduct(
         if not is_resumed:
             tracker.graph(describe(state.model))
         ranks.send({"config": to_yaml(config), "run": str(run.path), "state": saved})
-        train(config, data, state, Recorder(config, data, state, run, tracker))
+        recorder = Recorder(config, data, state, run, tracker)
+        train(config, data, state, recorder)
         ranks.part()
-        contestants = {"model": reconstruction(state.model, config), **baselines(config, data)}
-        scores = {name: score(config, each, data.test) for name, each in contestants.items()}
-        outcome = Outcome(state, scores)
+        model = reconstruction(state.model, config)
+        outcome = Outcome(state, examine(config, data, model, curve_sizes(config, data)))
         summary = summarise(config, data, outcome)
-        tracker.results(_hyperparameters(summary), _final_metrics(scores), len(state.records))
-        _keep_images(config, data, contestants, state, run)
-        _draw(config, data, contestants, state, run)
+        tracker.results(
+            _hyperparameters(summary), _final_metrics(outcome.scores), len(state.records)
+        )
+        shown = shown_images(config, data.test)
+        with torch.inference_mode():
+            pca = baselines(config, data)["pca"]
+            outputs = {"model": model(shown.inputs), "pca": pca(shown.inputs)}
+        _keep_images(shown, outputs, outcome, run)
+        _draw(f"{config.name} on {data.name}", shown, outputs, outcome, recorder.levels, run)
     run.save_weights(state.best_weights)
     run.checkpoints.keep_newest()
     run.save_summary(summary)
@@ -194,8 +206,8 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
     return {
         "test": scores.pop("model"),
         "baselines": scores,
-        "checkerboard_of_originals": checkerboard_of_originals(config, data.test),
-        "pca_curve": {str(size): each for size, each in pca_curve(config, data).items()},
+        "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
+        "pca_curve": {str(size): each for size, each in outcome.test.pca_curve.items()},
         "validation": {"loss": best.loss, "mse": validated[best.epoch]},
         "best_epoch": best.epoch,
         "epochs": len(records),
@@ -250,57 +262,46 @@ def _final_metrics(scores: dict[str, Score]) -> dict[str, float]:
 
 
 def _keep_images(
-    config: TrainConfig,
-    data: Data,
-    contestants: dict[str, Reconstruct],
-    training: TrainingState,
-    run: RunDirectory,
+    shown: Shown, outputs: dict[str, Tensor], outcome: Outcome, run: RunDirectory
 ) -> None:
     """What a comparison shows of the run, so that it needs neither the data nor the weights."""
-    shown = shown_images(config, data.test)
-    seen = survey(config, contestants["model"], data.test)
-    with torch.inference_mode():
-        images = {
-            "original": shown.pixels,
-            **({"corrupted": shown.inputs} if shown.are_corrupted else {}),
-            "output": contestants["model"](shown.inputs),
-            "pca": contestants["pca"](shown.inputs),
-            "best/original": seen.best.pixels,
-            "best/output": seen.best.outputs,
-            "worst/original": seen.worst.pixels,
-            "worst/output": seen.worst.outputs,
-            **{f"epoch/{epoch}": output for epoch, output in training.snapshots.items()},
-        }
+    seen = outcome.test.survey
+    snapshots = outcome.training.snapshots
+    images = {
+        "original": shown.pixels,
+        **({"corrupted": shown.inputs} if shown.are_corrupted else {}),
+        "output": outputs["model"],
+        "pca": outputs["pca"],
+        "best/original": seen.best.pixels,
+        "best/output": seen.best.outputs,
+        "worst/original": seen.worst.pixels,
+        "worst/output": seen.worst.outputs,
+        **{f"epoch/{epoch}": output for epoch, output in snapshots.items()},
+    }
     run.save_images(
         images, means={"mean/original": seen.mean.pixels, "mean/output": seen.mean.outputs}
     )
 
 
 def _draw(
-    config: TrainConfig,
-    data: Data,
-    contestants: dict[str, Reconstruct],
-    training: TrainingState,
+    title: str,
+    shown: Shown,
+    outputs: dict[str, Tensor],
+    outcome: Outcome,
+    levels: Levels,
     run: RunDirectory,
 ) -> None:
     """The figures of the run directory."""
     from aecli.figures import loss_figure, save  # training starts without waiting for matplotlib
 
-    title = f"{config.name} on {data.name}"
-    shown = shown_images(config, data.test)
-    with torch.inference_mode():
-        outputs = {LABELS[name]: contestants[name](shown.inputs) for name in ("model", "pca")}
-    save(picture(f"{title}: test images", shown, outputs), run.figures / "reconstructions")
-    records = training.records
+    rows = {LABELS[name]: output for name, output in outputs.items()}
+    save(picture(f"{title}: test images", shown, rows), run.figures / "reconstructions")
+    records = outcome.training.records
     curves = loss_figure(
         title,
         train_loss={r.epoch: r.train_loss for r in records},
         val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
-        levels={
-            LABELS[name]: mse(config, each, data.validation)
-            for name, each in contestants.items()
-            if name != "model"
-        },
+        levels={LABELS[name]: mse for name, mse in levels.mse.items()},
     )
     save(curves, run.figures / "loss")

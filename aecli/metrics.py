@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -21,6 +22,7 @@ Reconstruct = Callable[[Tensor], Tensor]
 # Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
 # a Gaussian window of 11 x 11 pixels; what hangs over the edge of an image does not count.
 SSIM_SIGMA, SSIM_MARGIN = 1.5, 5
+SSIM_K1, SSIM_K2 = 0.01, 0.03
 SMALLEST_SSIM_SIDE = 2 * SSIM_MARGIN + 1
 
 
@@ -65,26 +67,46 @@ def image_mse(pixels: Tensor, outputs: Tensor) -> Tensor:
 
 
 def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
-    """Structural similarity of each image, its channels averaged: (B, C, H, W) twice -> (B,)."""
-    # Imported where it is used: scikit-image brings SciPy, which training does not need.
-    from skimage.metrics import structural_similarity
+    """Structural similarity of each image, its channels averaged: (B, C, H, W) twice -> (B,).
 
-    batch, channels, height, width = pixels.shape
-    if min(height, width) < SMALLEST_SSIM_SIDE:
+    Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None where the images
+    are smaller than the window.
+    """
+    if min(pixels.shape[2:]) < SMALLEST_SSIM_SIDE:
         return None
-    # All images at once, as one tall image: away from the margins the window sees one image only.
-    tall = [x.reshape(-1, width).cpu().numpy() for x in (pixels, outputs)]
-    _, similarity = structural_similarity(
-        *tall,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=SSIM_SIGMA,
-        use_sample_covariance=False,
-        full=True,
-    )
-    inside = slice(SSIM_MARGIN, -SSIM_MARGIN)
-    maps = torch.from_numpy(similarity).reshape(batch, channels, height, width)
-    return maps[:, :, inside, inside].flatten(1).mean(1)
+    c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak of a pixel is 1
+    # In float32 too little is left of a variance when the square of a large mean is subtracted.
+    x, y = (_in_double(images) for images in (pixels, outputs))
+    moments = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
+    mean_x, mean_y, xx, yy, xy = moments.unbind()  # (B, C, H - 10, W - 10) each
+    products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * products + c1) / (squares + c1)
+    contrast = (2 * (xy - products) + c2) / (xx + yy - squares + c2)
+    similarity: Tensor = (luminance * contrast).mean((1, 2, 3))
+    return similarity
+
+
+def _in_double(images: Tensor) -> Tensor:
+    """On the CPU where the device has no such numbers."""
+    return (images.cpu() if images.device.type == "mps" else images).double()
+
+
+def _window_means(maps: Tensor) -> Tensor:
+    """The weighted mean in every window, (..., H, W) -> (..., H - 10, W - 10): a matrix from each
+    side, since a Gaussian window is separable."""
+    rows, columns = (_windows(side, maps.device) for side in maps.shape[-2:])
+    return rows @ (maps @ columns.T)
+
+
+@lru_cache
+def _windows(side: int, device: torch.device) -> Tensor:
+    """The weights of every window along an axis, (side - 10, side)."""
+    distances = torch.arange(-SSIM_MARGIN, SSIM_MARGIN + 1, dtype=torch.float64)
+    weights = torch.exp(-(distances**2) / (2 * SSIM_SIGMA**2))
+    windows = torch.zeros(side - 2 * SSIM_MARGIN, side, dtype=torch.float64)
+    for offset, weight in enumerate((weights / weights.sum()).tolist()):
+        windows.diagonal(offset).fill_(weight)
+    return windows.to(device)
 
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -101,8 +123,16 @@ def reconstructed_batches(
 
     Where there is a corruption, `reconstruct` gets the damaged pixels; the clean ones are yielded.
     """
+    for pixels, inputs in corrupted_batches(images, corrupt, generator):
+        yield pixels, reconstruct(inputs)
+
+
+def corrupted_batches(
+    images: Tensor, corrupt: Corruption | None, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pixels of all uint8 `images` (N, C, H, W) as they lie, and what an encoder sees of them."""
     for pixels in ordered_batches(images, EVALUATION_BATCH):
-        yield pixels, reconstruct(corrupt(pixels, generator) if corrupt else pixels)
+        yield pixels, corrupt(pixels, generator) if corrupt else pixels
 
 
 @dataclass(frozen=True)
@@ -125,33 +155,46 @@ class Measured:
         return Score.of(self.mse[which], ssim, None, self.pixels_per_image)
 
 
+class Measurement:
+    """Measures reconstructions as they come, batch by batch; nothing waits for the device."""
+
+    def __init__(self, image_shape: torch.Size, device: torch.device) -> None:
+        self._errors: list[Tensor] = []
+        self._similarities: list[Tensor] = []
+        self._grid = GridSums(image_shape, device)
+
+    def add(self, pixels: Tensor, outputs: Tensor) -> Tensor:
+        """Take in a batch, (B, C, H, W) twice; the mse of each image, (B,)."""
+        self._errors.append(image_mse(pixels, outputs))
+        similarity = image_ssim(pixels, outputs)
+        if similarity is not None:
+            self._similarities.append(similarity)
+        self._grid.add(outputs)
+        return self._errors[-1]
+
+    def measured(self, grid: int) -> Measured:
+        """What was measured; `grid` is the period, in pixels, of the stride grid of whatever made
+        the reconstructions."""
+        ssim = torch.cat(self._similarities).cpu() if self._similarities else None
+        errors = torch.cat(self._errors).cpu()
+        return Measured(errors, ssim, self._grid.pixels.numel(), self._grid.score(grid))
+
+
 @torch.inference_mode()
 def measure(batches: Batches, grid: int) -> Measured:
-    """Measure every image.
-
-    `grid` is the period, in pixels, of the stride grid of whatever made the reconstructions.
-    """
-    errors, similarities, sums, pixels_per_image = [], [], None, 0
+    """Measure every image, with the stride grid of `Measurement.measured`."""
+    measurement: Measurement | None = None
     for pixels, outputs in batches:
-        errors.append(image_mse(pixels, outputs))
-        similarities.append(image_ssim(pixels, outputs))
-        sums = (sums or GridSums(outputs.shape[1:], outputs.device)).add(outputs)
-        pixels_per_image = pixels[0].numel()
-    assert sums is not None, "a split has images"
-    known = [each for each in similarities if each is not None]
-    ssim = torch.cat(known) if known else None
-    return Measured(torch.cat(errors).cpu(), ssim, pixels_per_image, sums.score(grid))
+        measurement = measurement or Measurement(outputs.shape[1:], outputs.device)
+        measurement.add(pixels, outputs)
+    assert measurement is not None, "a split has images"
+    return measurement.measured(grid)
 
 
 @torch.inference_mode()
 def mse_of_each(batches: Batches) -> Tensor:
     """The mse of each image, (N,), without the rest of the score."""
     return torch.cat([image_mse(pixels, outputs) for pixels, outputs in batches]).cpu()
-
-
-def mean_squared_error(batches: Batches) -> float:
-    """The mse of all images, likewise."""
-    return mse_of_each(batches).double().mean().item()
 
 
 SEARCHED = 5000  # images at a time, of those among which the nearest is looked for

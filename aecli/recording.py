@@ -7,14 +7,7 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation import (
-    baselines,
-    checkerboard_of_originals,
-    mse,
-    picture,
-    reconstruction,
-    shown_images,
-)
+from aecli.evaluation import Levels, levels, picture, reconstruction, shown_images
 from aecli.run import RunDirectory
 from aecli.tracking import EpochRecord, Tracker
 from aecli.training import Observer, TrainingState
@@ -59,17 +52,16 @@ class Recorder(Observer):
         self.run.save_checkpoint(position, saved)
 
     @cached_property
-    def _levels(self) -> dict[str, float | None]:
-        """Tag -> what stays the same; measured after the first epoch, which need not wait."""
-        pca = baselines(self._config, self._data)["pca"]
-        validation = self._data.validation
-        return {
-            "mse/pca": mse(self._config, pca, validation),
-            "checkerboard/originals": checkerboard_of_originals(self._config, validation),
-        }
+    def levels(self) -> Levels:
+        """Of the baselines; measured after the first epoch, which need not wait."""
+        return levels(self._config, self._data)
 
     def _log(self, record: EpochRecord) -> None:
-        self._tracker.epoch(record, self._levels)
+        fixed = {
+            "mse/pca": self.levels.mse["pca"],
+            "checkerboard/originals": self.levels.checkerboard,
+        }
+        self._tracker.epoch(record, fixed)
         if record.epoch in self._state.snapshots:
             title = f"{self._title}, epoch {record.epoch}"
             outputs = {"output": self._state.snapshots[record.epoch]}

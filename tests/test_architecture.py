@@ -123,7 +123,7 @@ def test_the_first_step_waits_for_no_figure_and_no_baseline(data_dir: Path, tmp_
     code = (
         "import os, sys\nfrom unittest.mock import patch\nimport aecli.recording\n"
         "from aecli.cli import run\n"
-        "too_early = patch('aecli.recording.baselines', side_effect=AssertionError)\n"
+        "too_early = patch('aecli.recording.levels', side_effect=AssertionError)\n"
         "stop = lambda _: os._exit('matplotlib' in sys.modules)\n"
         "with too_early, patch('aecli.tracking.Tracker.step', stop):\n"
         "    run(sys.argv[1:])\n"

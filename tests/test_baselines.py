@@ -13,7 +13,7 @@ from aecli.baselines import PCA, fit_pca
 from aecli.config import DataConfig
 from aecli.data import load_data
 from aecli.data.synthetic import synthetic_digits
-from aecli.metrics import mean_squared_error, reconstructed_batches
+from aecli.metrics import mse_of_each, reconstructed_batches
 
 GENERATOR = torch.Generator()
 
@@ -34,7 +34,8 @@ def mse(images: Tensor, latent: int) -> float:
 
 def error(pca: PCA, images: Tensor, latent: int) -> float:
     reconstruct = partial(pca.reconstruct, latent=latent)
-    return mean_squared_error(reconstructed_batches(reconstruct, images, None, GENERATOR))
+    batches = reconstructed_batches(reconstruct, images, None, GENERATOR)
+    return mse_of_each(batches).double().mean().item()
 
 
 def test_two_components_are_enough_for_images_that_differ_in_two_ways() -> None:

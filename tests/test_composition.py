@@ -245,12 +245,13 @@ def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> N
 def test_a_mistake_in_the_line_is_named_with_what_would_be_valid(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_overrides([line], multirun=False)
+        compose([line])
     assert str(caught.value).startswith(message)
 
 
 def test_keys_are_those_of_the_chosen_model() -> None:
-    check_overrides(["model=fc", "model.widths=[100]"], multirun=False)
-    check_overrides(["model.layers.0.kernel=5"], multirun=False)
+    assert compose(["model=fc", "model.widths=[100]"]).model.widths == [100]
+    assert compose(["model.layers.0.kernel=5"]).model.layers[0].kernel == 5
     check_overrides(["model=fc,conv", "latent=5,25", "hydra.job.name=x"], multirun=True)
 
 

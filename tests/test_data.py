@@ -17,6 +17,7 @@ from torchvision import datasets
 from aecli.config import DataConfig, config_groups
 from aecli.data import DATASETS, Data, load_data, synthetic_cache, vision
 from aecli.data.download import MissingDataError
+from aecli.data.tensor_cache import read_tensors
 from aecli.errors import DataError, StorageError, UsageError
 
 CPU = torch.device("cpu")
@@ -406,3 +407,63 @@ def test_every_split_goes_to_the_device(tiny_mnist: Path) -> None:
     data = load_data(DataConfig(name="mnist", val_size=3), tiny_mnist, torch.device("meta"))
     for split in (data.train, data.validation, data.test):
         assert split.images.device.type == split.labels.device.type == "meta"
+
+
+def torchvision_must_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the files were read again")
+
+    monkeypatch.setattr(vision, "_read", refuse)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_what_torchvision_has_read_is_kept_for_the_next_time(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "mnist":
+        write(tmp_path / "MNIST" / "raw", publish_tiny_mnist(monkeypatch))
+    else:
+        write(tmp_path / "cifar-10-batches-py", cifar_files(monkeypatch))
+    first = load(tmp_path, name)
+    torchvision_must_not_be_asked(monkeypatch)
+    second = load(tmp_path, name)
+    for part in ("train", "validation", "test"):
+        one, other = getattr(first, part), getattr(second, part)
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+        assert one.classes == other.classes
+    assert (first.name, first.source) == (second.name, second.source)
+
+
+def test_files_that_change_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = write(tmp_path / "MNIST" / "raw", publish_tiny_mnist(monkeypatch))
+    load(tmp_path, "mnist")
+    damaged = bytearray((raw / IDX_NAMES[2]).read_bytes())
+    damaged[-1] ^= 1
+    (raw / IDX_NAMES[2]).write_bytes(damaged)
+    with pytest.raises(DataError, match="not that of the published file"):
+        load(tmp_path, "mnist")
+    (raw / IDX_NAMES[2]).unlink()
+    with pytest.raises(MissingDataError):
+        load(tmp_path, "mnist")
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write(tmp_path / "MNIST" / "raw", publish_tiny_mnist(monkeypatch))
+    first = load(tmp_path, "mnist")
+    (cache,) = (tmp_path / "cache" / "aecli").iterdir()
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert read_tensors(cache) is None
+    assert torch.equal(load(tmp_path, "mnist").train.images, first.train.images)
+    assert read_tensors(cache) is not None
+
+
+def test_without_a_place_for_the_cache_the_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    write(tmp_path / "MNIST" / "raw", publish_tiny_mnist(monkeypatch))
+    for _ in range(2):
+        assert len(load(tmp_path, "mnist").train) == TRAIN - 3

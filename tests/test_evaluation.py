@@ -7,21 +7,23 @@ import torch
 from torch import Tensor
 
 from aecli.composition import compose
+from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.evaluation import (
     EXTREMES,
+    Examination,
     Shown,
     baselines,
-    checkerboard_of_originals,
-    mse,
-    pca_curve,
+    curve_sizes,
+    examine,
+    levels,
     picture,
     reconstruction,
     score,
     shown_images,
     stride_grid,
-    survey,
 )
+from aecli.metrics import Reconstruct
 from aecli.models import Autoencoder
 from aecli.training import new_model
 from tests.test_conf import some_data
@@ -82,34 +84,60 @@ def test_the_noise_of_a_score_is_the_same_every_time() -> None:
     assert score(config, identity, data.test) != score(other, identity, data.test)
 
 
-def test_the_mse_alone_is_that_of_the_score() -> None:
+def test_levels_are_the_scores_on_the_validation_images() -> None:
     config, data = compose(["corruption=gaussian"]), some_data()
-    mean_image = baselines(config, data)["mean_image"]
-    assert mse(config, mean_image, data.test) == score(config, mean_image, data.test).mse
+    found, rivals = levels(config, data), baselines(config, data)
+    assert list(found.mse) == ["pca", "mean_image", "corrupted_input"]
+    for name, mse in found.mse.items():
+        assert mse == score(config, rivals[name], data.validation).mse
+
+
+def test_one_pass_finds_the_score_of_each_contestant() -> None:
+    config, data = compose(["corruption=gaussian"]), some_data()
+    rivals = {"model": lambda pixels: pixels / 2, **baselines(config, data)}
+    found = examine(config, data, rivals["model"])
+    assert list(found.scores) == list(rivals)
+    for name, each in found.scores.items():
+        assert each == score(config, rivals[name], data.test)
+    assert found.pca_curve == {}
+
+
+def curve(config: TrainConfig, data: Data) -> dict[int, float]:
+    """The mse of PCA on the test images at each size of its curve."""
+    return examine(config, data, torch.zeros_like, curve_sizes(config, data)).pca_curve
 
 
 def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
     config, data = compose(["latent=4"]), some_data((1, 4, 5))
-    curve = pca_curve(config, data)
-    assert list(curve) == [1, 2, 4, 8, 16]
-    assert curve[4] == score(config, baselines(config, data)["pca"], data.test).mse
-    assert sorted(curve.values(), reverse=True) == list(curve.values())
-    assert 32 not in pca_curve(config, some_data((1, 4, 8)))  # 32 numbers: nothing is left out
+    found = curve(config, data)
+    assert list(found) == [1, 2, 4, 8, 16]
+    pca = score(config, baselines(config, data)["pca"], data.test).mse
+    assert found[4] == pytest.approx(pca, rel=1e-6)  # but for the order of sums
+    assert sorted(found.values(), reverse=True) == list(found.values())
+    assert 32 not in curve(config, some_data((1, 4, 8)))  # 32 numbers: nothing is left out
 
 
 def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aecli.baselines.EXACT", 10)  # numbers in an image
     monkeypatch.setattr("aecli.baselines.LEADING", 3)
     data = some_data((1, 4, 5))
-    assert list(pca_curve(compose(["latent=2"]), data)) == [1, 2]
-    assert list(pca_curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]
+    assert list(curve(compose(["latent=2"]), data)) == [1, 2]
+    assert list(curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]
+
+
+def examined(images: Tensor, reconstruct: Reconstruct = torch.zeros_like) -> Examination:
+    """What a model leaves of test images."""
+    _, channels, height, width = images.shape
+    test = Split(images, torch.zeros(len(images)))
+    data = replace(some_data((channels, height, width)), test=test)
+    return examine(compose([]), data, reconstruct)
 
 
 def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> None:
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
     images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
-    seen = survey(compose([]), torch.zeros_like, Split(images, torch.zeros(750)))
+    seen = examined(images).survey
     best, worst = seen.best, seen.worst
     assert (best.pixels[:, 0, 0, 0] * 255).round().tolist() == [0, 0, 0, 1, 1]
     assert (worst.pixels[:, 0, 0, 0] * 255).round().tolist() == [249, 249, 249, 248, 248]
@@ -121,7 +149,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
     # 501 images, the last one white in a batch of its own, and answers half as bright
     images = torch.zeros(501, 1, 2, 3, dtype=torch.uint8)
     images[-1] = 255
-    seen = survey(compose([]), lambda pixels: pixels / 2, Split(images, torch.zeros(501)))
+    seen = examined(images, lambda pixels: pixels / 2).survey
     assert seen.mean.pixels.shape == seen.mean.outputs.shape == (1, 1, 2, 3)
     assert seen.mean.pixels.flatten().tolist() == pytest.approx([1 / 501] * 6)
     assert seen.mean.outputs.flatten().tolist() == pytest.approx([0.5 / 501] * 6)
@@ -145,13 +173,12 @@ def test_the_grid_is_that_of_the_layer_that_enlarges_last(line: str, period: int
 def test_the_originals_have_a_checkerboard_score_too() -> None:
     chequers = (torch.arange(12).unsqueeze(1) + torch.arange(12)) % 2 * 255
     images = chequers.to(torch.uint8).expand(501, 1, 12, 12)
-    found = checkerboard_of_originals(compose([]), Split(images, torch.zeros(501)))
-    assert found == pytest.approx(1)
+    assert examined(images).checkerboard_of_originals == pytest.approx(1)
 
 
 def test_there_may_be_fewer_images_than_extremes() -> None:
     images = torch.tensor([3, 1, 2], dtype=torch.uint8).reshape(3, 1, 1, 1)
-    seen = survey(compose([]), torch.zeros_like, Split(images, torch.zeros(3)))
+    seen = examined(images).survey
     best, worst = seen.best, seen.worst
     assert len(images) < EXTREMES
     assert (best.pixels.flatten() * 255).round().tolist() == [1, 2, 3]

@@ -73,7 +73,7 @@ def test_digits_are_drawn_once_and_then_read(
     first = load_synthetic(tmp_path / "not" / "there")
     assert drawn == [0, 1]
     path = only_file(tmp_path)
-    monkeypatch.setattr(synthetic_cache, "write_atomically", None)  # nor is it written again
+    monkeypatch.setattr(synthetic_cache, "write_tensors", None)  # nor is it written again
     second = load_synthetic(tmp_path / "not" / "there")
     assert drawn == [0, 1]
     assert is_right(first) and is_right(second)
@@ -129,7 +129,7 @@ def test_no_flipped_byte_goes_unnoticed(
     path = only_file(tmp_path)
     whole = path.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
-    monkeypatch.setattr(synthetic_cache, "write_atomically", lambda *_: None)
+    monkeypatch.setattr(synthetic_cache, "write_tensors", lambda *_: None)
     for place in [*range(header), *range(header, len(whole), 61), len(whole) - 1]:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         drawn.clear()

@@ -11,7 +11,14 @@ from typing import NoReturn
 import torch
 
 from aecli import console
-from aecli.composition import SWEEP_FILE, check_overrides, compose, run_once, show_config
+from aecli.composition import (
+    SWEEP_FILE,
+    check_overrides,
+    compose,
+    compose_run,
+    run_once,
+    show_config,
+)
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.device import device_name, flush_denormals
@@ -101,19 +108,9 @@ def single(overrides: list[str], ranks: Ranks) -> None:
     Raises:
         AecliError: why it could not be done.
     """
-    refuse_early(compose(overrides))
-    failures: list[Exception] = []
-
-    def job(config: TrainConfig, folder: Path) -> None:
-        # Hydra would print that the job has failed, and how, in front of our line.
-        try:
-            run_one(config, RunDirectory(folder), ranks)
-        except Exception as error:
-            failures.append(error)
-
-    run_once(overrides, job)
-    if failures:
-        raise failures[0]
+    run = compose_run(overrides)
+    refuse_early(run.config)
+    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), ranks))
 
 
 def resume(folder: Path, options: argparse.Namespace, ranks: Ranks) -> None:

@@ -4,13 +4,12 @@ import hashlib
 import inspect
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from aecli.data import synthetic
 from aecli.data.split import LoadedData, Split
-from aecli.files import writable_folder, write_atomically
+from aecli.data.tensor_cache import read_tensors, write_tensors
+from aecli.files import writable_folder
 
 TRAIN_SIZE, TEST_SIZE = 60_000, 10_000
 TRAIN_SEED, TEST_SEED = 0, 1
@@ -24,11 +23,13 @@ def load_synthetic(data_dir: Path) -> LoadedData:
         StorageError: `data_dir` cannot be written.
     """
     path = data_dir / "synthetic" / f"digits-{_version()}.safetensors"
-    tensors = _read(path)
-    if tensors is None:
+    found = read_tensors(path)
+    if found:
+        tensors, _ = found
+    else:
         writable_folder(path.parent, "data_dir")
         tensors = _draw()
-        write_atomically(path, save(tensors, {"sha256": _digest(tensors)}))
+        write_tensors(path, tensors)
     train = Split(tensors["train_images"], tensors["train_labels"], DIGITS)
     test = Split(tensors["test_images"], tensors["test_labels"], DIGITS)
     return LoadedData(train, test, f"{path} (drawn on this machine)")
@@ -48,24 +49,3 @@ def _draw() -> dict[str, Tensor]:
 def _version() -> str:
     """Changes with the code that draws the digits, so that a cache never outlives it."""
     return hashlib.sha256(inspect.getsource(synthetic).encode()).hexdigest()[:12]
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of `_draw`, or None where the file is missing or damaged and is made anew."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            recorded = (file.metadata() or {}).get("sha256")
-    except SafetensorError:
-        return None
-    return tensors if recorded == _digest(tensors) else None
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.numpy().data)
-    return digest.hexdigest()

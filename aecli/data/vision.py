@@ -1,9 +1,15 @@
-"""The data sets of torchvision, found where torchvision puts them."""
+"""The data sets of torchvision, found where torchvision puts them.
+
+What torchvision has read and verified once is kept in a file of ours, as long as its own files stay
+what they were: importing torchvision takes a second or two, as long as many epochs.
+"""
 
 import hashlib
+import json
 import math
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +19,15 @@ import torch
 
 from aecli.data.download import MissingDataError, download
 from aecli.data.split import LoadedData, Split
+from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
 from aecli.errors import DataError, StorageError
 
 # Seconds without a byte, and in all, after which a download is given up. One second below the 15
 # that are promised, for noticing and for ending it; an hour is for slow lines.
 SILENCE, TOTAL = 14.0, 3600.0
+
+KEPT_VERSION = 1
+"""Of what `_Kept` writes."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,16 @@ def load_torchvision(
         DataError: a file is damaged.
         StorageError: a file cannot be read, or `data_dir` cannot be written.
     """
-    from torchvision import datasets  # takes a second to import; the synthetic digits need none
-
     source = SOURCES[name]
-    dataset = getattr(datasets, source.class_name)
     folder = data_dir / source.folder
+    kept = _Kept.of(name, folder)
+    found = kept.load()
+    if found is not None:
+        return found
+
+    from torchvision import datasets
+
+    dataset = getattr(datasets, source.class_name)
     loaded = _read(dataset, data_dir, folder, source)
     if loaded is None:
         archives = sorted(data_dir.glob(source.archives))
@@ -67,7 +82,64 @@ def load_torchvision(
         loaded = _read(dataset, data_dir, folder, source)
     if loaded is None:
         raise DataError(f"{folder} is not what torchvision expects: delete it and run again")
+    kept.save(loaded)
     return loaded
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A data set that torchvision has read, in a file of ours."""
+
+    path: Path
+    folder: Path
+    """With the files that torchvision reads."""
+
+    state: str
+    """Of these files: their names, sizes and times of change."""
+
+    @classmethod
+    def of(cls, name: str, folder: Path) -> "_Kept":
+        """For the data set `name` in `folder` as it is now."""
+        place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
+        path = cache_dir() / f"{name}-{place}-v{KEPT_VERSION}.safetensors"
+        return cls(path, folder, _state_of(folder))
+
+    def load(self) -> LoadedData | None:
+        """What `save` was given; None where there is none, or the files have changed since."""
+        found = read_tensors(self.path)
+        if found is None or found[1].get("state") != self.state:
+            return None
+        tensors, facts = found
+        classes = tuple(json.loads(facts["classes"]))
+        train, test = (
+            Split(tensors[f"{part}_images"], tensors[f"{part}_labels"], classes)
+            for part in ("train", "test")
+        )
+        return LoadedData(train, test, str(self.folder))
+
+    def save(self, loaded: LoadedData) -> None:
+        """Keep it for the next time; without a place for it, the next time takes longer."""
+        tensors = {
+            "train_images": loaded.train.images,
+            "train_labels": loaded.train.labels,
+            "test_images": loaded.test.images,
+            "test_labels": loaded.test.labels,
+        }
+        facts = {"state": _state_of(self.folder), "classes": json.dumps(loaded.train.classes)}
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(self.path, tensors, facts)
+
+
+def _state_of(folder: Path) -> str:
+    """By which a change of the files in `folder` is seen."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return json.dumps([[file.name, *_size_and_time(file)] for file in files])
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedData | None:

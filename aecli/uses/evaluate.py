@@ -9,7 +9,7 @@ from rich.table import Table
 from aecli import console
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation import LABELS, Survey, baselines, measured, survey
+from aecli.evaluation import LABELS, Survey, examine
 from aecli.experiment import score_as_json
 from aecli.figures import Row, grouped_bars, panels
 from aecli.metrics import Measured, Score
@@ -27,16 +27,12 @@ def evaluate(trained: Trained) -> None:
     Of the test images, the scores over all classes are those of the run's summary.
     """
     config, data = trained.config, trained.data()
-    contestants = {"model": trained.reconstruct, **baselines(config, data)}
-    scores = {
-        name: by_class(measured(config, each, data.test), data.test)
-        for name, each in contestants.items()
-    }
-    seen = survey(config, trained.reconstruct, data.test)
+    found = examine(config, data, trained.reconstruct)
+    scores = {name: by_class(each, data.test) for name, each in found.measured.items()}
     title = f"{config.name} on the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
         results.figure("mse-by-class", _chart(title, scores))
-        results.figure("extremes", _extremes(title, seen))
+        results.figure("extremes", _extremes(title, found.survey))
         results.numbers(_numbers(scores))
     console.table(_table(title, scores, data.test))
     console.facts({"results": str(results.folder)})
