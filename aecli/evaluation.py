@@ -19,6 +19,7 @@ from aecli.metrics import (
     Measurement,
     Reconstruct,
     Score,
+    SSIMWindows,
     corrupted_batches,
     image_mse,
     measure,
@@ -173,9 +174,10 @@ def examine(
     curve: dict[int, list[Tensor]] = {size: [] for size in sizes}
     for pixels, inputs in corrupted(config, split):  # (B, C, H, W) each
         originals.add(pixels)
+        windows = SSIMWindows.of(pixels)
         for name, contestant in contestants.items():
             outputs = contestant(inputs)
-            errors = measurements[name].add(pixels, outputs)
+            errors = measurements[name].add(pixels, windows, outputs)
             if name == "model":
                 seen.add(Examples(pixels, outputs, errors))
         codes = pca.encode(inputs, largest)

@@ -72,22 +72,43 @@ def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
     Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None where the images
     are smaller than the window.
     """
-    if min(pixels.shape[2:]) < SMALLEST_SSIM_SIDE:
-        return None
-    c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak of a pixel is 1
-    # In float32 too little is left of a variance when the square of a large mean is subtracted.
-    x, y = (_in_double(images) for images in (pixels, outputs))
-    moments = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
-    mean_x, mean_y, xx, yy, xy = moments.unbind()  # (B, C, H - 10, W - 10) each
-    products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    luminance = (2 * products + c1) / (squares + c1)
-    contrast = (2 * (xy - products) + c2) / (xx + yy - squares + c2)
-    similarity: Tensor = (luminance * contrast).mean((1, 2, 3))
-    return similarity
+    windows = SSIMWindows.of(pixels)
+    return None if windows is None else windows.similarity(outputs)
+
+
+@dataclass(frozen=True)
+class SSIMWindows:
+    """What the ssim to some images needs of them, whatever they are held against."""
+
+    pixels: Tensor  # (B, C, H, W), in double precision
+    mean: Tensor  # (B, C, H - 10, W - 10): in each window
+    square: Tensor  # (B, C, H - 10, W - 10): the mean square in each window
+
+    @classmethod
+    def of(cls, pixels: Tensor) -> Self | None:
+        """For pixels (B, C, H, W); None where they are smaller than the window."""
+        if min(pixels.shape[2:]) < SMALLEST_SSIM_SIDE:
+            return None
+        x = _in_double(pixels)
+        return cls(x, *_window_means(torch.stack([x, x * x])).unbind())
+
+    def similarity(self, outputs: Tensor) -> Tensor:
+        """Of each image, (B,), to `outputs` (B, C, H, W): see `image_ssim`."""
+        c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak of a pixel is 1
+        y = _in_double(outputs)
+        mean, square, product = _window_means(torch.stack([y, y * y, self.pixels * y])).unbind()
+        products = self.mean * mean
+        squares = self.mean * self.mean + mean * mean
+        luminance = (2 * products + c1) / (squares + c1)
+        contrast = (2 * (product - products) + c2) / (self.square + square - squares + c2)
+        return (luminance * contrast).mean((1, 2, 3))
 
 
 def _in_double(images: Tensor) -> Tensor:
-    """On the CPU where the device has no such numbers."""
+    """In float32 too little is left of a variance when the square of a large mean is subtracted.
+
+    On the CPU where the device has no such numbers.
+    """
     return (images.cpu() if images.device.type == "mps" else images).double()
 
 
@@ -163,12 +184,12 @@ class Measurement:
         self._similarities: list[Tensor] = []
         self._grid = GridSums(image_shape, device)
 
-    def add(self, pixels: Tensor, outputs: Tensor) -> Tensor:
-        """Take in a batch, (B, C, H, W) twice; the mse of each image, (B,)."""
+    def add(self, pixels: Tensor, windows: SSIMWindows | None, outputs: Tensor) -> Tensor:
+        """Take in a batch: pixels (B, C, H, W) with their windows, and their reconstruction; the
+        mse of each image, (B,)."""
         self._errors.append(image_mse(pixels, outputs))
-        similarity = image_ssim(pixels, outputs)
-        if similarity is not None:
-            self._similarities.append(similarity)
+        if windows is not None:
+            self._similarities.append(windows.similarity(outputs))
         self._grid.add(outputs)
         return self._errors[-1]
 
@@ -186,7 +207,7 @@ def measure(batches: Batches, grid: int) -> Measured:
     measurement: Measurement | None = None
     for pixels, outputs in batches:
         measurement = measurement or Measurement(outputs.shape[1:], outputs.device)
-        measurement.add(pixels, outputs)
+        measurement.add(pixels, SSIMWindows.of(pixels), outputs)
     assert measurement is not None, "a split has images"
     return measurement.measured(grid)
 

@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam
 
-from aecli import adam
+from aecli.adam import Adam
 from aecli.config import TrainConfig
 from aecli.corruption import build_corruption
 from aecli.data.batches import Normalisation, gather
@@ -76,7 +75,7 @@ class TrainingStep:
     def __call__(self, lr: float) -> None:
         """Take the next step, with the learning rate `lr`."""
         if lr != self._lr:
-            adam.set_learning_rate(self._optimizer, lr)
+            self._optimizer.set_learning_rate(lr)
             self._lr = lr
         if self._corrupt:  # noise that depends on the epoch and the step, and on nothing before
             reseed(self._noise, self._config.seed, self._epoch, self._step)
@@ -106,13 +105,13 @@ class TrainingStep:
         loss = self._ranks.weighted(loss, len(batch))
 
         # 3. Backward.
-        adam.zero_grad(self._optimizer)
+        self._optimizer.zero_grad()
         loss.backward()
         if self._config.optimizer.clip_norm is not None:
             clip_grad_norm_(self._model.parameters(), self._config.optimizer.clip_norm)
 
         # 4. Adam; the sum of losses stays on the device, which nobody waits for.
-        adam.step(self._optimizer)
+        self._optimizer.step()
         self._loss_sum += loss.detach() * len(batch)
 
 

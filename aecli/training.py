@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aecli import adam
+from aecli.adam import Adam
 from aecli.checkerboard import GridSums
 from aecli.config import Precision, Schedule, TrainConfig
 from aecli.corruption import build_corruption
@@ -60,7 +60,7 @@ class TrainingState:
     ) -> None:
         """At the beginning; `images` are there to train on, by `ranks` together."""
         self.model, self.images, self.ranks = model, images, ranks
-        self.optimizer = adam.adam(model.parameters(), config.lr, config.weight_decay)
+        self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
         self.best, self.best_weights = Best(), _copied(model.state_dict())
         self.records: list[EpochRecord] = []
         self.snapshots: dict[int, Tensor] = {}
@@ -118,7 +118,7 @@ class TrainingState:
                 f"{saved['images']:,}: give the data_dir=... in which those are"
             )
         self.model.load_state_dict(saved["model"])
-        adam.load_state_dict(self.optimizer, saved["optimizer"])
+        self.optimizer.load_state_dict(saved["optimizer"])
         self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
         self.records = [EpochRecord(**record) for record in saved["records"]]
         self.snapshots = saved["snapshots"]

@@ -83,7 +83,8 @@ def two_epochs(line: list[str], data: Data, first: int = 0) -> TrainingState:
 
 def everything(state: TrainingState) -> list[Tensor]:
     """The weights, all that Adam knows, and the sum of the losses."""
-    moments = [value for each in state.optimizer.state.values() for value in each.values()]
+    known = state.optimizer.state_dict()["state"]
+    moments = [value for each in known.values() for value in each.values()]
     return [*state.model.state_dict().values(), *moments, state.loss_sum]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli import adam
+from aecli.adam import Adam
 from aecli.composition import compose
 from aecli.config import OptimizerConfig, Precision, Schedule, TrainConfig
 from aecli.data import Data
@@ -123,14 +123,14 @@ def test_the_first_step_is_adams(tmp_path: Path) -> None:
 
 def test_gradients_are_clipped_to_the_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
-    original = adam.step
+    original = Adam.step
 
-    def step(optimizer: torch.optim.Adam) -> None:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    def step(optimizer: Adam) -> None:
+        gradients = [each.grad for each in optimizer.parameters if each.grad is not None]
         norms.append(torch.nn.utils.get_total_norm(gradients).item())
         original(optimizer)
 
-    monkeypatch.setattr(adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     trained(tmp_path, "model=fc", "epochs=1", "optimizer.clip_norm=1e-3")
     assert norms == pytest.approx([1e-3, 1e-3], rel=1e-3)
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-import torch
-
 from aecli import console
 from aecli.composition import (
     SWEEP_FILE,
@@ -228,8 +226,8 @@ def _announce(config: TrainConfig, data: Data, ranks: Ranks) -> None:
             "device": device_name(data.train.images.device, ranks.size),
         }
     )
-    with torch.device("meta"):  # the shapes alone
-        console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
+    # Not on the device "meta", whose first forward pass has torch import its compiler: a second.
+    console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
 
 
 def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outcome) -> None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:  # a figure of numbers does not wait for torch
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG and as SVG: `path` without a suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, dpi in ((".png", 200), (".svg", 100)):
-        figure.savefig(path.with_suffix(suffix), dpi=dpi)
+    # Packed hardest a PNG is a sixth smaller, and takes twice as long.
+    figure.savefig(path.with_suffix(".png"), dpi=200, pil_kwargs={"compress_level": 1})
+    figure.set_layout_engine("none")  # it is laid out by now, which takes as long as drawing
+    figure.savefig(path.with_suffix(".svg"), dpi=100)
 
 
 def as_image(pixels: Tensor) -> Image.Image:

@@ -23,9 +23,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from aecli import adam
+from aecli.adam import Adam
 from aecli.composition import compose
 from aecli.config import CorruptionKind, TrainConfig
 from aecli.data import Data, Split
@@ -107,7 +106,7 @@ def bare(config: TrainConfig, images: int) -> Seconds:
     model = build_model(config.model, config.upsample, (1, 28, 28)).to(
         memory_format=torch.channels_last
     )
-    optimizer = Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
     std = noise_std(config)
     model.train()
 
@@ -116,9 +115,9 @@ def bare(config: TrainConfig, images: int) -> Seconds:
             batch = pixels[index].to(torch.float32, memory_format=torch.channels_last).div_(255)
             inputs = (batch + std * torch.randn_like(batch)).clamp_(0, 1) if std else batch
             loss = F.mse_loss(model(inputs), batch)
-            adam.zero_grad(optimizer)
+            optimizer.zero_grad()
             loss.backward()
-            adam.step(optimizer)
+            optimizer.step()
 
     return timed(epoch)
 
@@ -133,7 +132,7 @@ def lecture(config: TrainConfig, images: int) -> Seconds:
     loader = DataLoader(Subset(mnist, range(images)), config.batch_size, shuffle=True)
     torch.manual_seed(0)
     model = NETWORKS[config.model.name](config.latent)
-    optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     criterion, std = nn.MSELoss(), noise_std(config)
     model.train()
 
@@ -174,8 +173,8 @@ def lightning(config: TrainConfig, images: int) -> Seconds:
             inputs = (batch + std * torch.randn_like(batch)).clamp_(0, 1) if std else batch
             return F.mse_loss(self.model(inputs), batch)
 
-        def configure_optimizers(self) -> Adam:
-            return Adam(self.parameters(), config.lr, weight_decay=config.weight_decay)
+        def configure_optimizers(self) -> torch.optim.Adam:
+            return torch.optim.Adam(self.parameters(), config.lr, weight_decay=config.weight_decay)
 
         def on_train_epoch_start(self) -> None:
             self.started = time.perf_counter()
