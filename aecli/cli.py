@@ -106,7 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     status = run(sys.argv[1:] if arguments is None else arguments)
     end_at_once()
-    gc.freeze()  # what is left ends with the process: looking through it takes half a second
     sys.exit(status)
 
 

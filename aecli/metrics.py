@@ -15,6 +15,16 @@ from aecli.data.batches import ordered_batches
 from aecli.latent import nearest
 
 EVALUATION_BATCH = 500
+# Numbers in a batch on a GPU, where large batches mean fewer kernels to wait for.
+GPU_BATCH_NUMBERS = 2**21
+
+
+def evaluation_batch(images: Tensor) -> int:
+    """How many of `images` (N, C, H, W) are looked at together where nothing is trained."""
+    if images.device.type != "cuda":
+        return EVALUATION_BATCH
+    return max(EVALUATION_BATCH, GPU_BATCH_NUMBERS // images[0].numel())
+
 
 Reconstruct = Callable[[Tensor], Tensor]
 """Pixels (B, C, H, W) -> pixels of the same shape, clipped to [0, 1]."""
@@ -152,7 +162,7 @@ def corrupted_batches(
     images: Tensor, corrupt: Corruption | None, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Pixels of all uint8 `images` (N, C, H, W) as they lie, and what an encoder sees of them."""
-    for pixels in ordered_batches(images, EVALUATION_BATCH):
+    for pixels in ordered_batches(images, evaluation_batch(images)):
         yield pixels, corrupt(pixels, generator) if corrupt else pixels
 
 

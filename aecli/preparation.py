@@ -28,8 +28,8 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
         AecliError: they cannot be had.
     """
     refuse_unread_keys(config)
+    device = open_device(config.device)
     if _data_key(config) not in _loaded:
-        device = open_device(config.device)
         file = None if shared is None else _shared_file(config, shared)
         data = (
             load_shared(file, device)

@@ -16,7 +16,7 @@ from aecli.data.own_images import OwnImages, load_own_images
 from aecli.device import open_device
 from aecli.errors import StorageError, UsageError, one_line
 from aecli.evaluation import reconstruction
-from aecli.metrics import EVALUATION_BATCH
+from aecli.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.options import RunOptions
 from aecli.preparation import data_for
@@ -69,7 +69,7 @@ class Trained:
     def codes(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W) -> codes (N, D), in batches: nothing else grows with N."""
         return torch.cat(
-            [self.encode(pixels) for pixels in ordered_batches(images, EVALUATION_BATCH)]
+            [self.encode(pixels) for pixels in ordered_batches(images, evaluation_batch(images))]
         )
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from aecli.device import training_arithmetic
 from aecli.distributed import ALONE, Ranks
 from aecli.errors import DataError, DivergenceError, Interrupted
 from aecli.evaluation import stride_grid
-from aecli.metrics import EVALUATION_BATCH
+from aecli.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.randomness import EVALUATION, generator_for
 from aecli.run import RunDirectory
@@ -333,7 +333,7 @@ def validate(
     grid = GridSums(images.shape[1:], images.device)
 
     model.eval()
-    for number, pixels in enumerate(ordered_batches(images, EVALUATION_BATCH)):
+    for number, pixels in enumerate(ordered_batches(images, evaluation_batch(images))):
         inputs = corrupt(pixels, noise) if corrupt else pixels
         if not ranks.is_ours(number):
             continue

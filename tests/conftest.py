@@ -13,6 +13,8 @@ import pytest
 # once, and threads that wait for one another on busy cores make a step take seconds.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import torch  # noqa: E402
+
 from aecli import cli  # noqa: E402
 from aecli.files import fingerprint  # noqa: E402
 from aecli.run import RunDirectory  # noqa: E402
@@ -48,6 +50,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def denormals_kept() -> None:
+    """What an earlier test had flushed is there again, as Hypothesis for one demands."""
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli import preparation
 from aecli.device import refuse_without_compiler, training_arithmetic
 from aecli.errors import UsageError
 from aecli.options import RunOptions
@@ -119,7 +118,6 @@ def test_whatever_computes_flushes_denormal_numbers(
     aecli: Aecli,
     tmp_path: Path,
     flushing: Callable[[], bool],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planned = RunDirectory(tmp_path / "planned")
     planned.path.mkdir()
@@ -133,7 +131,6 @@ def test_whatever_computes_flushes_denormal_numbers(
     }
     for what, compute in computing.items():
         torch.set_flush_denormal(False)
-        monkeypatch.setattr(preparation, "_loaded", {})  # as in a new process
         assert not flushing()
         compute()
         assert flushing(), what

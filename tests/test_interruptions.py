@@ -24,7 +24,7 @@ PHASES: dict[str, tuple[Any, str, int]] = {
     "training": (training, "learning_rate", 4),
     "validating": (training, "validate", 2),
     "saving": (Checkpoints, "save", 2),
-    "testing": (experiment, "score", 2),
+    "testing": (experiment, "examine", 1),
 }
 
 

@@ -1,6 +1,8 @@
 """The linear layer: torch's own results by another library's matrix product."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +32,7 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         return asked[-1]
 
     monkeypatch.setattr(linear, "_times", counted)
+    monkeypatch.setattr(linear, "_is_intel", lambda: False)
     return asked
 
 
@@ -59,8 +62,11 @@ def test_images_get_no_gradient_that_nobody_wants(products: list[Tensor]) -> Non
     assert len(products) == 2
 
 
-@pytest.mark.parametrize("case", ["few weights", "double", "autocast", "export", "meta"])
-def test_elsewhere_the_layer_is_torchs_own(case: str, products: list[Tensor]) -> None:
+@pytest.mark.parametrize("case", ["few weights", "double", "autocast", "export", "meta", "intel"])
+def test_elsewhere_the_layer_is_torchs_own(
+    case: str, products: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "_is_intel", lambda: case == "intel")
     ours, theirs = pair(784, FEWEST_WEIGHTS // 784 + (case != "few weights"))
     rows = torch.randn(5, 784)
     if case == "double":
@@ -74,3 +80,10 @@ def test_elsewhere_the_layer_is_torchs_own(case: str, products: list[Tensor]) ->
         with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
             assert torch.equal(ours(rows), theirs(rows))
     assert not products
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_maker_of_the_processor_is_known() -> None:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    makers = {line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")}
+    assert linear._is_intel() == (makers == {"GenuineIntel"})

@@ -1,5 +1,8 @@
-"""A linear layer that a CPU computes in up to half the time of torch's own."""
+"""A linear layer that a CPU of AMD computes in up to half the time of torch's own."""
 
+import platform
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +18,9 @@ class Linear(nn.Linear):
 
     For convolutions torch asks oneDNN, for matrix products MKL or OpenBLAS. Here oneDNN is asked
     for them as well, by the operator that torch.compile puts in their place. Wherever it cannot
-    be, in another precision, and in a graph that is compiled or exported, the layer is torch's own.
+    be, in another precision, and in a graph that is compiled or exported, the layer is torch's own;
+    and on a processor of Intel, where MKL takes less time (a step of fc with a hidden layer of 512
+    takes oneDNN 1.4 times as long, with a code of 784 1.2 times).
     """
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -34,7 +39,15 @@ def _suits_onednn(rows: Tensor, weight: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
+        and not (torch.backends.mkl.is_available() and _is_intel())
     )
+
+
+@cache
+def _is_intel() -> bool:
+    """Whether the processor is one of those that MKL is written for."""
+    known = Path("/proc/cpuinfo")  # Linux's platform.processor() knows the architecture alone
+    return "GenuineIntel" in (known.read_text() if known.exists() else platform.processor())
 
 
 class _Product(torch.autograd.Function):

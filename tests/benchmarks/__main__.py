@@ -1,8 +1,10 @@
 """How fast aecli is, beside what people would use instead: `make bench`.
 
-Every number is a ratio of two times that were measured one after the other: each contestant has a
-process of its own, and in every round they train an epoch in turn, while the others wait. It is the
-median of several rounds, with the smallest and the largest. To be run on a machine that does
+First whole runs, from return to prompt, which are what people wait for (runs.py): half an hour. In
+the parts that follow every number is a ratio of two times that were measured one after the other:
+each contestant has a process of its own, and in every round they train an epoch in turn, while the
+others wait. It is the median of several rounds, with the smallest and the largest. To be run on a
+machine that does
 nothing else: an hour on two cores.
 """
 
@@ -24,9 +26,11 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from tests.benchmarks import runs
 from tests.benchmarks.contestants import data_dir
 
 MB = 2**20
+PARTS = ["runs", "epochs", "commands", "growth"]
 
 
 @dataclass(frozen=True)
@@ -322,9 +326,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="*", default=[2, 1])
-    parser.add_argument("--part", choices=["epochs", "commands", "growth"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     options = parser.parse_args()
-    parts = options.part or ["epochs", "commands", "growth"]
+    parts = options.part or PARTS
+    if "runs" in parts:
+        found = runs.measure(rounds=1)
+        runs.keep({"runs": found})
+        runs.write_readme()
+        print(runs.table())
     table = Table(title="aecli on MNIST", title_justify="left")
     for name in COLUMNS:
         table.add_column(name)
@@ -335,7 +344,10 @@ def main() -> None:
         commands(table)
     if "growth" in parts:
         growth(table)
-    Console(width=170).print(table)
+    if table.row_count:
+        Console(width=170).print(table)
+        columns = [list(map(str, column.cells)) for column in table.columns]
+        runs.keep({"parts": [list(row) for row in zip(*columns, strict=True)]})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from aecli.composition import compose
 from aecli.config import CorruptionKind, TrainConfig
 from aecli.data import Data, Split
 from aecli.data.vision import load_torchvision
-from aecli.device import keep_freed_memory
+from aecli.device import flush_denormals, keep_freed_memory
 from aecli.models import build_model, describe
 from aecli.models.linear import Linear
 from aecli.recording import Recorder
@@ -69,6 +69,7 @@ def resident(images: int) -> Data:
 
 def aecli(config: TrainConfig, images: int) -> Seconds:
     """The training loop of aecli, without tracking, validation and checkpoints."""
+    flush_denormals()
     keep_freed_memory()
     data = resident(images)
     state = TrainingState(config, new_model(config, data), images)
@@ -84,6 +85,7 @@ def aecli(config: TrainConfig, images: int) -> Seconds:
 def whole(config: TrainConfig, images: int) -> Seconds:
     """The same with tracking, progress, validation, checkpoints and pictures: the mean epoch of a
     run of `config.epochs`."""
+    flush_denormals()
     keep_freed_memory()
     data = resident(images)
     steps = steps_per_epoch(config, data)
@@ -100,6 +102,7 @@ def whole(config: TrainConfig, images: int) -> Seconds:
 
 def bare(config: TrainConfig, images: int) -> Seconds:
     """Forward, backward, step on resident images, as aecli computes them, and nothing else."""
+    flush_denormals()
     keep_freed_memory()
     pixels = resident(images).train.images
     torch.manual_seed(0)
