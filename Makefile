@@ -1,6 +1,7 @@
 # make train   a first run, from a fresh clone: environment, installation, training
 # make test    lint, types and tests
-# make bench   how fast it is, beside the lecture's loop and the Lightning Trainer (a while)
+# make bench   how fast it is: whole runs beside the lectures' loop (half an hour), then more
+# make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
 # make soak    kill a run KILLS times at random moments, resume it, and compare to the bit
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
@@ -11,7 +12,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 
 KILLS  ?= 200
 
-.PHONY: train test bench soak clean
+.PHONY: train test bench gpu soak clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m aecli train model=conv latent=25
@@ -25,6 +26,9 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(PIP) lightning
 	$(BIN)/python -m tests.benchmarks
+
+gpu: $(VENV)/installed
+	$(BIN)/python -m tests.gpu
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -386,7 +386,9 @@ class TrainConfig:
     """auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
 
     precision: Precision = Precision.float32
-    """Of the arithmetic of a training step: bf16 is faster where the processor has it."""
+    """Of the arithmetic of a training step. bf16 is faster with wide layers and many channels,
+    where the processor or the GPU has it, and slower with small ones such as those of fc and conv
+    with 25."""
 
     deterministic: bool = True
     """Whether a GPU takes the same seed to the same bits; false allows the fastest algorithms for
