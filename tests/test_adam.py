@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from aecli import adam
 from aecli.adam import Adam
 
 NAMES = ("step", "exp_avg", "exp_avg_sq")
@@ -54,7 +55,20 @@ def are_same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_steps_are_those_of_torch_to_the_bit() -> None:
+def missing(*_: object, **__: object) -> None:
+    raise AttributeError("torch has no such operator")
+
+
+def different(*lists: list[Tensor], **_: object) -> None:
+    lists[0][0].add_(1)
+
+
+@pytest.mark.parametrize("kernel", [None, missing, different])
+def test_steps_are_those_of_torch_to_the_bit(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    adam._update.cache_clear()
+    if kernel is not None:
+        monkeypatch.setattr(adam, "_by_kernel", kernel)
+    assert (adam._update() is adam._by_kernel) == (kernel is None)
     model, theirs = network(), network()
     ours_of, theirs_of = adam_of(model), torchs(theirs)
     for number in range(20):
@@ -66,6 +80,7 @@ def test_steps_are_those_of_torch_to_the_bit() -> None:
         ours = everything(model, ours_of.state_dict())
         assert are_same(ours, everything(theirs, theirs_of.state_dict())), number
     assert not torch.equal(next(model.parameters()), next(network().parameters()))
+    adam._update.cache_clear()
 
 
 @pytest.mark.parametrize("make", [adam_of, torchs])

@@ -15,8 +15,8 @@ Tensors = dict[str, Tensor]
 
 def cache_dir() -> Path:
     """Where the user's programs keep what can be made again (the XDG base directories)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "aecli"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    return Path(os.path.expanduser(base)) / "aecli"
 
 
 def write_tensors(path: Path, tensors: Tensors, facts: dict[str, str] | None = None) -> None:

@@ -106,15 +106,18 @@ class _Kept:
 
     def load(self) -> LoadedData | None:
         """What `save` was given; None where there is none, or the files have changed since."""
-        found = read_tensors(self.path)
-        if found is None or found[1].get("state") != self.state:
+        try:
+            found = read_tensors(self.path)
+            if found is None or found[1]["state"] != self.state:
+                return None
+            tensors, facts = found
+            classes = tuple(json.loads(facts["classes"]))
+            train, test = (
+                Split(tensors[f"{part}_images"], tensors[f"{part}_labels"], classes)
+                for part in ("train", "test")
+            )
+        except (OSError, ValueError, KeyError):  # it is made anew
             return None
-        tensors, facts = found
-        classes = tuple(json.loads(facts["classes"]))
-        train, test = (
-            Split(tensors[f"{part}_images"], tensors[f"{part}_labels"], classes)
-            for part in ("train", "test")
-        )
         return LoadedData(train, test, str(self.folder))
 
     def save(self, loaded: LoadedData) -> None:
