@@ -205,13 +205,16 @@ def run_once(run: ComposedRun, job: Job) -> None:
     with _engine() as engine:
         with read_write(run.composed.hydra):
             run.composed.hydra.run.dir = str(folder)
+        callbacks = Callbacks(run.composed)
+        callbacks.on_run_start(config=run.composed, config_name=PRIMARY)
         done = run_job(
             lambda _: job(run.config, _own_folder()),
             run.composed,
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
-            hydra_context=HydraContext(engine.config_loader, Callbacks(run.composed)),
+            hydra_context=HydraContext(engine.config_loader, callbacks),
         )
+        callbacks.on_run_end(config=run.composed, config_name=PRIMARY, job_return=done)
     if done.status is JobStatus.FAILED:
         raise done._return_value
 
