@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch  # noqa: E402
 
 from aecli import cli  # noqa: E402
+from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files import fingerprint  # noqa: E402
 from aecli.run import RunDirectory  # noqa: E402
 
@@ -32,7 +34,10 @@ TINY = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=20, help="how often a run is killed at a random moment"
+        "--kills", type=int, default=5, help="how often a run is killed at a random moment"
+    )
+    parser.addoption(
+        "--soak", action="store_true", help="all the evidence, of which a part is enough as a rule"
     )
 
 
@@ -42,13 +47,24 @@ def kills(pytestconfig: pytest.Config) -> int:
     return int(pytestconfig.getoption("--kills"))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing of the user's own cache is read or written; the workers of a session share one."""
+@pytest.fixture
+def soak(pytestconfig: pytest.Config) -> bool:
+    """Whether a test is to try all that there is to try."""
+    return bool(pytestconfig.getoption("--soak"))
+
+
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test session, the same for all workers of pytest-xdist."""
     folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(common_folder: Path) -> Iterator[None]:
+    """Nothing of the user's own cache is read or written; the workers of a session share one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(common_folder / "cache"))
         yield
 
 
@@ -59,9 +75,16 @@ def denormals_kept() -> None:
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of the test session, where the synthetic digits are drawn once."""
-    return tmp_path_factory.mktemp("data")
+def data_dir(common_folder: Path) -> Path:
+    """A data folder of the test session, where the synthetic digits are drawn once for all."""
+    folder = common_folder / "data"
+    folder.mkdir(exist_ok=True)
+    with open(common_folder / "data.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        torch.set_num_threads(2)  # of two workers the other waits
+        load_synthetic(folder)
+        torch.set_num_threads(1)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from aecli.composition import check_overrides, compose
@@ -53,12 +54,21 @@ LINES = st.tuples(
 )
 
 
-@settings(
-    deadline=None, max_examples=500, suppress_health_check=list(HealthCheck), derandomize=True,
-    print_blob=True,
-)  # fmt: skip
-@given(LINES)
-def test_a_line_trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
+PARTS = 5
+EXAMPLES, SOAKED = 100, 500
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_line_trains_or_is_refused(part: int, soak: bool) -> None:
+    checked = settings(
+        deadline=None, max_examples=(SOAKED if soak else EXAMPLES) // PARTS,
+        suppress_health_check=list(HealthCheck), derandomize=True, print_blob=True,
+    )  # fmt: skip
+    # The seed makes the examples of each part others, and the same ones every time.
+    checked(seed(part)(given(LINES)(trains_or_is_refused)))()
+
+
+def trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
     choices, values = line
     overrides = [*choices, *(f"{key}={value}" for key, value in values)]
     try:

@@ -48,6 +48,7 @@ def test_the_wheel_trains_in_an_empty_folder(wheel: Path, data_dir: Path, tmp_pa
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "AECLI_DATA": str(data_dir)}
+    environment.pop("PYTHONPATH", None)  # which may name the sources
     where = subprocess.run(
         [python, "-c", "import aecli; print(aecli.__file__)"],
         cwd=empty, env=environment, check=True, capture_output=True, text=True,
