@@ -81,9 +81,7 @@ def data_dir(common_folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     with open(common_folder / "data.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        torch.set_num_threads(2)  # of two workers the other waits
         load_synthetic(folder)
-        torch.set_num_threads(1)
     return folder
 
 

@@ -127,9 +127,7 @@ DEAR = re.compile(r"/checkpoints$|/checkpoints/\.0*6\.|/\.summary\.json")
 def failing(paths: list[str], soak: bool) -> list[int]:
     """Which operations are to fail: without a soak every tenth, and those on what is dear."""
     return [
-        number
-        for number, path in enumerate(paths)
-        if soak or number % 10 == 0 or DEAR.search(path)
+        number for number, path in enumerate(paths) if soak or number % 10 == 0 or DEAR.search(path)
     ]
 
 
