@@ -2,8 +2,9 @@
 # make test    lint, types and tests
 # make bench   how fast it is: whole runs beside the lectures' loop (half an hour), then more
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
-# make soak    more of what make test tries a part of: KILLS kills of a run at random moments, every
-#              failing operation on a file, five times as many lines that somebody might type
+# make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
+#              every operation in the writing of a checkpoint; every failing operation on a file;
+#              five times as many lines that somebody might type
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
 PYTHON ?= python3
@@ -48,7 +49,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --soak --kills $(KILLS) \
-		-o faulthandler_timeout=0 tests/test_resume.py tests/test_failing_disk.py tests/test_fuzz.py
+		-o faulthandler_timeout=0 \
+		tests/test_resume.py tests/test_checkpoints.py tests/test_failing_disk.py tests/test_fuzz.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
