@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -58,7 +59,7 @@ def compute_exactly() -> None:
     reads the variable when it is first called.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    _set_deterministic(True)
     # Which is for finding memory that is read before it is written, and takes time at every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = False
@@ -75,11 +76,18 @@ def training_arithmetic(device: torch.device, deterministic: bool) -> Iterator[N
         yield
         return
     torch.backends.cudnn.allow_tf32 = True
-    torch.use_deterministic_algorithms(deterministic)
+    _set_deterministic(deterministic)
     try:
         yield
     finally:
         compute_exactly()
+
+
+def _set_deterministic(deterministic: bool) -> None:
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(deterministic)
+    else:  # the same, but that it does not import torch's compiler to tell it, for seconds
+        torch.set_deterministic_debug_mode("error" if deterministic else "default")
 
 
 def resolve_device(name: str) -> torch.device:

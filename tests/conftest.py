@@ -41,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: many tests wait for a process that they have started."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
+
+
 @pytest.fixture
 def kills(pytestconfig: pytest.Config) -> int:
     """How often a run is killed at a random moment."""
@@ -69,9 +75,11 @@ def own_cache(common_folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def denormals_kept() -> None:
-    """What an earlier test had flushed is there again, as Hypothesis for one demands."""
+def arithmetic_of_torch() -> None:
+    """Denormal numbers that an earlier test had flushed are there again, as Hypothesis for one
+    demands; and what is not deterministic, which a GPU may have had refused, is allowed."""
     torch.set_flush_denormal(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 @pytest.fixture(scope="session")

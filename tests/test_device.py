@@ -149,5 +149,12 @@ def test_steps_round_on_a_gpu_and_nothing_else_does() -> None:
             raise KeyError
         assert (torch.are_deterministic_algorithms_enabled(), cudnn.allow_tf32) == (True, False)
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.set_deterministic_debug_mode("error" if before[0] else "default")
         cudnn.allow_tf32 = before[1]
+
+
+def test_determinism_is_asked_for_without_the_compiler() -> None:
+    code = "import sys, torch; from aecli.device import compute_exactly; compute_exactly();"
+    asked = "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    line = [sys.executable, "-c", f"{code} {asked}"]
+    assert subprocess.run(line, capture_output=True, text=True).stdout == "True False\n"

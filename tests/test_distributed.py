@@ -168,9 +168,7 @@ def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
     assert "aecli train resume=run" in ended.lines[0]
     assert not run.summary_file.exists()
     if whom == "torchrun":
-        ended = torchrun(["train", "resume=run"], tmp_path)
-        assert (ended.status, ended.lines) == (0, [])
-        assert_same_run(run.path, by_two.path)
+        assert_two_go_on(run, by_two)
     else:  # by another number of processes
         assert run_apart(["train", "resume=run"], tmp_path).status == 0
         assert_alike(by_one, run)
@@ -192,9 +190,7 @@ def test_a_killed_process_ends_all_within_30_seconds(
     assert ended.seconds < 30
     assert len(ended.lines) == 1
     assert "aecli train resume=run" in ended.lines[0]
-    ended = torchrun(["train", "resume=run"], tmp_path)
-    assert (ended.status, ended.lines) == (0, [])
-    assert_same_run(run.path, by_two.path)
+    assert_two_go_on(run, by_two)
 
 
 @dataclass(frozen=True)
@@ -234,6 +230,13 @@ def side_by_side(line: list[str], folder: Path, dying: int | None = None) -> lis
     befores = [Started(rank, store.port, rank == dying) for rank in range(2)]
     with ThreadPoolExecutor() as pool:
         return list(pool.map(partial(run_apart, line), folders, befores))
+
+
+def assert_two_go_on(run: RunDirectory, whole: RunDirectory) -> None:
+    """Have two processes finish an interrupted run, which is then that of which nothing was cut."""
+    first, second = side_by_side(["train", f"resume={run.path}"], run.path.parent)
+    assert (first.status, second.status, second.errors) == (0, 0, ""), first.errors
+    assert_same_run(run.path, whole.path)
 
 
 def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory, tmp_path: Path) -> None:

@@ -34,9 +34,10 @@ def statuses(folder: Path) -> list[Status]:
 
 
 def assert_going_on_leaves_what_is_finished(folder: Path, status: int) -> str:
-    """Go on with the sweep; what it wrote to stderr."""
+    """Go on with the sweep, in one process, which is not long in starting; what it wrote to stderr."""
     before = times_of_summaries(folder)
-    done = run_apart(["train", "resume=mine", "compare=false"], folder, limit_memory)
+    line = ["train", "resume=mine", "compare=false", "hydra/launcher=basic"]
+    done = run_apart(line, folder, limit_memory)
     assert done.status == status, done.errors
     after = times_of_summaries(folder)
     assert {path: after[path] for path in before} == before

@@ -326,7 +326,7 @@ class Counted(list[Path]):
 def test_few_files_are_looked_at_ahead_and_none_once_nobody_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("aecli.data.images._usable_cores", lambda: 2)
     may_go_on = threading.Event()
     begun: list[str] = []
 

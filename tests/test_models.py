@@ -160,6 +160,13 @@ def test_the_bed_of_nails_of_the_lecture() -> None:
     ]  # fmt: skip
 
 
+@pytest.fixture(params=["default", "error"])
+def determinism(request: pytest.FixtureRequest) -> None:
+    """As it is, and as it is once a GPU has been opened, on the CPU as well."""
+    torch.set_deterministic_debug_mode(request.param)
+
+
+@pytest.mark.usefixtures("determinism")
 def test_unpooling_puts_the_maxima_back_where_they_were() -> None:
     # "Autoencoders on MNIST", option 4; the last cells hang over the edge of 3 x 5 pixels
     image = torch.tensor([[[[1.0, 7, 2, 3, 4], [5, 6, 9, 8, 0], [3, 2, 1, 1, 2]]]])
@@ -174,6 +181,7 @@ def test_unpooling_puts_the_maxima_back_where_they_were() -> None:
     assert corners[0, 0].tolist() == [[7, 0, 9, 0, 4], [0, 0, 0, 0, 0], [3, 0, 1, 0, 2]]
 
 
+@pytest.mark.usefixtures("determinism")
 def test_a_decoder_that_unpools_gets_the_places_from_the_encoder() -> None:
     model = build_model(CONV, UpsampleConfig(Upsampling.max_unpool), (1, 28, 28))
     images, others = torch.rand(2, 2, 1, 28, 28)
@@ -377,7 +385,7 @@ def test_biases_that_batch_normalisation_cancels_have_no_gradient_to_compute(ups
 
 
 @pytest.mark.parametrize("size", [(6, 8), (5, 7)], ids=str)
-def test_on_a_gpu_pooling_and_its_gradients_are_those_of_torch(size: tuple[int, int]) -> None:
+def test_deterministic_pooling_and_its_gradients_are_those_of_torch(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(3, 2, *size, generator=generator, dtype=torch.float64, requires_grad=True)
     pooled, places = F.max_pool2d(maps, 2, ceil_mode=True, return_indices=True)

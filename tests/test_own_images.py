@@ -150,7 +150,8 @@ def test_to_reconstruct_them_takes_no_data_set(
 def test_reconstruct_leaves_every_output_as_a_file(
     run: RunDirectory, digits: Path, aecli: Aecli
 ) -> None:
-    assert aecli("reconstruct", str(run.path), f"images={digits}", "count=2") == 0
+    line = ["reconstruct", str(run.path), f"images={digits}", "count=2", "device=cpu"]
+    assert aecli(*line) == 0
     outputs = sorted((run.path / "reconstruct/outputs").iterdir())
     assert [path.name for path in outputs] == [
         "0000-0.png", "0001-2.png", "0002-4.png", "0003-1.png", "0004-3.png", "0005-5.png",

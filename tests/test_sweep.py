@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from aecli import preparation
 from aecli.composition import compose
 from aecli.config import TrainConfig
 from aecli.errors import UsageError
+from aecli.files import write_atomically
 from aecli.preparation import data_for, recorded, share_data
 from aecli.run import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, run_planned, work
 from aecli.sweep.watch import Watch
+from tests.apart import Done, run_apart
 from tests.conftest import TINY, planted
 
 Aecli = Callable[..., int]
@@ -246,30 +249,33 @@ def test_a_folder_may_have_any_name(aecli: Aecli, tmp_path: Path) -> None:
     assert names(tmp_path / strange) == ["0-fc-z2 finished"]
 
 
+def lead_a_group(file: Path) -> None:
+    """Make this process the first of a group, as a shell does, and write down its number."""
+    os.setsid()
+    # The tests may run in a shell's background, where SIGINT is ignored, and pass that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    write_atomically(file, str(os.getpid()).encode())
+
+
 def interrupted(
     line: list[str], number: signal.Signals, when: Callable[[], bool], folder: Path
-) -> tuple[int, str]:
-    """Start a sweep, send it a signal as soon as `when` says so; its status and its errors."""
-    # The tests may run in a shell's background, where SIGINT is ignored, and pass that on.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aecli", "train", "-m", *line],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    signal.signal(signal.SIGINT, before)
-    try:
-        deadline = time.monotonic() + 120
-        while not when():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
-        # To the whole group, as a terminal does.
-        os.killpg(process.pid, number)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, errors
+) -> Done:
+    """Start a sweep, and send it a signal as soon as `when` says so."""
+    file = folder / ".group"
+    before = functools.partial(lead_a_group, file)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run_apart, ["train", "-m", *line], folder, before)
+        try:
+            deadline = time.monotonic() + 120
+            while not when():
+                assert time.monotonic() < deadline and not running.done()
+                time.sleep(0.02)
+            # To the whole group, as a terminal does.
+            os.killpg(int(file.read_text()), number)
+            return running.result()
+        finally:
+            if not running.done():
+                os.killpg(int(file.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -304,19 +310,19 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     before = finished.summary_file.stat().st_mtime_ns
     begun = others[-1 if launcher == "joblib" else 0]
 
-    result, errors = interrupted(
+    done = interrupted(
         ["resume=mine", f"hydra/launcher={launcher}"],
         number,
         lambda: begun.finished_epochs() > 0,
         tmp_path,
     )
-    assert result == status
+    assert done.status == status
     if number != signal.SIGKILL:
         assert (
             "aecli: interrupted: 1 of 3 runs are finished; to go on: aecli train resume=mine\n"
-            in errors
+            in done.errors
         )
-        assert "Traceback" not in errors and "Warning" not in errors
+        assert "Traceback" not in done.errors and "Warning" not in done.errors
     assert begun.status is Status.interrupted
 
     trained = {run.path: run.finished_epochs() for run in others}

@@ -7,6 +7,7 @@ size than is wanted, and made grey or coloured. Of a file with several images, t
 
 import os
 import re
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -190,7 +191,7 @@ def in_parallel(
     to be taken, so that memory does not grow with the files.
     """
     Image.init()  # Pillow fills its table of formats at the first use, which several may be at once
-    workers = os.cpu_count() or 1
+    workers = _usable_cores()
     waiting: deque[Future[Result | Broken]] = deque()
     bar = tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None)
     with bar, _pillow_kept_quiet(), ThreadPoolExecutor(workers) as pool:
@@ -205,6 +206,11 @@ def in_parallel(
                 bar.update()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _usable_cores() -> int:
+    """How many this process may use: a scheduler may have given it some of the machine's."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _attempt(function: Callable[[Path], Result], path: Path) -> Result | Broken:

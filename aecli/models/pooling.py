@@ -5,6 +5,7 @@ places switches; Noh et al., "Learning deconvolution network for semantic segmen
 train a decoder with them.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class MaxPool(nn.Module):
         """Pool `maps`, and add the places of the maxima to `switches`."""
         pooled, places = F.max_pool2d(maps, self.stride, ceil_mode=True, return_indices=True)
         switches.append(places)
-        return taken_from(maps, places) if maps.is_cuda else pooled
+        return taken_from(maps, places) if _is_deterministic() else pooled
 
 
 class MaxUnpool(nn.Module):
@@ -41,14 +42,19 @@ class MaxUnpool(nn.Module):
         """
         if not switches:
             return on_nails(maps, self.size, self.stride)
-        if maps.is_cuda:
+        if _is_deterministic():
             return put_back(maps, switches.pop(), self.size)
         stride = [self.stride, self.stride]
         return F.max_unpool2d(maps, switches.pop(), stride, output_size=self.size)
 
 
-# torch's pooling and unpooling on a GPU take windows that overlap into account, add in any order,
-# and are refused where the same bits are asked for every time. These cells do not overlap.
+def _is_deterministic() -> bool:
+    """Whether the same bits are asked for every time, as they are wherever a GPU is used.
+
+    torch then refuses its own pooling and unpooling, on the CPU as well: they allow for windows
+    that overlap, and add in any order. These cells do not overlap.
+    """
+    return torch.are_deterministic_algorithms_enabled()
 
 
 def taken_from(maps: Tensor, places: Tensor) -> Tensor:
