@@ -1,6 +1,6 @@
 """`python -m aecli` is the `aecli` command."""
 
-from aecli.cli import main
+from aecli.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -16,10 +16,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch  # noqa: E402
 
-from aecli import cli  # noqa: E402
+from aecli.cli import main as cli  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files import fingerprint  # noqa: E402
-from aecli.run import RunDirectory  # noqa: E402
+from aecli.runs.directory import RunDirectory  # noqa: E402
 
 # A run that takes a moment: a few synthetic images, one epoch.
 TINY = [

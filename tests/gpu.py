@@ -19,14 +19,14 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from aecli import step as step_module
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import Precision, TrainConfig, config_groups
 from aecli.data import Data, Split, load_data
-from aecli.device import open_device
 from aecli.errors import Terminated
-from aecli.step import CapturedCall, TrainingStep
-from aecli.training import TrainingState, new_model, train_epoch, training_step
+from aecli.runtime.device import open_device
+from aecli.training import step as step_module
+from aecli.training.loop import TrainingState, new_model, train_epoch, training_step
+from aecli.training.step import CapturedCall, TrainingStep
 from tests.same_run import assert_same_run
 
 MODELS = ["fc", "conv", "denoising", "deep"]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 
 TIMES = {"seconds", "images_per_second"}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aecli import adam
-from aecli.adam import Adam
+from aecli.training import optimizer as adam
+from aecli.training.optimizer import Adam
 
 NAMES = ("step", "exp_avg", "exp_avg_sq")
 

@@ -14,16 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from aecli.baselines import fit_pca
-from aecli.composition import compose_sweep
+from aecli.baselines.pca import fit_pca
+from aecli.cli.compose import compose_sweep
 from aecli.config import CorruptionConfig, CorruptionKind
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import OwnImages
-from aecli.metrics import image_mse
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.evaluation.metrics import image_mse
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses import anomaly
 from aecli.uses.anomaly import (
     Detector,
@@ -55,7 +54,7 @@ def ones(of_ones: Path, tmp_path: Path) -> RunDirectory:
 
 
 def opened(run: RunDirectory, **changes: object) -> Trained:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     return replace(trained, config=replace(trained.config, **changes))  # type: ignore[arg-type]
 
 

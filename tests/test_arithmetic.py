@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aecli.arithmetic import (
+from aecli.convolution.arithmetic import (
     conv_formula,
     conv_input_sizes,
     conv_output_size,

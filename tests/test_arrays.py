@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aecli.arrays import MOST_BYTES, Array, looks_like_sizes, read_array, read_sizes
+from aecli.convolution.arrays import MOST_BYTES, Array, looks_like_sizes, read_array, read_sizes
 from aecli.errors import StorageError, UsageError
 
 ROWS = [[1.0, -2.5, 3.0], [0.25, 5.0, 60.0]]

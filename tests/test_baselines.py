@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli import baselines
-from aecli.baselines import PCA, fit_pca
+from aecli.baselines import pca as baselines
+from aecli.baselines.pca import PCA, fit_pca
 from aecli.config import DataConfig
 from aecli.data import load_data
 from aecli.data.synthetic import synthetic_digits
-from aecli.metrics import mse_of_each, reconstructed_batches
+from aecli.evaluation.metrics import mse_of_each, reconstructed_batches
 
 GENERATOR = torch.Generator()
 

@@ -13,7 +13,7 @@ import yaml
 from hydra.utils import instantiate
 from PIL import Image
 
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 from tests.conftest import TINY, planted
 
 Aecli = Callable[..., int]

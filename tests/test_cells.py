@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from aecli.arithmetic import kernel_extent
-from aecli.convolution import ConvSettings, overlap, padded, stuffed
+from aecli.convolution.arithmetic import kernel_extent
+from aecli.convolution.reference import ConvSettings, overlap, padded, stuffed
 from aecli.figures import overlap_figure, save, theme, to_array
 from aecli.figures.cells import OUTLINE, PIXEL, SMALLEST_CELL, SMALLEST_NUMBER
 from tests.test_figures import assert_all_is_readable, contrast, pixels_of

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d, interpolate
 
-from aecli.checkerboard import checkerboard, fine_part
+from aecli.evaluation.checkerboard import checkerboard, fine_part
 
 ROWS, COLUMNS = torch.meshgrid(torch.arange(24.0), torch.arange(28.0), indexing="ij")
 CHEQUERS = (-1) ** (ROWS + COLUMNS)

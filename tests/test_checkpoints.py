@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from aecli import files
-from aecli.checkpoints import KEPT, Checkpoints
 from aecli.errors import StorageError
-from aecli.run import RunDirectory
+from aecli.runs.checkpoints import KEPT, Checkpoints
+from aecli.runs.directory import RunDirectory
 from tests.apart import run_apart
 from tests.conftest import TINY
 from tests.same_run import assert_same, assert_same_run

@@ -9,16 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import DataConfig
 from aecli.data import DATASETS, Data, Split, load_data
 from aecli.data.classes import is_of_classes, limits, of_classes
+from aecli.data.loaded import recorded
 from aecli.data.split import LoadedData
 from aecli.errors import DataError, UsageError
-from aecli.options import RunOptions
-from aecli.preparation import recorded
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -175,7 +174,7 @@ def test_a_run_on_some_classes_knows_them_and_the_others(
     line = [*TINY, "model=fc", "latent=2", "data.classes=[2,8]", "hydra.run.dir=run"]
     assert aecli("train", *line) == 0
     assert "synthetic (only 2, 8), 1x28x28: 256 training" in capsys.readouterr().out
-    trained = open_run(RunDirectory(Path("run")).path, RunOptions(device="cpu"))
+    trained = open_run(RunDirectory(Path("run")).path, device="cpu")
     assert trained.config.data.classes == ["2", "8"]
     data, others = trained.data(), trained.test_of_other_classes()
     for split in (data.train, data.validation, data.test):
@@ -188,4 +187,4 @@ def test_a_run_on_some_classes_knows_them_and_the_others(
 
 
 def test_of_a_run_on_all_classes_there_are_no_others(finished: Path) -> None:
-    assert len(open_run(finished, RunOptions(device="cpu")).test_of_other_classes()) == 0
+    assert len(open_run(finished, device="cpu").test_of_other_classes()) == 0

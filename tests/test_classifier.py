@@ -7,7 +7,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from aecli.classifier import (
+from aecli.data import Split
+from aecli.latent.linear_probe import (
     PENALTY,
     LinearClassifier,
     Units,
@@ -16,7 +17,6 @@ from aecli.classifier import (
     flat_pixels,
     has_classes,
 )
-from aecli.data import Split
 
 
 def clouds(count: int = 400, apart: float = 1.5) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from aecli import __version__
+from aecli.cli.help import train_help
 from aecli.config import TrainConfig, config_groups, field_docs
 from aecli.errors import Terminated
-from aecli.help import train_help
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -197,7 +197,7 @@ def test_what_ends_a_command_anywhere_has_one_line_and_a_status(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("aecli.cli.dispatch", fail)
+    monkeypatch.setattr("aecli.cli.main.dispatch", fail)
     assert aecli("train") == status
     assert capsys.readouterr().err == line
 
@@ -208,7 +208,7 @@ def test_a_full_disk_in_a_run_gets_one_line(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", "0.pt")
 
-    monkeypatch.setattr("aecli.run.RunDirectory.save_checkpoint", fail)
+    monkeypatch.setattr("aecli.runs.directory.RunDirectory.save_checkpoint", fail)
     assert aecli("train", "model=fc", *TINY) == 5
     assert capsys.readouterr().err == "aecli: 0.pt: No space left on device\n"
 

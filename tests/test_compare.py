@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from aecli import cli
+from aecli.cli import main as cli
+from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.results import DataFacts, Spread
-from aecli.composition import compose
 from aecli.errors import UsageError
-from aecli.run import RunDirectory, runs_below
+from aecli.runs.directory import RunDirectory, runs_below
 from tests.browser import opened
 from tests.conftest import TINY, planted
 

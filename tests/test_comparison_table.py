@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from aecli.cli.options import SortKey
 from aecli.comparison.results import DataFacts, Result, Setting
 from aecli.comparison.table import (
     SORT_KEYS,
@@ -22,9 +23,8 @@ from aecli.comparison.table import (
     to_markdown,
 )
 from aecli.config import FCConfig, TrainConfig
-from aecli.metrics import psnr
-from aecli.options import SortKey
-from aecli.run import RunDirectory
+from aecli.evaluation.metrics import psnr
+from aecli.runs.directory import RunDirectory
 
 PIXELS = 784
 

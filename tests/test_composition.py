@@ -6,7 +6,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
-from aecli.composition import _engine, check_overrides, compose, compose_sweep, split
+from aecli.cli.compose import _engine, check_overrides, compose, compose_sweep, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.errors import UsageError
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli.composition import check_overrides, compose
+from aecli.cli.compose import check_overrides, compose
 from aecli.config import CONF_DIR, TrainConfig, config_groups, field_docs
 from aecli.data import DATASETS, Data, Split
-from aecli.experiment import conduct
 from aecli.models import MODELS
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
+from aecli.training.experiment import conduct
 
 CHOICES = [
     f"{group}={choice}"

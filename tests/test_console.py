@@ -2,7 +2,7 @@
 
 import pytest
 
-from aecli import console
+from aecli.cli import console
 
 
 def test_a_notice_shows_its_words_whatever_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aecli import console, conv_layer, help
-from aecli.arithmetic import (
+from aecli.cli import console, help
+from aecli.cli.options import ConvOptions
+from aecli.config import field_docs
+from aecli.convolution import layer as conv_layer
+from aecli.convolution.arithmetic import (
     CONV_FORMULA,
     TRANSPOSED_FORMULA,
     conv_output_size,
     transposed_conv_output_size,
 )
-from aecli.config import field_docs
-from aecli.convolution import Array
-from aecli.options import ConvOptions
+from aecli.convolution.reference import Array
 from tests.test_convolution import PRINTED_BIAS, PRINTED_RESULT, PRINTED_WEIGHT, SUM_5X6
 
 Aecli = Callable[..., int]

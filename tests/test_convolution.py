@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from aecli.arithmetic import Pair
-from aecli.convolution import (
+from aecli.convolution.arithmetic import Pair
+from aecli.convolution.reference import (
     Array,
     ConvSettings,
     convolve,

@@ -11,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from aecli.config import CorruptionConfig, CorruptionKind, DataConfig
-from aecli.corruption import (
+from aecli.data import load_data
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import (
     LEVELS,
     NOISES,
     build_corruption,
@@ -23,8 +25,6 @@ from aecli.corruption import (
     salt_and_pepper_noise,
     shrink,
 )
-from aecli.data import load_data
-from aecli.data.batches import to_pixels
 
 GREY = torch.full((20, 1, 50, 50), 0.5)
 

@@ -12,9 +12,8 @@ import torch
 
 from aecli.comparison.gather import gather
 from aecli.errors import DataError, StorageError, UsageError
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
 
@@ -79,7 +78,7 @@ def values(run: Path) -> Any:
 
 def outputs(run: Path) -> torch.Tensor:
     """What the trained model makes of an image."""
-    trained = open_run(run, RunOptions(device="cpu"))
+    trained = open_run(run, device="cpu")
     with torch.inference_mode():
         return trained.reconstruct(torch.linspace(0, 1, 28 * 28).reshape(1, 1, 28, 28))
 
@@ -109,8 +108,9 @@ def test_of_a_finished_run_a_damaged_file_is_named_and_never_used(
 @pytest.fixture(scope="module")
 def interrupted(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was interrupted after two of its three epochs."""
-    from aecli import cli, training
+    from aecli.cli import main as cli
     from aecli.errors import Interrupted
+    from aecli.training import loop as training
 
     folder = tmp_path_factory.mktemp("interrupted")
     validate, calls = training.validate, []

@@ -10,9 +10,8 @@ import torch
 
 from aecli.config import CorruptionConfig, CorruptionKind
 from aecli.errors import UsageError
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses import denoise as module
 from aecli.uses.denoise import (
     NOTHING,
@@ -31,7 +30,7 @@ GAUSSIAN = CorruptionKind.gaussian
 
 @pytest.fixture
 def trained(finished: Path) -> Trained:
-    return open_run(finished, RunOptions(device="cpu"))
+    return open_run(finished, device="cpu")
 
 
 def test_a_perfect_denoiser_leaves_nothing(trained: Trained) -> None:

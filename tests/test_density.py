@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.density import (
+from aecli.errors import UsageError
+from aecli.latent.density import (
     MIXTURE_CODES,
     Gaussian,
     Mixture,
@@ -17,7 +18,6 @@ from aecli.density import (
     frechet_distance,
     gaussian,
 )
-from aecli.errors import UsageError
 
 COVARIANCE = torch.tensor([[4.0, 1.5], [1.5, 1.0]])  # a correlation of 0.75
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.detection import FOREST_IMAGES, Detection, fit_forest, found_at, threshold
 from aecli.errors import UsageError
+from aecli.evaluation.detection import FOREST_IMAGES, Detection, fit_forest, found_at, threshold
 
 
 def detection(normal: list[float], anomalous: list[float]) -> Detection:

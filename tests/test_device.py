@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli.device import refuse_without_compiler, training_arithmetic
 from aecli.errors import UsageError
-from aecli.options import RunOptions
-from aecli.run import RunDirectory, Status
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.trained import open_run
+from aecli.runtime.device import refuse_without_compiler, training_arithmetic
 from aecli.sweep.planned import run_planned
-from aecli.trained import open_run
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -24,7 +23,7 @@ Aecli = Callable[..., int]
 # others, in the moment when a large block is there and when it is gone.
 BLOCKS = """
 import ctypes, sys
-from aecli.device import keep_freed_memory
+from aecli.runtime.device import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
@@ -68,7 +67,7 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 KERNELS = """
 import sys, threading
 import torch
-from aecli.device import flush_denormals
+from aecli.runtime.device import flush_denormals
 if sys.argv[1] == "flushed":
     flush_denormals()
 torch.set_num_threads(4)
@@ -127,7 +126,7 @@ def test_whatever_computes_flushes_denormal_numbers(
         "a run of a sweep, maybe in another process": lambda: run_planned(
             planned.path, show_progress=False, threads=None, shared=None
         ),
-        "a command that uses a run": lambda: open_run(run.path, RunOptions()),
+        "a command that uses a run": lambda: open_run(run.path),
     }
     for what, compute in computing.items():
         torch.set_flush_denormal(False)

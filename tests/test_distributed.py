@@ -21,14 +21,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import aecli
-from aecli import distributed
-from aecli.composition import compose
-from aecli.device import resolve_device
-from aecli.distributed import ALONE, Ranks, is_lost
+from aecli.cli.compose import compose
 from aecli.errors import StorageError, UsageError
-from aecli.run import RunDirectory
-from aecli.signals import StopRequest
-from aecli.training import Observer, TrainingState, new_model, train
+from aecli.runs.directory import RunDirectory
+from aecli.runtime import distributed
+from aecli.runtime.device import resolve_device
+from aecli.runtime.distributed import ALONE, Ranks, is_lost
+from aecli.runtime.signals import StopRequest
+from aecli.training.loop import Observer, TrainingState, new_model, train
 from tests.apart import Done, run_apart
 from tests.same_run import assert_same, assert_same_run
 from tests.test_conf import some_data

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aecli.cli.options import MapKind
 from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.figures import Direction, as_image
-from aecli.neighbours import majority, nearest_neighbours
-from aecli.options import MapKind, RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.latent.neighbours import majority, nearest_neighbours
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses import embed as uses
 from aecli.uses.embed import PLANE_STEPS, chosen, decoded_plane, embed, map_of, plane_of
 from tests.conftest import TINY
@@ -62,7 +62,7 @@ def test_the_command_leaves_a_map_the_projector_and_the_accuracies(
 
 def test_all_columns_are_those_of_the_test_images(run: RunDirectory, aecli: Aecli) -> None:
     assert aecli("embed", str(run.path)) == 0
-    trained, numbers = open_run(run.path, RunOptions(device="cpu")), numbers_of(run)
+    trained, numbers = open_run(run.path, device="cpu"), numbers_of(run)
     labels, codes = trained.images.labels.tolist(), trained.codes(trained.images.images)
     assert numbers["class"] == [str(label) for label in labels]
     assert numbers["image"] == [str(number) for number in range(100)]
@@ -82,7 +82,7 @@ def test_neighbours_are_looked_for_among_the_training_codes(
     run: RunDirectory, aecli: Aecli
 ) -> None:
     assert aecli("embed", str(run.path), "k=4", "n=30") == 0  # the accuracy is of all images
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     data = trained.data()
     places = nearest_neighbours(
         trained.codes(data.test.images), trained.codes(data.train.images), 4
@@ -156,7 +156,7 @@ def test_for_two_numbers_the_plane_of_codes_is_decoded(aecli: Aecli, tmp_path: P
     assert aecli("embed", str(run.path)) == 0
     plane = {"plane.png", "plane.svg"}
     assert files(run.path / "embed") == {"map.png", "map.svg", *plane, "numbers.json", *PROJECTOR}
-    trained, numbers = open_run(run.path, RunOptions(device="cpu")), numbers_of(run)
+    trained, numbers = open_run(run.path, device="cpu"), numbers_of(run)
     codes = trained.codes(trained.images.images)
     points = torch.tensor([numbers["x"], numbers["y"]]).T
     assert numbers["map"] == "codes" and torch.allclose(points, codes, rtol=1e-4)
@@ -195,7 +195,7 @@ def test_the_plane_leaves_out_the_farthest_codes_and_has_room_for_a_dead_unit() 
 def test_a_decoder_that_unpools_says_what_its_plane_lacks(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
     embed(replace(trained, config=config), None, 10, 1, 0)
     assert capsys.readouterr().err == ""  # latent=3 has no plane
@@ -247,7 +247,7 @@ def own_images(trained: Trained, folder: Path, names: dict[int, str]) -> None:
 def test_own_images_in_folders_of_the_classes_are_known_by_their_neighbours(
     run: RunDirectory, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     own_images(trained, tmp_path / "own", {label: str(label) for label in range(10)})
     assert aecli("embed", str(run.path), f"images={tmp_path / 'own'}", "k=1") == 0
     assert capsys.readouterr().err == ""
@@ -269,7 +269,7 @@ def test_own_images_of_unknown_classes_have_a_map_but_no_accuracy(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     names = {label: name if label < 5 else "" for label in range(10)}
     own_images(trained, tmp_path / "own", names)
     assert aecli("embed", str(run.path), f"images={tmp_path / 'own'}") == 0
@@ -289,7 +289,7 @@ def test_own_images_of_unknown_classes_have_a_map_but_no_accuracy(
 def test_a_single_image_of_ones_own_is_mapped(
     run: RunDirectory, aecli: Aecli, tmp_path: Path
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     own_images(trained, tmp_path / "own", dict.fromkeys(range(10), "."))
     assert aecli("embed", str(run.path), f"images={tmp_path / 'own' / '3.png'}") == 0
     with_it = numbers_of(run)
@@ -302,7 +302,7 @@ def test_a_single_image_of_ones_own_is_mapped(
 def test_training_images_of_one_class_have_no_accuracy(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from aecli.data import Split
-from aecli.metrics import Measured
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.evaluation.metrics import Measured
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from aecli.uses.evaluate import by_class
 
 Aecli = Callable[..., int]
@@ -46,7 +45,7 @@ def test_the_scores_are_those_of_the_summary_and_add_up(
     assert numbers["mse_pca"] == pytest.approx(summary["baselines"]["pca"]["mse"], rel=1e-6)
     rows = numbers["by_class"]["model"]
     assert list(rows) == ["all", *map(str, range(10))]
-    counts = open_run(run.path, RunOptions(device="cpu")).data().test.labels.bincount().tolist()
+    counts = open_run(run.path, device="cpu").data().test.labels.bincount().tolist()
     total = sum(rows[str(label)]["mse"] * count for label, count in enumerate(counts))
     assert total / sum(counts) == pytest.approx(numbers["mse"], 1e-6)
     output = capsys.readouterr().out

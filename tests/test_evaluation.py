@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
-from aecli.evaluation import (
+from aecli.evaluation.examination import (
     EXTREMES,
     Examination,
     Shown,
@@ -23,9 +23,9 @@ from aecli.evaluation import (
     shown_images,
     stride_grid,
 )
-from aecli.metrics import Reconstruct
+from aecli.evaluation.metrics import Reconstruct
 from aecli.models import Autoencoder
-from aecli.training import new_model
+from aecli.training.loop import new_model
 from tests.test_conf import some_data
 
 
@@ -118,8 +118,8 @@ def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
 
 
 def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aecli.baselines.EXACT", 10)  # numbers in an image
-    monkeypatch.setattr("aecli.baselines.LEADING", 3)
+    monkeypatch.setattr("aecli.baselines.pca.EXACT", 10)  # numbers in an image
+    monkeypatch.setattr("aecli.baselines.pca.LEADING", 3)
     data = some_data((1, 4, 5))
     assert list(curve(compose(["latent=2"]), data)) == [1, 2]
     assert list(curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]

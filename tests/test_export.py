@@ -19,15 +19,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 import aecli as package
-from aecli import __version__, cli
+from aecli import __version__
+from aecli.cli import main as cli
+from aecli.cli.options import ExportFormat, ExportPart
 from aecli.config import ConvConfig, LayerConfig, UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.data.own_images import OwnImages
 from aecli.errors import UsageError
 from aecli.models import build_model
-from aecli.options import ExportFormat, ExportPart, RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses import export as module
 from aecli.uses.export import checked, exported, parts_of
 from tests.conftest import train_once
@@ -52,7 +53,7 @@ def both(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirecto
 
 @pytest.fixture
 def trained(both: RunDirectory) -> Trained:
-    return open_run(both.path, RunOptions(device="cpu"))
+    return open_run(both.path, device="cpu")
 
 
 @torch.inference_mode()
@@ -250,7 +251,7 @@ def test_a_file_that_gives_something_else_is_not_left(
 def test_a_file_of_other_weights_is_noticed(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     _, decoder, _ = parts_of(trained, ExportFormat.torch_export)
     codes = [torch.randn(count, 3) for count in (2, 1)]
     traced = module.traced
@@ -287,7 +288,7 @@ def conv_run(finished: Path, upsampling: Upsampling) -> Trained:
     layers = [LayerConfig(6, 3, 2, 1), LayerConfig(8, 3, 2, 1)]
     model = ConvConfig(name="conv", latent=3, layers=layers, batch_norm=True)
     upsample = UpsampleConfig(upsampling)
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     network = build_model(model, upsample, (3, 15, 18)).eval()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):

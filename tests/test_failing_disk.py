@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from aecli import cli
-from aecli.lock import LOCK
-from aecli.run import RunDirectory
+from aecli.cli import main as cli
+from aecli.runs.directory import RunDirectory
+from aecli.runs.lock import LOCK
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aecli.lock import LOCK
-from aecli.run import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.lock import LOCK
 from tests.apart import Done, run_apart
 from tests.conftest import TINY
 
@@ -34,7 +34,7 @@ def statuses(folder: Path) -> list[Status]:
 
 
 def assert_going_on_leaves_what_is_finished(folder: Path, status: int) -> str:
-    """Go on with the sweep, in one process, which is not long in starting; what it wrote to stderr."""
+    """Go on with the sweep, in one process, which starts sooner; what it wrote to stderr."""
     before = times_of_summaries(folder)
     line = ["train", "resume=mine", "compare=false", "hydra/launcher=basic"]
     done = run_apart(line, folder, limit_memory)

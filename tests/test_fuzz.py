@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from aecli.composition import check_overrides, compose
+from aecli.cli.compose import check_overrides, compose
 from aecli.config import config_groups, plain, refuse_unread_keys
 from aecli.errors import AecliError
-from aecli.training import TrainingState, new_model, train_epoch, training_step
+from aecli.training.loop import TrainingState, new_model, train_epoch, training_step
 from tests.test_conf import some_data
 
 # Of what a key would make the machine do, and not the run, nothing is tried.

@@ -14,10 +14,9 @@ from torch import Tensor
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.latent import nearest
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.latent.interpolation import nearest
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from aecli.uses.interpolate import (
     GIF_SCALE,
     Ways,
@@ -56,7 +55,7 @@ def test_in_a_linear_latent_space_both_ways_are_the_same() -> None:
 
 
 def test_a_way_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     split = trained.data().test
     for along_arcs in (False, True):
         ways = between(trained, split, [(3, 8)], 5, along_arcs)
@@ -126,11 +125,11 @@ def test_the_command_leaves_a_figure_a_film_and_their_numbers(
     folder = run.path / "interpolate"
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["pairs"] == [[3, 7], [12, 40]]
-    labels = open_run(run.path, RunOptions(device="cpu")).data().test.labels.tolist()
+    labels = open_run(run.path, device="cpu").data().test.labels.tolist()
     assert numbers["labels"] == [[labels[3], labels[7]], [labels[12], labels[40]]]
     assert [len(numbers["nearest_mse"][way]) for way in ("latent", "pixel")] == [5, 5]
     data, pixel = (
-        open_run(run.path, RunOptions(device="cpu")).data(),
+        open_run(run.path, device="cpu").data(),
         numbers["nearest_mse"]["pixel"],
     )
     starts, _ = nearest(

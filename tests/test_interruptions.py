@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from aecli import experiment, preparation, training
-from aecli.checkpoints import Checkpoints
+from aecli.data import loaded
+from aecli.runs.checkpoints import Checkpoints
+from aecli.training import experiment
+from aecli.training import loop as training
 from tests.apart import run_apart
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
@@ -20,7 +22,7 @@ LINE = ["train", "model=fc", "latent=2", *TINY, "epochs=4", "hydra.run.dir=run"]
 
 # Phase -> where the function is that is called in it, and in which of its calls the signal comes.
 PHASES: dict[str, tuple[Any, str, int]] = {
-    "loading": (preparation, "load_data", 1),
+    "loading": (loaded, "load_data", 1),
     "training": (training, "learning_rate", 4),
     "validating": (training, "validate", 2),
     "saving": (Checkpoints, "save", 2),

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from aecli.latent import nearest, spherical, straight
+from aecli.latent.interpolation import nearest, spherical, straight
 
 
 def test_a_straight_line_has_equal_steps_and_both_ends() -> None:

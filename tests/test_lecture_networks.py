@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.models import build_model
 from tests.benchmarks.networks import NETWORKS
 

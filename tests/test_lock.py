@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from aecli import lock
 from aecli.errors import StorageError
-from aecli.lock import LOCK, SILENT_SECONDS, locked
+from aecli.runs import lock
+from aecli.runs.lock import LOCK, SILENT_SECONDS, locked
 from tests.apart import context, run_apart
 from tests.conftest import TINY
 

@@ -7,7 +7,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from aecli.metrics import (
+from aecli.evaluation.metrics import (
     EVALUATION_BATCH,
     Reconstruct,
     Score,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 
 Aecli = Callable[..., int]
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import (
     Activation,
     Bottleneck,

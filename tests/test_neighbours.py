@@ -5,8 +5,8 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from aecli import neighbours
-from aecli.neighbours import majority, nearest_neighbours, neighbour_accuracy
+from aecli.latent import neighbours
+from aecli.latent.neighbours import majority, nearest_neighbours, neighbour_accuracy
 
 
 def clouds(count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from aecli import console
-from aecli.number_grids import MOST_GRIDS, MOST_ROWS, NumberGrid, is_printable, number_grids
+from aecli.cli import console
+from aecli.cli.number_grids import MOST_GRIDS, MOST_ROWS, NumberGrid, is_printable, number_grids
 
 
 def grid(heading: str, numbers: ArrayLike, real: ArrayLike | None = None) -> NumberGrid:

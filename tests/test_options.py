@@ -2,8 +2,8 @@
 
 import pytest
 
+from aecli.cli.options import CompareOptions, ConvOptions, SortKey, parse_options
 from aecli.errors import UsageError
-from aecli.options import CompareOptions, ConvOptions, SortKey, parse_options
 
 
 def test_values_and_bare_paths_become_a_dataclass() -> None:

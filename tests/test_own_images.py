@@ -10,14 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aecli import evaluation
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import load_own_images
 from aecli.errors import DataError
-from aecli.evaluation import Shown
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.evaluation import examination as evaluation
+from aecli.evaluation.examination import Shown
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from aecli.uses.probe import told_apart
 from tests.conftest import planted
 
@@ -99,7 +98,7 @@ def test_places_without_images_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def digits(finished: Path, tmp_path: Path) -> Path:
     """A folder with the first six test images of the run, those with odd numbers in a class 1."""
-    test = open_run(finished, RunOptions(device="cpu")).data().test
+    test = open_run(finished, device="cpu").data().test
     folder = tmp_path / "digits"
     for number, image in enumerate(test.images[:6]):
         path = folder / str(number % 2) / f"{number}.png"
@@ -109,8 +108,8 @@ def digits(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_works_on_them_in_the_place_of_its_test_images(finished: Path, digits: Path) -> None:
-    usual = open_run(finished, RunOptions(device="cpu"))
-    trained = open_run(finished, RunOptions(device="cpu", images=[str(digits)]))
+    usual = open_run(finished, device="cpu")
+    trained = open_run(finished, device="cpu", images=[str(digits)])
     order = [0, 2, 4, 1, 3, 5]  # a folder after the other
     assert torch.equal(trained.images.images, usual.images.images[order])
     assert trained.images is trained.data().test
@@ -156,7 +155,7 @@ def test_reconstruct_leaves_every_output_as_a_file(
     assert [path.name for path in outputs] == [
         "0000-0.png", "0001-2.png", "0002-4.png", "0003-1.png", "0004-3.png", "0005-5.png",
     ]  # fmt: skip
-    trained = open_run(run.path, RunOptions(device="cpu", images=[str(digits)]))
+    trained = open_run(run.path, device="cpu", images=[str(digits)])
     with torch.inference_mode():
         expected = trained.reconstruct(to_pixels(trained.images.images))
     for path, image in zip(outputs, expected, strict=True):
@@ -204,7 +203,7 @@ def test_evaluate_tells_their_classes_apart(
 def test_a_probe_knows_classes_by_their_names(
     run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     labels = trained.images.labels[:6].tolist()
     for number, label in enumerate(labels):
         draw_from = digits / str(number % 2) / f"{number}.png"
@@ -213,7 +212,7 @@ def test_a_probe_knows_classes_by_their_names(
         draw_from.rename(place / f"{number}.png")
     line = ["probe", str(run.path), "labels=1", "draws=1"]
     assert aecli(*line, f"images={digits.parent / 'named'}") == 0
-    own = open_run(run.path, RunOptions(device="cpu", images=[str(digits.parent / "named")]))
+    own = open_run(run.path, device="cpu", images=[str(digits.parent / "named")])
     found = told_apart(own.images, own.data().train)
     order = [int(file.stem) for file in own.own.files] if own.own else []
     assert found.labels.tolist() == [labels[number] for number in order]

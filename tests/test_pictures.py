@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from aecli import experiment, figures
-from aecli.checkerboard import fine_part
+from aecli import figures
+from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import format_ppm
-from aecli.composition import compose
-from aecli.evaluation import stride_grid
+from aecli.evaluation.checkerboard import fine_part
+from aecli.evaluation.examination import stride_grid
 from aecli.figures import theme
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
+from aecli.training import experiment
 from tests.test_conf import some_data
 from tests.test_figures import assert_all_is_readable, pixels_of
 

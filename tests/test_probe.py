@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.classifier import flat_pixels
 from aecli.data import Data, Split
 from aecli.errors import UsageError
 from aecli.figures import Accuracy
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.latent.linear_probe import flat_pixels
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses.probe import drawn, few_labels, kinds, measured, probe, read_labels
 
 Aecli = Callable[..., int]
@@ -107,7 +106,7 @@ def test_labels_that_cannot_be_are_refused(text: str) -> None:
 
 
 def test_the_codes_are_held_against_as_many_principal_components(finished: Path) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     data = trained.data()
     found = {name: features(data.test.images) for name, features in kinds(trained, data).items()}
     shapes = {name: list(rows.shape) for name, rows in found.items()}
@@ -171,7 +170,7 @@ def without_classes(trained: Trained) -> Data:
 def test_images_of_one_class_are_refused(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     data = without_classes(trained)
     monkeypatch.setattr(Trained, "data", lambda _: data)
     with pytest.raises(UsageError, match="^the images of synthetic are all of one class, and"):
@@ -181,7 +180,7 @@ def test_images_of_one_class_are_refused(
 def test_on_mnist_accuracies_are_those_that_logistic_regression_is_known_for(
     mnist_dir: Path,
 ) -> None:
-    from aecli.baselines import fit_pca
+    from aecli.baselines.pca import fit_pca
     from aecli.config import DataConfig
     from aecli.data import load_data
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aecli.errors import UsageError
-from aecli.projection import FEWEST_CODES, principal, t_sne, umap
+from aecli.latent.projection import FEWEST_CODES, principal, t_sne, umap
 
 PROJECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tsne": t_sne,

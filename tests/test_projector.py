@@ -12,8 +12,8 @@ from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 from torch import Tensor
 
-from aecli import projector
-from aecli.projector import projector_files
+from aecli.runs import projector
+from aecli.runs.projector import projector_files
 
 
 def images_of(count: int, *shape: int) -> Tensor:

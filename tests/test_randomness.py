@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from aecli.randomness import generator_for, reseed
+from aecli.runtime.rng import generator_for, reseed
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 
 Aecli = Callable[..., int]
 

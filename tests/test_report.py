@@ -13,7 +13,7 @@ from aecli.comparison.report import ReportFigure, render, title
 from aecli.comparison.results import Comparison, LeftOut
 from aecli.figures import theme
 from aecli.figures.theme import paper
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 from tests.browser import Browser, opened
 from tests.test_comparison_table import some_setting
 

@@ -7,11 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.config import CorruptionKind, DataConfig
-from aecli.corruption import NOISES, downsample, noise_moments, shrink
-from aecli.data import load_data
-from aecli.data.batches import to_pixels
-from aecli.restoration import (
+from aecli.baselines.restoration import (
     CUT_OFFS,
     best_median,
     best_non_local_means,
@@ -20,6 +16,10 @@ from aecli.restoration import (
     median,
     non_local_means,
 )
+from aecli.config import CorruptionKind, DataConfig
+from aecli.data import load_data
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import NOISES, downsample, noise_moments, shrink
 
 
 def generator(seed: int) -> torch.Generator:

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from aecli.results import NUMBERS, Results
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
+from aecli.runs.results import NUMBERS, Results
 
 
 def some_figure() -> Figure:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from aecli import experiment, training
-from aecli.checkpoints import Checkpoints
+from aecli.runs.checkpoints import Checkpoints
+from aecli.training import experiment
+from aecli.training import loop as training
 from tests.apart import run_apart
 from tests.same_run import assert_same_run
 

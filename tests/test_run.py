@@ -8,7 +8,7 @@ import torch
 from aecli.config import FCConfig, TrainConfig, UpsampleConfig
 from aecli.errors import StorageError
 from aecli.models import Autoencoder, build_model
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
 
 
 def model(seed: int) -> Autoencoder:

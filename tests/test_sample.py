@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from aecli.cli.options import Density
 from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
-from aecli.density import fit_diagonal, fit_full
-from aecli.options import Density, RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import Trained, open_run
+from aecli.latent.density import fit_diagonal, fit_full
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import Trained, open_run
 from aecli.uses.sample import beside_nearest, fit, frechet_distances, sample
 
 Aecli = Callable[..., int]
@@ -177,7 +177,7 @@ def test_without_scikit_learn_only_the_mixture_is_refused(
 def test_a_decoder_that_unpools_says_what_its_samples_lack(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
     sample(replace(trained, config=config), 1, Density.diagonal, 1, 0)
     errors = capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_a_decoder_that_unpools_says_what_its_samples_lack(
 def test_images_of_one_class_are_sampled_without_a_distance(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = open_run(run.path, RunOptions(device="cpu"))
+    trained = open_run(run.path, device="cpu")
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)

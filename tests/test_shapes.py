@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import config_groups
 from aecli.data import load_data
 
@@ -18,7 +18,7 @@ def shown(
     aecli: Aecli, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], list[list[str]]]:
     """The words of each line that a command line prints."""
-    monkeypatch.setattr("aecli.console.out.width", 100)
+    monkeypatch.setattr("aecli.cli.console.out.width", 100)
 
     def show(line: str) -> list[list[str]]:
         assert aecli("shapes", *line.split()) == 0

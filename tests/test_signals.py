@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from aecli.errors import Interrupted, Terminated
-from aecli.signals import StopRequest
+from aecli.runtime.signals import StopRequest
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_a_signal_to_a_command_that_is_over_says_nothing(
 ) -> None:
     program = f"""
 import atexit, os, signal
-from aecli import cli
+from aecli.cli import main as cli
 signal.signal(signal.SIGINT, signal.{handler})
 atexit.register(lambda: os.kill(os.getpid(), signal.{name}))
 cli.main(["--version"])

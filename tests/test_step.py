@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from aecli.composition import compose
-from aecli.device import open_device
-from aecli.step import EAGER_CALLS, CapturedCall, TrainingStep
+from aecli.cli.compose import compose
+from aecli.runtime.device import open_device
+from aecli.training.step import EAGER_CALLS, CapturedCall, TrainingStep
 from tests.gpu import (
     IMAGES,
     LINES,
@@ -97,7 +97,7 @@ def test_the_position_that_a_graph_moves_on_is_that_of_the_epoch(
         step._captured = CalledAgain(step._take_next, step._noise)
         return step
 
-    monkeypatch.setattr("aecli.training.TrainingStep", capturing)
+    monkeypatch.setattr("aecli.training.loop.TrainingStep", capturing)
     assert are_same(eager, two_epochs([f"model={model}"], data, first))
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli.corruption import enlarge, shrink
 from aecli.data.batches import to_pixels
-from aecli.evaluation import score
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.data.corruption import enlarge, shrink
+from aecli.evaluation.examination import score
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from aecli.uses.superres import BICUBIC, LINEAR, OUTPUT, contestants, restored
 from tests.conftest import train_once
 
@@ -28,7 +27,7 @@ def shrunk(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirec
 
 
 def test_the_model_does_what_it_was_trained_for(shrunk: RunDirectory) -> None:
-    trained = open_run(shrunk.path, RunOptions(device="cpu"))
+    trained = open_run(shrunk.path, device="cpu")
     assert trained.config.corruption.factor == 4
     summary = shrunk.load_summary()
     assert summary["corruption"] == "downsample"
@@ -37,7 +36,7 @@ def test_the_model_does_what_it_was_trained_for(shrunk: RunDirectory) -> None:
 
 
 def test_every_contestant_starts_from_the_small_images(shrunk: RunDirectory) -> None:
-    trained = open_run(shrunk.path, RunOptions(device="cpu"))
+    trained = open_run(shrunk.path, device="cpu")
     pixels = to_pixels(trained.images.images[:7])
     ways = contestants(trained, 4)
     with torch.inference_mode():

@@ -16,13 +16,13 @@ import pytest
 import torch
 import yaml
 
-from aecli import preparation
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import TrainConfig
+from aecli.data import loaded
+from aecli.data.loaded import data_for, recorded, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
-from aecli.preparation import data_for, recorded, share_data
-from aecli.run import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, run_planned, work
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
@@ -204,7 +204,7 @@ def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(
         given.update(job.keywords, files=[*job.keywords["shared"].iterdir()])
         return []
 
-    monkeypatch.setattr("aecli.sweep.run_jobs", here)
+    monkeypatch.setattr("aecli.sweep.launch.run_jobs", here)
     line = ["hydra/launcher=joblib", "latent=2,300,40", "model=fc"]
     assert aecli("train", "-m", *line, *TINY) == 1  # for nothing was trained
     assert launched == ["1-fc-z300", "2-fc-z40", "0-fc-z2"]
@@ -349,7 +349,7 @@ def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
 
     line = ["model=fc", "latent=2", *TINY, "compare=false", "hydra.sweep.dir=mine"]
     with monkeypatch.context() as patch:
-        patch.setattr("aecli.sweep.run_jobs", interrupt)
+        patch.setattr("aecli.sweep.launch.run_jobs", interrupt)
         assert aecli("train", "-m", *line) == 130
     advice = "interrupted: 0 of 1 runs are finished; to go on: aecli train resume=mine"
     assert advice in capsys.readouterr().err
@@ -380,7 +380,7 @@ def test_what_is_tried_again_does_not_count_as_failed_meanwhile(
         seen.extend(RunDirectory(folder / name).status for name in jobs)
         return []
 
-    monkeypatch.setattr("aecli.sweep.run_jobs", look)
+    monkeypatch.setattr("aecli.sweep.launch.run_jobs", look)
     aecli("train", "-m", "resume=mine", "compare=false")
     assert seen == [Status.interrupted]
 
@@ -473,8 +473,8 @@ def test_shared_images_are_the_decoded_ones(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded once more")
 
-    monkeypatch.setattr(preparation, "load_data", refuse)
-    monkeypatch.setattr(preparation, "_loaded", {})
+    monkeypatch.setattr(loaded, "load_data", refuse)
+    monkeypatch.setattr(loaded, "_loaded", {})
     shared = data_for(config, tmp_path)
     for name in ("train", "validation", "test"):
         for part in ("images", "labels"):

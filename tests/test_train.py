@@ -12,12 +12,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
-from aecli.checkerboard import checkerboard
 from aecli.data.batches import to_pixels
-from aecli.evaluation import reconstruction, score
+from aecli.data.loaded import data_for
+from aecli.evaluation.checkerboard import checkerboard
+from aecli.evaluation.examination import reconstruction, score
 from aecli.models import build_model
-from aecli.preparation import data_for
-from aecli.run import RunDirectory, Status
+from aecli.runs.directory import RunDirectory, Status
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -177,7 +177,7 @@ def test_the_best_epochs_weights_are_measured_and_not_the_last(
 ) -> None:
     # From the second epoch on the learning rate wrecks the model.
     monkeypatch.setattr(
-        "aecli.training.learning_rate", lambda config, done: 1e-2 if done < 1 else 10.0
+        "aecli.training.loop.learning_rate", lambda config, done: 1e-2 if done < 1 else 10.0
     )
     for epochs in (2, 1):
         assert aecli("train", "model=fc", *TINY, "batch_size=16", f"epochs={epochs}") == 0

@@ -9,22 +9,21 @@ import torch
 
 from aecli.data.batches import to_pixels
 from aecli.errors import StorageError, UsageError
-from aecli.evaluation import score
-from aecli.options import RunOptions
-from aecli.run import RunDirectory
-from aecli.trained import open_run
+from aecli.evaluation.examination import score
+from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 from tests.conftest import planted
 
 
 def test_a_run_does_what_it_did_when_it_was_trained(finished: Path) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     summary = trained.run.load_summary()
     found = score(trained.config, trained.reconstruct, trained.data().test)
     assert found.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
 
 
 def test_a_reconstruction_is_the_decoded_code(finished: Path) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     pixels = to_pixels(trained.data().test.images[:3])
     with torch.inference_mode():
         codes = trained.encode(pixels)
@@ -33,7 +32,7 @@ def test_a_reconstruction_is_the_decoded_code(finished: Path) -> None:
 
 
 def test_the_codes_of_many_images_are_those_of_each(finished: Path) -> None:
-    trained = open_run(finished, RunOptions(device="cpu"))
+    trained = open_run(finished, device="cpu")
     images = trained.data().train.images.repeat(3, 1, 1, 1)  # 768: more than a batch
     codes = trained.codes(images)
     assert codes.shape == (768, trained.config.latent)
@@ -47,20 +46,20 @@ def test_the_images_are_those_of_the_run_wherever_they_lie_now(
     finished: Path, tmp_path: Path, data_dir: Path
 ) -> None:
     shutil.copytree(data_dir, tmp_path / "moved")
-    there = open_run(finished, RunOptions(device="cpu")).data()
-    moved = open_run(finished, RunOptions(device="cpu", data_dir=str(tmp_path / "moved"))).data()
+    there = open_run(finished, device="cpu").data()
+    moved = open_run(finished, device="cpu", data_dir=str(tmp_path / "moved")).data()
     assert torch.equal(there.test.images, moved.test.images)
     assert str(tmp_path / "moved") in moved.source
 
 
 def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere is no folder: give the folder of a finished run"):
-        open_run(tmp_path / "nowhere", RunOptions())
+        open_run(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=f"{tmp_path} is no run, but holds 1: .* such as .*/run"):
-        open_run(tmp_path, RunOptions())
+        open_run(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty holds no runs"):
-        open_run(tmp_path / "empty", RunOptions())
+        open_run(tmp_path / "empty")
 
 
 def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> None:
@@ -69,13 +68,13 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
         UsageError,
         match="run is not finished: interrupted; aecli train resume=.*/run goes on with it",
     ):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
     run.save_failure("the loss became nan")
     with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); aecli"):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
     (run.path.parent / "multirun.yaml").touch()
     with pytest.raises(UsageError, match=f"train resume={run.path.parent} goes on"):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, None], ids=["empty", "zeros", "missing"])
@@ -85,20 +84,20 @@ def test_damaged_weights_are_named(run: RunDirectory, content: bytes | None) -> 
     else:
         run.weights_file.write_bytes(content)
     with pytest.raises(StorageError, match="best.safetensors (is damaged|cannot be read)"):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
 
 
 def test_weights_of_another_model_are_refused(run: RunDirectory) -> None:
     text = run.config_file.read_text()
     planted(run, "config.yaml", text.replace("latent: 3\n", "latent: 4\n"))
     with pytest.raises(StorageError, match="best.safetensors cannot be used: .*size mismatch"):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
 
 
 def test_a_saved_configuration_that_is_none_is_refused(run: RunDirectory) -> None:
     planted(run, "config.yaml", "latent: 3\n")
     with pytest.raises((UsageError, StorageError), match="config.yaml"):
-        open_run(run.path, RunOptions())
+        open_run(run.path)
 
 
 def test_mistakes_of_the_line_are_told_in_one(

@@ -10,18 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.adam import Adam
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import OptimizerConfig, Precision, Schedule, TrainConfig
 from aecli.data import Data
 from aecli.data.batches import to_pixels
 from aecli.errors import DivergenceError
 from aecli.models import Autoencoder
-from aecli.randomness import generator_for, reseed
-from aecli.recording import Recorder, picture_epochs
-from aecli.run import RunDirectory
-from aecli.tracking import Tracker
-from aecli.training import (
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import Tracker
+from aecli.runtime.rng import generator_for, reseed
+from aecli.training.loop import (
     Best,
     Observer,
     TrainingState,
@@ -32,6 +30,8 @@ from aecli.training import (
     train,
     validate,
 )
+from aecli.training.optimizer import Adam
+from aecli.training.recorder import Recorder, picture_epochs
 from tests.test_conf import some_data
 
 CPU = ["device=cpu", "batch_size=16", "latent=4"]
@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     def explode(config: TrainConfig, epochs_done: float) -> float:
         return math.nan if epochs_done >= 2 else config.lr
 
-    monkeypatch.setattr("aecli.training.learning_rate", explode)
+    monkeypatch.setattr("aecli.training.loop.learning_rate", explode)
     with pytest.raises(DivergenceError, match=r"training loss became nan in epoch 3; .*epoch 2"):
         trained(tmp_path / "bad", "model=fc", "epochs=5")
     bad = RunDirectory(tmp_path / "bad")

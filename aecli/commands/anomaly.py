@@ -1,6 +1,6 @@
 """`aecli anomaly`: what a run was not trained on, found by its error."""
 
-from aecli.options import AnomalyOptions, one_run, parse_options
+from aecli.cli.options import AnomalyOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("anomaly", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.anomaly import anomaly
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     anomaly(trained, options.fpr, options.seed)

@@ -3,8 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
+from aecli.cli.options import CompareOptions, parse_options
 from aecli.errors import UsageError
-from aecli.options import CompareOptions, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -20,7 +20,9 @@ def main(arguments: list[str]) -> None:
     folders = [Path(path) for path in options.run]
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.comparison import FOLDER, compare
+    from aecli.cli import console
+    from aecli.comparison.compare import compare
+    from aecli.comparison.write import FOLDER
 
     if options.output is not None:
         output = Path(options.output)
@@ -28,4 +30,4 @@ def main(arguments: list[str]) -> None:
         output = folders[0] / FOLDER
     else:
         output = Path("outputs", FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-    compare(folders, output, options.sort)
+    console.comparison(compare(folders, output, options.sort.value))

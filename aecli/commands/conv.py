@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aecli.arithmetic import (
+from aecli.cli.console import facts, out, paragraph
+from aecli.cli.number_grids import NumberGrid, is_printable, number_grids
+from aecli.cli.options import ConvOptions, parse_options
+from aecli.convolution.arithmetic import (
     CONV_FORMULA,
     EXTENT_FORMULA,
     TRANSPOSED_FORMULA,
@@ -15,9 +18,8 @@ from aecli.arithmetic import (
     overlaps_evenly,
     short,
 )
-from aecli.console import facts, out, paragraph
-from aecli.conv_layer import ConvLayer, read_layer
-from aecli.convolution import (
+from aecli.convolution.layer import ConvLayer, read_layer
+from aecli.convolution.reference import (
     AXES,
     Array,
     ConvSettings,
@@ -29,8 +31,6 @@ from aecli.convolution import (
     turned,
 )
 from aecli.files import writable_folder
-from aecli.number_grids import NumberGrid, is_printable, number_grids
-from aecli.options import ConvOptions, parse_options
 
 FIGURE = "overlap"  # its files, without their suffix
 MOST_CELLS = 128  # along a side of the figure; more could not be seen

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from aecli.options import DenoiseOptions, parse_options, some_runs
+from aecli.cli.options import DenoiseOptions, open_chosen, parse_options, some_runs
 
 
 def main(arguments: list[str]) -> None:
@@ -16,11 +16,10 @@ def main(arguments: list[str]) -> None:
     paths = some_runs("denoise", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.denoise import denoise
 
     # All work on the images of the first.
     others = replace(options, images=[])
-    models = [open_run(paths[0], options), *(open_run(path, others) for path in paths[1:])]
+    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
     noise = options.noise.value if options.noise else None
     denoise(models, noise, options.strengths, options.n, options.seed)

@@ -1,6 +1,6 @@
 """`aecli embed`: the codes as a map."""
 
-from aecli.options import EmbedOptions, one_run, parse_options
+from aecli.cli.options import EmbedOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("embed", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.embed import embed
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     embed(trained, options.map, options.n, options.k, options.seed)

@@ -1,6 +1,6 @@
 """`aecli evaluate`: how well a trained model does, class by class, beside PCA."""
 
-from aecli.options import EvaluateOptions, one_run, parse_options
+from aecli.cli.options import EvaluateOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,7 +14,6 @@ def main(arguments: list[str]) -> None:
     path = one_run("evaluate", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.evaluate import evaluate
 
-    evaluate(open_run(path, options))
+    evaluate(open_chosen(path, options))

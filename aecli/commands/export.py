@@ -1,6 +1,6 @@
 """`aecli export`: a trained network in files that need no aecli."""
 
-from aecli.options import ExportOptions, one_run, parse_options
+from aecli.cli.options import ExportOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("export", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.export import export
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     export(trained, options.format, options.part)

@@ -1,6 +1,6 @@
 """`aecli interpolate`: ways between images through latent space, beside pixel space."""
 
-from aecli.options import InterpolateOptions, one_run, parse_options
+from aecli.cli.options import InterpolateOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("interpolate", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.interpolate import interpolate
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     interpolate(trained, options.pairs, options.n, options.steps, options.seed, options.spherical)

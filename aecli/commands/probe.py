@@ -1,6 +1,6 @@
 """`aecli probe`: what a linear classifier makes of the codes."""
 
-from aecli.options import ProbeOptions, one_run, parse_options
+from aecli.cli.options import ProbeOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("probe", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.probe import probe
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     probe(trained, options.labels, options.draws, options.seed)

@@ -1,6 +1,6 @@
 """`aecli reconstruct`: what a trained model makes of images."""
 
-from aecli.options import ReconstructOptions, one_run, parse_options
+from aecli.cli.options import ReconstructOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("reconstruct", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.reconstruct import reconstruct
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     reconstruct(trained, options.count, options.corrupt)

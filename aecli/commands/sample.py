@@ -1,6 +1,6 @@
 """`aecli sample`: images from codes that no image was encoded to."""
 
-from aecli.options import SampleOptions, one_run, parse_options
+from aecli.cli.options import SampleOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> None:
     path = one_run("sample", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.sample import sample
 
-    trained = open_run(path, options)
+    trained = open_chosen(path, options)
     sample(trained, options.n, options.density, options.components, options.seed)

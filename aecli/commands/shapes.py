@@ -1,9 +1,9 @@
 """`aecli shapes`: a network layer by layer, without training it and without images."""
 
-from aecli.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
-from aecli.arrays import read_image_size
-from aecli.composition import check_overrides, compose
+from aecli.cli.compose import check_overrides, compose
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
+from aecli.convolution.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
+from aecli.convolution.arrays import read_image_size
 from aecli.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     # A mistake in the line is told without waiting for torch.
     import torch
 
-    from aecli import console
+    from aecli.cli import console
     from aecli.models import MisfitError, build_model, describe, describe_fitting
 
     console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})

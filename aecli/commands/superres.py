@@ -1,6 +1,6 @@
 """`aecli superres`: images at a higher resolution, beside bicubic interpolation."""
 
-from aecli.options import SuperresOptions, one_run, parse_options
+from aecli.cli.options import SuperresOptions, one_run, open_chosen, parse_options
 
 
 def main(arguments: list[str]) -> None:
@@ -14,7 +14,6 @@ def main(arguments: list[str]) -> None:
     path = one_run("superres", options)
 
     # A mistake in the line is told without waiting for torch.
-    from aecli.trained import open_run
     from aecli.uses.superres import superres
 
-    superres(open_run(path, options), options.count)
+    superres(open_chosen(path, options), options.count)

@@ -8,26 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from aecli import console
-from aecli.composition import (
-    SWEEP_FILE,
+from aecli.cli import console
+from aecli.cli.compose import (
     check_overrides,
     compose,
     compose_run,
     run_once,
     show_config,
 )
+from aecli.cli.options import taken_out
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
-from aecli.device import device_name, flush_denormals
-from aecli.distributed import Ranks, joined
+from aecli.data.loaded import data_for, recorded
 from aecli.errors import Interrupted, Terminated, UsageError
-from aecli.evaluation import LABELS, PAST_THE_CODE
-from aecli.experiment import Outcome, assist, attempting, conduct, noting_failure
+from aecli.evaluation.examination import LABELS, PAST_THE_CODE
 from aecli.models import build_model, describe
-from aecli.options import taken_out
-from aecli.preparation import data_for, recorded, refuse_early
-from aecli.run import RunDirectory, Status
+from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
+from aecli.runtime.device import device_name, flush_denormals
+from aecli.runtime.distributed import Ranks, joined
+from aecli.training.experiment import Outcome, assist, attempting, conduct, noting_failure
+from aecli.training.preflight import refuse_early
 
 
 def main(arguments: list[str]) -> None:
@@ -56,7 +56,7 @@ def lead(arguments: list[str], ranks: Ranks) -> None:
         resume(Path(options.resume), options, ranks)
     elif options.multirun:
         _refuse_several(ranks)
-        from aecli import sweep  # a single run does not wait for it
+        from aecli.sweep import launch as sweep  # a single run does not wait for it
 
         sweep.start(options.overrides, options.compare)
     else:
@@ -122,7 +122,7 @@ def resume(folder: Path, options: argparse.Namespace, ranks: Ranks) -> None:
     if not run.config_file.exists():
         if (folder / SWEEP_FILE).exists():
             _refuse_several(ranks)
-        from aecli import sweep
+        from aecli.sweep import launch as sweep
 
         sweep.resume(folder, options.overrides, options.compare)
     elif options.multirun:
@@ -155,7 +155,7 @@ def resume_run(run: RunDirectory, overrides: list[str], ranks: Ranks) -> None:
     _announce(config, data, ranks)
     with _explaining(run), attempting(run):
         run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
-        outcome = conduct(config, data, run, config.name, ranks)
+        outcome = conduct(config, data, run, config.name, ranks, console.warn)
     _conclude(config, data, run, outcome)
 
 
@@ -198,7 +198,7 @@ def run_one(config: TrainConfig, run: RunDirectory, ranks: Ranks) -> None:
     with _explaining(run), run.locked():
         refuse_used(run)  # by a process that was faster
         with noting_failure(run):
-            outcome = conduct(config, data, run, config.name, ranks)
+            outcome = conduct(config, data, run, config.name, ranks, console.warn)
     _conclude(config, data, run, outcome)
 
 

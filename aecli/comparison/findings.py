@@ -7,7 +7,7 @@ from statistics import fmean
 from aecli.comparison.results import Comparison, LeftOut, Setting, is_exact
 from aecli.comparison.table import best_setting, format_mse, format_ppm
 from aecli.config import Upsampling
-from aecli.evaluation import PAST_THE_CODE
+from aecli.evaluation.examination import PAST_THE_CODE
 
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import Comparison, DataFacts, LeftOut, Result
 from aecli.errors import AecliError, UsageError, one_line
-from aecli.run import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status, runs_below
 
 # What a file that is not what a run leaves ends in, whichever part of it is wrong.
 DAMAGE = (

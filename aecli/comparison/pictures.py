@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
-from aecli.checkerboard import fine_part
 from aecli.comparison.results import Comparison, Result, Setting
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
-from aecli.evaluation import stride_grid
+from aecli.evaluation.checkerboard import fine_part
+from aecli.evaluation.examination import stride_grid
+from aecli.evaluation.metrics import image_mse
 from aecli.figures import (
     Curve,
     Point,
@@ -26,7 +27,6 @@ from aecli.figures import (
     score_by_family,
     study_losses,
 )
-from aecli.metrics import image_mse
 
 MOST_FAMILIES = 8  # with reconstructions of their own, as there are ways of enlarging
 MOST_LATENTS = 8  # in the reconstructions of a family

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aecli.config import TrainConfig
-from aecli.run import RunDirectory
-from aecli.tracking import EpochRecord
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import EpochRecord
 
 # What figures show of every run; `corrupted` and the epochs are not there always.
 REQUIRED_IMAGES = {

@@ -11,11 +11,11 @@ from aecli.comparison.report import ReportFigure, render
 from aecli.comparison.results import Comparison, Setting
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
-from aecli.events import EventsFile
 from aecli.figures import save, theme, to_array
 from aecli.files import write_atomically
-from aecli.run import EVENTS
-from aecli.tracking import STUDY_LAYOUT
+from aecli.runs.directory import EVENTS
+from aecli.runs.tensorboard import EventsFile
+from aecli.runs.tracker import STUDY_LAYOUT
 
 FOLDER = "compare"
 """Where a comparison lies in the folder that it is of."""

@@ -21,8 +21,8 @@ from typing import Any
 import PIL
 from torch import Tensor, tensor
 
-from aecli.arrays import read_image_size
 from aecli.config import DataConfig
+from aecli.convolution.arrays import read_image_size
 from aecli.data import images as images_module
 from aecli.data.image_cache import ImageCache
 from aecli.data.images import (

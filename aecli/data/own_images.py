@@ -1,5 +1,6 @@
 """Images that a person hands to a trained model: of one shape, labelled by their folders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class OwnImages:
 
 
 def load_own_images(
-    places: list[str], image_shape: tuple[int, int, int], resize: bool
+    places: Sequence[str], image_shape: tuple[int, int, int], resize: bool
 ) -> OwnImages:
     """The images in `places`, which are folders and files.
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from aecli.arithmetic import conv_formula, conv_output_size
 from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig, Upsampling
+from aecli.convolution.arithmetic import conv_formula, conv_output_size
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
 from aecli.models.linear import Linear

@@ -10,8 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from aecli.arithmetic import Pair, conv_formula, pooled_formula, short, transposed_conv_formula
 from aecli.config import ConvConfig, UpsampleConfig
+from aecli.convolution.arithmetic import (
+    Pair,
+    conv_formula,
+    pooled_formula,
+    short,
+    transposed_conv_formula,
+)
 from aecli.models.autoencoder import Autoencoder
 from aecli.models.conv import MisfitError, convolutions
 from aecli.models.pooling import MaxPool, MaxUnpool, run

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from aecli.arithmetic import transposed_conv_output_size
+from aecli.convolution.arithmetic import transposed_conv_output_size
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

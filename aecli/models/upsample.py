@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aecli.arithmetic import (
+from aecli.config import LayerConfig, UpsampleConfig, Upsampling
+from aecli.convolution.arithmetic import (
     conv_output_size,
     output_padding_for,
     pooled_size,
     transposed_conv_output_size,
     transposed_paddings_for,
 )
-from aecli.config import LayerConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import ImageShape
 from aecli.models.pooling import MaxUnpool, cut_or_fill, on_nails

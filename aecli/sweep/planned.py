@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from aecli.cli import console
 from aecli.config import TrainConfig
+from aecli.data.loaded import data_for
 from aecli.errors import AecliError, UsageError
-from aecli.experiment import attempting, conduct
-from aecli.lock import locked
 from aecli.models import build_model
-from aecli.preparation import data_for
-from aecli.run import CONFIG, RunDirectory, Status
+from aecli.runs.directory import CONFIG, RunDirectory, Status
+from aecli.runs.lock import locked
+from aecli.training.experiment import attempting, conduct
 
 
 def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
@@ -85,7 +86,7 @@ def run_planned(
             if run.status is not Status.finished:  # by another process, in the meantime
                 config = run.load_config()
                 bar = folder.name if show_progress else None
-                conduct(config, data_for(config, shared), run, bar)
+                conduct(config, data_for(config, shared), run, bar, warn=console.warn)
     except AecliError:
         if run.status is not Status.failed:  # which notes why, for the end of the sweep
             raise

@@ -14,8 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aecli import console
-from aecli.run import RunDirectory, Status
+from aecli.cli import console
+from aecli.runs.directory import RunDirectory, Status
 
 POLL_SECONDS = 0.5
 

@@ -13,20 +13,20 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
-from aecli.baselines import fit_pca
+from aecli.baselines.pca import fit_pca
+from aecli.cli import console
 from aecli.config import CorruptionConfig
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.data.images import NO_FOLDER
 from aecli.data.own_images import OwnImages
-from aecli.detection import Detection, fit_forest, found_at, threshold
 from aecli.errors import UsageError
-from aecli.evaluation import EXTREMES, LABELS, Examples, reconstructed
+from aecli.evaluation.detection import Detection, fit_forest, found_at, threshold
+from aecli.evaluation.examination import EXTREMES, LABELS, Examples, reconstructed
+from aecli.evaluation.metrics import Reconstruct, mse_of_each
 from aecli.figures import Row, error_histogram, panels, roc_curves
-from aecli.metrics import Reconstruct, mse_of_each
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "anomaly"
 CSV = "scores.csv"

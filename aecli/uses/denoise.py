@@ -9,23 +9,23 @@ from rich.table import Table
 from torch import Tensor
 from tqdm import tqdm
 
-from aecli import console
-from aecli.config import CorruptionKind, TrainConfig
-from aecli.corruption import NOISES, noise_strength
-from aecli.data import Split
-from aecli.data.batches import to_pixels
-from aecli.errors import UsageError
-from aecli.figures import Row, panels, psnr_by_strength
-from aecli.metrics import EVALUATION_BATCH, image_mse, psnr
-from aecli.restoration import (
+from aecli.baselines.restoration import (
     MOST_NUMBERS,
     Restore,
     best_median,
     best_non_local_means,
     fit_denoiser,
 )
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.cli import console
+from aecli.config import CorruptionKind, TrainConfig
+from aecli.data import Split
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import NOISES, noise_strength
+from aecli.errors import UsageError
+from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
+from aecli.figures import Row, panels, psnr_by_strength
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "denoise"
 STRENGTHS = {

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
-from aecli.classifier import has_classes
+from aecli.cli import console
+from aecli.cli.options import MapKind
 from aecli.config import Upsampling
 from aecli.data import Data, Split
 from aecli.errors import DataError, UsageError
+from aecli.evaluation.metrics import EVALUATION_BATCH
 from aecli.figures import Direction, image_plane, scatter_map
-from aecli.metrics import EVALUATION_BATCH
-from aecli.neighbours import neighbour_accuracy
-from aecli.options import MapKind
-from aecli.projection import principal, t_sne, umap
-from aecli.projector import projector_files
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.latent.linear_probe import has_classes
+from aecli.latent.neighbours import neighbour_accuracy
+from aecli.latent.projection import principal, t_sne, umap
+from aecli.runs.projector import projector_files
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 from aecli.uses.probe import feature_names, kinds, told_apart
 from aecli.uses.sample import WITHOUT_PLACES
 

@@ -6,15 +6,15 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from aecli import console
+from aecli.cli import console
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation import LABELS, Survey, examine
-from aecli.experiment import score_as_json
+from aecli.evaluation.examination import LABELS, Survey, examine
+from aecli.evaluation.metrics import Measured, Score
 from aecli.figures import Row, grouped_bars, panels
-from aecli.metrics import Measured, Score
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
+from aecli.training.experiment import score_as_json
 
 COMMAND = "evaluate"
 EVERYTHING = "all"

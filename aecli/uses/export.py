@@ -21,15 +21,16 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from aecli import __version__, console
+from aecli import __version__
+from aecli.cli import console
+from aecli.cli.options import ExportFormat, ExportPart
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation import picture, shown_images
-from aecli.options import ExportFormat, ExportPart
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.evaluation.examination import picture, shown_images
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "export"
 PIXELS, CODES, RECONSTRUCTION = "pixels", "codes", "reconstruction"

@@ -9,15 +9,15 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
+from aecli.cli import console
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
+from aecli.evaluation.metrics import nearest_image
 from aecli.figures import Row, as_image, image_grid
-from aecli.latent import spherical, straight
-from aecli.metrics import nearest_image
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.latent.interpolation import spherical, straight
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "interpolate"
 PAIRS = 6  # unless more or fewer are asked for

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
-from aecli.baselines import fit_pca
-from aecli.classifier import Units, class_count, fit_classifier, flat_pixels, has_classes
+from aecli.baselines.pca import fit_pca
+from aecli.cli import console
 from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
 from aecli.errors import DataError, UsageError
 from aecli.figures import Accuracy, accuracy_by_labels
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.latent.linear_probe import Units, class_count, fit_classifier, flat_pixels, has_classes
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "probe"
 FEW = (10, 100)  # labelled images of each class, unless others are asked for

@@ -7,13 +7,19 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from aecli import console
+from aecli.cli import console
 from aecli.config import CorruptionConfig, TrainConfig
-from aecli.evaluation import check_shown, picture, reconstructed, shown_images, shown_numbers
+from aecli.evaluation.examination import (
+    check_shown,
+    picture,
+    reconstructed,
+    shown_images,
+    shown_numbers,
+)
+from aecli.evaluation.metrics import image_mse, psnr
 from aecli.figures import as_png
-from aecli.metrics import image_mse, psnr
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "reconstruct"
 

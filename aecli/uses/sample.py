@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
-from aecli.classifier import LinearClassifier, fit_to_pixels, has_classes
+from aecli.cli import console
+from aecli.cli.options import Density
 from aecli.config import Upsampling
 from aecli.data import Data
 from aecli.data.batches import ordered_batches, to_pixels
-from aecli.density import (
+from aecli.errors import UsageError
+from aecli.evaluation.metrics import EVALUATION_BATCH, nearest_image
+from aecli.figures import Row, image_grid
+from aecli.latent.density import (
     Mixture,
     fit_diagonal,
     fit_full,
@@ -22,12 +25,9 @@ from aecli.density import (
     frechet_distance,
     gaussian,
 )
-from aecli.errors import UsageError
-from aecli.figures import Row, image_grid
-from aecli.metrics import EVALUATION_BATCH, nearest_image
-from aecli.options import Density
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.latent.linear_probe import LinearClassifier, fit_to_pixels, has_classes
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
 
 COMMAND = "sample"
 MOST_IMAGES = 64  # that can be seen in one figure

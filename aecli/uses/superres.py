@@ -7,18 +7,18 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from aecli import console
+from aecli.baselines.restoration import MOST_NUMBERS, Restore, fit_enlarger
+from aecli.cli import console
 from aecli.config import CorruptionKind
-from aecli.corruption import enlarge, shrink
 from aecli.data.batches import ordered_batches, to_pixels
+from aecli.data.corruption import enlarge, shrink
 from aecli.errors import UsageError
-from aecli.evaluation import check_shown, shown_numbers, stride_grid
-from aecli.experiment import score_as_json
+from aecli.evaluation.examination import check_shown, shown_numbers, stride_grid
+from aecli.evaluation.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
 from aecli.figures import Row, image_grid
-from aecli.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
-from aecli.restoration import MOST_NUMBERS, Restore, fit_enlarger
-from aecli.results import Results
-from aecli.trained import Trained
+from aecli.runs.results import Results
+from aecli.runs.trained import Trained
+from aecli.training.experiment import score_as_json
 
 COMMAND = "superres"
 OUTPUT, BICUBIC, LINEAR = "autoencoder", "bicubic", "best linear"

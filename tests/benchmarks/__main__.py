@@ -217,7 +217,7 @@ def commands(table: Table) -> None:
     # Ends at the first step of the optimiser, without tidying up.
     start = (
         "import os; from unittest.mock import patch; import aecli.cli, aecli.tracking\n"
-        "with patch('aecli.tracking.Tracker.step', lambda _: os._exit(0)):\n"
+        "with patch('aecli.runs.tracker.Tracker.step', lambda _: os._exit(0)):\n"
         "    aecli.cli.main(['train', 'data=mnist'])"
     )
     add_seconds(table, "aecli --help", 0.3, lambda: seconds_of([*aecli, "--help"]))

@@ -24,18 +24,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aecli.adam import Adam
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from aecli.config import CorruptionKind, TrainConfig
 from aecli.data import Data, Split
 from aecli.data.vision import load_torchvision
-from aecli.device import flush_denormals, keep_freed_memory
 from aecli.models import build_model, describe
 from aecli.models.linear import Linear
-from aecli.recording import Recorder
-from aecli.run import RunDirectory
-from aecli.tracking import Tracker
-from aecli.training import (
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import Tracker
+from aecli.runtime.device import flush_denormals, keep_freed_memory
+from aecli.training.loop import (
     TrainingState,
     new_model,
     steps_per_epoch,
@@ -43,6 +41,8 @@ from aecli.training import (
     train_epoch,
     training_step,
 )
+from aecli.training.optimizer import Adam
+from aecli.training.recorder import Recorder
 from tests.benchmarks.networks import NETWORKS
 
 Seconds = Iterator[float]

@@ -8,7 +8,7 @@ import argparse
 import itertools
 import json
 
-from aecli.composition import compose
+from aecli.cli.compose import compose
 from tests.benchmarks.contestants import lecture
 
 IMAGES = 55_000  # as aecli trains on

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import torch
 
-from aecli.distributed import launched
 from aecli.errors import UsageError
+from aecli.runtime.distributed import launched
 
 # Of glibc's malloc.h: blocks above the one are got from the kernel one by one (32 MB is the most
 # that it takes), and free memory above the other is given back.

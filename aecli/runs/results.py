@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
-from aecli.events import EventsFile
 from aecli.figures import save, to_array
 from aecli.files import write_atomically
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tensorboard import EventsFile
 
 NUMBERS = "numbers.json"
 

@@ -1,18 +1,14 @@
-"""What a run needs before it starts: its images, and a look at whether it can work at all."""
+"""The images of a run, decoded once for all runs of a process that want the same."""
 
 import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from aecli.config import TrainConfig, plain, refuse_unread_keys
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
-from aecli.device import open_device, refuse_without_compiler
-from aecli.files import writable_folder
-from aecli.models import build_model
+from aecli.runtime.device import open_device
 
 _loaded: dict[tuple[str, str, str], Data] = {}
 
@@ -59,17 +55,6 @@ def _shared_file(config: TrainConfig, folder: Path) -> Path:
 def _data_key(config: TrainConfig) -> tuple[str, str, str]:
     """What two runs must share to use the same tensors."""
     return json.dumps(plain(config.data)), config.data_dir, config.device
-
-
-def refuse_early(config: TrainConfig) -> Data:
-    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
-    data = data_for(config)
-    if config.compile:
-        refuse_without_compiler(data.train.images.device)
-    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
-        build_model(config.model, config.upsample, data.image_shape)
-    writable_folder(Path(config.output_dir), "output_dir")
-    return data
 
 
 def recorded(config: TrainConfig, data: Data) -> TrainConfig:

@@ -1,13 +1,13 @@
 """One convolution or transposed convolution with its image, from what was typed to numbers."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from aecli.arithmetic import Pair
-from aecli.arrays import looks_like_sizes, read_array, read_sizes
-from aecli.convolution import (
+from aecli.convolution.arithmetic import Pair
+from aecli.convolution.arrays import looks_like_sizes, read_array, read_sizes
+from aecli.convolution.reference import (
     AT_LEAST,
     Array,
     ConvSettings,
@@ -19,7 +19,6 @@ from aecli.convolution import (
     transposed_convolve,
 )
 from aecli.errors import UsageError
-from aecli.options import ConvOptions
 
 MOST_NUMBERS = 2**19  # in the image, the weights, the output, and the image with its zeros
 MOST_PRODUCTS = 2**26  # of a weight with a pixel
@@ -70,7 +69,21 @@ class ConvLayer(NamedTuple):
         return outputs
 
 
-def read_layer(options: ConvOptions) -> ConvLayer:
+class LayerText(Protocol):
+    """A layer as it is typed: sizes such as 3 or 3x1, lists of numbers, or names of files."""
+
+    input: str
+    kernel: str | None
+    stride: str
+    padding: str
+    output_padding: str
+    dilation: str
+    transposed: bool
+    weight: str | None
+    bias: str | None
+
+
+def read_layer(options: LayerText) -> ConvLayer:
     """The layer that `options` describe.
 
     Raises:
@@ -114,7 +127,7 @@ def _read_image(text: str) -> Array:
     return image if image.ndim == 3 else image[None]
 
 
-def _read_weight(options: ConvOptions, channels: int) -> Array:
+def _read_weight(options: LayerText, channels: int) -> Array:
     """The weights in torch's layout, for an image of so many channels."""
     kernel = None
     if options.kernel is not None:

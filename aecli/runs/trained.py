@@ -1,5 +1,6 @@
 """A finished run as something to use: its model, with the weights of its best epoch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,20 +8,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from aecli import console
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import is_of_classes
+from aecli.data.loaded import data_for
 from aecli.data.own_images import OwnImages, load_own_images
-from aecli.device import open_device
 from aecli.errors import StorageError, UsageError, one_line
-from aecli.evaluation import reconstruction
-from aecli.metrics import evaluation_batch
+from aecli.evaluation.examination import reconstruction
+from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
-from aecli.options import RunOptions
-from aecli.preparation import data_for
-from aecli.run import RunDirectory, Status, runs_below
+from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
+from aecli.runtime.device import open_device
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,21 @@ class Trained:
         return Normalisation(self.config.data.mean, self.config.data.std)
 
 
-def open_run(path: Path, options: RunOptions) -> Trained:
+def open_run(
+    path: Path,
+    device: str = "auto",
+    data_dir: str | None = None,
+    images: Sequence[str] = (),
+    resize: bool = False,
+) -> Trained:
     """The finished run in the folder `path`, with the images that it is to work on.
+
+    Args:
+        path: a run directory.
+        device: where the model is to work; as in `resolve_device`.
+        data_dir: folder that holds the data sets; None: the one that the run was trained with.
+        images: folders or files with images that take the place of the run's test images.
+        resize: crop and resize these to the size of the run's, instead of refusing others.
 
     Raises:
         UsageError: it is no run, or none that is finished.
@@ -105,22 +117,20 @@ def open_run(path: Path, options: RunOptions) -> Trained:
         raise UsageError(_no_run(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished(run))
-    config = replace(run.load_config(), device=options.device)
-    if options.data_dir is not None:
-        config = replace(config, data_dir=options.data_dir)
-    device = open_device(options.device)
+    config = replace(run.load_config(), device=device)
+    if data_dir is not None:
+        config = replace(config, data_dir=data_dir)
+    place = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    model = build_model(config.model, config.upsample, (channels, height, width)).to(device)
+    model = build_model(config.model, config.upsample, (channels, height, width)).to(place)
     try:
         run.load_weights(model)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise StorageError(f"{run.weights_file} cannot be used: {one_line(error)}") from error
     own = None
-    if options.images:
-        own = load_own_images(options.images, (channels, height, width), options.resize).to(device)
-        for notice in own.notices:
-            console.warn(notice)
-    return Trained(run, config, model.eval(), device, own)
+    if images:
+        own = load_own_images(images, (channels, height, width), resize).to(place)
+    return Trained(run, config, model.eval(), place, own)
 
 
 def _no_run(path: Path) -> str:
@@ -136,8 +146,6 @@ def _no_run(path: Path) -> str:
 
 def _unfinished(run: RunDirectory) -> str:
     """How far a run is, and how it is brought to an end."""
-    from aecli.composition import SWEEP_FILE  # Hydra, which only this mistake needs
-
     reason = f" ({run.failure()})" if run.status is Status.failed else ""
     if (run.path.parent / SWEEP_FILE).exists():
         cure = f"aecli train resume={run.path.parent} goes on with its sweep"

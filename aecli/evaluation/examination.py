@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from aecli.baselines import fit_pca
-from aecli.checkerboard import GridSums
+from aecli.baselines.pca import fit_pca
 from aecli.config import ConvConfig, ModelConfig, TrainConfig
-from aecli.corruption import build_corruption
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, to_pixels
+from aecli.data.corruption import build_corruption
 from aecli.errors import UsageError
-from aecli.metrics import (
+from aecli.evaluation.checkerboard import GridSums
+from aecli.evaluation.metrics import (
     Measured,
     Measurement,
     Reconstruct,
@@ -25,7 +25,7 @@ from aecli.metrics import (
     measure,
 )
 from aecli.models import Autoencoder
-from aecli.randomness import EVALUATION, generator_for
+from aecli.runtime.rng import EVALUATION, generator_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation import Levels, levels, picture, reconstruction, shown_images
-from aecli.run import RunDirectory
-from aecli.tracking import EpochRecord, Tracker
-from aecli.training import Observer, TrainingState
+from aecli.evaluation.examination import Levels, levels, picture, reconstruction, shown_images
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import EpochRecord, Tracker
+from aecli.training.loop import Observer, TrainingState
 
 # Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
 PICTURES = 6

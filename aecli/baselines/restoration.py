@@ -6,12 +6,12 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aecli.config import CorruptionKind
-from aecli.corruption import LEVELS, noise_moments, shrink
 from aecli.data.batches import ordered_batches, to_pixels
-from aecli.metrics import image_mse
+from aecli.data.corruption import LEVELS, noise_moments, shrink
 
 Restore = Callable[[Tensor], Tensor]
 """Damaged pixels (B, C, H, W) -> restored ones, in [0, 1]."""
@@ -170,4 +170,4 @@ def non_local_means(noisy: Tensor, cut_off: float, patch: int) -> Tensor:
 
 
 def _best(candidates: Iterable[Restore], noisy: Tensor, clean: Tensor) -> Restore:
-    return min(candidates, key=lambda each: image_mse(clean, each(noisy)).mean().item())
+    return min(candidates, key=lambda each: F.mse_loss(each(noisy), clean).item())

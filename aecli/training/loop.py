@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aecli.adam import Adam
-from aecli.checkerboard import GridSums
 from aecli.config import Precision, Schedule, TrainConfig
-from aecli.corruption import build_corruption
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches
-from aecli.device import training_arithmetic
-from aecli.distributed import ALONE, Ranks
+from aecli.data.corruption import build_corruption
 from aecli.errors import DataError, DivergenceError, Interrupted
-from aecli.evaluation import stride_grid
-from aecli.metrics import evaluation_batch
+from aecli.evaluation.checkerboard import GridSums
+from aecli.evaluation.examination import stride_grid
+from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
-from aecli.randomness import EVALUATION, generator_for
-from aecli.run import RunDirectory
-from aecli.signals import StopRequest
-from aecli.step import TrainingStep
-from aecli.tracking import EpochRecord, Validation
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import EpochRecord, Validation
+from aecli.runtime.device import training_arithmetic
+from aecli.runtime.distributed import ALONE, Ranks
+from aecli.runtime.rng import EVALUATION, generator_for
+from aecli.runtime.signals import StopRequest
+from aecli.training.optimizer import Adam
+from aecli.training.step import TrainingStep
 
 
 @dataclass

@@ -19,7 +19,7 @@ from aecli.errors import (
     storage_error,
     suggest,
 )
-from aecli.signals import end_at_once
+from aecli.runtime.signals import end_at_once
 
 # Python looks for garbage whenever so many more objects have been made than freed. What a command
 # imports makes a million that stay; at the 700 of Python 3.11 a seventh of the time until the first
@@ -139,7 +139,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     elif first == "--version":
         print(f"aecli {__version__}")
     elif first in COMMANDS and {"-h", "--help"} & set(arguments):
-        print(importlib.import_module("aecli.help").help_for(first), end="")
+        print(importlib.import_module("aecli.cli.help").help_for(first), end="")
     elif first in COMMANDS:
         command: Callable[[list[str]], None] = importlib.import_module(COMMANDS[first].module).main
         command(list(arguments[1:]))

@@ -53,9 +53,6 @@ BASIC = "basic"
 # What conf/hydra/launcher/submitit_slurm.yaml builds on.
 SLURM_SCHEMA = "slurm_schema"
 
-# What Hydra leaves in the folder of a sweep.
-SWEEP_FILE = "multirun.yaml"
-
 Job = Callable[[TrainConfig, Path], float | None]
 """Trains one run, given its configuration and its folder; what a search minimises."""
 
@@ -189,10 +186,10 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         _check_keys(overrides)
 
 
-def note_sweep(folder: Path, overrides: list[str]) -> None:
-    """Leave in the folder of a sweep what Hydra leaves there: its command line, for one thing."""
+def note_sweep(file: Path, overrides: list[str]) -> None:
+    """Write what Hydra leaves in the folder of a sweep: its command line, for one thing."""
     with _engine() as engine:
-        OmegaConf.save(_compose_for_all(engine, overrides), folder / SWEEP_FILE)
+        OmegaConf.save(_compose_for_all(engine, overrides), file)
 
 
 def run_once(run: ComposedRun, job: Job) -> None:

@@ -3,7 +3,7 @@
 import math
 import platform
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aecli import __version__, console
+from aecli import __version__
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
-from aecli.device import device_name, is_out_of_memory, keep_freed_memory
-from aecli.distributed import ALONE, LOST, Ranks, is_lost
+from aecli.data.loaded import data_for
 from aecli.errors import AecliError, StorageError, one_line, storage_error
-from aecli.evaluation import (
+from aecli.evaluation.examination import (
     LABELS,
     Examination,
     Levels,
@@ -31,13 +30,14 @@ from aecli.evaluation import (
     reconstruction,
     shown_images,
 )
-from aecli.metrics import Score
+from aecli.evaluation.metrics import Score
 from aecli.models import describe
-from aecli.preparation import data_for
-from aecli.recording import Recorder
-from aecli.run import RunDirectory
-from aecli.tracking import Resumed, Tracker
-from aecli.training import Observer, TrainingState, new_model, steps_per_epoch, train
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tracker import Resumed, Tracker
+from aecli.runtime.device import device_name, is_out_of_memory, keep_freed_memory
+from aecli.runtime.distributed import ALONE, LOST, Ranks, is_lost
+from aecli.training.loop import Observer, TrainingState, new_model, steps_per_epoch, train
+from aecli.training.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,20 @@ def conduct(
     run: RunDirectory,
     bar: str | None = None,
     ranks: Ranks = ALONE,
+    warn: Callable[[str], None] = print,
 ) -> Outcome:
     """Train a model and leave everything that a run directory holds, the summary last.
 
     It goes on from the newest checkpoint that is sound, and without one begins anew. The test
-    images are measured once, at the end, with the weights of the best epoch. `bar` is what a
-    progress bar calls the run; without it there is none. Of several `ranks` the first calls this,
-    and the others `assist`.
+    images are measured once, at the end, with the weights of the best epoch.
+
+    Args:
+        config: what to train.
+        data: the images.
+        run: where everything goes.
+        bar: what a progress bar calls the run; without it there is none.
+        ranks: who trains; the first of them calls this, and the others `assist`.
+        warn: is told of a checkpoint that is damaged.
 
     Raises:
         DivergenceError: the loss is no longer finite.
@@ -123,7 +130,7 @@ def conduct(
     """
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), len(data.train), ranks)
-    saved = _restored(state, run)
+    saved = _restored(state, run, warn)
     is_resumed = saved is not None
     run.save_config(config)
     steps = steps_per_epoch(config, data)
@@ -178,11 +185,13 @@ def assist(ranks: Ranks) -> None:
     ranks.part()
 
 
-def _restored(state: TrainingState, run: RunDirectory) -> dict[str, Any] | None:
+def _restored(
+    state: TrainingState, run: RunDirectory, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
     """The checkpoint that has been put into `state`, if there is one."""
     saved, problems = run.checkpoints.newest()
     for problem in problems:
-        console.warn(f"{problem}; the checkpoint before it is used")
+        warn(f"{problem}; the checkpoint before it is used")
     run.failure_file.unlink(missing_ok=True)
     if saved is None:
         if run.config_file.exists():  # or nothing in the folder is ours

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aecli.arithmetic import (
+from aecli.convolution.arithmetic import (
     Pair,
     conv_formula,
     conv_output_size,

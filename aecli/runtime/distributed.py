@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from aecli.errors import AecliError
-from aecli.signals import KINDS
+from aecli.runtime.signals import KINDS
 
 # How long a rank waits for another that is alive: rank 0 may be busy with a PCA, or a slow disk.
 # One that has ended is noticed at once.

@@ -12,15 +12,17 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from aecli.checkpoints import Checkpoints
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.errors import StorageError, UsageError
 from aecli.files import fingerprint, natural_key, read_sound, remove_scratch, write_atomically
-from aecli.lock import locked
+from aecli.runs.checkpoints import Checkpoints
+from aecli.runs.lock import locked
 
 CONFIG = "config.yaml"
 EVENTS = "events.out.tfevents.*"
 """TensorBoard's files, whose names it makes up itself."""
+SWEEP_FILE = "multirun.yaml"
+"""In the folder of a sweep: its command line, as Hydra notes it."""
 
 
 class Status(Enum):

@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # what prints numbers alone does not wait for torch
+    from aecli.comparison.compare import Compared
     from aecli.config import TrainConfig
     from aecli.data import Data
-    from aecli.metrics import Score
+    from aecli.evaluation.metrics import Score
     from aecli.models import Layer
-    from aecli.run import RunDirectory
+    from aecli.runs.directory import RunDirectory
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -134,9 +135,20 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
     out.print(table)
 
 
+def comparison(compared: Compared) -> None:
+    """The table of a comparison, what it means, and where the rest is."""
+    from aecli.comparison.table import terminal_table
+
+    table(terminal_table(compared.settings, out.width))
+    bullets(compared.findings)
+    for left_out in compared.comparison.left_out:
+        warn(f"left out: {left_out.path}, {left_out.status}: {left_out.reason}")
+    facts({"report": str(compared.report)})
+
+
 def run_line(run: RunDirectory) -> None:
     """What became of one run of a sweep: a line while the others go on."""
-    from aecli.run import Status
+    from aecli.runs.directory import Status
 
     outcome = run.failure() if run.status is Status.failed else run.status.value
     if run.status is Status.finished:
@@ -155,7 +167,7 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
 
     `distinctions` tell the runs apart where their folders' names do not.
     """
-    from aecli.run import Status
+    from aecli.runs.directory import Status
 
     table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("run", no_wrap=True)

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from aecli.adam import Adam
 from aecli.config import TrainConfig
-from aecli.corruption import build_corruption
 from aecli.data.batches import Normalisation, gather
-from aecli.distributed import Ranks
+from aecli.data.corruption import build_corruption
 from aecli.models import Autoencoder
-from aecli.randomness import generator_for, reseed
+from aecli.runtime.distributed import Ranks
+from aecli.runtime.rng import generator_for, reseed
+from aecli.training.optimizer import Adam
 
 EAGER_CALLS = 3
 """Before a capture: by then cuDNN, cuBLAS and Adam's state have been set up."""

@@ -9,6 +9,20 @@ from typing import Any
 import omegaconf
 import yaml
 
+from aecli.cli.options import (
+    AnomalyOptions,
+    CompareOptions,
+    ConvOptions,
+    DenoiseOptions,
+    EmbedOptions,
+    EvaluateOptions,
+    ExportOptions,
+    InterpolateOptions,
+    ProbeOptions,
+    ReconstructOptions,
+    SampleOptions,
+    SuperresOptions,
+)
 from aecli.config import (
     CONF_DIR,
     CheckpointConfig,
@@ -22,20 +36,6 @@ from aecli.config import (
     UpsampleConfig,
     config_groups,
     field_docs,
-)
-from aecli.options import (
-    AnomalyOptions,
-    CompareOptions,
-    ConvOptions,
-    DenoiseOptions,
-    EmbedOptions,
-    EvaluateOptions,
-    ExportOptions,
-    InterpolateOptions,
-    ProbeOptions,
-    ReconstructOptions,
-    SampleOptions,
-    SuperresOptions,
 )
 
 WIDTH = 100

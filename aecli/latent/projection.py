@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from aecli.density import gaussian
 from aecli.errors import UsageError
+from aecli.latent.density import gaussian
 
 # The neighbours that a code is kept near to: the usual numbers, where there are as many codes.
 PERPLEXITY, UMAP_NEIGHBOURS = 30, 15

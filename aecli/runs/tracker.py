@@ -14,11 +14,11 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from aecli.events import EventsFile
+from aecli.evaluation.metrics import psnr
 from aecli.files import write_atomically
-from aecli.metrics import psnr
 from aecli.models import Layer
-from aecli.run import RunDirectory
+from aecli.runs.directory import RunDirectory
+from aecli.runs.tensorboard import EventsFile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

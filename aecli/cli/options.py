@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, TypeVar, cast, get_origin
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
 from aecli.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from aecli.runs.trained import Trained
 
 
 class SortKey(Enum):
@@ -354,6 +357,25 @@ def one_run(command: str, options: RunOptions) -> Path:
     if others:
         raise UsageError(f"{command} takes the folder of one finished run, not {len(options.run)}")
     return path
+
+
+def open_chosen(path: Path, options: RunOptions) -> "Trained":
+    """The finished run in the folder `path`, with the images that a command is to work on.
+
+    What has been done to images of a person's own is told in the terminal.
+
+    Raises:
+        UsageError: it is no run, or none that is finished.
+        DataError, StorageError: images or files that cannot be used.
+    """
+    # A mistake in the line is told without waiting for torch.
+    from aecli.cli import console
+    from aecli.runs.trained import open_run
+
+    trained = open_run(path, options.device, options.data_dir, options.images, options.resize)
+    for notice in trained.own.notices if trained.own else []:
+        console.warn(notice)
+    return trained
 
 
 def some_runs(command: str, options: RunOptions) -> list[Path]:

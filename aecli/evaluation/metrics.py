@@ -9,10 +9,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from aecli.checkerboard import GridSums
-from aecli.corruption import Corruption
 from aecli.data.batches import ordered_batches
-from aecli.latent import nearest
+from aecli.data.corruption import Corruption
+from aecli.evaluation.checkerboard import GridSums
+from aecli.latent.interpolation import nearest
 
 EVALUATION_BATCH = 500
 # Numbers in a batch on a GPU, where large batches mean fewer kernels to wait for.
@@ -54,7 +54,7 @@ class Score:
 
     checkerboard: float | None
     """Share of the outputs' energy at the frequencies of the stride grid, from 0 to 1: see
-    `aecli/checkerboard.py`; None where they are too small for it."""
+    `aecli/evaluation/checkerboard.py`; None where they are too small for it."""
 
     @classmethod
     def of(

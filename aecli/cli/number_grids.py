@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from aecli.console import out
+from aecli.cli.console import out
 
 MOST_ROWS = 64  # of a grid of numbers
 MOST_GRIDS = 6  # of a group

@@ -1,0 +1,23 @@
+"""A look at whether a run can work at all, before it starts."""
+
+from pathlib import Path
+
+import torch
+
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.data.loaded import data_for
+from aecli.files import writable_folder
+from aecli.models import build_model
+from aecli.runtime.device import refuse_without_compiler
+
+
+def refuse_early(config: TrainConfig) -> Data:
+    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
+    data = data_for(config)
+    if config.compile:
+        refuse_without_compiler(data.train.images.device)
+    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
+        build_model(config.model, config.upsample, data.image_shape)
+    writable_folder(Path(config.output_dir), "output_dir")
+    return data
