@@ -5,6 +5,7 @@
 # make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
 #              every operation in the writing of a checkpoint; every failing operation on a file;
 #              five times as many lines that somebody might type
+# make coverage  the tests once more, and which lines they reach
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 
 KILLS  ?= 200
 
-.PHONY: train test bench gpu soak clean
+.PHONY: train test bench gpu soak coverage clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m aecli train model=conv latent=25
@@ -52,6 +53,11 @@ soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --soak --kills $(KILLS) \
 		-o faulthandler_timeout=0 \
 		tests/test_resume.py tests/test_checkpoints.py tests/test_failing_disk.py tests/test_fuzz.py
+
+# Processes that tests start are not followed, nor those that they fork.
+coverage: $(VENV)/installed-dev
+	$(PIP) pytest-cov
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov aecli --cov-report term-missing:skip-covered
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -49,11 +49,11 @@ def remove_scratch(folder: Path) -> None:
 
 
 def fingerprint(content: bytes) -> Fingerprint:
-    """By which `read_sound` knows a file again."""
+    """By which `read_verified` knows a file again."""
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def read_sound(path: Path, expected: object) -> bytes:
+def read_verified(path: Path, expected: object) -> bytes:
     """What a file holds, which must have the fingerprint `expected`.
 
     Raises:

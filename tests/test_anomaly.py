@@ -27,8 +27,8 @@ from aecli.uses import anomaly
 from aecli.uses.anomaly import (
     Detector,
     Histogram,
-    Limit,
     Scored,
+    Threshold,
     detectors_of,
     errors_of,
     scores_csv,
@@ -90,7 +90,7 @@ def test_known_scores_get_the_known_answers(
     numbers = numbers_of(ones)
     assert (numbers["auroc"], numbers["average_precision"]) == (1, 1)
     assert (numbers["auroc_pca"], numbers["auroc_forest"]) == (0, 0.5)
-    assert (numbers["threshold"], numbers["fpr_measured"], numbers["found"]) == (0, 0, 1)
+    assert (numbers["threshold"], numbers["fpr_measured"], numbers["recall"]) == (0, 0, 1)
     for found in [*numbers["by_class"].values(), numbers["all"]]:
         share = found["images"] / (found["images"] + numbers["normal_images"])
         for useless in ("pca", "forest"):
@@ -98,8 +98,8 @@ def test_known_scores_get_the_known_answers(
             assert precision == pytest.approx(share)
     roc = numbers["roc"]
     assert (roc["false_positive_rate"][0], roc["false_positive_rate"][-1]) == (0, 1)
-    assert set(roc["found"]["model"]) == {1}
-    assert roc["found"]["forest"] == pytest.approx(roc["false_positive_rate"])
+    assert set(roc["recall"]["model"]) == {1}
+    assert roc["recall"]["forest"] == pytest.approx(roc["false_positive_rate"])
 
 
 def test_a_class_is_held_against_the_normal_test_images_by_pairs(
@@ -121,7 +121,7 @@ def test_a_class_is_held_against_the_normal_test_images_by_pairs(
     assert found["images"] == len(threes)
     assert found["detections"]["model"]["auroc"] == pytest.approx(right, abs=1e-6)
     above = (errors(threes) > numbers["threshold"]).double().mean().item()
-    assert found["found"] == pytest.approx(above)
+    assert found["recall"] == pytest.approx(above)
     alarms = (errors(test.images) > numbers["threshold"]).double().mean().item()
     assert numbers["fpr_measured"] == pytest.approx(alarms)
 
@@ -318,7 +318,9 @@ def test_names_of_files_are_written_byte_by_byte() -> None:
     split = Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
     names = [Path("b"), Path('a,"\n'), Path("caf\udce9")]  # the last is not UTF-8 on the disk
     normal, errors = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.3, 0.5, 0.35])
-    content = scores_csv(OwnImages(split, "", names, []), errors, normal, Limit.of(normal, 0.25))
+    content = scores_csv(
+        OwnImages(split, "", names, []), errors, normal, Threshold.from_errors(normal, 0.25)
+    )
     assert content.splitlines()[0] == b"file,mse,anomalous,validation_images_below"
     rows = list(csv.reader(content.decode("utf-8", "surrogateescape").splitlines(keepends=True)))
     assert [(row[0], row[2], row[3]) for row in rows[1:]] == [
@@ -350,7 +352,7 @@ def test_extremes_are_the_largest_and_the_smallest_errors_first() -> None:
 
 def test_a_histogram_counts_every_image_once() -> None:
     few, many = torch.tensor([0.0, 0.01, 0.01]), torch.rand(1000).square()
-    found = Histogram.of({"few": few, "many": many})
+    found = Histogram.from_errors({"few": few, "many": many})
     assert all(sum(shares) == pytest.approx(1) for shares in found.shares.values())
     assert found.shares["few"][0] == pytest.approx(1 / 3)
     assert found.edges == sorted(found.edges) and found.edges[-1] >= many.max()
@@ -358,7 +360,7 @@ def test_a_histogram_counts_every_image_once() -> None:
         round(upper / lower, 6) for lower, upper in zip(found.edges, found.edges[1:], strict=False)
     }
     assert len(steps) == 1
-    alike = Histogram.of({"alike": torch.full((5,), 0.1)})
+    alike = Histogram.from_errors({"alike": torch.full((5,), 0.1)})
     assert sum(alike.shares["alike"]) == pytest.approx(1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aecli.convolution.arrays import MOST_BYTES, Array, looks_like_sizes, read_array, read_sizes
+from aecli.convolution.arrays import MAX_BYTES, Array, looks_like_sizes, read_array, read_sizes
 from aecli.errors import StorageError, UsageError
 
 ROWS = [[1.0, -2.5, 3.0], [0.25, 5.0, 60.0]]
@@ -188,7 +188,7 @@ def test_a_file_that_claims_more_than_it_holds_is_damaged(folder: Path) -> None:
 
 def test_a_huge_file_is_not_taken_in(folder: Path) -> None:
     with open("a.csv", "wb") as file:
-        file.truncate(MOST_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     with pytest.raises(UsageError, match="a.csv is too large: 16,777,217 bytes, 16,777,216 at mo"):
         read_array("input", "a.csv")
 

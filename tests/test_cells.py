@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from aecli.convolution.arithmetic import kernel_extent
-from aecli.convolution.reference import ConvSettings, overlap, padded, stuffed
+from aecli.convolution.reference import ConvSettings, overlap, padded, zero_inserted
 from aecli.figures import overlap_figure, save, theme, to_array
-from aecli.figures.cells import OUTLINE, PIXEL, SMALLEST_CELL, SMALLEST_NUMBER
+from aecli.figures.cells import MIN_CELL, MIN_NUMBER_SIZE, OUTLINE, PIXEL
 from tests.test_figures import assert_all_is_readable, contrast, pixels_of
 
 
 def draw(settings: ConvSettings, rows: int, columns: int) -> Figure:
-    put_zeros = stuffed if settings.transposed else padded
+    put_zeros = zero_inserted if settings.transposed else padded
     (surface,) = put_zeros(np.ones((1, rows, columns)), settings)
     kernel = np.zeros(tuple(map(kernel_extent, settings.kernel, settings.dilation)), bool)
     kernel[:: settings.dilation[0], :: settings.dilation[1]] = True
@@ -140,13 +140,13 @@ def test_nothing_overlaps_and_cells_are_square_and_of_one_size(
         box = axes.get_window_extent()
         sides += [box.width / columns, box.height / rows]
     assert sides == pytest.approx([sides[0]] * 4)
-    assert sides[0] >= 0.999 * SMALLEST_CELL * figure.dpi
+    assert sides[0] >= 0.999 * MIN_CELL * figure.dpi
     assert max(figure.get_size_inches()) < 12
     left, right = (axes.get_window_extent() for axes in figure.axes)
     assert left.y1 == pytest.approx(right.y1) and left.x1 < right.x0
     legend = figure.legends[0].get_window_extent()
     assert legend.y0 > 0 and legend.y1 < min(left.y0, right.y0)
-    assert all(float(text.get_fontsize()) >= SMALLEST_NUMBER for text in figure.axes[1].texts)
+    assert all(float(text.get_fontsize()) >= MIN_NUMBER_SIZE for text in figure.axes[1].texts)
 
 
 def test_numbers_stay_inside_their_cells() -> None:

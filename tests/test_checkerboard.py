@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d, interpolate
 
-from aecli.evaluation.checkerboard import checkerboard, fine_part
+from aecli.evaluation.checkerboard import checkerboard, high_pass
 
 ROWS, COLUMNS = torch.meshgrid(torch.arange(24.0), torch.arange(28.0), indexing="ij")
 CHEQUERS = (-1) ** (ROWS + COLUMNS)
@@ -115,7 +115,7 @@ def test_enlarging_by_interpolation_leaves_no_grid(mode: str) -> None:
 
 
 def test_the_fine_part_of_a_slope_is_nothing_and_of_chequers_everything() -> None:
-    slope, chequers = (fine_part(image(each), 2) for each in (ROWS + 2 * COLUMNS, CHEQUERS))
+    slope, chequers = (high_pass(image(each), 2) for each in (ROWS + 2 * COLUMNS, CHEQUERS))
     assert slope.abs().max() == 0
     assert torch.equal(chequers, image(CHEQUERS[1:-1, 1:-1]))
 

@@ -15,7 +15,7 @@ import torch
 
 from aecli import files
 from aecli.errors import StorageError
-from aecli.runs.checkpoints import KEPT, Checkpoints
+from aecli.runs.checkpoints import KEEP_LAST, Checkpoints
 from aecli.runs.directory import RunDirectory
 from tests.apart import run_apart
 from tests.conftest import TINY
@@ -118,7 +118,7 @@ def test_a_state_of_another_version_gets_one_line(
 # Killed while a checkpoint is written.
 
 LINE = ["train", "model=fc", "latent=2", *TINY, "epochs=4", "hydra.run.dir=run"]
-SAVED = KEPT + 1  # the first that removes another
+SAVED = KEEP_LAST + 1  # the first that removes another
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aecli.cli.compose import compose
 from aecli.config import DataConfig
 from aecli.data import DATASETS, Data, Split, load_data
 from aecli.data.classes import is_of_classes, limits, of_classes
-from aecli.data.loaded import recorded
+from aecli.data.loaded import resolve_config
 from aecli.data.split import LoadedData
 from aecli.errors import DataError, UsageError
 from aecli.runs.directory import RunDirectory
@@ -144,7 +144,7 @@ def test_digits_are_named_as_they_are_typed() -> None:
 
 def test_the_saved_configuration_keeps_the_limits() -> None:
     config = compose(["data=synthetic", "data.without=[3]"])
-    saved = recorded(config, load(without=["cat"])).data
+    saved = resolve_config(config, load(without=["cat"])).data
     assert (saved.name, saved.without, saved.image_shape) == ("animals", ["3"], [1, 1, 1])
 
 

@@ -11,7 +11,7 @@ from aecli.data import Split
 from aecli.latent.linear_probe import (
     PENALTY,
     LinearClassifier,
-    Units,
+    Standardizer,
     fit_classifier,
     fit_to_pixels,
     flat_pixels,
@@ -30,7 +30,7 @@ def clouds(count: int = 400, apart: float = 1.5) -> tuple[Tensor, Tensor]:
 
 def test_the_solution_is_that_of_scikit_learn() -> None:
     features, labels = clouds()
-    units = Units.of(features)
+    units = Standardizer.fit(features)
     found = fit_classifier(features, labels, 3, units)
     rows = ((features - units.mean) / units.deviation).double().numpy()
     theirs = LogisticRegression(C=1 / (len(rows) * PENALTY), tol=1e-8, max_iter=1000)
@@ -44,18 +44,21 @@ def test_the_solution_is_that_of_scikit_learn() -> None:
 
 def test_clouds_that_a_plane_separates_are_told_apart() -> None:
     features, labels = clouds(apart=20)
-    assert fit_classifier(features, labels, 3, Units.of(features)).accuracy(features, labels) == 1
+    assert (
+        fit_classifier(features, labels, 3, Standardizer.fit(features)).accuracy(features, labels)
+        == 1
+    )
 
 
 def test_what_only_a_curve_separates_is_not_told_apart() -> None:
     corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
-    found = fit_classifier(corners, torch.tensor([0, 0, 1, 1]), 2, Units.of(corners))
+    found = fit_classifier(corners, torch.tensor([0, 0, 1, 1]), 2, Standardizer.fit(corners))
     assert torch.allclose(found.logits(corners).softmax(1), torch.tensor(0.5), atol=1e-3)
 
 
 def test_without_information_the_shares_of_the_classes_are_said() -> None:
     labels = torch.tensor([0, 1, 1, 1])
-    found = fit_classifier(torch.ones(4, 2), labels, 2, Units.of(torch.ones(4, 2)))
+    found = fit_classifier(torch.ones(4, 2), labels, 2, Standardizer.fit(torch.ones(4, 2)))
     logits = found.logits(torch.ones(1, 2))
     assert (logits[0, 1] - logits[0, 0]).item() == pytest.approx(math.log(3), abs=1e-2)
 
@@ -70,20 +73,22 @@ def test_the_largest_linear_function_wins() -> None:
 def test_units_make_scale_and_offset_of_the_features_immaterial() -> None:
     features, labels = clouds()
     other = features * torch.tensor([100.0, 100.0, 100.0, 100.0]) - 7
-    first = fit_classifier(features, labels, 3, Units.of(features)).logits(features)
-    second = fit_classifier(other, labels, 3, Units.of(other)).logits(other)
+    first = fit_classifier(features, labels, 3, Standardizer.fit(features)).logits(features)
+    second = fit_classifier(other, labels, 3, Standardizer.fit(other)).logits(other)
     assert torch.allclose(first, second, atol=0.02)
 
 
 def test_a_feature_that_hardly_varies_is_not_blown_up() -> None:
     features = torch.zeros(200, 2)
     features[::2, 0], features[0, 1] = 2.0, 2.0  # the second is on once
-    units = Units.of(features)
+    units = Standardizer.fit(features)
     # Its deviation is 2 sqrt(199) / 200, which is more than a tenth of the other's.
     assert units.mean.tolist() == pytest.approx([1, 0.01])
     assert units.deviation.tolist() == pytest.approx([1, 2 * math.sqrt(199) / 200], rel=1e-4)
     features[0, 1] = 0.1  # now a twentieth of that, and counted as a tenth of the mean of both
-    assert Units.of(features).deviation[1].item() == pytest.approx(0.1 * math.sqrt(0.5), rel=1e-4)
+    assert Standardizer.fit(features).deviation[1].item() == pytest.approx(
+        0.1 * math.sqrt(0.5), rel=1e-4
+    )
 
 
 def test_the_pixels_of_a_split_are_classified() -> None:

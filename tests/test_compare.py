@@ -21,7 +21,7 @@ from aecli.cli import main as cli
 from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.grouping import distinctions
-from aecli.comparison.results import DataFacts, Spread
+from aecli.comparison.results import DataFacts, MeanStd
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory, runs_below
 from tests.browser import opened
@@ -392,9 +392,9 @@ def test_upsampling_counts_for_models_that_have_it(copied: Path) -> None:
 
 
 def test_means_and_deviations() -> None:
-    assert Spread.of([1.0]) == Spread(1.0, None)
-    assert Spread.of([1.0, 3.0]) == Spread(2.0, 2**0.5)
-    assert Spread.of([float("inf"), 3.0]) == Spread(float("inf"), None)
+    assert MeanStd.from_values([1.0]) == MeanStd(1.0, None)
+    assert MeanStd.from_values([1.0, 3.0]) == MeanStd(2.0, 2**0.5)
+    assert MeanStd.from_values([float("inf"), 3.0]) == MeanStd(float("inf"), None)
 
 
 def test_data_are_told_in_words() -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from aecli.cli.options import SortKey
-from aecli.comparison.results import DataFacts, Result, Setting
+from aecli.comparison.results import DataFacts, Result, RunGroup
 from aecli.comparison.table import (
     SORT_KEYS,
     columns,
@@ -43,7 +43,7 @@ def some_setting(
     differences: dict[str, str] | None = None,
     data: str = "mnist",
     path: Path = Path("run"),
-) -> Setting:
+) -> RunGroup:
     """A setting with a result for each test mse, of the seeds 0, 1 and so on."""
     results = [
         Result(
@@ -69,10 +69,10 @@ def some_setting(
         )
         for seed, mse in enumerate(mses)
     ]
-    return Setting(family or model, differences or {}, results)
+    return RunGroup(family or model, differences or {}, results)
 
 
-def table_of(settings: Sequence[Setting]) -> list[dict[str, str]]:
+def table_of(settings: Sequence[RunGroup]) -> list[dict[str, str]]:
     """Each row as people read it: column -> cell."""
     shown = columns(settings)
     return [
@@ -81,7 +81,7 @@ def table_of(settings: Sequence[Setting]) -> list[dict[str, str]]:
     ]
 
 
-def printed(settings: Sequence[Setting], width: int) -> str:
+def printed(settings: Sequence[RunGroup], width: int) -> str:
     file = io.StringIO()
     Console(file=file, width=width).print(terminal_table(settings, width))
     return file.getvalue()

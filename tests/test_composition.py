@@ -6,7 +6,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
-from aecli.cli.compose import _engine, check_overrides, compose, compose_sweep, split
+from aecli.cli.compose import check_overrides, compose, compose_sweep, hydra_engine, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.errors import UsageError
 
@@ -214,7 +214,7 @@ def test_a_plugin_that_is_not_installed_is_named_with_its_extra(
 
 def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> None:
     # Composed the way a launch composes it; the launcher itself needs a cluster.
-    with _engine() as engine:
+    with hydra_engine() as engine:
         line = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]
         composed = engine.compose_config("train", line, RunMode.MULTIRUN, from_shell=False)
     launcher = composed.hydra.launcher

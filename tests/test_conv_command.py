@@ -79,9 +79,9 @@ def test_2x2_to_5x5_of_convolutional_autoencoders(show: Show, tmp_path: Path) ->
         ["."] * 7,
         [".", ".", "3", ".", "4", ".", "."],
     ]
-    assert grid(output, "turned kernel")[0] == ["9", "8", "7"]
+    assert grid(output, "flipped kernel")[0] == ["9", "8", "7"]
     assert "Zeros: 1 between the pixels (stride - 1), 2 around them" in words
-    assert "stride 1 and the kernel turned by 180 degrees" in words
+    assert "stride 1 and the kernel flipped by 180 degrees" in words
     assert grid(output, "overlap: how many kernel positions write each output pixel") == [
         ["1", "1", "2", "1", "1"],
         ["1", "1", "2", "1", "1"],
@@ -201,7 +201,7 @@ def test_the_agreement_is_computed(show: Show, monkeypatch: pytest.MonkeyPatch) 
 
     line = "input=[[0,1],[2,4]]", "weight=[[1]]", "transposed=true"
     assert "by zero-stuffing: largest difference 0\n" in show(*line)
-    monkeypatch.setattr(conv_layer, "convolve_stuffed", spoilt)
+    monkeypatch.setattr(conv_layer, "convolve_zero_inserted", spoilt)
     assert "by zero-stuffing: largest difference 4.5\n" in show(*line)
 
 
@@ -404,7 +404,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_else(
 
 def test_the_largest_layers_take_seconds() -> None:
     layer = conv_layer.read_layer(ConvOptions("15x16000", kernel="1x255", transposed=True))
-    assert layer.weight.size * np.prod(layer.output_size) > 0.9 * conv_layer.MOST_PRODUCTS
+    assert layer.weight.size * np.prod(layer.output_size) > 0.9 * conv_layer.MAX_PRODUCTS
     assert layer.matrix() is None
     first, second = layer.outputs(None).values()
     assert np.allclose(first, second, rtol=1e-12)

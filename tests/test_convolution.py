@@ -15,14 +15,14 @@ from aecli.convolution.reference import (
     Array,
     ConvSettings,
     convolve,
-    convolve_stuffed,
+    convolve_zero_inserted,
+    flipped,
     matrix,
     multiply,
     overlap,
     padded,
-    stuffed,
     transposed_convolve,
-    turned,
+    zero_inserted,
 )
 from aecli.errors import UsageError
 
@@ -101,7 +101,7 @@ def every_way(image: Array, weight: Array, bias: Array, layer: ConvSettings) -> 
     return [
         transposed_convolve(image, weight, bias, layer),
         by_matrix,
-        convolve_stuffed(image, weight, bias, layer),
+        convolve_zero_inserted(image, weight, bias, layer),
     ]
 
 
@@ -169,7 +169,7 @@ def test_2x2_to_5x5_with_kernel_3_and_stride_2_of_convolutional_autoencoders() -
     # Emulated by a direct convolution: one zero between the pixels, two around them.
     assert layer.zeros_between == (1, 1)
     assert layer.zeros_around == (2, 2)
-    assert stuffed(image, layer)[0].tolist() == [
+    assert zero_inserted(image, layer)[0].tolist() == [
         [0, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0, 0],
         [0, 0, 1, 0, 2, 0, 0],
@@ -221,7 +221,7 @@ def test_the_changed_inputs_of_denoising_autoencoders(
     assert layer.zeros_around == (around, around)
     assert layer.output_size((size, size)) == (output, output)
     assert layer.surface_size((size, size)) == (surface, surface)
-    assert stuffed(np.ones((1, size, size)), layer).shape == (1, surface, surface)
+    assert zero_inserted(np.ones((1, size, size)), layer).shape == (1, surface, surface)
 
 
 def test_the_4x3_image_with_a_3x1_kernel_of_transposed_convolutions_and_autoencoders() -> None:
@@ -339,7 +339,7 @@ def test_the_overlap_is_what_a_kernel_of_ones_adds_up(drawn: Drawn) -> None:
 @settings(deadline=None)
 @given(st.booleans().flatmap(layers))
 def test_what_the_kernel_moves_over_is_as_large_as_announced(drawn: Drawn) -> None:
-    put_zeros = stuffed if drawn.layer.transposed else padded
+    put_zeros = zero_inserted if drawn.layer.transposed else padded
     _, *size = put_zeros(drawn.image, drawn.layer).shape
     assert tuple(size) == drawn.layer.surface_size((drawn.image.shape[1], drawn.image.shape[2]))
 
@@ -350,7 +350,7 @@ def test_lines_of_zeros_and_pixels_are_cut_off_where_the_padding_is_larger_than_
     # 2 - 3 = -1: kernel 3 and padding 3 leave the middle of 1, 2, 3, 4.
     layer = ConvSettings((1, 3), padding=(0, 3), transposed=True)
     assert layer.zeros_around == (0, -1)
-    assert stuffed(np.array([[[1.0, 2, 3, 4, 5]]]), layer).tolist() == [[[2, 3, 4]]]
+    assert zero_inserted(np.array([[[1.0, 2, 3, 4, 5]]]), layer).tolist() == [[[2, 3, 4]]]
 
 
 def test_an_output_padding_shows_what_the_kernel_reaches_and_zeros_beyond() -> None:
@@ -364,7 +364,7 @@ def test_an_output_padding_shows_what_the_kernel_reaches_and_zeros_beyond() -> N
 
 def test_turned_weights_are_turned_by_180_degrees_and_change_channels() -> None:
     weight = np.arange(1.0, 13).reshape(1, 2, 2, 3)  # 1 channel to 2
-    assert turned(weight).tolist() == [[[[6, 5, 4], [3, 2, 1]]], [[[12, 11, 10], [9, 8, 7]]]]
+    assert flipped(weight).tolist() == [[[[6, 5, 4], [3, 2, 1]]], [[[12, 11, 10], [9, 8, 7]]]]
 
 
 @pytest.mark.parametrize(

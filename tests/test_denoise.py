@@ -125,7 +125,7 @@ def test_images_too_large_for_a_linear_denoiser_do_without(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MOST_NUMBERS", 28 * 28 - 1)
+    monkeypatch.setattr(module, "MAX_NUMBERS", 28 * 28 - 1)
     assert aecli("denoise", str(run.path), "n=5", "noise=gaussian", "strengths=0.5") == 0
     numbers = json.loads((run.path / "denoise/numbers.json").read_text())
     assert "best linear" not in numbers["settings"][0]["mse"]

@@ -85,10 +85,10 @@ def test_a_mixture_tells_two_clusters_apart() -> None:
     spread = torch.tensor([1.0, 2.0])
     which = (torch.arange(4000) % 4 == 0).long()  # a quarter is in the second cluster
     found = fit_mixture(noise * spread[which].unsqueeze(1) + centres[which], 2, seed=0)
-    first, second = sorted(range(2), key=lambda number: found.parts[number].mean[0].item())
-    assert found.shares[[first, second]].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
+    first, second = sorted(range(2), key=lambda number: found.components[number].mean[0].item())
+    assert found.weights[[first, second]].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
     for number, centre, std in ((first, [-10, 0], 1.0), (second, [10, 5], 2.0)):
-        its = found.parts[number]
+        its = found.components[number]
         assert its.mean.tolist() == pytest.approx(centre, abs=0.2)
         assert its.covariance.diagonal().sqrt().tolist() == pytest.approx([std, std], rel=0.06)
         assert abs(its.covariance[0, 1]) < 0.06 * std**2
@@ -102,15 +102,15 @@ def test_a_mixture_follows_its_seed_and_knows_no_scale() -> None:
     once, again = fit_mixture(codes, 3, seed=1), fit_mixture(codes, 3, seed=1)
     assert torch.equal(once.draw(10, generator()), again.draw(10, generator()))
     small = fit_mixture(codes * 1e-4, 3, seed=1)
-    assert torch.allclose(small.shares, once.shares, atol=1e-3)
-    for tiny, usual in zip(small.parts, once.parts, strict=True):
+    assert torch.allclose(small.weights, once.weights, atol=1e-3)
+    for tiny, usual in zip(small.components, once.components, strict=True):
         assert torch.allclose(tiny.covariance * 1e8, usual.covariance, rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 40_000])
 def test_a_mixture_of_many_codes_does_not_depend_on_their_order(period: int) -> None:
     phase = torch.arange(4 * MIXTURE_CODES) % period / (period - 1)  # from 0 to 1, evenly
-    (only,) = fit_mixture(phase.reshape(-1, 1), 1, seed=0).parts
+    (only,) = fit_mixture(phase.reshape(-1, 1), 1, seed=0).components
     assert only.mean.item() == pytest.approx(phase.mean().item(), abs=0.02)
     assert only.covariance.item() == pytest.approx(phase.var().item(), rel=0.03)
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from aecli.errors import UsageError
-from aecli.evaluation.detection import FOREST_IMAGES, Detection, fit_forest, found_at, threshold
+from aecli.evaluation.detection import FOREST_IMAGES, Detection, fit_forest, threshold, tpr_at_fpr
 
 
 def detection(normal: list[float], anomalous: list[float]) -> Detection:
-    return Detection.of(torch.tensor(normal), torch.tensor(anomalous))
+    return Detection.from_scores(torch.tensor(normal), torch.tensor(anomalous))
 
 
 def test_a_perfect_score_a_reversed_one_and_one_that_knows_nothing() -> None:
@@ -46,9 +46,9 @@ def test_what_is_found_rises_with_the_rate() -> None:
     rates = torch.tensor([0, 0.125, 0.25, 0.5, 1], dtype=torch.float64)
     # No normal score is above 4, but one anomalous one; one of four is above 3, and two; and so on.
     # Between two of these thresholds the curve is flat, and rises where the rate is reached.
-    assert found_at(rates, normal, anomalous).tolist() == [0.25, 0.25, 0.5, 0.75, 1]
+    assert tpr_at_fpr(rates, normal, anomalous).tolist() == [0.25, 0.25, 0.5, 0.75, 1]
     tied = torch.ones(4)
-    assert found_at(rates, tied, tied).tolist() == pytest.approx(rates.tolist())
+    assert tpr_at_fpr(rates, tied, tied).tolist() == pytest.approx(rates.tolist())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_forest_finds_what_lies_apart() -> None:
     score = fit_forest(blobs(1000, 0), 0)
     normal, apart = score(blobs(300, 1)), score(blobs(300, 2) // 2)
     assert normal.shape == apart.shape == (300,)
-    assert Detection.of(normal, apart).auroc > 0.99
+    assert Detection.from_scores(normal, apart).auroc > 0.99
 
 
 def test_a_forest_follows_its_seed() -> None:
@@ -113,4 +113,4 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UsageError, match=words):
         fit_forest(blobs(10, 0), 0)
     with pytest.raises(UsageError, match=words):
-        Detection.of(torch.zeros(2), torch.ones(2))
+        Detection.from_scores(torch.zeros(2), torch.ones(2))

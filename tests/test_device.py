@@ -13,7 +13,7 @@ import torch
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.trained import open_run
-from aecli.runtime.device import refuse_without_compiler, training_arithmetic
+from aecli.runtime.device import check_compiler, training_arithmetic
 from aecli.sweep.planned import run_planned
 from tests.conftest import TINY
 
@@ -56,10 +56,10 @@ def test_freed_memory_is_kept() -> None:
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UsageError, match=r"^compile=true needs a C\+\+ compiler, and there is no"):
-        refuse_without_compiler(torch.device("cpu"))
-    refuse_without_compiler(torch.device("cuda"))  # for which torch brings one
+        check_compiler(torch.device("cpu"))
+    check_compiler(torch.device("cuda"))  # for which torch brings one
     monkeypatch.setenv("CXX", sys.executable)
-    refuse_without_compiler(torch.device("cpu"))
+    check_compiler(torch.device("cpu"))
 
 
 # What each of many threads makes of the smallest numbers there are: 2e-39, and half of them. A

@@ -26,9 +26,9 @@ from aecli.errors import StorageError, UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runtime import distributed
 from aecli.runtime.device import resolve_device
-from aecli.runtime.distributed import ALONE, Ranks, is_lost
+from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.runtime.signals import StopRequest
-from aecli.training.loop import Observer, TrainingState, new_model, train
+from aecli.training.loop import Callback, TrainingState, new_model, train
 from tests.apart import Done, run_apart
 from tests.same_run import assert_same, assert_same_run
 from tests.test_conf import some_data
@@ -215,7 +215,7 @@ class Started:
             "LOCAL_WORLD_SIZE": "2",
         }
         if self.dies:
-            with distributed.joined():
+            with distributed.init_distributed():
                 os._exit(1)
 
 
@@ -274,30 +274,34 @@ def test_the_loss_of_the_first_process_is_told_by_another(tmp_path: Path) -> Non
 @pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 7, 128])
 def test_the_ranks_see_every_image_once(images: int, size: int) -> None:
     batch = torch.arange(images, dtype=torch.float64).add(1).reshape(-1, 1)
-    ranks = [Ranks(rank, size) for rank in range(size)]
-    shares = [each.share(batch) for each in ranks]
-    means = [each.weighted(share.mean(), images) for each, share in zip(ranks, shares, strict=True)]
+    group = [ProcessGroup(rank, size) for rank in range(size)]
+    shares = [each.local_shard(batch) for each in group]
+    means = [
+        each.scale_loss(share.mean(), images) for each, share in zip(group, shares, strict=True)
+    ]
     # The mean of 1 ... n is (n + 1) / 2.
     assert sum(float(mean) for mean in means) / size == pytest.approx((images + 1) / 2)
     if images >= size:
         assert torch.equal(torch.cat(shares), batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert [sum(each.is_ours(number) for each in ranks) for number in range(9)] == [1] * 9
+    assert [sum(each.owns_batch(number) for each in group) for number in range(9)] == [1] * 9
 
 
 def test_a_rank_is_lost_where_torch_says_so() -> None:
-    assert is_lost(dist.DistNetworkError("reset by peer"))
-    assert is_lost(RuntimeError("[.../gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
-    assert not is_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    assert not is_lost(StorageError("outputs/gloo is in use"))
+    assert is_process_lost(dist.DistNetworkError("reset by peer"))
+    assert is_process_lost(
+        RuntimeError("[.../gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    )
+    assert not is_process_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_process_lost(StorageError("outputs/gloo is in use"))
 
 
 def test_sums_are_kept_for_each_rank_or_shared_by_others() -> None:
     parts = torch.tensor([3.0, 5.0])
-    assert [float(Ranks(rank, 2).own(parts)) for rank in range(2)] == [3, 5]
-    assert [float(Ranks(rank, 4).own(parts)) for rank in range(4)] == [4, 4, 4, 4]
-    assert float(ALONE.own(parts)) == 4
-    assert ALONE.own(ALONE.gathered(torch.tensor(7.0))) == 7
+    assert [float(ProcessGroup(rank, 2).local_value(parts)) for rank in range(2)] == [3, 5]
+    assert [float(ProcessGroup(rank, 4).local_value(parts)) for rank in range(4)] == [4, 4, 4, 4]
+    assert float(SINGLE_PROCESS.local_value(parts)) == 4
+    assert SINGLE_PROCESS.local_value(SINGLE_PROCESS.all_gather(torch.tensor(7.0))) == 7
 
 
 @dataclass(frozen=True)
@@ -310,51 +314,51 @@ class Talking:
     def __call__(self) -> None:
         store = dist.FileStore(str(self.store), 2)  # type: ignore[attr-defined]
         dist.init_process_group("gloo", store=store, rank=self.rank, world_size=2)
-        ranks = Ranks(self.rank, 2, store)
-        self.say_everything(ranks)
-        self.train(ranks)
-        if ranks.is_first:
+        group = ProcessGroup(self.rank, 2, store)
+        self.say_everything(group)
+        self.train(group)
+        if group.is_main_process:
             started = time.monotonic()
-            ranks.dismiss()
+            group.release_workers()
             assert time.monotonic() - started > 0.4  # it has waited for the other
         else:
-            assert ranks.receive() is None
+            assert group.receive_object() is None
             time.sleep(0.5)
-            ranks.part()
-        ranks.dismiss()  # they need one another no longer, so nobody need hear it
+            group.shutdown()
+        group.release_workers()  # they need one another no longer, so nobody need hear it
 
-    def train(self, ranks: Ranks) -> None:
+    def train(self, group: ProcessGroup) -> None:
         """Have the running means of both be the same when a model is validated."""
         config, data = compose(["model.batch_norm=true", "batch_size=16", "epochs=2"]), some_data()
-        state = TrainingState(config, new_model(config, data), len(data.train), ranks)
-        train(config, data, state, Observer(RunDirectory(self.store.parent / str(self.rank))))
+        state = TrainingState(config, new_model(config, data), len(data.train), group)
+        train(config, data, state, Callback(RunDirectory(self.store.parent / str(self.rank))))
         means = [m.running_mean for m in state.model.modules() if isinstance(m, nn.BatchNorm2d)]
         assert len(means) == 3
         for mean in means:
             assert isinstance(mean, Tensor)
             assert mean.abs().sum() > 0
-            one, other = (ranks.gathered(number) for number in (mean.sum(), mean.square().sum()))
+            one, other = (group.all_gather(number) for number in (mean.sum(), mean.square().sum()))
             assert one[0] == one[1] and other[0] == other[1]
 
-    def say_everything(self, ranks: Ranks) -> None:
+    def say_everything(self, group: ProcessGroup) -> None:
         for flags in itertools.product((False, True), repeat=2):
-            assert ranks.any(flags[self.rank]) is any(flags)
-        assert ranks.gathered(torch.tensor(self.rank + 0.5)).tolist() == [0.5, 1.5]
+            assert group.any_process(flags[self.rank]) is any(flags)
+        assert group.all_gather(torch.tensor(self.rank + 0.5)).tolist() == [0.5, 1.5]
         message = {"text": "a", "numbers": torch.arange(3), "nothing": None}
-        if ranks.is_first:
-            ranks.send(message)
-            ranks.send(None)
+        if group.is_main_process:
+            group.broadcast_object(message)
+            group.broadcast_object(None)
         else:
-            assert_same(ranks.receive(), message)
-            assert ranks.receive() is None
+            assert_same(group.receive_object(), message)
+            assert group.receive_object() is None
         norm = torch.nn.BatchNorm1d(4)
         mean = norm.get_buffer("running_mean").fill_(self.rank + 1.0)
-        ranks.align(norm)
+        group.broadcast_buffers(norm)
         assert mean.tolist() == [1.0] * 4
         # The gradient of w x is x: 1 and 4, of which the mean is 2.5. Both begin at the first's w.
         layer = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.constant_(layer.weight, self.rank)
-        wrapped = ranks.wrapped(layer)
+        wrapped = group.wrap_ddp(layer)
         wrapped(torch.tensor([[1.0 + 3 * self.rank]])).sum().backward()
         assert layer.weight.grad is not None
         assert (layer.weight.item(), layer.weight.grad.item()) == (0, 2.5)
@@ -377,7 +381,7 @@ class Hanging:
     def __call__(self) -> None:
         distributed.GRACE_SECONDS = 1.0
         store = dist.HashStore()  # type: ignore[attr-defined]
-        with StopRequest(), distributed._ending_in_time(store):
+        with StopRequest(), distributed._end_on_signal(store):
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
             threading.Event().wait()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aecli.data import Split
-from aecli.evaluation.metrics import Measured
+from aecli.evaluation.metrics import PerImageScores
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from aecli.uses.evaluate import by_class
@@ -15,8 +15,8 @@ from aecli.uses.evaluate import by_class
 Aecli = Callable[..., int]
 
 
-def measured(*mses: float) -> Measured:
-    return Measured(torch.tensor(mses), None, pixels_per_image=10, checkerboard=0.5)
+def measured(*mses: float) -> PerImageScores:
+    return PerImageScores(torch.tensor(mses), None, pixels_per_image=10, checkerboard=0.5)
 
 
 def test_each_class_has_the_mean_over_its_own_images() -> None:

@@ -12,15 +12,15 @@ from aecli.data import Data, Split
 from aecli.evaluation.examination import (
     EXTREMES,
     Examination,
-    Shown,
+    ExampleImages,
     baselines,
-    curve_sizes,
     examine,
+    example_images,
     levels,
-    picture,
-    reconstruction,
+    make_reconstruct_fn,
+    pca_curve_sizes,
+    reconstruction_figure,
     score,
-    shown_images,
     stride_grid,
 )
 from aecli.evaluation.metrics import Reconstruct
@@ -51,13 +51,13 @@ def test_outputs_are_mapped_back_to_pixels_and_clipped() -> None:
     config = compose(["data.mean=0.25", "data.std=0.5"])
     pixels = torch.zeros(2, 1, 28, 28)
     for value, expected in ((0.5, 0.5), (-2.0, 0.0), (5.0, 1.0)):  # value * 0.5 + 0.25, clipped
-        output = reconstruction(Constant(value), config)(pixels)
+        output = make_reconstruct_fn(Constant(value), config)(pixels)
         assert output.unique().tolist() == [expected]
 
 
 def test_a_model_is_evaluated_without_the_noise_of_batch_statistics() -> None:
     config, data = compose(["model=denoising", "corruption=none"]), some_data()
-    reconstruct = reconstruction(new_model(config, data).train(), config)
+    reconstruct = make_reconstruct_fn(new_model(config, data).train(), config)
     alone = reconstruct(torch.full((1, 1, 28, 28), 0.3))
     together = reconstruct(torch.cat([torch.full((1, 1, 28, 28), 0.3), torch.rand(3, 1, 28, 28)]))
     assert torch.allclose(alone[0], together[0], atol=1e-6)
@@ -104,7 +104,7 @@ def test_one_pass_finds_the_score_of_each_contestant() -> None:
 
 def curve(config: TrainConfig, data: Data) -> dict[int, float]:
     """The mse of PCA on the test images at each size of its curve."""
-    return examine(config, data, torch.zeros_like, curve_sizes(config, data)).pca_curve
+    return examine(config, data, torch.zeros_like, pca_curve_sizes(config, data)).pca_curve
 
 
 def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
@@ -188,7 +188,7 @@ def test_there_may_be_fewer_images_than_extremes() -> None:
 def test_pictures_show_the_first_image_of_each_class() -> None:
     labels = torch.tensor([1, 1, 0, 2, 0, 2, 2, 1, 0, 1, 1, 1])
     images = torch.arange(12, dtype=torch.uint8).reshape(12, 1, 1, 1)
-    shown = shown_images(compose([]), Split(images, labels))
+    shown = example_images(compose([]), Split(images, labels))
     expected = [2, 0, 3, 1, 4, 5, 6, 7, 8, 9]  # of 0, 1, 2, then the others in their order
     assert (shown.pixels.flatten() * 255).round().tolist() == expected
     assert not shown.are_corrupted
@@ -196,18 +196,18 @@ def test_pictures_show_the_first_image_of_each_class() -> None:
 
 def test_shown_images_have_the_noise_that_is_for_showing() -> None:
     line = ["corruption=gaussian", "corruption.noise_std=0", "corruption.shown_noise_std=0.1"]
-    shown = shown_images(compose(line), grey().test)
+    shown = example_images(compose(line), grey().test)
     assert shown.are_corrupted
     assert (shown.inputs - shown.pixels).std().item() == pytest.approx(0.1, rel=0.05)
 
 
-def labels_of(shown: Shown) -> list[str]:
-    figure = picture("title", shown, {"copy": shown.pixels})
+def labels_of(shown: ExampleImages) -> list[str]:
+    figure = reconstruction_figure("title", shown, {"copy": shown.pixels})
     return [label.get_text() for label in figure.axes[0].get_yticklabels()]
 
 
 def test_a_picture_has_the_corruption_where_there_is_one_and_the_errors() -> None:
     pixels = torch.rand(3, 1, 8, 8)
-    damaged = Shown(pixels, pixels / 2)
+    damaged = ExampleImages(pixels, pixels / 2)
     assert labels_of(damaged) == ["original", "corrupted", "copy", "absolute error"]
-    assert labels_of(Shown(pixels, pixels)) == ["original", "copy", "absolute error"]
+    assert labels_of(ExampleImages(pixels, pixels)) == ["original", "copy", "absolute error"]

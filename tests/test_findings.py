@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aecli.comparison.findings import findings, listed
-from aecli.comparison.results import Comparison, LeftOut, Setting
+from aecli.comparison.results import Comparison, RunGroup, SkippedRun
 from tests.test_comparison_table import some_setting
 
 ONE_SEED = (
@@ -13,13 +13,13 @@ ONE_SEED = (
 )
 
 
-def said(*settings: Setting, left_out: tuple[str, ...] = ()) -> list[str]:
+def said(*settings: RunGroup, skipped: tuple[str, ...] = ()) -> list[str]:
     """The findings on some settings, and on runs that were left out for the statuses given."""
-    lost = [LeftOut(Path("run"), status, "a reason") for status in left_out]
+    lost = [SkippedRun(Path("run"), status, "a reason") for status in skipped]
     return findings(Comparison(settings[0].first.data, list(settings), lost, {}))
 
 
-def sizes(*mses: float) -> list[Setting]:
+def sizes(*mses: float) -> list[RunGroup]:
     """A family at latent 5, 10, 15 and so on, of two seeds, where PCA's mse is 0.02."""
     return [
         some_setting(mse, mse, latent=5 * number, pca_mse=0.02)
@@ -130,14 +130,14 @@ def test_a_single_seed_is_a_reason_to_be_careful() -> None:
 
 def test_missing_runs_are_counted() -> None:
     settings = sizes(0.01, 0.02)  # four runs
-    assert said(*settings, left_out=("failed", "interrupted"))[-1] == (
+    assert said(*settings, skipped=("failed", "interrupted"))[-1] == (
         "2 of 6 runs are missing: 1 failed and 1 was interrupted; see below."
     )
-    assert said(*settings, left_out=("damaged",))[-1] == (
+    assert said(*settings, skipped=("damaged",))[-1] == (
         "1 of 5 runs is missing: 1 is damaged; see below."
     )
     several = ("failed", "failed", "interrupted", "interrupted", "not started", "not started")
-    assert said(*settings, left_out=several)[-1] == (
+    assert said(*settings, skipped=several)[-1] == (
         "6 of 10 runs are missing: 2 failed, 2 were interrupted and 2 were not started; see below."
     )
 

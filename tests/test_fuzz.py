@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from aecli.cli.compose import check_overrides, compose
-from aecli.config import config_groups, plain, refuse_unread_keys
+from aecli.config import check_unread_keys, config_groups, plain
 from aecli.errors import AecliError
 from aecli.training.loop import TrainingState, new_model, train_epoch, training_step
 from tests.test_conf import some_data
@@ -74,7 +74,7 @@ def trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
     try:
         check_overrides(overrides, multirun=False)
         config = compose([*overrides, "device=cpu"])
-        refuse_unread_keys(config)
+        check_unread_keys(config)
         data = some_data()
         state = TrainingState(config, new_model(config, data), len(data.train))
         train_epoch(config, data, state, training_step(config, data, state), lambda: None)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from aecli.models import linear
-from aecli.models.linear import FEWEST_WEIGHTS, Linear
+from aecli.models.linear import MIN_WEIGHTS, Linear
 
-SHAPES = [(784, 784), (784, 125), (125, 784), (FEWEST_WEIGHTS // 4, 4)]
+SHAPES = [(784, 784), (784, 125), (125, 784), (MIN_WEIGHTS // 4, 4)]
 
 
 def pair(inputs: int, outputs: int) -> tuple[Linear, nn.Linear]:
@@ -25,13 +25,14 @@ def pair(inputs: int, outputs: int) -> tuple[Linear, nn.Linear]:
 def products(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """What oneDNN has been asked for."""
     asked: list[Tensor] = []
-    times: Callable[..., Tensor] = linear._times
+    assert linear._has_onednn_product()  # which is found out once
+    times: Callable[..., Tensor] = linear._matmul
 
     def counted(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
         asked.append(times(left, right, bias))
         return asked[-1]
 
-    monkeypatch.setattr(linear, "_times", counted)
+    monkeypatch.setattr(linear, "_matmul", counted)
     monkeypatch.setattr(linear, "_is_intel", lambda: False)
     return asked
 
@@ -67,7 +68,7 @@ def test_elsewhere_the_layer_is_torchs_own(
     case: str, products: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(linear, "_is_intel", lambda: case == "intel")
-    ours, theirs = pair(784, FEWEST_WEIGHTS // 784 + (case != "few weights"))
+    ours, theirs = pair(784, MIN_WEIGHTS // 784 + (case != "few weights"))
     rows = torch.randn(5, 784)
     if case == "double":
         ours, theirs, rows = ours.double(), theirs.double(), rows.double()
@@ -87,3 +88,25 @@ def test_the_maker_of_the_processor_is_known() -> None:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     makers = {line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")}
     assert linear._is_intel() == (makers == {"GenuineIntel"})
+
+
+@pytest.mark.parametrize("case", ["missing", "other arguments", "wrong"])
+def test_without_the_private_operator_the_layer_is_torchs_own(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+        if case == "missing":
+            raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
+        if case == "other arguments":
+            raise RuntimeError("expected at most 5 arguments")
+        return left @ right.T  # without the bias
+
+    monkeypatch.setattr(linear, "_matmul", product)
+    monkeypatch.setattr(linear, "_is_intel", lambda: False)
+    linear._has_onednn_product.cache_clear()
+    try:
+        ours, theirs = pair(784, 125)
+        rows = torch.randn(5, 784)
+        assert torch.equal(ours(rows), theirs(rows))
+    finally:
+        linear._has_onednn_product.cache_clear()

@@ -18,7 +18,7 @@ import pytest
 
 from aecli.errors import StorageError
 from aecli.runs import lock
-from aecli.runs.lock import LOCK, SILENT_SECONDS, locked
+from aecli.runs.lock import LOCK, STALE_AFTER_SECONDS, locked
 from tests.apart import context, run_apart
 from tests.conftest import TINY
 
@@ -73,11 +73,11 @@ def test_a_process_that_is_there_is_believed(tmp_path: Path) -> None:
 
 def test_of_another_machine_only_silence_tells(tmp_path: Path) -> None:
     holder = leave_lock(tmp_path, host="elsewhere", pid=2**22 + 1)
-    for seconds in (0, SILENT_SECONDS - 60):
+    for seconds in (0, STALE_AFTER_SECONDS - 60):
         os.utime(holder, (time.time() - seconds,) * 2)
         with pytest.raises(StorageError, match="on elsewhere"), locked(tmp_path):
             pass
-    os.utime(holder, (time.time() - SILENT_SECONDS - 60,) * 2)
+    os.utime(holder, (time.time() - STALE_AFTER_SECONDS - 60,) * 2)
     with locked(tmp_path):
         pass
 
@@ -130,7 +130,7 @@ def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_lock(tmp_path, pid=2**22 + 1)
-    has_ended = lock._has_ended
+    has_ended = lock._is_stale
     with ExitStack() as later:
 
         def slow(*arguments: Any) -> bool:
@@ -142,7 +142,7 @@ def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
             later.enter_context(locked(tmp_path))
             return answer
 
-        monkeypatch.setattr(lock, "_has_ended", slow)
+        monkeypatch.setattr(lock, "_is_stale", slow)
         with pytest.raises(StorageError, match=f"in use by process {os.getpid()} "):
             later.enter_context(locked(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from aecli.figures import Direction, image_plane, save, scatter_map
-from aecli.figures.charts import MOST_LABELS
+from aecli.figures.axes import MAX_LABELS
 from aecli.figures.maps import Points
 
 CODES = (Direction("code 1"), Direction("code 2"))
@@ -66,9 +66,9 @@ def test_a_direction_without_a_unit_has_no_numbers() -> None:
 
 
 def test_a_legend_is_there_for_as_many_classes_as_can_be_told_apart() -> None:
-    for count in (1, 2, MOST_LABELS, MOST_LABELS + 1):
+    for count in (1, 2, MAX_LABELS, MAX_LABELS + 1):
         figure = scatter_map("", CODES, {str(label): points_of(3, label) for label in range(count)})
-        assert len(figure.legends) == (1 < count <= MOST_LABELS)
+        assert len(figure.legends) == (1 < count <= MAX_LABELS)
         assert len(set(shades(figure))) == count
 
 

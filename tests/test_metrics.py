@@ -33,7 +33,7 @@ def test_psnr_is_in_decibels_with_peak_one() -> None:
 
 
 def test_sse_is_the_sum_over_the_pixels_of_an_image() -> None:
-    score = Score.of(torch.tensor([0.01]), None, None, pixels_per_image=3 * 4 * 5)
+    score = Score.from_images(torch.tensor([0.01]), None, None, pixels_per_image=3 * 4 * 5)
     assert score.sse == pytest.approx(0.6)
     assert score.psnr == pytest.approx(20)
 

@@ -22,7 +22,7 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
 from aecli.models.conv import Flatten, Unflatten
-from aecli.models.pooling import MaxPool, MaxUnpool, put_back, taken_from
+from aecli.models.pooling import MaxPool, MaxUnpool, gather_maxima, scatter_maxima
 from aecli.models.upsample import BedOfNails, Bicubic, pixel_shuffle
 
 LAYERS = [LayerConfig(16, 3, 2, 1), LayerConfig(32, 3, 2, 1)]
@@ -389,10 +389,11 @@ def test_deterministic_pooling_and_its_gradients_are_those_of_torch(size: tuple[
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(3, 2, *size, generator=generator, dtype=torch.float64, requires_grad=True)
     pooled, places = F.max_pool2d(maps, 2, ceil_mode=True, return_indices=True)
-    assert torch.equal(taken_from(maps, places), pooled)
+    assert torch.equal(gather_maxima(maps, places), pooled)
     assert torch.equal(
-        put_back(pooled, places, size), F.max_unpool2d(pooled, places, [2, 2], output_size=size)
+        scatter_maxima(pooled, places, size),
+        F.max_unpool2d(pooled, places, [2, 2], output_size=size),
     )
-    assert torch.autograd.gradcheck(lambda x: taken_from(x, places), maps)
+    assert torch.autograd.gradcheck(lambda x: gather_maxima(x, places), maps)
     small = pooled.detach().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: put_back(x, places, size), small)
+    assert torch.autograd.gradcheck(lambda x: scatter_maxima(x, places, size), small)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from aecli.cli import console
-from aecli.cli.number_grids import MOST_GRIDS, MOST_ROWS, NumberGrid, is_printable, number_grids
+from aecli.cli.number_grids import MAX_GRIDS, MAX_ROWS, NumberGrid, is_printable, number_grids
 
 
 def grid(heading: str, numbers: ArrayLike, real: ArrayLike | None = None) -> NumberGrid:
@@ -75,7 +75,7 @@ def test_a_grid_that_does_not_fit_is_told_to_be_too_large(
         wide = grid("wide", np.ones((1, columns)))
         assert is_printable(wide) is fits
         assert (show(capsys, [wide])[1] == "wide (too large to print)") is not fits
-    high = np.ones((MOST_ROWS + 1, 1))
+    high = np.ones((MAX_ROWS + 1, 1))
     assert is_printable(grid("high", high[1:]))
     assert not is_printable(grid("high", high))
     assert not is_printable(NumberGrid("huge", np.broadcast_to(0.0, (10**6, 10**6))))
@@ -83,7 +83,7 @@ def test_a_grid_that_does_not_fit_is_told_to_be_too_large(
 
 
 def test_of_many_grids_the_first_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    many = [grid(f"map {number}", [[number]]) for number in range(MOST_GRIDS + 3)]
+    many = [grid(f"map {number}", [[number]]) for number in range(MAX_GRIDS + 3)]
     lines = show(capsys, many, [grid("last", [[7]])])
     text = " ".join(" ".join(lines).split())
     assert "map 5" in text and "map 6" not in text

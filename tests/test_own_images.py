@@ -14,7 +14,7 @@ from aecli.data.batches import to_pixels
 from aecli.data.own_images import load_own_images
 from aecli.errors import DataError
 from aecli.evaluation import examination as evaluation
-from aecli.evaluation.examination import Shown
+from aecli.evaluation.examination import ExampleImages
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from aecli.uses.probe import told_apart
@@ -176,13 +176,15 @@ def test_own_images_may_go_in_as_they_are(
 ) -> None:
     text = run.config_file.read_text()
     planted(run, "config.yaml", text.replace("name: none", "name: masking", 1))
-    seen: list[Shown] = []
+    seen: list[ExampleImages] = []
 
-    def picture(title: str, shown: Shown, outputs: dict[str, torch.Tensor]) -> Figure:
+    def reconstruction_figure(
+        title: str, shown: ExampleImages, outputs: dict[str, torch.Tensor]
+    ) -> Figure:
         seen.append(shown)
-        return evaluation.picture(title, shown, outputs)
+        return evaluation.reconstruction_figure(title, shown, outputs)
 
-    monkeypatch.setattr("aecli.uses.reconstruct.picture", picture)
+    monkeypatch.setattr("aecli.uses.reconstruct.reconstruction_figure", reconstruction_figure)
     line = ["reconstruct", str(run.path), f"images={digits}", f"corrupt={str(corrupt).lower()}"]
     assert aecli(*line) == 0
     (shown,) = seen

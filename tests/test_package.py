@@ -35,27 +35,44 @@ def test_the_wheel_carries_the_configuration_and_no_tests(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"aecli", f"aecli-{__version__}.dist-info"}
 
 
-def test_the_wheel_trains_in_an_empty_folder(wheel: Path, data_dir: Path, tmp_path: Path) -> None:
-    second = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another environment, in which the wheel is installed."""
+    second = tmp_path_factory.mktemp("second") / "environment"
     venv.create(second)  # without pip: this environment's installs into it
-    python = second / "bin" / "python"
     install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    python = second / "bin" / "python"
     subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
     # Borrow torch and the rest, but not this environment's aecli: what a .pth file adds comes last.
     (site_packages,) = second.glob("lib/python*/site-packages")
     (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return second
 
+
+def test_a_type_checker_sees_the_types_from_outside(environment: Path, tmp_path: Path) -> None:
+    code = "from aecli.convolution.arithmetic import conv_output_size\n"
+    code += "reveal_type(conv_output_size(28, kernel=3, stride=2, padding=1))\n"
+    (tmp_path / "outside.py").write_text(code)
+    line = ["-m", "mypy", f"--python-executable={environment / 'bin' / 'python'}", "outside.py"]
+    done = subprocess.run([sys.executable, *line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[0] == 'outside.py:2: note: Revealed type is "int"'
+
+
+def test_the_wheel_trains_in_an_empty_folder(
+    environment: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    python = environment / "bin" / "python"
     empty = tmp_path / "empty"
     empty.mkdir()
-    environment = {**os.environ, "AECLI_DATA": str(data_dir)}
-    environment.pop("PYTHONPATH", None)  # which may name the sources
+    variables = {**os.environ, "AECLI_DATA": str(data_dir)}
+    variables.pop("PYTHONPATH", None)  # which may name the sources
     where = subprocess.run(
         [python, "-c", "import aecli; print(aecli.__file__)"],
-        cwd=empty, env=environment, check=True, capture_output=True, text=True,
+        cwd=empty, env=variables, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert where.stdout.startswith(str(second))
-    line = [str(second / "bin" / "aecli"), "train", "model=conv", "latent=2", *TINY]
-    done = subprocess.run(line, cwd=empty, env=environment, capture_output=True, text=True)
+    assert where.stdout.startswith(str(environment))
+    line = [str(environment / "bin" / "aecli"), "train", "model=conv", "latent=2", *TINY]
+    done = subprocess.run(line, cwd=empty, env=variables, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list(empty.glob("outputs/conv-z2/*/summary.json"))) == 1
     assert [path.name for path in empty.iterdir()] == ["outputs"]

@@ -14,9 +14,9 @@ from aecli import figures
 from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
-from aecli.comparison.results import Comparison, Setting
+from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import format_ppm
-from aecli.evaluation.checkerboard import fine_part
+from aecli.evaluation.checkerboard import high_pass
 from aecli.evaluation.examination import stride_grid
 from aecli.figures import theme
 from aecli.runs.directory import RunDirectory
@@ -38,7 +38,7 @@ def study(folder: Path, *lines: str, images: int = 8) -> Comparison:
         run.path.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(figures, "save", lambda figure, path: None)  # a run's own figures
-            experiment.conduct(config, data, run)
+            experiment.run_experiment(config, data, run)
     return gather([folder])
 
 
@@ -94,7 +94,7 @@ def image_at(axes: Axes, row: int, column: int, space: int = 0) -> NDArray[np.fl
     return pixels_of(axes)[top : top + SIDE, left : left + SIDE, 0]
 
 
-def stored(setting: Setting, key: str, number: int) -> NDArray[np.float32]:
+def stored(setting: RunGroup, key: str, number: int) -> NDArray[np.float32]:
     image: NDArray[np.float32] = setting.first.run.load_images()[key][number, 0].numpy()
     return image
 
@@ -290,7 +290,7 @@ def test_the_pattern_is_what_all_outputs_have_in_common(comparison: Comparison) 
     (setting,) = comparison.families["conv"]
     images, result = setting.first.run.load_images(), setting.first
     originals, outputs = (
-        np.pad(fine_part(images[key], period=2)[0, 0].numpy(), 1)  # the border has none
+        np.pad(high_pass(images[key], period=2)[0, 0].numpy(), 1)  # the border has none
         for key in ("mean/original", "mean/output")
     )
     largest = max(abs(originals).max(), abs(outputs).max())

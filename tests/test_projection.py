@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aecli.errors import UsageError
-from aecli.latent.projection import FEWEST_CODES, principal, t_sne, umap
+from aecli.latent.projection import MIN_CODES, principal, t_sne, umap
 
 PROJECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tsne": t_sne,
@@ -81,11 +81,11 @@ def test_umap_keeps_clusters_apart_and_follows_its_seed() -> None:
     assert_apart(points, labels)
     assert torch.equal(points, umap(codes, 0))
     assert not torch.equal(points, umap(codes, 1))
-    assert umap(codes[:FEWEST_CODES], 0).isfinite().all()
+    assert umap(codes[:MIN_CODES], 0).isfinite().all()
 
 
 def test_too_few_codes_have_no_map_of_neighbours() -> None:
-    codes, _ = clusters(FEWEST_CODES)
+    codes, _ = clusters(MIN_CODES)
     assert t_sne(codes).isfinite().all()
     for kind, project in PROJECTIONS.items():
         with pytest.raises(UsageError, match=f"^map={kind} needs 5 images or more, not 4$"):

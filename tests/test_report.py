@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from aecli.comparison.report import ReportFigure, render, title
-from aecli.comparison.results import Comparison, LeftOut
+from aecli.comparison.results import Comparison, SkippedRun
 from aecli.figures import theme
 from aecli.figures.theme import paper
 from aecli.runs.directory import RunDirectory
@@ -70,7 +70,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         some_setting(0.01, 0.012, latent=25, path=run),
         some_setting(0.02, model="conv", latent=5, differences={"note": NASTY}, path=run),
     ]
-    lost = LeftOut(Path("runs") / NASTY, "failed", f"the reason: {NASTY}")
+    lost = SkippedRun(Path("runs") / NASTY, "failed", f"the reason: {NASTY}")
     return Comparison(settings[0].first.data, settings, [lost], {"epochs": "25", "lr": "0.001"})
 
 

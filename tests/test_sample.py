@@ -79,7 +79,7 @@ def test_each_density_keeps_what_its_name_says() -> None:
     assert own > 0.8 and abs(correlations[Density.diagonal]) < 0.05
     assert correlations[Density.full] == pytest.approx(own, abs=0.03)
     assert correlations[Density.gmm] == pytest.approx(own, abs=0.03)
-    assert [len(fit(codes, density, 2, 0).parts) for density in Density] == [1, 1, 2]
+    assert [len(fit(codes, density, 2, 0).components) for density in Density] == [1, 1, 2]
 
 
 def test_reconstructions_are_as_far_away_as_the_model_moves_them() -> None:

@@ -27,14 +27,14 @@ def shown(
     return show
 
 
-Shown = Callable[[str], list[list[str]]]
+ExampleImages = Callable[[str], list[list[str]]]
 
 
 def text(lines: list[list[str]]) -> str:
     return "\n".join(" ".join(words) for words in lines)
 
 
-def test_the_lectures_convolutional_model_on_mnist(shown: Shown) -> None:
+def test_the_lectures_convolutional_model_on_mnist(shown: ExampleImages) -> None:
     # "Autoencoders on MNIST": conv 1-16, 16-32, 32-64 k7, and the mirror with output padding 1
     lines = shown("model=conv latent=64 data=mnist")
     assert (
@@ -64,7 +64,7 @@ in all 210,369 708,736"""
     )
 
 
-def test_the_size_of_the_images_follows_the_data_set_or_the_line(shown: Shown) -> None:
+def test_the_size_of_the_images_follows_the_data_set_or_the_line(shown: ExampleImages) -> None:
     assert ["images", "3x32x32"] in shown("data=cifar10")
     assert ["images", "3x64x64"] in shown("data=cifar10 image_size=64")
     assert ["images", "3x64x64"] in shown("data=mnist image_size=64 channels=3")
@@ -75,12 +75,12 @@ def test_the_size_of_the_images_follows_the_data_set_or_the_line(shown: Shown) -
     )
 
 
-def test_images_are_not_needed(shown: Shown, tmp_path: Path) -> None:
+def test_images_are_not_needed(shown: ExampleImages, tmp_path: Path) -> None:
     shown("data=cifar10 data_dir=nowhere")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_odd_size_is_rounded_and_comes_back(shown: Shown) -> None:
+def test_an_odd_size_is_rounded_and_comes_back(shown: ExampleImages) -> None:
     lines = text(shown("model=conv image_size=27"))
     assert "- layer 1: 27 pixels become 14, as 28 would; the decoder goes back to 27." in lines
     assert "- layer 2: 14 pixels become 7, as 13 would; the decoder goes back to 14." in lines
@@ -96,7 +96,7 @@ def test_an_odd_size_is_rounded_and_comes_back(shown: Shown) -> None:
 
 @pytest.mark.parametrize("model", config_groups()["model"])
 @pytest.mark.parametrize("method", config_groups()["upsample"])
-def test_every_network_can_be_shown(model: str, method: str, shown: Shown) -> None:
+def test_every_network_can_be_shown(model: str, method: str, shown: ExampleImages) -> None:
     if model == "fc" and method == "max_unpool":
         return  # refused, see below
     lines = text(shown(f"model={model} upsample={method} image_size=33x45 channels=2"))

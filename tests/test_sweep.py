@@ -19,7 +19,7 @@ import yaml
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
 from aecli.data import loaded
-from aecli.data.loaded import data_for, recorded, share_data
+from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
 from aecli.runs.directory import RunDirectory, Status, runs_below
@@ -437,7 +437,8 @@ def configs(data_dir: Path, *lines: list[str]) -> dict[str, TrainConfig]:
     common = [*TINY, f"data_dir={data_dir}"]
     composed = [compose([*common, *line]) for line in lines]
     return {
-        str(number): recorded(config, data_for(config)) for number, config in enumerate(composed)
+        str(number): resolve_config(config, load_cached_data(config))
+        for number, config in enumerate(composed)
     }
 
 
@@ -467,7 +468,7 @@ def test_shared_images_are_the_decoded_ones(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (config,) = configs(data_dir, ["model=fc"]).values()
-    data = data_for(config)
+    data = load_cached_data(config)
     share_data(config, tmp_path)
 
     def refuse(*_: object) -> None:
@@ -475,7 +476,7 @@ def test_shared_images_are_the_decoded_ones(
 
     monkeypatch.setattr(loaded, "load_data", refuse)
     monkeypatch.setattr(loaded, "_loaded", {})
-    shared = data_for(config, tmp_path)
+    shared = load_cached_data(config, tmp_path)
     for name in ("train", "validation", "test"):
         for part in ("images", "labels"):
             kept, original = (getattr(getattr(each, name), part) for each in (shared, data))
@@ -512,7 +513,7 @@ def test_a_bug_in_one_run_is_noted_with_its_trace(
     def fail(*_: object) -> None:
         raise RuntimeError("not enough memory")
 
-    monkeypatch.setattr("aecli.sweep.planned.conduct", fail)
+    monkeypatch.setattr("aecli.sweep.planned.run_experiment", fail)
     (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
     run_planned(run.path, show_progress=False, threads=None, shared=None)
     assert run.failure() == "RuntimeError: not enough memory"

@@ -13,9 +13,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
 from aecli.data.batches import to_pixels
-from aecli.data.loaded import data_for
+from aecli.data.loaded import load_cached_data
 from aecli.evaluation.checkerboard import checkerboard
-from aecli.evaluation.examination import reconstruction, score
+from aecli.evaluation.examination import make_reconstruct_fn, score
 from aecli.models import build_model
 from aecli.runs.directory import RunDirectory, Status
 from tests.conftest import TINY
@@ -65,9 +65,9 @@ def test_the_saved_configuration_rebuilds_the_model_and_its_score(run: RunDirect
     model = build_model(config.model, config.upsample, (channels, height, width)).eval()
     run.load_weights(model)
     assert sum(p.numel() for p in model.parameters()) == summary["parameters"]
-    again = score(config, reconstruction(model, config), data_for(config).test)
+    again = score(config, make_reconstruct_fn(model, config), load_cached_data(config).test)
     assert again.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
-    pixels = to_pixels(data_for(config).test.images)
+    pixels = to_pixels(load_cached_data(config).test.images)
     assert summary["checkerboard_of_originals"] == pytest.approx(checkerboard(pixels, period=2))
 
 

@@ -21,7 +21,7 @@ from aecli.runs.tracker import Tracker
 from aecli.runtime.rng import generator_for, reseed
 from aecli.training.loop import (
     Best,
-    Observer,
+    Callback,
     TrainingState,
     forward_pass,
     learning_rate,
@@ -115,7 +115,7 @@ def test_the_first_step_is_adams(tmp_path: Path) -> None:
     data = some_data()
     before = weights(new_model(config, data))
     state = TrainingState(config, new_model(config, data), len(data.train))
-    train(config, data, state, Observer(RunDirectory(tmp_path)))
+    train(config, data, state, Callback(RunDirectory(tmp_path)))
     steps = (weights(state.model) - before).abs()
     assert steps.max().item() == pytest.approx(0.001, rel=1e-2)
     assert steps.median().item() == pytest.approx(0.001, rel=1e-2)
@@ -188,16 +188,16 @@ def test_validation_every_k_epochs_and_at_both_ends(tmp_path: Path) -> None:
 
 def test_an_improvement_must_exceed_delta() -> None:
     best = Best()
-    assert best.improves(1.0, 1, delta=0.1)
-    assert not best.improves(0.95, 2, delta=0.1)
-    assert best.improves(0.85, 3, delta=0.1)
+    assert best.update(1.0, 1, delta=0.1)
+    assert not best.update(0.95, 2, delta=0.1)
+    assert best.update(0.85, 3, delta=0.1)
     assert (best.loss, best.epoch, best.stale_validations) == (0.85, 3, 0)
 
 
 def test_patience_counts_validations_without_improvement() -> None:
     best = Best()
     for epoch, loss in enumerate([1.0, 1.1, 0.9, 1.0, 1.0], start=1):
-        best.improves(loss, epoch, delta=0.0)
+        best.update(loss, epoch, delta=0.0)
     assert best.stale_validations == 2
     assert best.is_exhausted(2)
     assert not best.is_exhausted(3)

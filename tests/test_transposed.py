@@ -57,7 +57,7 @@ def test_results_and_gradients_are_those_of_torch(
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ways that were taken past torch's own layer."""
     ways: list[str] = []
-    stamped, apply = transposed._stamped, transposed._Transposed.apply
+    stamped, apply = transposed._single_channel_forward, transposed._Transposed.apply
 
     def noted_stamped(*arguments: Any) -> Tensor:
         ways.append("stamped")
@@ -67,7 +67,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ways.append("gradient")
         return apply(*arguments)
 
-    monkeypatch.setattr(transposed, "_stamped", noted_stamped)
+    monkeypatch.setattr(transposed, "_single_channel_forward", noted_stamped)
     monkeypatch.setattr(transposed._Transposed, "apply", noted_apply)
     return ways
 

@@ -19,7 +19,7 @@ EXACT = 4096
 LEADING, SPARE, PASSES = 512, 32, 4
 SMALL = 1024  # rows of a matrix whose eigenvectors take a fraction of a second
 # Of the largest eigenvalue; what is smaller is rounding and belongs to no component.
-SMALLEST_EIGENVALUE = 1e-12
+MIN_EIGENVALUE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _fit_few(images: Tensor) -> PCA:
         rows -= means[-1]
         products.addmm_(rows, rows.T)
     values, vectors = _eigenvectors(products)  # smallest variance first
-    kept = values > SMALLEST_EIGENVALUE * values[-1].clamp(min=1)
+    kept = values > MIN_EIGENVALUE * values[-1].clamp(min=1)
     weights = (vectors[:, kept] / values[kept].sqrt()).T.flip(0)  # (K, N)
     components = [
         (weights @ (part.cpu().double() / 255 - mean)).float()

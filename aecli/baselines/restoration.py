@@ -17,7 +17,7 @@ Restore = Callable[[Tensor], Tensor]
 """Damaged pixels (B, C, H, W) -> restored ones, in [0, 1]."""
 
 # Numbers in an image beyond which there is no linear restoration: a matrix of all with all.
-MOST_NUMBERS = 4096
+MAX_NUMBERS = 4096
 FITTING_BATCH = 5000  # images at a time
 # Of the largest variance: what keeps the equations solvable where pixels never vary.
 RIDGE = 1e-9

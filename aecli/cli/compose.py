@@ -1,21 +1,15 @@
-"""From `key=value` on the command line to a checked configuration: the one module that knows Hydra.
+"""From `key=value` on the command line to a checked configuration, composed by Hydra.
 
-`compose` makes one configuration and `compose_sweep` those of a sweep; `run_once`, `run_jobs` and
-`run_search` have Hydra make the folders and call the job in each: here, with one of its launchers,
-or as one of its sweepers goes along.
+`compose` makes the configuration of one run, and `compose_sweep` those of a sweep.
 """
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
 import hydra
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
@@ -24,10 +18,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus, run_job
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import (
@@ -39,7 +32,6 @@ from aecli.config import (
     to_config,
 )
 from aecli.errors import UsageError, one_line, suggest
-from aecli.files import writable_folder
 
 PRIMARY = "train"
 
@@ -52,9 +44,6 @@ BASIC = "basic"
 
 # What conf/hydra/launcher/submitit_slurm.yaml builds on.
 SLURM_SCHEMA = "slurm_schema"
-
-Job = Callable[[TrainConfig, Path], float | None]
-"""Trains one run, given its configuration and its folder; what a search minimises."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ def compose_run(overrides: list[str]) -> ComposedRun:
     Raises:
         UsageError: a key or a value that makes no sense; the line names it and what would.
     """
-    with _naming_unknown_keys(overrides), _engine() as engine:
+    with _naming_unknown_keys(overrides), hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
         return ComposedRun(to_config(_without_hydra(composed.copy())), overrides, composed)
 
@@ -123,8 +112,8 @@ def compose_sweep(overrides: list[str]) -> Sweep:
     Raises:
         UsageError: a key or a value of one of them that makes no sense.
     """
-    with _engine() as engine:
-        composed = _compose_for_all(engine, overrides)
+    with hydra_engine() as engine:
+        composed = compose_for_all(engine, overrides)
         choices = composed.hydra.runtime.choices
         jobs = None
         if choices["hydra/sweeper"] == BASIC:
@@ -136,7 +125,7 @@ def compose_sweep(overrides: list[str]) -> Sweep:
 
 def split(overrides: list[str]) -> list[list[str]]:
     """The line of each run: every combination, in order; the last value given to a key counts."""
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
     for override in parsed:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise UsageError(f"{override.input_line} is for a search: add hydra/sweeper=optuna")
@@ -148,7 +137,7 @@ def without_lists(overrides: list[str]) -> list[str]:
     """The overrides that give one value, which all runs of a sweep share."""
     return [
         str(override.input_line)
-        for override in _parse(overrides)
+        for override in parse_overrides(overrides)
         if not override.is_sweep_override()
     ]
 
@@ -161,7 +150,7 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
             key that is unknown to the runs of a sweep, or to be added.
     """
     groups = config_groups()
-    for override in _parse(overrides):
+    for override in parse_overrides(overrides):
         key, line = override.key_or_group, str(override.input_line)
         if override.is_delete():
             raise UsageError(f"{line} would remove a key: give it a value instead")
@@ -181,137 +170,18 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         elif _is_hydras(override) and override.is_sweep_override():
             raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
     # A single run is composed next, which tells, unless the key is a new one.
-    adds = any(each.is_add() or each.is_force_add() for each in _parse(overrides))
+    adds = any(each.is_add() or each.is_force_add() for each in parse_overrides(overrides))
     if multirun or adds:
         _check_keys(overrides)
 
 
 def note_sweep(file: Path, overrides: list[str]) -> None:
     """Write what Hydra leaves in the folder of a sweep: its command line, for one thing."""
-    with _engine() as engine:
-        OmegaConf.save(_compose_for_all(engine, overrides), file)
+    with hydra_engine() as engine:
+        OmegaConf.save(compose_for_all(engine, overrides), file)
 
 
-def run_once(run: ComposedRun, job: Job) -> None:
-    """Have Hydra call `job` with the folder of one run, which is nobody else's.
-
-    Raises:
-        Exception: whatever `job` raises.
-    """
-    folder = _new_folder(run)
-    with _engine() as engine:
-        with read_write(run.composed.hydra):
-            run.composed.hydra.run.dir = str(folder)
-        callbacks = Callbacks(run.composed)
-        callbacks.on_run_start(config=run.composed, config_name=PRIMARY)
-        done = run_job(
-            lambda _: job(run.config, _own_folder()),
-            run.composed,
-            job_dir_key="hydra.run.dir",
-            job_subdir_key=None,
-            hydra_context=HydraContext(engine.config_loader, callbacks),
-        )
-        callbacks.on_run_end(config=run.composed, config_name=PRIMARY, job_return=done)
-    if done.status is JobStatus.FAILED:
-        raise done._return_value
-
-
-def _new_folder(run: ComposedRun) -> Path:
-    """Make the folder of a run: the one that the line names, or one with the time as its name.
-
-    Of several processes in the same microsecond one gets it, and the others the next one's.
-    """
-    is_named = any(each.key_or_group == "hydra.run.dir" for each in _parse(run.overrides))
-    composed = run.composed
-    while True:
-        HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
-        with _explaining_values():
-            folder = Path(str(composed.hydra.run.dir)).absolute()
-        writable_folder(folder.parent, "hydra.run.dir")
-        try:
-            folder.mkdir(exist_ok=is_named)
-        except FileExistsError:
-            if is_named:  # a file
-                raise
-        else:
-            return folder
-        composed = compose_run(run.overrides).composed
-
-
-def show_config(flags: list[str], overrides: list[str]) -> None:
-    """Print the configuration that `overrides` make instead of running it: Hydra's --cfg."""
-
-    def job(_: TrainConfig, __: Path) -> None:
-        raise AssertionError("Hydra prints the configuration and calls no job")
-
-    _hydra_main(flags, overrides, job)
-
-
-def run_search(overrides: list[str], folder: Path, job: Job) -> None:
-    """Have one of Hydra's sweepers choose the runs, each from what the ones before have returned.
-
-    Raises:
-        Exception: whatever the sweeper gives up with.
-    """
-    _hydra_main(["--multirun"], [*overrides, _override("hydra.sweep.dir", folder.absolute())], job)
-
-
-def run_jobs(
-    jobs: dict[str, list[str]], folder: Path, overrides: list[str], job: Callable[[Path], None]
-) -> list[Exception]:
-    """Have one of Hydra's launchers call `job` with the folder of each run, in the order of `jobs`.
-
-    Args:
-        jobs: name of the folder -> what Hydra notes there as the run's own command line.
-        folder: of the sweep.
-        overrides: the command line of the sweep.
-        job: may be called in another process, so it must be possible to pickle it.
-
-    Returns:
-        What `job` has raised.
-
-    Raises:
-        Exception: whatever the launcher gives up with.
-    """
-    # Absolute: whoever runs the job may stand elsewhere.
-    place = _override("hydra.sweep.dir", folder.absolute())
-    with _engine() as engine:
-        composed = _compose_for_all(engine, [*overrides, place])
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(engine.config_loader, Callbacks(composed)),
-            task_function=partial(_planned_task, job=job),
-            config=composed,
-        )
-        lines = [[*line, _override("hydra.sweep.subdir", name)] for name, line in jobs.items()]
-        returns = launcher.launch(lines, initial_job_idx=0)
-    return [done._return_value for done in returns if done.status is JobStatus.FAILED]
-
-
-def _planned_task(_: DictConfig, job: Callable[[Path], None]) -> None:
-    job(_own_folder())
-
-
-def _hydra_main(flags: list[str], overrides: list[str], job: Job) -> None:
-    """Hand a command line to Hydra."""
-    _register_schemas()
-
-    @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=PRIMARY)
-    def run(composed: DictConfig) -> float | None:
-        return job(to_config(composed), _own_folder())
-
-    # Hydra reads the command line itself, and would print and exit where we want the exception.
-    sys.argv = ["aecli train", *flags, *overrides]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    run()
-
-
-def _own_folder() -> Path:
-    """The folder that Hydra made for the run; as seen from here, which is easier to read."""
-    folder, here = Path(HydraConfig.get().runtime.output_dir), Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
-
-
-def _register_schemas() -> None:
+def register_schemas() -> None:
     """The dataclasses, under the names that the YAML's defaults lists use."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
@@ -327,11 +197,11 @@ def _register_schemas() -> None:
 
 
 @contextmanager
-def _engine() -> Iterator[Hydra]:
+def hydra_engine() -> Iterator[Hydra]:
     """Hydra as it composes configurations; what it refuses ends as one line."""
-    _register_schemas()
+    register_schemas()
     with (
-        _explaining_values(),
+        explaining_values(),
         hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
     ):
         engine = GlobalHydra.instance().hydra
@@ -340,7 +210,7 @@ def _engine() -> Iterator[Hydra]:
 
 
 @contextmanager
-def _explaining_values() -> Iterator[None]:
+def explaining_values() -> Iterator[None]:
     """What Hydra and OmegaConf refuse ends as one line."""
     try:
         yield
@@ -355,7 +225,7 @@ def _explaining_values() -> Iterator[None]:
         raise UsageError(explain(error)) from error
 
 
-def _compose_for_all(engine: Hydra, overrides: list[str]) -> DictConfig:
+def compose_for_all(engine: Hydra, overrides: list[str]) -> DictConfig:
     """What the runs of a sweep share, and how Hydra is to launch them."""
     # A model's own keys are left to the runs, each of which may have another model.
     common = [line for line in overrides if not line.lstrip("+").startswith("model.")]
@@ -388,17 +258,17 @@ def _is_hydras(override: Override) -> bool:
 
 def _hydra_overrides(overrides: list[str]) -> list[str]:
     """Those that are meant for Hydra itself."""
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
     return [str(override.input_line) for override in parsed if _is_hydras(override)]
 
 
 def _task_overrides(overrides: list[str]) -> list[str]:
     """Those that describe the runs."""
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
     return [str(override.input_line) for override in parsed if not _is_hydras(override)]
 
 
-def _override(key: str, value: object) -> str:
+def override(key: str, value: object) -> str:
     """`key=value` with the value in quotes, so that it may hold anything."""
     escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"
@@ -414,7 +284,7 @@ def _missing_extra(error: MissingConfigException) -> UsageError | None:
     return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
 
 
-def _parse(overrides: list[str]) -> list[Override]:
+def parse_overrides(overrides: list[str]) -> list[Override]:
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override!r} is not of the form key=value")
@@ -452,7 +322,7 @@ def _check_keys(overrides: list[str]) -> None:
     groups = config_groups()
     choices: list[str] = []
     keys: list[str] = []
-    for override in _parse(overrides):
+    for override in parse_overrides(overrides):
         key = override.key_or_group
         if key in groups or key in EXTRAS:
             choices.append(str(override.input_line))
@@ -460,7 +330,7 @@ def _check_keys(overrides: list[str]) -> None:
             keys.append(key)
     if not keys:
         return
-    with _engine() as engine:
+    with hydra_engine() as engine:
         composed = [
             engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
             for line in split(choices)

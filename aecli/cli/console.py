@@ -141,8 +141,8 @@ def comparison(compared: Compared) -> None:
 
     table(terminal_table(compared.settings, out.width))
     bullets(compared.findings)
-    for left_out in compared.comparison.left_out:
-        warn(f"left out: {left_out.path}, {left_out.status}: {left_out.reason}")
+    for skipped in compared.comparison.skipped:
+        warn(f"left out: {skipped.path}, {skipped.status}: {skipped.reason}")
     facts({"report": str(compared.report)})
 
 

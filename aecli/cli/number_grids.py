@@ -8,8 +8,8 @@ from rich.text import Text
 
 from aecli.cli.console import out
 
-MOST_ROWS = 64  # of a grid of numbers
-MOST_GRIDS = 6  # of a group
+MAX_ROWS = 64  # of a grid of numbers
+MAX_GRIDS = 6  # of a group
 GRID_INDENT, GRID_GAP = 2, 3  # blanks before the numbers of a grid, and between two grids
 DECIMALS = 4  # at most, as torch prints
 SCIENTIFIC = 1e-3, 1e7  # decimals would hide numbers below the first, and waste room from the last
@@ -29,7 +29,7 @@ def number_grids(*groups: list[NumberGrid]) -> None:
 
     Of a group that has too many only the first are shown.
     """
-    blocks = [_block(grid) for grids in groups for grid in grids[:MOST_GRIDS]]
+    blocks = [_block(grid) for grids in groups for grid in grids[:MAX_GRIDS]]
     lines: list[list[list[Text]]] = [[]]
     for block in blocks:
         widths = [_width(each) + GRID_GAP for each in lines[-1]]
@@ -40,15 +40,15 @@ def number_grids(*groups: list[NumberGrid]) -> None:
         out.print()
         _print_beside(line)
     for grids in groups:
-        if len(grids) > MOST_GRIDS:
-            out.print(f"... and {len(grids) - MOST_GRIDS} more like {grids[0].heading}")
+        if len(grids) > MAX_GRIDS:
+            out.print(f"... and {len(grids) - MAX_GRIDS} more like {grids[0].heading}")
 
 
 def is_printable(grid: NumberGrid) -> bool:
     """Whether a grid fits into the terminal; else its heading is printed alone."""
     rows, columns = grid.numbers.shape
     narrowest = GRID_INDENT + 2 * columns - 1
-    if rows > MOST_ROWS or narrowest > out.width:  # before millions of numbers are written out
+    if rows > MAX_ROWS or narrowest > out.width:  # before millions of numbers are written out
         return False
     return _width(_lines(grid)) <= out.width
 

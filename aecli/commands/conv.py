@@ -24,16 +24,16 @@ from aecli.convolution.reference import (
     Array,
     ConvSettings,
     by,
+    flipped,
     matrix,
     overlap,
     padded,
-    stuffed,
-    turned,
+    zero_inserted,
 )
 from aecli.files import writable_folder
 
 FIGURE = "overlap"  # its files, without their suffix
-MOST_CELLS = 128  # along a side of the figure; more could not be seen
+MAX_CELLS = 128  # along a side of the figure; more could not be seen
 
 
 def main(arguments: list[str]) -> None:
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     layer = read_layer(options)
     folder = Path(options.output or Path("outputs", "conv", _folder_name(layer)))
     sides = layer.size + layer.output_size + layer.settings.surface_size(layer.size)
-    is_drawn = max(sides) <= MOST_CELLS
+    is_drawn = max(sides) <= MAX_CELLS
     if is_drawn:
         writable_folder(folder, "output")
 
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     _print_matrix(layer, by_matrix)
     _print_surface(layer)
     _print_overlap(layer)
-    figure = f"left out: more than {MOST_CELLS} cells along a side cannot be seen"
+    figure = f"left out: more than {MAX_CELLS} cells along a side cannot be seen"
     if is_drawn:
         figure = _draw(layer, folder)
     facts({"agreement": _agreement(outputs), "figure": figure})
@@ -157,8 +157,8 @@ def _print_surface(layer: ConvLayer) -> None:
     """The input with its zeros, and what they are for."""
     settings = layer.settings
     if settings.transposed:
-        grids = _maps("zero-stuffed input", stuffed(layer.image, settings), _is_pixel(layer))
-        number_grids(grids, _kernels("turned kernel", turned(layer.weight)))
+        grids = _maps("zero-stuffed input", zero_inserted(layer.image, settings), _is_pixel(layer))
+        number_grids(grids, _kernels("flipped kernel", flipped(layer.weight)))
         paragraph(_stuffing(settings))
     elif settings.padding != (0, 0):
         number_grids(_maps("padded input", padded(layer.image, settings), _is_pixel(layer)))
@@ -166,7 +166,7 @@ def _print_surface(layer: ConvLayer) -> None:
 
 def _is_pixel(layer: ConvLayer) -> NDArray[np.bool_]:
     """Which cells of the input with its zeros are pixels of the input."""
-    put_zeros = stuffed if layer.settings.transposed else padded
+    put_zeros = zero_inserted if layer.settings.transposed else padded
     (ones,) = put_zeros(np.ones((1, *layer.size)), layer.settings)
     return np.asarray(ones > 0)
 
@@ -180,7 +180,7 @@ def _stuffing(settings: ConvSettings) -> str:
         around += f", {short(settings.output_padding)} more below and to the right"
     return (
         f"Zeros: {short(settings.zeros_between)} between the pixels (stride - 1), {around}. The "
-        "convolution of that with stride 1 and the kernel turned by 180 degrees gives the output."
+        "convolution of that with stride 1 and the kernel flipped by 180 degrees gives the output."
     )
 
 

@@ -9,25 +9,26 @@ from pathlib import Path
 from typing import NoReturn
 
 from aecli.cli import console
-from aecli.cli.compose import (
-    check_overrides,
-    compose,
-    compose_run,
-    run_once,
-    show_config,
-)
+from aecli.cli.compose import check_overrides, compose, compose_run
+from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import taken_out
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
-from aecli.data.loaded import data_for, recorded
+from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import Interrupted, Terminated, UsageError
-from aecli.evaluation.examination import LABELS, PAST_THE_CODE
+from aecli.evaluation.examination import LABELS, UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals
-from aecli.runtime.distributed import Ranks, joined
-from aecli.training.experiment import Outcome, assist, attempting, conduct, noting_failure
-from aecli.training.preflight import refuse_early
+from aecli.runtime.distributed import ProcessGroup, init_distributed
+from aecli.training.experiment import (
+    Outcome,
+    exclusive_run,
+    record_failure,
+    run_experiment,
+    run_worker,
+)
+from aecli.training.preflight import check_runnable
 
 
 def main(arguments: list[str]) -> None:
@@ -37,34 +38,34 @@ def main(arguments: list[str]) -> None:
         AecliError: why it could not be done.
     """
     flush_denormals()  # before there are threads that add up what processes send one another
-    with joined() as ranks:
-        if ranks.is_first:
-            lead(arguments, ranks)
-            ranks.dismiss()
+    with init_distributed() as group:
+        if group.is_main_process:
+            lead(arguments, group)
+            group.release_workers()
         else:
-            assist(ranks)
+            run_worker(group)
 
 
-def lead(arguments: list[str], ranks: Ranks) -> None:
-    """Do what the command line says; the first of `ranks` does it, and calls the others to help."""
+def lead(arguments: list[str], group: ProcessGroup) -> None:
+    """Do what the command line says; the first of `group` does it, and calls the others to help."""
     options = _parse(arguments)
     check_overrides(options.overrides, options.multirun)
     if options.cfg:
         compose(options.overrides)  # which refuses what Hydra would print
         show_config(options.flags, options.overrides)
     elif options.resume is not None:
-        resume(Path(options.resume), options, ranks)
+        resume(Path(options.resume), options, group)
     elif options.multirun:
-        _refuse_several(ranks)
+        _check_single_process(group)
         from aecli.sweep import launch as sweep  # a single run does not wait for it
 
         sweep.start(options.overrides, options.compare)
     else:
-        single(options.overrides, ranks)
+        single(options.overrides, group)
 
 
-def _refuse_several(ranks: Ranks) -> None:
-    if ranks.size > 1:
+def _check_single_process(group: ProcessGroup) -> None:
+    if group.size > 1:
         raise UsageError(
             "torchrun has its processes train one run together: train a sweep without it, with "
             "hydra/launcher=joblib for several runs at a time"
@@ -100,18 +101,18 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def single(overrides: list[str], ranks: Ranks) -> None:
-    """Train one run, by all of `ranks`.
+def single(overrides: list[str], group: ProcessGroup) -> None:
+    """Train one run, by all of `group`.
 
     Raises:
         AecliError: why it could not be done.
     """
     run = compose_run(overrides)
-    refuse_early(run.config)
-    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), ranks))
+    check_runnable(run.config)
+    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), group))
 
 
-def resume(folder: Path, options: argparse.Namespace, ranks: Ranks) -> None:
+def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> None:
     """Go on with an interrupted run, or with the unfinished runs of a sweep.
 
     Raises:
@@ -121,23 +122,23 @@ def resume(folder: Path, options: argparse.Namespace, ranks: Ranks) -> None:
     run = RunDirectory(folder)
     if not run.config_file.exists():
         if (folder / SWEEP_FILE).exists():
-            _refuse_several(ranks)
+            _check_single_process(group)
         from aecli.sweep import launch as sweep
 
         sweep.resume(folder, options.overrides, options.compare)
     elif options.multirun:
         raise UsageError(f"resume={folder} is a single run: leave -m out")
     else:
-        resume_run(run, options.overrides, ranks)
+        resume_run(run, options.overrides, group)
 
 
-def resume_run(run: RunDirectory, overrides: list[str], ranks: Ranks) -> None:
+def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> None:
     """Go on with a run from its newest checkpoint, in its own folder.
 
     Args:
         run: its folder.
         overrides: may raise epochs, and nothing else that the result depends on.
-        ranks: who trains; not necessarily as many as before.
+        group: who trains; not necessarily as many as before.
 
     Raises:
         UsageError: another setting, or fewer epochs.
@@ -151,11 +152,11 @@ def resume_run(run: RunDirectory, overrides: list[str], ranks: Ranks) -> None:
             f"train it further)"
         )
         return
-    data = refuse_early(config)
-    _announce(config, data, ranks)
-    with _explaining(run), attempting(run):
+    data = check_runnable(config)
+    _announce(config, data, group)
+    with _explaining(run), exclusive_run(run):
         run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
-        outcome = conduct(config, data, run, config.name, ranks, console.warn)
+        outcome = run_experiment(config, data, run, config.name, group, console.warn)
     _conclude(config, data, run, outcome)
 
 
@@ -183,7 +184,7 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
     return config
 
 
-def run_one(config: TrainConfig, run: RunDirectory, ranks: Ranks) -> None:
+def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None:
     """One run, from an empty folder to its summary, told in the terminal.
 
     Raises:
@@ -191,18 +192,18 @@ def run_one(config: TrainConfig, run: RunDirectory, ranks: Ranks) -> None:
         DivergenceError: the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM; says what is kept.
     """
-    data = data_for(config)
-    config = recorded(config, data)
-    refuse_used(run)
-    _announce(config, data, ranks)
+    data = load_cached_data(config)
+    config = resolve_config(config, data)
+    check_unused(run)
+    _announce(config, data, group)
     with _explaining(run), run.locked():
-        refuse_used(run)  # by a process that was faster
-        with noting_failure(run):
-            outcome = conduct(config, data, run, config.name, ranks, console.warn)
+        check_unused(run)  # by a process that was faster
+        with record_failure(run):
+            outcome = run_experiment(config, data, run, config.name, group, console.warn)
     _conclude(config, data, run, outcome)
 
 
-def refuse_used(run: RunDirectory) -> None:
+def check_unused(run: RunDirectory) -> None:
     """No run may come to lie over another.
 
     Raises:
@@ -215,7 +216,7 @@ def refuse_used(run: RunDirectory) -> None:
         )
 
 
-def _announce(config: TrainConfig, data: Data, ranks: Ranks) -> None:
+def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
     """What is about to be trained."""
     if data.notice is not None:
         console.notice(data.notice)
@@ -223,7 +224,7 @@ def _announce(config: TrainConfig, data: Data, ranks: Ranks) -> None:
         {
             "data": console.describe_data(data),
             "model": console.describe_model(config),
-            "device": device_name(data.train.images.device, ranks.size),
+            "device": device_name(data.train.images.device, group.size),
         }
     )
     # Not on the device "meta", whose first forward pass has torch import its compiler: a second.
@@ -239,7 +240,7 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     if data.notice is not None:
         console.notice(data.notice)
     if config.upsample.name is Upsampling.max_unpool:
-        console.warn(f"upsample=max_unpool: {PAST_THE_CODE}")
+        console.warn(f"upsample=max_unpool: {UNPOOLING_BYPASSES_CODE}")
     records, best = outcome.training.records, outcome.training.best
     epochs = len(records)
     stopped = f", stopped early of {config.epochs}" if epochs < config.epochs else ""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
-from aecli.comparison.results import Comparison, Setting
+from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import sort_settings
-from aecli.comparison.write import REPORT, refuse_foreign_files, write
+from aecli.comparison.write import REPORT, check_output_folder, write
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Compared:
     """A comparison that has been written."""
 
     comparison: Comparison
-    settings: list[Setting]
+    settings: list[RunGroup]
     """In the order of the table."""
     findings: list[str]
     """What it means, in sentences."""
@@ -29,7 +29,7 @@ def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
         UsageError: there are none, they cannot be compared, or `output` holds something else.
         StorageError, OSError: it cannot be written.
     """
-    refuse_foreign_files(output)
+    check_output_folder(output)
     comparison = gather(folders)
     settings = sort_settings(comparison.settings, sort)
     write(comparison, settings, output)

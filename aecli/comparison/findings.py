@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from aecli.comparison.results import Comparison, LeftOut, Setting, is_exact
+from aecli.comparison.results import Comparison, RunGroup, SkippedRun, is_exact
 from aecli.comparison.table import best_setting, format_mse, format_ppm
 from aecli.config import Upsampling
-from aecli.evaluation.examination import PAST_THE_CODE
+from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 
 # How much worse than the best a smaller code may be and still count as good enough.
 WITHIN = 0.05
 
 # Families that have sentences of their own; where there are more, as after a search, the best has.
-MOST_FAMILIES = 6
+MAX_FAMILIES = 6
 
 # Status of a run that was left out -> how it is told of one, and of several.
 VERBS = {
@@ -30,12 +30,12 @@ def findings(comparison: Comparison) -> list[str]:
     sentences = []
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
-    if len(families) > MOST_FAMILIES:
+    if len(families) > MAX_FAMILIES:
         best = best_setting(_by_the_code(comparison.settings)).family
         families = {best: families[best]}
     sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
     sentences += [_against_pca(name, each) for name, each in families.items()]
-    if len(comparison.families) > MOST_FAMILIES:
+    if len(comparison.families) > MAX_FAMILIES:
         sentences.append(_share_that_beats_pca(comparison.settings))
     sentences += _where_pca_is_exact(comparison.settings)
     sentences += _checkerboards(comparison.families)
@@ -45,8 +45,8 @@ def findings(comparison: Comparison) -> list[str]:
             "Each setting was trained with one seed only: "
             "differences of a few per cent may be chance."
         )
-    if comparison.left_out:
-        sentences.append(_missing(comparison.left_out, len(comparison.results)))
+    if comparison.skipped:
+        sentences.append(_missing(comparison.skipped, len(comparison.results)))
     if comparison.data.name == "synthetic":
         sentences.append(
             "The images are digits that aecli drew itself: these are not MNIST, "
@@ -61,27 +61,27 @@ def listed(words: Iterable[object]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _mse(setting: Setting) -> float:
+def _mse(setting: RunGroup) -> float:
     return setting.spread("mse").mean
 
 
-def _best_of_all(settings: Sequence[Setting]) -> str:
+def _best_of_all(settings: Sequence[RunGroup]) -> str:
     candidates = _by_the_code(settings)
     best = best_setting(candidates)
     among = "of all" if len(candidates) == len(settings) else "of all that decode by the code alone"
     return f"{best.label} has the best test mse {among} ({format_mse(_mse(best))})."
 
 
-def _by_the_code(settings: Sequence[Setting]) -> Sequence[Setting]:
+def _by_the_code(settings: Sequence[RunGroup]) -> Sequence[RunGroup]:
     """Those whose decoder gets nothing but the code; all where there are no such."""
     return [each for each in settings if not _unpools(each)] or settings
 
 
-def _unpools(setting: Setting) -> bool:
+def _unpools(setting: RunGroup) -> bool:
     return setting.upsample == Upsampling.max_unpool.name
 
 
-def _smallest_size(family: str, settings: Sequence[Setting]) -> str:
+def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
     """The size beyond which a larger code gains little."""
     best = best_setting(settings)
     figure, percent = format_mse(_mse(best)), f"{WITHIN:.0%}"
@@ -100,7 +100,7 @@ def _smallest_size(family: str, settings: Sequence[Setting]) -> str:
     return f"{family}: latent {best.latent} has the best test mse ({figure}), and {others}."
 
 
-def _against_pca(family: str, settings: Sequence[Setting]) -> str:
+def _against_pca(family: str, settings: Sequence[RunGroup]) -> str:
     """At which sizes the network is worth its training."""
     outcomes = {
         "beats": [each.latent for each in settings if _mse(each) < each.pca_mse],
@@ -115,12 +115,12 @@ def _against_pca(family: str, settings: Sequence[Setting]) -> str:
     return f"{family} {', and '.join(clauses)}."
 
 
-def _share_that_beats_pca(settings: Sequence[Setting]) -> str:
+def _share_that_beats_pca(settings: Sequence[RunGroup]) -> str:
     better = sum(_mse(each) < each.pca_mse for each in settings)
     return f"{better} of {len(settings)} settings beat PCA of the same size: see the table."
 
 
-def _where_pca_is_exact(settings: Sequence[Setting]) -> list[str]:
+def _where_pca_is_exact(settings: Sequence[RunGroup]) -> list[str]:
     """Why a network loses to PCA where the code is no bottleneck; nothing where it does not."""
     latents = {
         each.latent
@@ -135,7 +135,7 @@ def _where_pca_is_exact(settings: Sequence[Setting]) -> list[str]:
     ]
 
 
-def _checkerboards(families: dict[str, list[Setting]]) -> list[str]:
+def _checkerboards(families: dict[str, list[RunGroup]]) -> list[str]:
     """Which way of enlarging leaves the least and the most; nothing where there is one only."""
     scores = {
         name: fmean(each.checkerboard.mean for each in settings if each.checkerboard is not None)
@@ -155,19 +155,19 @@ def _checkerboards(families: dict[str, list[Setting]]) -> list[str]:
     ]
 
 
-def _past_the_code(families: dict[str, list[Setting]]) -> list[str]:
+def _past_the_code(families: dict[str, list[RunGroup]]) -> list[str]:
     """Where the code is not all that the decoder gets."""
     unpooling = [name for name, settings in families.items() if _unpools(settings[0])]
     if not unpooling:
         return []
-    return [f"{listed(unpooling)}: {PAST_THE_CODE}."]
+    return [f"{listed(unpooling)}: {UNPOOLING_BYPASSES_CODE}."]
 
 
-def _missing(left_out: Sequence[LeftOut], finished: int) -> str:
-    counts = Counter(each.status for each in left_out)
+def _missing(skipped: Sequence[SkippedRun], finished: int) -> str:
+    counts = Counter(each.status for each in skipped)
     causes = [f"{count} {VERBS[status][count > 1]}" for status, count in counts.items()]
-    verb = "is" if len(left_out) == 1 else "are"
+    verb = "is" if len(skipped) == 1 else "are"
     return (
-        f"{len(left_out)} of {len(left_out) + finished} runs {verb} missing: "
+        f"{len(skipped)} of {len(skipped) + finished} runs {verb} missing: "
         f"{listed(causes)}; see below."
     )

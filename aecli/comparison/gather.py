@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
-from aecli.comparison.results import Comparison, DataFacts, LeftOut, Result
+from aecli.comparison.results import Comparison, DataFacts, Result, SkippedRun
 from aecli.errors import AecliError, UsageError, one_line
 from aecli.runs.directory import RunDirectory, Status, runs_below
 
@@ -32,38 +32,38 @@ def gather(folders: list[Path]) -> Comparison:
         UsageError: a folder without runs, no run that is finished, or runs on different images.
     """
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
-    results, left_out = [], []
+    results, skipped = [], []
     for run in runs.values():
         if run.status is not Status.finished:
-            left_out.append(_unfinished(run))
+            skipped.append(_unfinished(run))
             continue
         try:
             results.append(Result.load(run))
         except DAMAGE as error:
-            left_out.append(LeftOut(run.path, "damaged", _reason(error)))
+            skipped.append(SkippedRun(run.path, "damaged", _reason(error)))
     if not results:
-        reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in left_out)
+        reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in skipped)
         raise UsageError(f"there is no finished run to compare: {reasons}")
-    _refuse_different_images(results)
+    _check_same_images(results)
     settings, common = grouped(results)
-    return Comparison(results[0].data, settings, left_out, common)
+    return Comparison(results[0].data, settings, skipped, common)
 
 
-def _unfinished(run: RunDirectory) -> LeftOut:
+def _unfinished(run: RunDirectory) -> SkippedRun:
     reasons = {
         Status.failed: run.failure,
         Status.interrupted: lambda: f"it has {run.finished_epochs()} epochs and no summary",
         Status.planned: lambda: "it was planned, and not begun",
     }
     status = run.status
-    return LeftOut(run.path, status.value, reasons[status]())
+    return SkippedRun(run.path, status.value, reasons[status]())
 
 
 def _reason(error: Exception) -> str:
     return one_line(f"there is no {error}" if isinstance(error, KeyError) else error)
 
 
-def _refuse_different_images(results: list[Result]) -> None:
+def _check_same_images(results: list[Result]) -> None:
     by_data: dict[DataFacts, Path] = {}
     for result in results:
         by_data.setdefault(result.data, result.run.path)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from aecli.comparison.results import Result, Setting
+from aecli.comparison.results import Result, RunGroup
 from aecli.config import TrainConfig, plain
 from aecli.files import natural_key
 
@@ -20,7 +20,7 @@ Key = tuple[str, str]
 """The model that a key belongs to, empty where it belongs to all, and the key."""
 
 
-def grouped(results: list[Result]) -> tuple[list[Setting], dict[str, str]]:
+def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     """The settings by family and latent size, and what was set alike in all of them."""
     configs = [_flat(result.config, INCIDENTAL | NAMED) for result in results]
     values = _values(configs)
@@ -32,7 +32,7 @@ def grouped(results: list[Result]) -> tuple[list[Setting], dict[str, str]]:
         differences[family] = different
         groups[family, result.config.latent].append(result)
     settings = [
-        Setting(family, differences[family], sorted(group, key=lambda each: each.config.seed))
+        RunGroup(family, differences[family], sorted(group, key=lambda each: each.config.seed))
         for (family, _), group in groups.items()
     ]
     settings.sort(key=lambda setting: (natural_key(setting.family), setting.latent))

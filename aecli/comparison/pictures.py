@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
-from aecli.comparison.results import Comparison, Result, Setting
+from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
-from aecli.evaluation.checkerboard import fine_part
+from aecli.evaluation.checkerboard import high_pass
 from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import image_mse
 from aecli.figures import (
@@ -28,12 +28,12 @@ from aecli.figures import (
     study_losses,
 )
 
-MOST_FAMILIES = 8  # with reconstructions of their own, as there are ways of enlarging
-MOST_LATENTS = 8  # in the reconstructions of a family
-MOST_SETTINGS = 12  # in a figure that shows images of each
+MAX_FAMILIES = 8  # with reconstructions of their own, as there are ways of enlarging
+MAX_LATENTS = 8  # in the reconstructions of a family
+MAX_SETTINGS = 12  # in a figure that shows images of each
 IMAGES = 8  # in a panel of reconstructions
 FOLLOWED_IMAGES = 3  # from epoch to epoch
-LONGEST_SLUG = 80  # characters
+MAX_SLUG_LENGTH = 80  # characters
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Picture:
 def pictures(comparison: Comparison) -> list[Picture]:
     """Every figure of a comparison, from the general to the particular."""
     families = comparison.families
-    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MOST_FAMILIES)
+    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
     return [
         _loss(comparison),
         _mse_by_latent(comparison),
@@ -129,7 +129,7 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
     return Picture("mse-by-latent", "Error by latent size", caption, draw)
 
 
-def _inputs_of_pca(setting: Setting) -> tuple[object, ...]:
+def _inputs_of_pca(setting: RunGroup) -> tuple[object, ...]:
     """What PCA's error depends on, besides the latent size."""
     config = setting.first.config
     return *plain(config.corruption).values(), config.data.train_size, config.data.val_size
@@ -137,12 +137,12 @@ def _inputs_of_pca(setting: Setting) -> tuple[object, ...]:
 
 def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
     settings = comparison.families[family]
-    shown = _evenly(settings, MOST_LATENTS)
+    shown = _evenly(settings, MAX_LATENTS)
     caption = (
         f"Test images as {family} and as PCA return them from codes of the same size, "
         f"and the absolute error: black is none, the lighter the larger."
         + _only(len(shown), len(settings), "latent sizes, evenly chosen")
-        + _only(MOST_FAMILIES, len(comparison.families), "families, those with the lowest error")
+        + _only(MAX_FAMILIES, len(comparison.families), "families, those with the lowest error")
         + _of_one_seed(shown)
     )
     title = f"Reconstructions on {comparison.data}"
@@ -150,7 +150,7 @@ def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
     return Picture(name, f"Reconstructions by {family}", caption, draw)
 
 
-def _draw_reconstructions(title: str, family: str, settings: list[Setting]) -> Figure:
+def _draw_reconstructions(title: str, family: str, settings: list[RunGroup]) -> Figure:
     images = settings[0].first.run.load_images()
     original = images["original"][:IMAGES]
     shared = [Row(key, images[key][:IMAGES]) for key in ("original", "corrupted") if key in images]
@@ -175,14 +175,14 @@ def _checkerboards(comparison: Comparison) -> list[Picture]:
     families = {name: settings for name, settings in families.items() if settings}
     if not families:
         return []
-    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MOST_FAMILIES)
+    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
     only = _only(len(best), len(families), "families, those with the lowest error")
     shown = {name: families[name] for name in best}
     return [_checkerboard_scores(comparison, shown, only), _patterns(comparison, shown, only)]
 
 
 def _checkerboard_scores(
-    comparison: Comparison, families: dict[str, list[Setting]], only: str
+    comparison: Comparison, families: dict[str, list[RunGroup]], only: str
 ) -> Picture:
     originals = next(iter(families.values()))[0].first.checkerboard_of_originals or 0.0
     caption = (
@@ -207,7 +207,7 @@ def _checkerboard_scores(
     return Picture("checkerboard", "Checkerboard score", caption + only, draw)
 
 
-def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: str) -> Picture:
+def _patterns(comparison: Comparison, families: dict[str, list[RunGroup]], only: str) -> Picture:
     caption = (
         "The mean of all outputs without its smooth part, on one scale for all: the images differ "
         "and cancel, and what the decoder leaves at the same pixels of every output stays. Grey is "
@@ -223,15 +223,15 @@ def _patterns(comparison: Comparison, families: dict[str, list[Setting]], only: 
 
 def _fine(mean: Tensor, period: int) -> Tensor:
     """The fine part of an image, as large as the image: nothing where the border has no average."""
-    return pad(fine_part(mean, period), [period - 1] * 4)
+    return pad(high_pass(mean, period), [period - 1] * 4)
 
 
-def _draw_patterns(title: str, families: dict[str, list[Setting]]) -> Figure:
+def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
     fine: dict[str, list[Tensor]] = {"test images": []}
     captions: dict[str, list[str]] = {"test images": []}
     for name, settings in families.items():
         fine[name], captions[name] = [], []
-        for setting in _evenly(settings, MOST_LATENTS):
+        for setting in _evenly(settings, MAX_LATENTS):
             images, result = setting.first.run.load_images(), setting.first
             period = stride_grid(result.config.model)
             fine[name].append(_fine(images["mean/output"], period))
@@ -249,7 +249,7 @@ def _draw_patterns(title: str, families: dict[str, list[Setting]]) -> Figure:
 
 
 def _epochs(comparison: Comparison) -> Picture:
-    shown = _lowest(comparison.settings, _mse, MOST_SETTINGS)
+    shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
     caption = (
         "A few test images as the networks returned them while they were trained: the number "
         "above an image is the epoch after which it was made, and orig. is the original."
@@ -260,7 +260,7 @@ def _epochs(comparison: Comparison) -> Picture:
     return Picture("epochs", "From epoch to epoch", caption, partial(_draw_epochs, title, shown))
 
 
-def _draw_epochs(title: str, settings: list[Setting]) -> Figure:
+def _draw_epochs(title: str, settings: list[RunGroup]) -> Figure:
     grids: list[list[Row]] = [[] for _ in range(FOLLOWED_IMAGES)]
     for setting in settings:
         images = setting.first.run.load_images()
@@ -277,7 +277,7 @@ def _draw_epochs(title: str, settings: list[Setting]) -> Figure:
 
 
 def _extremes(comparison: Comparison) -> Picture:
-    shown = _lowest(comparison.settings, _mse, MOST_SETTINGS)
+    shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
     caption = (
         "The test images that each network reconstructs best and worst, each with its mse, "
         "and below them what the network returns."
@@ -290,7 +290,7 @@ def _extremes(comparison: Comparison) -> Picture:
     )
 
 
-def _draw_extremes(title: str, settings: list[Setting]) -> Figure:
+def _draw_extremes(title: str, settings: list[RunGroup]) -> Figure:
     grids: dict[str, list[Row]] = {"best": [], "worst": []}
     for setting in settings:
         images = setting.first.run.load_images()
@@ -302,7 +302,7 @@ def _draw_extremes(title: str, settings: list[Setting]) -> Figure:
     return panels(title, {f"{key} reconstructed": rows for key, rows in grids.items()})
 
 
-def _mse(setting: Setting) -> float:
+def _mse(setting: RunGroup) -> float:
     return setting.spread("mse").mean
 
 
@@ -324,7 +324,7 @@ def _only(shown: int, total: int, what: str) -> str:
     return f" Shown are {shown} of {total} {what}." if shown < total else ""
 
 
-def _of_one_seed(settings: list[Setting]) -> str:
+def _of_one_seed(settings: list[RunGroup]) -> str:
     several = any(len(setting.results) > 1 for setting in settings)
     return " Where there are several seeds, the first is shown." if several else ""
 
@@ -333,6 +333,6 @@ def _slugs(names: list[str]) -> list[str]:
     """The names as parts of file names: short, plain, and no two alike."""
     slugs: list[str] = []
     for name in names:
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_SLUG]
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG_LENGTH]
         slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs)}")
     return slugs

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aecli.comparison.findings import findings, listed
-from aecli.comparison.results import Comparison, Result, Setting
+from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 
 PIXELS_PER_POINT = 96 / 72  # of CSS
@@ -56,7 +56,7 @@ class ReportFigure:
 
 
 def render(
-    comparison: Comparison, table: list[Setting], figures: list[ReportFigure], made: datetime
+    comparison: Comparison, table: list[RunGroup], figures: list[ReportFigure], made: datetime
 ) -> str:
     """The report as HTML.
 

@@ -34,7 +34,7 @@ def is_exact(mse: float) -> bool:
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanStd:
     """A quantity measured once for each seed."""
 
     mean: float
@@ -42,14 +42,14 @@ class Spread:
     """Of the sample (n - 1); None with one seed, or where the mean is infinite."""
 
     @classmethod
-    def of(cls, values: list[float]) -> "Spread":
+    def from_values(cls, values: list[float]) -> "MeanStd":
         mean = statistics.fmean(values)
         has_std = len(values) > 1 and math.isfinite(mean)
         return cls(mean, statistics.stdev(values) if has_std else None)
 
-    def times(self, factor: float) -> "Spread":
+    def times(self, factor: float) -> "MeanStd":
         """In another unit."""
-        return Spread(self.mean * factor, None if self.std is None else self.std * factor)
+        return MeanStd(self.mean * factor, None if self.std is None else self.std * factor)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunGroup:
     """The runs that differ by their seed alone."""
 
     family: str
@@ -187,17 +187,17 @@ class Setting:
         """Test mse over PCA's at the same latent size: infinite where PCA is exact."""
         return math.inf if is_exact(self.pca_mse) else self.spread("mse").mean / self.pca_mse
 
-    def spread(self, quantity: str) -> Spread:
+    def spread(self, quantity: str) -> MeanStd:
         """`mse`, `sse`, `psnr` or `seconds` over the seeds."""
-        return Spread.of([getattr(result, quantity) for result in self.results])
+        return MeanStd.from_values([getattr(result, quantity) for result in self.results])
 
     @property
-    def ssim(self) -> Spread | None:
+    def ssim(self) -> MeanStd | None:
         """None for images that are too small for it."""
         return _known([result.ssim for result in self.results])
 
     @property
-    def checkerboard(self) -> Spread | None:
+    def checkerboard(self) -> MeanStd | None:
         """None for images that are too small for it."""
         return _known([result.checkerboard for result in self.results])
 
@@ -206,13 +206,13 @@ def _optional(number: Any) -> float | None:
     return None if number is None else float(number)
 
 
-def _known(values: list[float | None]) -> Spread | None:
+def _known(values: list[float | None]) -> MeanStd | None:
     known = [value for value in values if value is not None]
-    return Spread.of(known) if known else None
+    return MeanStd.from_values(known) if known else None
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedRun:
     """A run that is not in the comparison."""
 
     path: Path
@@ -226,9 +226,9 @@ class Comparison:
     """Finished runs on the same images, and those that could not be taken in."""
 
     data: DataFacts
-    settings: list[Setting]
+    settings: list[RunGroup]
     """At least one; by family, then by latent size."""
-    left_out: list[LeftOut]
+    skipped: list[SkippedRun]
     common: dict[str, str]
     """Key -> value of what was set alike in all runs."""
 
@@ -237,9 +237,9 @@ class Comparison:
         return [result for setting in self.settings for result in setting.results]
 
     @property
-    def families(self) -> dict[str, list[Setting]]:
+    def families(self) -> dict[str, list[RunGroup]]:
         """Family -> its settings by latent size."""
-        grouped: dict[str, list[Setting]] = defaultdict(list)
+        grouped: dict[str, list[RunGroup]] = defaultdict(list)
         for setting in self.settings:
             grouped[setting.family].append(setting)
         return dict(grouped)

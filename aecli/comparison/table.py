@@ -14,7 +14,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from aecli.comparison.results import Setting, Spread, is_exact
+from aecli.comparison.results import MeanStd, RunGroup, is_exact
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6
@@ -44,9 +44,9 @@ class Column:
 
     name: str
     """As people read it."""
-    text: Callable[[Setting], str]
+    text: Callable[[RunGroup], str]
     """A cell as people read it."""
-    values: dict[str, Callable[[Setting], Value]]
+    values: dict[str, Callable[[RunGroup], Value]]
     """Name in CSV -> cell; two of them for a mean and its standard deviation."""
     is_number: bool = True
     meaning: str = ""
@@ -63,7 +63,7 @@ class Row:
     """It has the smallest test mse of several settings."""
 
 
-SORT_KEYS: dict[str, Callable[[Setting], float | None]] = {
+SORT_KEYS: dict[str, Callable[[RunGroup], float | None]] = {
     "model": lambda setting: 0.0,  # all alike, so that the comparison's own order stays
     "latent": lambda setting: setting.latent,
     "mse": lambda setting: setting.spread("mse").mean,
@@ -80,22 +80,22 @@ SORT_KEYS: dict[str, Callable[[Setting], float | None]] = {
 """What a table can be sorted by -> a number, smaller for what comes first."""
 
 
-def sort_settings(settings: Sequence[Setting], key: str) -> list[Setting]:
+def sort_settings(settings: Sequence[RunGroup], key: str) -> list[RunGroup]:
     """The best first, by a key of `SORT_KEYS`; those without the quantity last."""
 
-    def rank(setting: Setting) -> tuple[bool, float]:
+    def rank(setting: RunGroup) -> tuple[bool, float]:
         number = SORT_KEYS[key](setting)
         return number is None, number or 0.0
 
     return sorted(settings, key=rank)
 
 
-def best_setting(settings: Sequence[Setting]) -> Setting:
+def best_setting(settings: Sequence[RunGroup]) -> RunGroup:
     """The one with the smallest test mse."""
     return min(settings, key=lambda setting: setting.spread("mse").mean)
 
 
-def columns(settings: Sequence[Setting]) -> list[Column]:
+def columns(settings: Sequence[RunGroup]) -> list[Column]:
     """The columns that these settings need, in their order."""
     shown = [_text_column("model", "model", lambda setting: setting.model)]
     if any(setting.upsample for setting in settings):
@@ -104,13 +104,13 @@ def columns(settings: Sequence[Setting]) -> list[Column]:
     return [*shown, *map(_difference, keys), *_sizes(), *_errors(), *_pca_and_time()]
 
 
-def rows(settings: Sequence[Setting], shown: Sequence[Column]) -> list[Row]:
+def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
     """A row of cells for each setting."""
     best = best_setting(settings) if len(settings) > 1 else None
     return [Row([each.text(setting) for each in shown], setting is best) for setting in settings]
 
 
-def notes(settings: Sequence[Setting]) -> list[str]:
+def notes(settings: Sequence[RunGroup]) -> list[str]:
     """What must be known to read the cells of this table, a sentence each."""
     sentences = []
     if len(settings) > 1:
@@ -122,7 +122,7 @@ def notes(settings: Sequence[Setting]) -> list[str]:
     return sentences
 
 
-def terminal_table(settings: Sequence[Setting], width: int) -> Table:
+def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
     """A table for `width` characters that breaks no number and names what it leaves out.
 
     What does not fit goes in this order: the standard deviations of all but the mse, then the
@@ -130,8 +130,8 @@ def terminal_table(settings: Sequence[Setting], width: int) -> Table:
     """
     shown = _fitting(settings, width)
     names = [each.name for each in shown]
-    left_out = [each.name for each in columns(settings) if each.name not in names]
-    missing = [f"Left out at this width: {', '.join(left_out)}."] if left_out else []
+    skipped = [each.name for each in columns(settings) if each.name not in names]
+    missing = [f"Left out at this width: {', '.join(skipped)}."] if skipped else []
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, GAP - 1),
         header_style="bold", caption=Text(" ".join([*notes(settings), *missing])),
@@ -148,7 +148,7 @@ def terminal_table(settings: Sequence[Setting], width: int) -> Table:
     return table
 
 
-def to_csv(settings: Sequence[Setting]) -> str:
+def to_csv(settings: Sequence[RunGroup]) -> str:
     """For programs: all digits, and the standard deviations in columns of their own."""
     cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
     file = io.StringIO()
@@ -158,7 +158,7 @@ def to_csv(settings: Sequence[Setting]) -> str:
     return file.getvalue()
 
 
-def to_markdown(settings: Sequence[Setting]) -> str:
+def to_markdown(settings: Sequence[RunGroup]) -> str:
     """A table in the Markdown of GitHub, and its notes."""
     shown = columns(settings)
     lines = [
@@ -174,15 +174,15 @@ def to_markdown(settings: Sequence[Setting]) -> str:
 
 def format_ppm(share: float) -> str:
     """A share in parts per million, as every table and sentence shows it."""
-    return _ppm(Spread(share, None))
+    return _ppm(MeanStd(share, None))
 
 
 def format_mse(mse: float) -> str:
     """A mean squared error as every table and sentence shows it."""
-    return _error(Spread(mse, None))
+    return _error(MeanStd(mse, None))
 
 
-def _text_column(name: str, key: str, value: Callable[[Setting], str]) -> Column:
+def _text_column(name: str, key: str, value: Callable[[RunGroup], str]) -> Column:
     return Column(name, value, {key: value}, is_number=False)
 
 
@@ -244,21 +244,21 @@ def _errors() -> list[Column]:
 def _measured(
     name: str,
     key: str,
-    spread: Callable[[Setting], Spread | None],
-    text: Callable[[Spread], str],
+    spread: Callable[[RunGroup], MeanStd | None],
+    text: Callable[[MeanStd], str],
     meaning: str,
 ) -> Column:
     """A column of means over the seeds, with their standard deviation."""
 
-    def cell(setting: Setting) -> str:
+    def cell(setting: RunGroup) -> str:
         found = spread(setting)
         return "" if found is None else text(found)
 
-    def mean(setting: Setting) -> Value:
+    def mean(setting: RunGroup) -> Value:
         found = spread(setting)
         return None if found is None else found.mean
 
-    def std(setting: Setting) -> Value:
+    def std(setting: RunGroup) -> Value:
         found = spread(setting)
         return None if found is None else found.std
 
@@ -288,20 +288,20 @@ def _pca_and_time() -> list[Column]:
     ]
 
 
-def _error(spread: Spread) -> str:
+def _error(spread: MeanStd) -> str:
     """Mean and deviation with as many decimals as the mean needs."""
     if is_exact(spread.mean):
         return "0"
     return _fixed(spread, _decimals(spread.mean, SIGNIFICANT_DIGITS))
 
 
-def _ppm(spread: Spread) -> str:
+def _ppm(spread: MeanStd) -> str:
     """A share in parts per million: two digits of it, and hundredths at the finest."""
     scaled = spread.times(MILLION)
     return _fixed(scaled, _decimals(max(scaled.mean, 0.1), 2))
 
 
-def _fixed(spread: Spread, decimals: int) -> str:
+def _fixed(spread: MeanStd, decimals: int) -> str:
     deviation = "" if spread.std is None else f"{PLUS_MINUS}{spread.std:,.{decimals}f}"
     return f"{spread.mean:,.{decimals}f}{deviation}"
 
@@ -321,7 +321,7 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(text, quote=False))
 
 
-def _fitting(settings: Sequence[Setting], width: int) -> list[Column]:
+def _fitting(settings: Sequence[RunGroup], width: int) -> list[Column]:
     """The columns that `width` characters have room for."""
     shown = columns(settings)
     if _table_width(settings, shown) > width:
@@ -334,7 +334,7 @@ def _fitting(settings: Sequence[Setting], width: int) -> list[Column]:
     return shown
 
 
-def _granted_widths(settings: Sequence[Setting], shown: Sequence[Column], width: int) -> list[int]:
+def _granted_widths(settings: Sequence[RunGroup], shown: Sequence[Column], width: int) -> list[int]:
     """Characters for each column: what is to spare goes to the first, what lacks is text's."""
     granted = [_least_width(settings, each) for each in shown]
     spare = width - _table_width(settings, shown)
@@ -353,19 +353,19 @@ def _mean_only(column: Column) -> Column:
     return replace(column, text=lambda setting: column.text(setting).partition(PLUS_MINUS)[0])
 
 
-def _table_width(settings: Sequence[Setting], shown: Sequence[Column]) -> int:
+def _table_width(settings: Sequence[RunGroup], shown: Sequence[Column]) -> int:
     """Characters that a table needs."""
     return sum(_least_width(settings, each) + GAP for each in shown) - GAP
 
 
-def _least_width(settings: Sequence[Setting], column: Column) -> int:
+def _least_width(settings: Sequence[RunGroup], column: Column) -> int:
     """Characters that a column needs: its numbers are not broken, its words not within."""
     cells = [column.text(setting) for setting in settings]
     pieces = cells if column.is_number else " ".join(cells).split()
     return max(map(cell_len, [*column.name.split(), *pieces]))
 
 
-def _comfortable_width(settings: Sequence[Setting], column: Column) -> int:
+def _comfortable_width(settings: Sequence[RunGroup], column: Column) -> int:
     """Characters that keep every cell on one line, and the name of a number on two."""
     words = column.name.split()
     name = min(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from aecli.comparison.pictures import pictures
 from aecli.comparison.report import ReportFigure, render
-from aecli.comparison.results import Comparison, Setting
+from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.errors import UsageError
 from aecli.figures import save, theme, to_array
@@ -26,7 +26,7 @@ MARKDOWN = "table.md"
 FIGURES = "figures"
 
 
-def refuse_foreign_files(folder: Path) -> None:
+def check_output_folder(folder: Path) -> None:
     """A comparison takes the place of an earlier one, and of nothing else.
 
     Raises:
@@ -45,7 +45,7 @@ def refuse_foreign_files(folder: Path) -> None:
         )
 
 
-def write(comparison: Comparison, table: list[Setting], folder: Path) -> None:
+def write(comparison: Comparison, table: list[RunGroup], folder: Path) -> None:
     """Everything that there is to look at, the report last.
 
     Args:

@@ -16,9 +16,9 @@ from aecli.errors import StorageError, UsageError, one_line
 
 Array = NDArray[np.float64]
 
-MOST_BYTES = 2**24  # of a file
-LARGEST = 1e100  # so that no sum of products overflows
-LONGEST_QUOTE = 60  # characters of what was typed, in an error's line
+MAX_BYTES = 2**24  # of a file
+MAX_VALUE = 1e100  # so that no sum of products overflows
+MAX_QUOTE_LENGTH = 60  # characters of what was typed, in an error's line
 
 
 def read_sizes(key: str, text: str) -> tuple[int, int]:
@@ -79,8 +79,8 @@ def read_array(key: str, text: str, otherwise: str = "") -> Array:
         content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{source} cannot be read: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise UsageError(f"{source} is too large: {len(content):,} bytes, {MOST_BYTES:,} at most")
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{source} is too large: {len(content):,} bytes, {MAX_BYTES:,} at most")
     return _checked(source, READERS[path.suffix](source, content))
 
 
@@ -154,8 +154,8 @@ def _checked(source: str, values: object) -> Array:
             left += value
         elif type(value) not in (int, float):
             raise UsageError(f"{source}: {_quoted(json.dumps(value))} is no number")
-        elif not abs(value) <= LARGEST:  # type: ignore[arg-type]  # nor is NaN
-            raise UsageError(f"{source}: give finite numbers, of at most {LARGEST:g}")
+        elif not abs(value) <= MAX_VALUE:  # type: ignore[arg-type]  # nor is NaN
+            raise UsageError(f"{source}: give finite numbers, of at most {MAX_VALUE:g}")
     try:
         array = np.array(values, np.float64)
     except ValueError as error:
@@ -168,4 +168,4 @@ def _checked(source: str, values: object) -> Array:
 def _quoted(text: str) -> str:
     """What was typed, in one line that is not too long."""
     text = one_line(text)
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+    return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}..."

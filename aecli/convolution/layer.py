@@ -13,16 +13,16 @@ from aecli.convolution.reference import (
     ConvSettings,
     by,
     convolve,
-    convolve_stuffed,
+    convolve_zero_inserted,
     matrix,
     multiply,
     transposed_convolve,
 )
 from aecli.errors import UsageError
 
-MOST_NUMBERS = 2**19  # in the image, the weights, the output, and the image with its zeros
-MOST_PRODUCTS = 2**26  # of a weight with a pixel
-MOST_ENTRIES = 2**24  # of the matrix; above that only the other ways are compared
+MAX_NUMBERS = 2**19  # in the image, the weights, the output, and the image with its zeros
+MAX_PRODUCTS = 2**26  # of a weight with a pixel
+MAX_ENTRIES = 2**24  # of the matrix; above that only the other ways are compared
 
 
 class ConvLayer(NamedTuple):
@@ -52,7 +52,7 @@ class ConvLayer(NamedTuple):
 
     def matrix(self) -> Array | None:
         """W, as `convolution.matrix` makes it; None where it is too large."""
-        if math.prod(self.matrix_shape) > MOST_ENTRIES:
+        if math.prod(self.matrix_shape) > MAX_ENTRIES:
             return None
         return matrix(self.weight, self.settings, self.size)
 
@@ -65,7 +65,7 @@ class ConvLayer(NamedTuple):
             name = "by W transposed" if self.settings.transposed else "by W"
             outputs[name] = multiply(matrix, self.image, self.bias, self.settings)
         if self.settings.transposed:
-            outputs["by zero-stuffing"] = convolve_stuffed(*layer)
+            outputs["by zero-stuffing"] = convolve_zero_inserted(*layer)
         return outputs
 
 
@@ -103,10 +103,10 @@ def read_layer(options: LayerText) -> ConvLayer:
     _check_size("the output", channels, *layer.output_size)
     _check_size("the input with its zeros", len(image), *settings.surface_size(layer.size))
     products = weight.size * math.prod(layer.output_size)
-    if products > MOST_PRODUCTS:
+    if products > MAX_PRODUCTS:
         raise UsageError(
             f"this layer is too large: it takes {products:,} products of a weight and a pixel, "
-            f"and {MOST_PRODUCTS:,} is the limit"
+            f"and {MAX_PRODUCTS:,} is the limit"
         )
     return layer
 
@@ -179,7 +179,7 @@ def _counting(what: str, *shape: int) -> Array:
 
 
 def _check_size(what: str, *shape: int) -> None:
-    if math.prod(shape) > MOST_NUMBERS:
+    if math.prod(shape) > MAX_NUMBERS:
         raise UsageError(
-            f"{what} is too large: {by(shape)} is more than {MOST_NUMBERS:,} numbers, the limit"
+            f"{what} is too large: {by(shape)} is more than {MAX_NUMBERS:,} numbers, the limit"
         )

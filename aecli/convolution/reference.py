@@ -10,7 +10,7 @@ Shapes: an image is (channels, height, width). Weights are laid out as torch doe
 channels, input channels, kernel height, kernel width) for a convolution and (input channels, output
 channels, kernel height, kernel width) for a transposed one. A bias is (output channels,). Every
 pair is (rows, columns). "Convolution" means what it means in deep learning, where the kernel is not
-turned.
+flipped.
 """
 
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class ConvSettings:
 
     @property
     def zeros_between(self) -> Pair:
-        """Zeros between neighbouring pixels of the zero-stuffed input, as `stuffed` makes it."""
+        """Zeros between neighbouring pixels of the zero-stuffed input: see `zero_inserted`."""
         return self.stride[0] - 1, self.stride[1] - 1
 
     @property
@@ -211,8 +211,8 @@ def padded(image: Array, settings: ConvSettings) -> Array:
     return np.pad(image, ((0, 0), (rows, rows), (columns, columns)))
 
 
-def stuffed(image: Array, settings: ConvSettings) -> Array:
-    """The input whose convolution with `turned` weights and stride 1 is the transposed convolution.
+def zero_inserted(image: Array, settings: ConvSettings) -> Array:
+    """The input whose convolution with `flipped` weights, stride 1, is the transposed convolution.
 
     There are stride - 1 zeros between the pixels, dilation (kernel - 1) - padding on each side, and
     as many more below and to the right as the output padding says (Dumoulin and Visin, 2016,
@@ -220,29 +220,31 @@ def stuffed(image: Array, settings: ConvSettings) -> Array:
     """
     size = settings.surface_size(_size(image))
     result = np.zeros((len(image), *size))
-    (rows, columns), (down, across) = _landing(
+    (rows, columns), (down, across) = _valid_slices(
         _size(image), size, settings.stride, settings.zeros_around
     )
     result[:, down, across] = image[:, rows, columns]
     return result
 
 
-def turned(weight: Array) -> Array:
-    """A transposed convolution's weights for the convolution of its `stuffed` input.
+def flipped(weight: Array) -> Array:
+    """A transposed convolution's weights for the convolution of its `zero_inserted` input.
 
-    Each kernel is turned by 180 degrees, and the two axes of channels change places.
+    Each kernel is flipped by 180 degrees, and the two axes of channels change places.
     """
     return weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
 
 
-def convolve_stuffed(image: Array, weight: Array, bias: Array, settings: ConvSettings) -> Array:
+def convolve_zero_inserted(
+    image: Array, weight: Array, bias: Array, settings: ConvSettings
+) -> Array:
     """The transposed convolution as a convolution of the zero-stuffed input.
 
     Args:
         image, weight, bias: as for `transposed_convolve`.
     """
     direct = ConvSettings(settings.kernel, dilation=settings.dilation)
-    return convolve(stuffed(image, settings), turned(weight), bias, direct)
+    return convolve(zero_inserted(image, settings), flipped(weight), bias, direct)
 
 
 def overlap(settings: ConvSettings, size: Pair) -> Integers:
@@ -273,19 +275,19 @@ def _reach(
     """Where one weight of the kernel meets a pixel: at which positions, and which pixels."""
     (row, column), (down, across) = weight, settings.dilation
     offset = row * down - settings.padding[0], column * across - settings.padding[1]
-    return _landing(positions, pixels, settings.stride, offset)
+    return _valid_slices(positions, pixels, settings.stride, offset)
 
 
-def _landing(positions: Pair, pixels: Pair, step: Pair, offset: Pair) -> tuple[Indices, Indices]:
+def _valid_slices(
+    positions: Pair, pixels: Pair, step: Pair, offset: Pair
+) -> tuple[Indices, Indices]:
     """Positions that are a `step` apart, the first at `offset`: those on a pixel, and its place."""
-    rows, down = _landing_along(positions[0], pixels[0], step[0], offset[0])
-    columns, across = _landing_along(positions[1], pixels[1], step[1], offset[1])
+    rows, down = _valid_slice(positions[0], pixels[0], step[0], offset[0])
+    columns, across = _valid_slice(positions[1], pixels[1], step[1], offset[1])
     return (rows[:, None], columns), (down[:, None], across)
 
 
-def _landing_along(
-    positions: int, pixels: int, step: int, offset: int
-) -> tuple[Integers, Integers]:
+def _valid_slice(positions: int, pixels: int, step: int, offset: int) -> tuple[Integers, Integers]:
     places = np.arange(positions) * step + offset
     inside = np.flatnonzero((places >= 0) & (places < pixels))
     return inside, places[inside]

@@ -72,7 +72,7 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
     train_size = _split_size("data.train_size", config.train_size, len(train))
     test_size = _split_size("data.test_size", config.test_size, len(test))
     splits = (train[:train_size], validation, test[:test_size])
-    _refuse_too_large(splits, device)
+    _check_fits_device(splits, device)
     train, validation, test = (split.to(device) for split in splits)
     data = Data(
         f"{loaded.name or name}{limits(config)}",
@@ -121,7 +121,7 @@ def _validation_size(wanted: int | None, loaded: LoadedData) -> int:
     return wanted
 
 
-def _refuse_too_large(splits: tuple[Split, ...], device: torch.device) -> None:
+def _check_fits_device(splits: tuple[Split, ...], device: torch.device) -> None:
     """Images that do not fit on a GPU are an error in one line, not one in the midst of a copy."""
     if device.type != "cuda":
         return

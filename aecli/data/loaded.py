@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from aecli.config import TrainConfig, plain, refuse_unread_keys
+from aecli.config import TrainConfig, check_unread_keys, plain
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
 from aecli.runtime.device import open_device
@@ -13,7 +13,7 @@ from aecli.runtime.device import open_device
 _loaded: dict[tuple[str, str, str], Data] = {}
 
 
-def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
+def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
     """The images of a run, kept for the next run that wants the same.
 
     Args:
@@ -23,7 +23,7 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
     Raises:
         AecliError: they cannot be had.
     """
-    refuse_unread_keys(config)
+    check_unread_keys(config)
     device = open_device(config.device)
     if _data_key(config) not in _loaded:
         file = None if shared is None else _shared_file(config, shared)
@@ -33,7 +33,7 @@ def data_for(config: TrainConfig, shared: Path | None = None) -> Data:
             else load_data(config.data, Path(config.data_dir), device)
         )
         _loaded.clear()  # one data set at a time
-        _loaded[_data_key(config)] = _loaded[_data_key(recorded(config, data))] = data
+        _loaded[_data_key(config)] = _loaded[_data_key(resolve_config(config, data))] = data
     return _loaded[_data_key(config)]
 
 
@@ -43,8 +43,8 @@ def share_data(config: TrainConfig, folder: Path) -> None:
     Those that lie in a mapped file are shared already.
     """
     file = _shared_file(config, folder)
-    if not file.exists() and not data_for(config).is_mapped:
-        share(data_for(config), file)
+    if not file.exists() and not load_cached_data(config).is_mapped:
+        share(load_cached_data(config), file)
 
 
 def _shared_file(config: TrainConfig, folder: Path) -> Path:
@@ -57,7 +57,7 @@ def _data_key(config: TrainConfig) -> tuple[str, str, str]:
     return json.dumps(plain(config.data)), config.data_dir, config.device
 
 
-def recorded(config: TrainConfig, data: Data) -> TrainConfig:
+def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
     """The configuration to save: it names the data set that was used, and the shape built for."""
     # auto became another
     return replace(

@@ -92,7 +92,7 @@ def load_own_images(
     return OwnImages(split, _title(places), files, notices)
 
 
-def _title(places: list[str]) -> str:
+def _title(places: Sequence[str]) -> str:
     """The folder that was given; or nothing but that they are a person's own."""
     folders = [Path(place).expanduser() for place in places]
     is_one = len(folders) == 1 and folders[0].is_dir()

@@ -27,7 +27,7 @@ from aecli.errors import DataError, StorageError
 SILENCE, TOTAL = 14.0, 3600.0
 
 KEPT_VERSION = 1
-"""Of what `_Kept` writes."""
+"""Of what `_TorchvisionCache` writes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def load_torchvision(
     """
     source = SOURCES[name]
     folder = data_dir / source.folder
-    kept = _Kept.of(name, folder)
+    kept = _TorchvisionCache.for_dataset(name, folder)
     found = kept.load()
     if found is not None:
         return found
@@ -87,7 +87,7 @@ def load_torchvision(
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _TorchvisionCache:
     """A data set that torchvision has read, in a file of ours."""
 
     path: Path
@@ -98,7 +98,7 @@ class _Kept:
     """Of these files: their names, sizes and times of change."""
 
     @classmethod
-    def of(cls, name: str, folder: Path) -> "_Kept":
+    def for_dataset(cls, name: str, folder: Path) -> "_TorchvisionCache":
         """For the data set `name` in `folder` as it is now."""
         place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
         path = cache_dir() / f"{name}-{place}-v{KEPT_VERSION}.safetensors"

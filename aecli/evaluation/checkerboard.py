@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def fine_part(images: Tensor, period: int) -> Tensor:
+def high_pass(images: Tensor, period: int) -> Tensor:
     """Images without their moving average over `period` pixels, which is taken twice.
 
     (N, C, H, W) -> (N, C, H - 2 (period - 1), W - 2 (period - 1)): without the border, where there
@@ -45,10 +45,10 @@ def checkerboard(images: Tensor, period: int) -> float | None:
 
     From 0 to 1; None where the images are smaller than one cell of the grid and its surroundings.
     """
-    return GridSums(images.shape[1:]).add(images).score(period)
+    return CheckerboardAccumulator(images.shape[1:]).add(images).score(period)
 
 
-class GridSums:
+class CheckerboardAccumulator:
     """What must be kept of images to know their score: they need not be held at the same time."""
 
     def __init__(self, image_shape: torch.Size, device: torch.device | None = None) -> None:
@@ -73,7 +73,7 @@ class GridSums:
         if min(height, width) < period + 2 * (period - 1):
             return None
         mean = self.mean().double()
-        energy = _grid_energy(fine_part(mean.unsqueeze(0), period), period)
+        energy = _grid_energy(high_pass(mean.unsqueeze(0), period), period)
         squares = self.squares.cpu().double() / (self.count * mean.numel())
         variance = (squares - mean.mean((1, 2)).square().mean()).item()
         # The border has no fine part but counts in the variance, so the quotient can exceed 1.

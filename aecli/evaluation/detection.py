@@ -31,7 +31,7 @@ class Detection:
     nothing reach the share of all images that are anomalous."""
 
     @classmethod
-    def of(cls, normal: Tensor, anomalous: Tensor) -> "Detection":
+    def from_scores(cls, normal: Tensor, anomalous: Tensor) -> "Detection":
         """From the scores of normal images (N,) and of anomalous ones (M,).
 
         Raises:
@@ -45,7 +45,7 @@ class Detection:
         )
 
 
-def found_at(rates: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
+def tpr_at_fpr(rates: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
     """The share of `anomalous` scores (M,) that is found at each of `rates` (R,): (R,).
 
     A rate is the share of `normal` scores (N,) that is taken for anomalous: the ROC curve. Between

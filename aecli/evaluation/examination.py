@@ -13,12 +13,12 @@ from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.data.corruption import build_corruption
 from aecli.errors import UsageError
-from aecli.evaluation.checkerboard import GridSums
+from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.metrics import (
-    Measured,
-    Measurement,
+    PerImageScores,
     Reconstruct,
     Score,
+    ScoreAccumulator,
     SSIMWindows,
     corrupted_batches,
     image_mse,
@@ -30,13 +30,13 @@ from aecli.runtime.rng import EVALUATION, generator_for
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN_IMAGES = 10
-MOST_SHOWN = 24  # in a row, beyond which they would be too small to see
+EXAMPLE_IMAGES = 10
+MAX_EXAMPLES = 24  # in a row, beyond which they would be too small to see
 EXTREMES = 5  # of the best and of the worst reconstructed images
 COMMON_STRIDE = 2
 
 
-def reconstruction(model: Autoencoder, config: TrainConfig) -> Reconstruct:
+def make_reconstruct_fn(model: Autoencoder, config: TrainConfig) -> Reconstruct:
     """`model` as a function from pixels to pixels, whatever units it was trained in."""
     normalisation = Normalisation(config.data.mean, config.data.std)
 
@@ -66,7 +66,7 @@ LABELS = {
 }
 
 
-PAST_THE_CODE = (
+UNPOOLING_BYPASSES_CODE = (
     "the places of the maxima reach the decoder past the code, so the error is not that of a code "
     "of the latent size"
 )
@@ -81,7 +81,7 @@ def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
     return measured(config, reconstruct, split).score()
 
 
-def measured(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Measured:
+def measured(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> PerImageScores:
     """What the score is made of: each image of `split` by itself."""
     return measure(reconstructed(config, reconstruct, split), stride_grid(config.model))
 
@@ -96,7 +96,7 @@ def stride_grid(model: ModelConfig) -> int:
     return next((stride for stride in strides if stride > 1), COMMON_STRIDE)
 
 
-def curve_sizes(config: TrainConfig, data: Data) -> list[int]:
+def pca_curve_sizes(config: TrainConfig, data: Data) -> list[int]:
     """The latent sizes of PCA's curve: the powers of two below the size of an image.
 
     It ends where there are no more components: with few images, and with many large ones.
@@ -122,7 +122,7 @@ def levels(config: TrainConfig, data: Data) -> Levels:
     """Hold the baselines against the validation images, in one pass over them."""
     rivals, split = baselines(config, data), data.validation
     errors: dict[str, list[Tensor]] = {name: [] for name in rivals}
-    originals = GridSums(split.images.shape[1:], split.images.device)
+    originals = CheckerboardAccumulator(split.images.shape[1:], split.images.device)
     for pixels, inputs in corrupted(config, split):
         originals.add(pixels)
         for name, reconstruct in rivals.items():
@@ -137,10 +137,10 @@ def levels(config: TrainConfig, data: Data) -> Levels:
 class Examination:
     """What one pass over a split tells of a model and of its baselines."""
 
-    measured: dict[str, Measured]
+    measured: dict[str, PerImageScores]
     """Of each contestant, by the names of `LABELS`; the model is the first."""
 
-    survey: "Survey"
+    survey: "Extremes"
     """Of the model."""
 
     checkerboard_of_originals: float | None
@@ -169,12 +169,12 @@ def examine(
     place = split.images.shape[1:], split.images.device
     pca, largest = fit_pca(data.train.images, config.latent), max(sizes, default=0)
     contestants = {"model": reconstruct, **baselines(config, data)}
-    measurements = {name: Measurement(*place) for name in contestants}
-    seen, originals = _Seen(*place), GridSums(*place)
+    measurements = {name: ScoreAccumulator(*place) for name in contestants}
+    seen, originals = _ExtremesAccumulator(*place), CheckerboardAccumulator(*place)
     curve: dict[int, list[Tensor]] = {size: [] for size in sizes}
     for pixels, inputs in corrupted(config, split):  # (B, C, H, W) each
         originals.add(pixels)
-        windows = SSIMWindows.of(pixels)
+        windows = SSIMWindows.from_pixels(pixels)
         for name, contestant in contestants.items():
             outputs = contestant(inputs)
             errors = measurements[name].add(pixels, windows, outputs)
@@ -206,7 +206,7 @@ class Examples:
     mse: Tensor  # (K,)
 
     @classmethod
-    def of(cls, pixels: Tensor, outputs: Tensor) -> "Examples":
+    def from_outputs(cls, pixels: Tensor, outputs: Tensor) -> "Examples":
         return cls(pixels, outputs, image_mse(pixels, outputs))
 
     def __getitem__(self, index: slice | Tensor) -> "Examples":
@@ -219,7 +219,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Extremes:
     """What stands out of all images of a split, and what they have in common."""
 
     best: Examples
@@ -230,12 +230,12 @@ class Survey:
     """The mean image, the mean of the outputs, and how far these two are apart."""
 
 
-class _Seen:
+class _ExtremesAccumulator:
     """Keeps what a survey shows, of all batches that have come."""
 
     def __init__(self, image_shape: torch.Size, device: torch.device) -> None:
         self._kept: Examples | None = None  # the best and the worst so far, by rising error
-        self._sums = [GridSums(image_shape, device) for _ in range(2)]
+        self._sums = [CheckerboardAccumulator(image_shape, device) for _ in range(2)]
 
     def add(self, examples: Examples) -> None:
         pool = examples if self._kept is None else self._kept.joined(examples)
@@ -244,12 +244,12 @@ class _Seen:
         for total, images in zip(self._sums, (examples.pixels, examples.outputs), strict=True):
             total.add(images)
 
-    def survey(self) -> Survey:
+    def survey(self) -> Extremes:
         kept = self._kept
         assert kept is not None, "a split has images"
         last_first = torch.arange(len(kept.mse) - 1, -1, -1, device=kept.mse.device)
-        mean = Examples.of(*(total.mean().unsqueeze(0) for total in self._sums))
-        return Survey(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
+        mean = Examples.from_outputs(*(total.mean().unsqueeze(0) for total in self._sums))
+        return Extremes(kept[:EXTREMES], kept[last_first][:EXTREMES], mean)
 
 
 def corrupted(config: TrainConfig, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
@@ -268,7 +268,7 @@ def reconstructed(
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExampleImages:
     """The images that pictures show."""
 
     pixels: Tensor  # (K, C, H, W) in [0, 1]
@@ -279,13 +279,13 @@ class Shown:
         return self.inputs is not self.pixels
 
 
-def check_shown(count: int) -> None:
+def check_example_count(count: int) -> None:
     """Raise a UsageError unless so many images can be seen in a row."""
-    if not 1 <= count <= MOST_SHOWN:
-        raise UsageError(f"count={count} is not valid: give 1 to {MOST_SHOWN}")
+    if not 1 <= count <= MAX_EXAMPLES:
+        raise UsageError(f"count={count} is not valid: give 1 to {MAX_EXAMPLES}")
 
 
-def shown_numbers(split: Split, count: int) -> list[int]:
+def example_indices(split: Split, count: int) -> list[int]:
     """The first image of each class in `split`, then others, `count` of them if there are."""
     first: dict[int, int] = {}
     for number, label in enumerate(split.labels.tolist()):
@@ -295,16 +295,18 @@ def shown_numbers(split: Split, count: int) -> list[int]:
     return [*firsts, *sorted(others)][:count]
 
 
-def shown_images(config: TrainConfig, split: Split, count: int = SHOWN_IMAGES) -> Shown:
+def example_images(config: TrainConfig, split: Split, count: int = EXAMPLE_IMAGES) -> ExampleImages:
     """`count` images of `split`, damaged where the configuration has a corruption."""
-    pixels = to_pixels(split.images[shown_numbers(split, count)])
+    pixels = to_pixels(split.images[example_indices(split, count)])
     corrupt = build_corruption(config.corruption, shown=True)
     if corrupt is None:
-        return Shown(pixels, pixels)
-    return Shown(pixels, corrupt(pixels, generator_for(config.seed, EVALUATION, pixels.device)))
+        return ExampleImages(pixels, pixels)
+    return ExampleImages(
+        pixels, corrupt(pixels, generator_for(config.seed, EVALUATION, pixels.device))
+    )
 
 
-def picture(title: str, shown: Shown, outputs: dict[str, Tensor]) -> "Figure":
+def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, Tensor]) -> "Figure":
     """Originals, their corruption where there is one, and each reconstruction with its error.
 
     Args:

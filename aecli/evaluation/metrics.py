@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aecli.data.batches import ordered_batches
 from aecli.data.corruption import Corruption
-from aecli.evaluation.checkerboard import GridSums
+from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.latent.interpolation import nearest
 
 EVALUATION_BATCH = 500
@@ -33,7 +33,7 @@ Reconstruct = Callable[[Tensor], Tensor]
 # a Gaussian window of 11 x 11 pixels; what hangs over the edge of an image does not count.
 SSIM_SIGMA, SSIM_MARGIN = 1.5, 5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
-SMALLEST_SSIM_SIDE = 2 * SSIM_MARGIN + 1
+MIN_SSIM_SIDE = 2 * SSIM_MARGIN + 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Score:
     `aecli/evaluation/checkerboard.py`; None where they are too small for it."""
 
     @classmethod
-    def of(
+    def from_images(
         cls, mse: Tensor, ssim: Tensor | None, checkerboard: float | None, pixels_per_image: int
     ) -> Self:
         """From each image's mse and ssim, (N,) both, and what all outputs share."""
@@ -82,7 +82,7 @@ def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
     Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None where the images
     are smaller than the window.
     """
-    windows = SSIMWindows.of(pixels)
+    windows = SSIMWindows.from_pixels(pixels)
     return None if windows is None else windows.similarity(outputs)
 
 
@@ -95,9 +95,9 @@ class SSIMWindows:
     square: Tensor  # (B, C, H - 10, W - 10): the mean square in each window
 
     @classmethod
-    def of(cls, pixels: Tensor) -> Self | None:
+    def from_pixels(cls, pixels: Tensor) -> Self | None:
         """For pixels (B, C, H, W); None where they are smaller than the window."""
-        if min(pixels.shape[2:]) < SMALLEST_SSIM_SIDE:
+        if min(pixels.shape[2:]) < MIN_SSIM_SIDE:
             return None
         x = _in_double(pixels)
         return cls(x, *_window_means(torch.stack([x, x * x])).unbind())
@@ -167,7 +167,7 @@ def corrupted_batches(
 
 
 @dataclass(frozen=True)
-class Measured:
+class PerImageScores:
     """What was measured of each image, in their order."""
 
     mse: Tensor  # (N,)
@@ -178,21 +178,21 @@ class Measured:
 
     def score(self) -> Score:
         """Of all images, each counting the same."""
-        return Score.of(self.mse, self.ssim, self.checkerboard, self.pixels_per_image)
+        return Score.from_images(self.mse, self.ssim, self.checkerboard, self.pixels_per_image)
 
-    def of(self, which: Tensor) -> Score:
+    def subset_score(self, which: Tensor) -> Score:
         """Of the images that the mask (N,) picks; their checkerboard is not told apart."""
         ssim = None if self.ssim is None else self.ssim[which]
-        return Score.of(self.mse[which], ssim, None, self.pixels_per_image)
+        return Score.from_images(self.mse[which], ssim, None, self.pixels_per_image)
 
 
-class Measurement:
+class ScoreAccumulator:
     """Measures reconstructions as they come, batch by batch; nothing waits for the device."""
 
     def __init__(self, image_shape: torch.Size, device: torch.device) -> None:
         self._errors: list[Tensor] = []
         self._similarities: list[Tensor] = []
-        self._grid = GridSums(image_shape, device)
+        self._grid = CheckerboardAccumulator(image_shape, device)
 
     def add(self, pixels: Tensor, windows: SSIMWindows | None, outputs: Tensor) -> Tensor:
         """Take in a batch: pixels (B, C, H, W) with their windows, and their reconstruction; the
@@ -203,21 +203,21 @@ class Measurement:
         self._grid.add(outputs)
         return self._errors[-1]
 
-    def measured(self, grid: int) -> Measured:
+    def measured(self, grid: int) -> PerImageScores:
         """What was measured; `grid` is the period, in pixels, of the stride grid of whatever made
         the reconstructions."""
         ssim = torch.cat(self._similarities).cpu() if self._similarities else None
         errors = torch.cat(self._errors).cpu()
-        return Measured(errors, ssim, self._grid.pixels.numel(), self._grid.score(grid))
+        return PerImageScores(errors, ssim, self._grid.pixels.numel(), self._grid.score(grid))
 
 
 @torch.inference_mode()
-def measure(batches: Batches, grid: int) -> Measured:
-    """Measure every image, with the stride grid of `Measurement.measured`."""
-    measurement: Measurement | None = None
+def measure(batches: Batches, grid: int) -> PerImageScores:
+    """Measure every image, with the stride grid of `ScoreAccumulator.measured`."""
+    measurement: ScoreAccumulator | None = None
     for pixels, outputs in batches:
-        measurement = measurement or Measurement(outputs.shape[1:], outputs.device)
-        measurement.add(pixels, SSIMWindows.of(pixels), outputs)
+        measurement = measurement or ScoreAccumulator(outputs.shape[1:], outputs.device)
+        measurement.add(pixels, SSIMWindows.from_pixels(pixels), outputs)
     assert measurement is not None, "a split has images"
     return measurement.measured(grid)
 

@@ -1,18 +1,16 @@
 """Tensors and numbers as pictures: every function returns a figure of its own."""
 
+from aecli.figures.bars import error_histogram, grouped_bars, score_by_family
 from aecli.figures.cells import overlap_figure
-from aecli.figures.charts import (
+from aecli.figures.curves import (
     Accuracy,
     Curve,
     Point,
     accuracy_by_labels,
     error_by_latent,
-    error_histogram,
-    grouped_bars,
     loss_figure,
     psnr_by_strength,
     roc_curves,
-    score_by_family,
     study_losses,
 )
 from aecli.figures.grids import Row, image_grid, panels

@@ -15,14 +15,14 @@ from aecli.figures import text
 from aecli.figures.theme import RGB, neutral, paper, sequence
 
 TITLE, HEADING, LABEL = 10, 9, 8  # font sizes, in points
-SMALLEST_NUMBER, LARGEST_NUMBER = 5.0, 11.0  # likewise, of numbers in cells
-MOST_LABELS = 8  # of counts, in a legend
+MIN_NUMBER_SIZE, MAX_NUMBER_SIZE = 5.0, 11.0  # likewise, of numbers in cells
+MAX_LABELS = 8  # of counts, in a legend
 
 # All in inches.
 WIDTH, HEIGHT = 9.0, 6.0  # of the cells, unless they would become too small to see
-SMALLEST_CELL, LARGEST_CELL = 0.04, 0.4
+MIN_CELL, MAX_CELL = 0.04, 0.4
 LINED_CELL = 0.1  # the smallest with lines around it
-NARROWEST_PANEL = 2.4  # so that a heading over few cells is not a column of words
+MIN_PANEL_WIDTH = 2.4  # so that a heading over few cells is not a column of words
 MARGIN, GAP, HEADING_GAP = 0.15, 0.4, 0.06
 LEGEND_LINE = 1.5  # height of a line of a legend, in lines of its text
 HANDLE = 0.45  # of a legend, for the patch before a label and the gap behind it
@@ -98,19 +98,19 @@ def _pale() -> RGB:
 def _cell_size(*sizes: tuple[int, ...]) -> float:
     """Inches: so large that all cells fit, within the limits for a cell."""
     rows, columns = max(rows for rows, _ in sizes), sum(columns for _, columns in sizes)
-    return max(SMALLEST_CELL, min(LARGEST_CELL, WIDTH / columns, HEIGHT / rows))
+    return max(MIN_CELL, min(MAX_CELL, WIDTH / columns, HEIGHT / rows))
 
 
 def _number_size(cell: float, counts: NDArray[np.int64]) -> float:
     """Points, so that each count fits into its cell; 0 where it could not be read."""
-    widest = text.width(str(counts.max()), LARGEST_NUMBER) / 0.8
-    size = LARGEST_NUMBER * min(1.0, cell / widest, cell / text.height("0", LARGEST_NUMBER))
-    return size if size >= SMALLEST_NUMBER else 0.0
+    widest = text.width(str(counts.max()), MAX_NUMBER_SIZE) / 0.8
+    size = MAX_NUMBER_SIZE * min(1.0, cell / widest, cell / text.height("0", MAX_NUMBER_SIZE))
+    return size if size >= MIN_NUMBER_SIZE else 0.0
 
 
 def _legend(is_pixel: NDArray[np.bool_], colours: Mapping[int, RGB]) -> list[Patch]:
     """What the colours mean, as far as it is not written into the cells."""
-    labelled = np.linspace(0, len(colours) - 1, min(len(colours), MOST_LABELS)).round().astype(int)
+    labelled = np.linspace(0, len(colours) - 1, min(len(colours), MAX_LABELS)).round().astype(int)
     shown = [list(colours)[index] for index in labelled]
     zero = [] if is_pixel.all() else [Patch(color=_pale(), label="zero")]
     return [
@@ -123,7 +123,7 @@ def _legend(is_pixel: NDArray[np.bool_], colours: Mapping[int, RGB]) -> list[Pat
 
 def _panel(heading: str, colours: NDArray[np.float64], cell: float) -> _Panel:
     rows, columns, _ = colours.shape
-    heading = text.wrapped(heading, max(columns * cell, NARROWEST_PANEL), HEADING)
+    heading = text.wrapped(heading, max(columns * cell, MIN_PANEL_WIDTH), HEADING)
     return _Panel(heading, colours, columns * cell, rows * cell)
 
 

@@ -23,9 +23,9 @@ TITLE, HEADING, LABEL, CAPTION = 10, 9, 8, 7  # font sizes, in points
 # All in inches.
 WIDTH = 9.0  # of a figure, unless its images would become too small to see
 HEIGHT = 10.0  # of the images above each other, likewise
-LARGEST_IMAGE, SMALLEST_IMAGE = 0.6, 0.25
-LONGEST_LABEL = 1.6  # longer ones are broken into lines
-NARROWEST_PANEL = 1.2  # so that a heading over a single image is not a column of words
+MAX_IMAGE, MIN_IMAGE = 0.6, 0.25
+MAX_LABEL_WIDTH = 1.6  # longer ones are broken into lines
+MIN_PANEL_WIDTH = 1.2  # so that a heading over a single image is not a column of words
 MARGIN = 0.1
 PANEL_GAP = 0.2
 LABEL_GAP, CAPTION_GAP = 0.05, 0.03
@@ -65,7 +65,7 @@ def panels(title: str, panels: dict[str, list[Row]]) -> Figure:
             those of the first panel.
     """
     grids = list(panels.values())
-    labels = [text.wrapped(row.label, LONGEST_LABEL, LABEL) for row in grids[0]]
+    labels = [text.wrapped(row.label, MAX_LABEL_WIDTH, LABEL) for row in grids[0]]
     left = max(text.width(label, LABEL) for label in labels) + 2 * MARGIN
     gaps = PANEL_GAP * (len(grids) - 1)
     scale = _inches_per_pixel(grids, WIDTH - left - gaps - MARGIN)
@@ -108,7 +108,7 @@ def _inches_per_pixel(grids: list[list[Row]], room: float) -> float:
     fitting = min(room / (columns * width), HEIGHT / (len(grids[0]) * height))
     captions = {each for rows in grids for row in rows for each in row.captions}
     caption = max((text.width(each, CAPTION) for each in captions), default=0.0)
-    smallest, largest = (side / max(height, width) for side in (SMALLEST_IMAGE, LARGEST_IMAGE))
+    smallest, largest = (side / max(height, width) for side in (MIN_IMAGE, MAX_IMAGE))
     return max(min(fitting, largest), smallest, (caption + CAPTION_GAP) / width)
 
 
@@ -147,7 +147,7 @@ def _block(heading: str, rows: list[Row], spaces: list[int], scale: float) -> _B
     for row, top in zip(rows, _tops(rows, spaces), strict=True):
         strip = _strip(_coloured(row.images) if row.is_error else _rgb(row.images))
         pixels[top : top + height, : strip.shape[1]] = strip
-    room = max(pixels.shape[1] * scale, NARROWEST_PANEL)
+    room = max(pixels.shape[1] * scale, MIN_PANEL_WIDTH)
     heading = text.wrapped(heading, room, HEADING)
     return _Block(heading, rows, pixels, max(pixels.shape[1] * scale, text.width(heading, HEADING)))
 

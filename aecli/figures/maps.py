@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from aecli.figures import text
-from aecli.figures.charts import HANDLE_INCHES, LABEL, LONGEST_LABEL, MOST_LABELS, TITLE
+from aecli.figures.axes import HANDLE_INCHES, LABEL, MAX_LABEL_WIDTH, MAX_LABELS, TITLE
 from aecli.figures.output import as_image
 from aecli.figures.theme import RGBA, categories
 
@@ -23,7 +23,7 @@ SIDE = 6.4  # of a map
 MARGIN = 0.1  # of a title
 
 # Area of a point in squared font points: of few points, of many, and in between of all together.
-LARGEST_POINT, SMALLEST_POINT, INK = 20, 4, 20_000
+MAX_POINT, MIN_POINT, INK = 20, 4, 20_000
 
 
 class Direction(NamedTuple):
@@ -46,7 +46,7 @@ def scatter_map(
     Args:
         title: over the map.
         directions: to the right, and upwards.
-        classes: name -> its points. A single class needs no legend, and of more than MOST_LABELS
+        classes: name -> its points. A single class needs no legend, and of more than MAX_LABELS
             a reader could not tell the colours apart.
     """
     figure, axes = _axes(title, 1)
@@ -59,7 +59,7 @@ def scatter_map(
     for axis, direction in zip((axes.xaxis, axes.yaxis), directions, strict=True):
         if not direction.has_unit:
             axis.set_ticks([])
-    if 1 < len(classes) <= MOST_LABELS:
+    if 1 < len(classes) <= MAX_LABELS:
         _legend(figure, list(classes), colours)
     return figure
 
@@ -95,7 +95,7 @@ def _scatter(axes: Axes, classes: list[Points], colours: list[RGBA]) -> None:
     points = np.concatenate(classes)
     of_each = np.repeat(np.array(colours), [len(each) for each in classes], axis=0)
     order = np.random.default_rng(0).permutation(len(points))
-    area = min(LARGEST_POINT, max(SMALLEST_POINT, INK / len(points)))
+    area = min(MAX_POINT, max(MIN_POINT, INK / len(points)))
     x, y = points[order].T
     axes.scatter(x, y, s=area, c=of_each[order], alpha=0.8, linewidths=0)
 
@@ -114,7 +114,7 @@ def _describe(axes: Axes, x: str, y: str) -> None:
 
 def _legend(figure: Figure, names: list[str], colours: list[RGBA]) -> None:
     """The classes beside the map, for which the figure becomes wider."""
-    labels = [text.wrapped(name, LONGEST_LABEL, LABEL) for name in names]
+    labels = [text.wrapped(name, MAX_LABEL_WIDTH, LABEL) for name in names]
     widest = max(text.width(label, LABEL) for label in labels)
     figure.set_figwidth(figure.get_figwidth() + widest + HANDLE_INCHES)
     dots = [

@@ -38,16 +38,16 @@ class Gaussian:
 class Mixture:
     """A sum of Gaussians, each with its share; of a single one, that Gaussian."""
 
-    shares: Tensor  # (K,), which sum to 1
-    parts: list[Gaussian]
+    weights: Tensor  # (K,), which sum to 1
+    components: list[Gaussian]
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Codes (count, D), independent of one another."""
-        chosen = torch.multinomial(self.shares, count, replacement=True, generator=generator)
-        size = len(self.parts[0].mean)
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        size = len(self.components[0].mean)
         noise = torch.randn(count, size, generator=generator, dtype=torch.float64)
         codes = torch.empty_like(noise)
-        for number, part in enumerate(self.parts):
+        for number, part in enumerate(self.components):
             its = chosen == number
             codes[its] = part.mean + noise[its] @ part.root
         return codes.float()
@@ -63,12 +63,12 @@ def gaussian(rows: Tensor) -> Gaussian:
 def fit_diagonal(codes: Tensor) -> Mixture:
     """Each number of `codes` (N, D) by itself: its mean and its variance, and no correlations."""
     full = gaussian(codes)
-    return _alone(Gaussian(full.mean, full.covariance.diagonal().diag()))
+    return _single(Gaussian(full.mean, full.covariance.diagonal().diag()))
 
 
 def fit_full(codes: Tensor) -> Mixture:
     """The mean and all covariances of `codes` (N, D)."""
-    return _alone(gaussian(codes))
+    return _single(gaussian(codes))
 
 
 def fit_mixture(codes: Tensor, components: int, seed: int) -> Mixture:
@@ -94,7 +94,7 @@ def fit_mixture(codes: Tensor, components: int, seed: int) -> Mixture:
     variances, directions = torch.linalg.eigh(whole.covariance)
     varies = variances > ROUNDING * variances.max()
     if not varies.any():
-        return _alone(whole)
+        return _single(whole)
     deviation = variances[varies].mean().sqrt()
     basis = directions[:, varies]  # (D, R)
     rows = (codes.double() - whole.mean) @ basis / deviation  # (N, R)
@@ -102,9 +102,9 @@ def fit_mixture(codes: Tensor, components: int, seed: int) -> Mixture:
     back = deviation * basis
     parts = [
         Gaussian(whole.mean + back @ part.mean, back @ part.covariance @ back.T)
-        for part in found.parts
+        for part in found.components
     ]
-    return Mixture(found.shares, parts)
+    return Mixture(found.weights, parts)
 
 
 def _maximise_expectation(rows: Tensor, components: int, seed: int) -> Mixture:
@@ -124,7 +124,7 @@ def _maximise_expectation(rows: Tensor, components: int, seed: int) -> Mixture:
     return Mixture(shares, parts)
 
 
-def _alone(part: Gaussian) -> Mixture:
+def _single(part: Gaussian) -> Mixture:
     return Mixture(torch.ones(1), [part])
 
 

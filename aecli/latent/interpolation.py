@@ -42,13 +42,13 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     arcs = (((1 - t) * angle).sin() * start.unsqueeze(1) + (t * angle).sin() * end.unsqueeze(1)) / (
         angle.sin()
     )
-    has_arc = (angle.sin() > FLAT) & (start.norm(dim=1) > 0).reshape(-1, 1, 1)
+    has_arc = (angle.sin() > PARALLEL_SINE) & (start.norm(dim=1) > 0).reshape(-1, 1, 1)
     has_arc &= (end.norm(dim=1) > 0).reshape(-1, 1, 1)
     return torch.where(has_arc, arcs, straight(start, end, steps))
 
 
 # Sine of an angle below which rounding decides where the arc would lie.
-FLAT = 1e-4
+PARALLEL_SINE = 1e-4
 
 
 def nearest(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

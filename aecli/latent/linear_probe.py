@@ -12,9 +12,9 @@ from aecli.data.batches import to_pixels
 # set of features, large or small, with few labels or with all, is far from its best accuracy.
 PENALTY = 1e-3
 # Largest slope of the loss at which it counts as minimal, and steps after which it must do.
-FLAT, MOST_STEPS = 1e-4, 300
+GRADIENT_TOLERANCE, MAX_STEPS = 1e-4, 300
 REMEMBERED_STEPS = 20  # from which L-BFGS guesses the curvature
-LEAST_DEVIATION = 0.1
+MIN_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class LinearClassifier:
 
 
 @dataclass(frozen=True)
-class Units:
+class Standardizer:
     """What features are measured in: as deviations from a mean."""
 
     mean: Tensor  # (D,)
     deviation: Tensor  # (D,)
 
     @classmethod
-    def of(cls, features: Tensor) -> "Units":
+    def fit(cls, features: Tensor) -> "Standardizer":
         """The mean and standard deviation of each of the `features` (N, D).
 
         None is measured in less than a tenth of their root mean square deviation. A pixel that is
@@ -49,13 +49,13 @@ class Units:
         that lights it; and a feature that never varies would be divided by 0.
         """
         mean, deviation = features.mean(0), features.std(0, correction=0)
-        least = LEAST_DEVIATION * deviation.square().mean().sqrt()
+        least = MIN_DEVIATION * deviation.square().mean().sqrt()
         smallest = torch.finfo(features.dtype).tiny  # where nothing varies
         return cls(mean, deviation.clamp(min=least.clamp(min=smallest)))
 
 
 def fit_classifier(
-    features: Tensor, labels: Tensor, classes: int, units: Units
+    features: Tensor, labels: Tensor, classes: int, units: Standardizer
 ) -> LinearClassifier:
     """Multinomial logistic regression: the least mean cross-entropy + PENALTY / 2 |weights|^2.
 
@@ -73,8 +73,8 @@ def fit_classifier(
     bias = features.new_zeros(classes, 1).requires_grad_()
     rows = (features - units.mean).div_(units.deviation)
     optimizer = torch.optim.LBFGS(
-        [weights, bias], max_iter=MOST_STEPS, history_size=REMEMBERED_STEPS, tolerance_grad=FLAT,
-        tolerance_change=0, line_search_fn="strong_wolfe",
+        [weights, bias], max_iter=MAX_STEPS, history_size=REMEMBERED_STEPS,
+        tolerance_grad=GRADIENT_TOLERANCE, tolerance_change=0, line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def loss() -> float:
@@ -109,4 +109,4 @@ def flat_pixels(images: Tensor) -> Tensor:
 def fit_to_pixels(split: Split) -> LinearClassifier:
     """The classifier of the pixels of `split`: the same for every run on the same images."""
     pixels = flat_pixels(split.images)
-    return fit_classifier(pixels, split.labels, class_count(split), Units.of(pixels))
+    return fit_classifier(pixels, split.labels, class_count(split), Standardizer.fit(pixels))

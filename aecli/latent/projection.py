@@ -12,7 +12,7 @@ from aecli.latent.density import gaussian
 
 # The neighbours that a code is kept near to: the usual numbers, where there are as many codes.
 PERPLEXITY, UMAP_NEIGHBOURS = 30, 15
-FEWEST_CODES = 5  # of which t-SNE and UMAP make a map
+MIN_CODES = 5  # of which t-SNE and UMAP make a map
 
 
 @dataclass(frozen=True)
@@ -90,5 +90,5 @@ def _wide(codes: Tensor) -> Tensor:
 
 
 def _enough(kind: str, codes: Tensor) -> None:
-    if len(codes) < FEWEST_CODES:
-        raise UsageError(f"map={kind} needs {FEWEST_CODES} images or more, not {len(codes)}")
+    if len(codes) < MIN_CODES:
+        raise UsageError(f"map={kind} needs {MIN_CODES} images or more, not {len(codes)}")

@@ -24,7 +24,7 @@ class MaxPool(nn.Module):
         """Pool `maps`, and add the places of the maxima to `switches`."""
         pooled, places = F.max_pool2d(maps, self.stride, ceil_mode=True, return_indices=True)
         switches.append(places)
-        return taken_from(maps, places) if _is_deterministic() else pooled
+        return gather_maxima(maps, places) if _is_deterministic() else pooled
 
 
 class MaxUnpool(nn.Module):
@@ -41,9 +41,9 @@ class MaxUnpool(nn.Module):
         corner of its cell.
         """
         if not switches:
-            return on_nails(maps, self.size, self.stride)
+            return zero_insert(maps, self.size, self.stride)
         if _is_deterministic():
-            return put_back(maps, switches.pop(), self.size)
+            return scatter_maxima(maps, switches.pop(), self.size)
         stride = [self.stride, self.stride]
         return F.max_unpool2d(maps, switches.pop(), stride, output_size=self.size)
 
@@ -57,27 +57,27 @@ def _is_deterministic() -> bool:
     return torch.are_deterministic_algorithms_enabled()
 
 
-def taken_from(maps: Tensor, places: Tensor) -> Tensor:
+def gather_maxima(maps: Tensor, places: Tensor) -> Tensor:
     """The pixels of `maps` (B, C, H, W) at `places` (B, C, h, w): (B, C, h, w)."""
     return maps.flatten(2).gather(2, places.flatten(2)).view_as(places)
 
 
-def put_back(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+def scatter_maxima(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
     """The pixels of `maps` (B, C, h, w) at `places`, zeros elsewhere: (B, C, *size)."""
     batch, channels = maps.shape[:2]
     flat = maps.new_zeros(batch, channels, size[0] * size[1])
     return flat.scatter(2, places.flatten(2), maps.flatten(2)).view(batch, channels, *size)
 
 
-def on_nails(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+def zero_insert(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """Each pixel in the upper left corner of a cell of zeros: (B, C, h, w) -> (B, C, *size)."""
     batch, channels, height, width = maps.shape
     cells = maps.new_zeros(batch, channels, height * stride, width * stride)
     cells[:, :, ::stride, ::stride] = maps
-    return cut_or_fill(cells, size)
+    return crop_or_pad(cells, size)
 
 
-def cut_or_fill(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def crop_or_pad(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """`maps` (B, C, h, w) with rows and columns cut off or zeros added at the lower right."""
     height, width = maps.shape[2:]
     return F.pad(maps, (0, size[1] - width, 0, size[0] - height))

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 from aecli.convolution.arithmetic import transposed_conv_output_size
 
@@ -29,8 +30,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         assert not isinstance(self.padding, str), "convolutions alone know words for it"
         settings = self.stride, self.padding, self.output_padding
         if torch.compiler.is_compiling():  # the sum, and its gradient, join the code that follows
-            laid = F.conv_transpose2d(maps, weight, None, *settings)
-            return laid + bias.to(laid.dtype)[:, None, None]
+            columns = F.conv_transpose2d(maps, weight, None, *settings)
+            return columns + bias.to(columns.dtype)[:, None, None]
         if torch.is_autocast_enabled("cpu"):  # which does not see what follows
             dtype = torch.get_autocast_dtype("cpu")
             maps, weight, bias = (tensor.to(dtype) for tensor in (maps, weight, bias))
@@ -50,23 +51,26 @@ class _Transposed(torch.autograd.Function):
         ctx.save_for_backward(maps, weight)
         ctx.settings = settings
         if weight.shape[1] == 1:
-            return _stamped(maps, weight, bias, settings)
+            return _single_channel_forward(maps, weight, bias, settings)
         return F.conv_transpose2d(maps, weight, bias, *settings)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         maps, weight = ctx.saved_tensors
-        stride, padding, output_padding = ctx.settings
-        of_maps, of_weight, _ = torch.ops.aten.convolution_backward(
-            gradient, maps, weight, None, stride, padding, (1, 1), True, output_padding, 1,
-            (ctx.needs_input_grad[0], True, False),
-        )  # fmt: skip
-        of_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        return of_maps, of_weight, of_bias, None
+        stride, padding, _ = ctx.settings
+        # The gradients of a transposed convolution are those of a convolution that goes back.
+        grad_input = (
+            F.conv2d(gradient, weight, None, stride, padding) if ctx.needs_input_grad[0] else None
+        )
+        grad_weight = conv2d_weight(gradient, weight.shape, maps, stride, padding)
+        grad_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return grad_input, grad_weight, grad_bias, None
 
 
-def _stamped(maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> Tensor:
+def _single_channel_forward(
+    maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings
+) -> Tensor:
     """The one map that results: each pixel lays the kernel down, as large as it is bright.
 
     All that the pixels lay down is one matrix product, whose rows are the kernel's cells. Each of
@@ -75,20 +79,24 @@ def _stamped(maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> 
     batch, channels, *source = maps.shape
     kernel, (stride, padding, _) = weight.shape[2:], settings
     pixels = maps.movedim(1, -1).reshape(-1, channels).T  # (C, B h w)
-    laid = (weight.reshape(channels, -1).T @ pixels).view(*kernel, batch, *source)
+    columns = (weight.reshape(channels, -1).T @ pixels).view(*kernel, batch, *source)
     height, width = map(transposed_conv_output_size, source, kernel, *settings)
     # Of bf16 numbers a sum of many would lose what they have.
     bias = bias.to(torch.promote_types(bias.dtype, torch.float32))
     result = bias.expand(batch, 1, height, width).contiguous()
     for row in range(kernel[0]):
-        from_rows, to_rows = _landing(row, source[0], height, stride[0], padding[0])
+        from_rows, to_rows = _valid_slices(row, source[0], height, stride[0], padding[0])
         for column in range(kernel[1]):
-            from_columns, to_columns = _landing(column, source[1], width, stride[1], padding[1])
-            result[:, 0, to_rows, to_columns] += laid[row, column, :, from_rows, from_columns]
+            from_columns, to_columns = _valid_slices(
+                column, source[1], width, stride[1], padding[1]
+            )
+            result[:, 0, to_rows, to_columns] += columns[row, column, :, from_rows, from_columns]
     return result.to(maps.dtype)
 
 
-def _landing(cell: int, source: int, target: int, stride: int, padding: int) -> tuple[slice, slice]:
+def _valid_slices(
+    cell: int, source: int, target: int, stride: int, padding: int
+) -> tuple[slice, slice]:
     """Along one axis: the pixels whose `cell` of the kernel falls on the result, and where."""
     first = max(0, -((cell - padding) // stride))
     last = min(source - 1, (target - 1 + padding - cell) // stride)

@@ -19,7 +19,7 @@ from aecli.convolution.arithmetic import (
 )
 from aecli.errors import UsageError
 from aecli.models.autoencoder import ImageShape
-from aecli.models.pooling import MaxUnpool, cut_or_fill, on_nails
+from aecli.models.pooling import MaxUnpool, crop_or_pad, zero_insert
 from aecli.models.transposed import ConvTranspose2d
 
 
@@ -113,7 +113,7 @@ class BedOfNails(nn.Module):
         self.size, self.stride = size, stride
 
     def forward(self, maps: Tensor) -> Tensor:
-        return on_nails(maps, self.size, self.stride)
+        return zero_insert(maps, self.size, self.stride)
 
 
 def bed_of_nails(
@@ -165,7 +165,7 @@ class Crop(nn.Module):
         self.size = size
 
     def forward(self, maps: Tensor) -> Tensor:
-        return cut_or_fill(maps, self.size)
+        return crop_or_pad(maps, self.size)
 
 
 def pixel_shuffle(

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from aecli.errors import StorageError
-from aecli.files import fingerprint, read_sound, remove_scratch, write_atomically
+from aecli.files import fingerprint, read_verified, remove_scratch, write_atomically
 
-KEPT = 2
+KEEP_LAST = 2
 """The newest, and the one before it in case that the newest is damaged."""
 
 
-OURS = re.compile(r"(\d{10})\.(json|pt)")
+CHECKPOINT_PATTERN = re.compile(r"(\d{10})\.(json|pt)")
 """Names of our files, which are the only ones that are ever removed."""
 
 
@@ -43,7 +43,7 @@ class Checkpoints:
         write_atomically(self._file(position), content)
         manifest = json.dumps({self._file(position).name: fingerprint(content)}) + "\n"
         write_atomically(self._manifest(position), manifest.encode())
-        self._remove_all_but(KEPT)
+        self._remove_all_but(KEEP_LAST)
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest state that is sound, None where none was ever kept, and what is wrong with
@@ -74,7 +74,7 @@ class Checkpoints:
             expected = json.loads(manifest.read_bytes())[file.name]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{manifest} is damaged or cannot be read") from error
-        content = io.BytesIO(read_sound(file, expected))
+        content = io.BytesIO(read_verified(file, expected))
         try:
             state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:  # an object that is no tensor
@@ -83,13 +83,15 @@ class Checkpoints:
 
     def _kept(self) -> list[int]:
         """By their position, the newest first."""
-        names = (OURS.fullmatch(manifest.name) for manifest in self.folder.glob("*.json"))
+        names = (
+            CHECKPOINT_PATTERN.fullmatch(manifest.name) for manifest in self.folder.glob("*.json")
+        )
         return sorted((int(name[1]) for name in names if name), reverse=True)
 
     def _remove_all_but(self, count: int) -> None:
         kept = self._kept()[:count]
         for file in sorted(self.folder.iterdir()):  # the manifest of each first
-            found = OURS.fullmatch(file.name)
+            found = CHECKPOINT_PATTERN.fullmatch(file.name)
             if found and int(found[1]) not in kept:
                 file.unlink()
         remove_scratch(self.folder)

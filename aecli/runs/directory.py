@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import fingerprint, natural_key, read_sound, remove_scratch, write_atomically
+from aecli.files import fingerprint, natural_key, read_verified, remove_scratch, write_atomically
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 
@@ -190,7 +190,7 @@ class RunDirectory:
         except (ValueError, KeyError, TypeError):
             problem = f"it says nothing of {file.name}"
         else:
-            return read_sound(file, expected)
+            return read_verified(file, expected)
         raise StorageError(f"{self.manifest_file} is damaged or cannot be read: {problem}")
 
     def save_failure(self, reason: str) -> None:

@@ -19,7 +19,7 @@ LOCK, CLAIM = ".lock", ".lock.claim-"
 
 # Where the holder runs on another machine, only what it touches tells whether it is alive.
 HEARTBEAT_SECONDS = 30.0
-SILENT_SECONDS = 600.0
+STALE_AFTER_SECONDS = 600.0
 
 Holder = dict[str, Any]
 
@@ -48,7 +48,7 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
             )
 
     is_over = threading.Event()
-    heart = threading.Thread(target=_beat, args=(entry, is_over), daemon=True)
+    heart = threading.Thread(target=_heartbeat, args=(entry, is_over), daemon=True)
     heart.start()
     try:
         yield check
@@ -74,7 +74,7 @@ def _acquired(lock: Path) -> Path:
             if theirs is None:
                 continue  # it has just been given back
             other = _holder(theirs)
-            if not _has_ended(other, theirs, ours):
+            if not _is_stale(other, theirs, ours):
                 raise StorageError(
                     f"{lock.parent} is in use by process {other.get('pid')} on "
                     f"{other.get('host')}, since {other.get('since')}: wait for it or stop it; "
@@ -114,12 +114,12 @@ def _holder(entry: Path) -> Holder:
     return holder if isinstance(holder, dict) else {}
 
 
-def _has_ended(other: Holder, theirs: Path, ours: Path) -> bool:
+def _is_stale(other: Holder, theirs: Path, ours: Path) -> bool:
     """Whether the holder of the lock is gone; its file and ours have their times from one clock."""
     if other.get("host") == socket.gethostname():
         return bool(_started(other.get("pid")) != other.get("started"))
     try:
-        return ours.stat().st_mtime - theirs.stat().st_mtime > SILENT_SECONDS
+        return ours.stat().st_mtime - theirs.stat().st_mtime > STALE_AFTER_SECONDS
     except FileNotFoundError:  # given back
         return True
 
@@ -159,7 +159,7 @@ def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
-def _beat(file: Path, is_over: threading.Event) -> None:
+def _heartbeat(file: Path, is_over: threading.Event) -> None:
     """Touch the lock now and then."""
     while not is_over.wait(HEARTBEAT_SECONDS):
         try:

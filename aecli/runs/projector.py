@@ -15,7 +15,7 @@ from aecli.figures import as_png
 
 # Pixels. The projector refuses more than 8192, but not every graphics card shows more than this.
 SPRITE_SIDE = 4096
-FEWEST_NUMBERS = 3  # of a point, without which it does not find its first three components
+MIN_NUMBERS = 3  # of a point, without which it does not find its first three components
 CODES, METADATA, THUMBNAILS = (
     f"projector/{name}" for name in ("codes.tsv", "metadata.tsv", "thumbnails.png")
 )
@@ -58,7 +58,7 @@ def projector_files(
 
 def _tensor(codes: Tensor) -> bytes:
     """A line for each point; a further number of 0 changes no distance."""
-    rows = pad(codes, (0, max(0, FEWEST_NUMBERS - codes.shape[1]))).tolist()
+    rows = pad(codes, (0, max(0, MIN_NUMBERS - codes.shape[1]))).tolist()
     lines = ("\t".join(f"{number:.6g}" for number in row) for row in rows)
     return _lines(lines)
 

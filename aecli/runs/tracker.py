@@ -79,7 +79,7 @@ class EpochRecord:
     """Of training; validation is left out."""
 
     @classmethod
-    def of(
+    def from_epoch(
         cls,
         epoch: int,
         train_loss: float,

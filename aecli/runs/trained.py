@@ -12,10 +12,10 @@ from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import is_of_classes
-from aecli.data.loaded import data_for
+from aecli.data.loaded import load_cached_data
 from aecli.data.own_images import OwnImages, load_own_images
 from aecli.errors import StorageError, UsageError, one_line
-from aecli.evaluation.examination import reconstruction
+from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
@@ -58,7 +58,7 @@ class Trained:
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> what the network makes of them, clipped to [0, 1]."""
-        return reconstruction(self.model, self.config)(pixels)
+        return make_reconstruct_fn(self.model, self.config)(pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> codes (B, D)."""
@@ -77,13 +77,13 @@ class Trained:
 
     def data(self) -> Data:
         """The data set that the run was trained on, with its split; `test` is `images`."""
-        data = data_for(self.config)
+        data = load_cached_data(self.config)
         return replace(data, test=self.own.split) if self.own else data
 
     def test_of_other_classes(self) -> Split:
         """The test images of the classes that the run was not trained on; there may be none."""
         data = replace(self.config.data, classes=None, without=None)
-        test = data_for(replace(self.config, data=data)).test
+        test = load_cached_data(replace(self.config, data=data)).test
         return test[~is_of_classes(self.config.data, test)]
 
     @property

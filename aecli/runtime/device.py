@@ -11,12 +11,12 @@ from contextlib import contextmanager
 import torch
 
 from aecli.errors import UsageError
-from aecli.runtime.distributed import launched
+from aecli.runtime.distributed import process_group_from_env
 
 # Of glibc's malloc.h: blocks above the one are got from the kernel one by one (32 MB is the most
 # that it takes), and free memory above the other is given back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_MMAP_THRESHOLD, NEVER = 32 * 2**20, 2**31 - 1
+MAX_MMAP_THRESHOLD, NEVER = 32 * 2**20, 2**31 - 1
 
 
 def open_device(name: str) -> torch.device:
@@ -98,7 +98,7 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: this machine, or this build of torch, does not have it.
     """
-    if launched().size > 1:
+    if process_group_from_env().size > 1:
         return _own_device(name)
     if name == "auto":
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -142,11 +142,11 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+    libc.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
     libc.mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
-def refuse_without_compiler(device: torch.device) -> None:
+def check_compiler(device: torch.device) -> None:
     """For the CPU torch.compile writes C++, and needs the compiler that CXX names, or g++.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,16 +25,16 @@ from aecli.runtime.signals import KINDS
 
 # How long a rank waits for another that is alive: rank 0 may be busy with a PCA, or a slow disk.
 # One that has ended is noticed at once.
-PATIENCE = timedelta(hours=2)
+COLLECTIVE_TIMEOUT = timedelta(hours=2)
 
-LOST = "one of the processes of this training has ended"
+PROCESS_LOST = "one of the processes of this training has ended"
 
 # From a signal to the end of the process, whatever it waits for; torchrun kills after 30 s.
 GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """The processes that train a model together, as one of them sees them.
 
     All of them must make the same calls in the same order, for each waits for the others.
@@ -46,29 +46,29 @@ class Ranks:
     """What torchrun keeps for all of them, whichever of them ends."""
 
     @property
-    def is_first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is rank 0, which alone reads the command line, writes and speaks."""
         return self.rank == 0
 
-    def wrapped(self, model: nn.Module) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
         """`model` with the parameters of rank 0, and gradients that are the mean over the ranks."""
         if self.size == 1:
             return model
         device = next(model.parameters()).device
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
 
-    def share(self, batch: Tensor) -> Tensor:
+    def local_shard(self, batch: Tensor) -> Tensor:
         """The part of a batch (B, ...) that this rank sees; none has two rows more than another.
 
         Where there are fewer rows than ranks, the others see one that is not theirs, and which
-        `weighted` takes out again: not every layer can do without.
+        `scale_loss` takes out again: not every layer can do without.
         """
         if self.size == 1:
             return batch
         part = batch.tensor_split(self.size)[self.rank]
         return part if len(part) else batch[:1]
 
-    def weighted(self, loss: Tensor, images: int) -> Tensor:
+    def scale_loss(self, loss: Tensor, images: int) -> Tensor:
         """The mean loss of this rank's share of so many images, weighted by the size of that share:
         the mean over the ranks is then the mean over the images."""
         if self.size == 1:
@@ -76,43 +76,43 @@ class Ranks:
         share = images // self.size + (self.rank < images % self.size)
         return loss * (share * self.size / images)
 
-    def is_ours(self, number: int) -> bool:
+    def owns_batch(self, number: int) -> bool:
         """Whether this rank is the one to take the batch of that number."""
         return number % self.size == self.rank
 
-    def add_up(self, tensor: Tensor) -> None:
+    def all_reduce_sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over the ranks."""
         if self.size > 1:
             dist.all_reduce(tensor)
 
-    def gathered(self, number: Tensor) -> Tensor:
+    def all_gather(self, number: Tensor) -> Tensor:
         """The number () of each rank, (ranks,)."""
         parts = torch.zeros(self.size, dtype=number.dtype, device=number.device)
         parts[self.rank] = number
-        self.add_up(parts)
+        self.all_reduce_sum(parts)
         return parts
 
-    def own(self, parts: Tensor) -> Tensor:
-        """This rank's () of what was `gathered` from as many, and of another number their mean."""
+    def local_value(self, parts: Tensor) -> Tensor:
+        """This rank's () of what `all_gather` returned; the mean where ranks were more or fewer."""
         return parts[self.rank] if len(parts) == self.size else parts.mean()
 
-    def align(self, model: nn.Module) -> None:
+    def broadcast_buffers(self, model: nn.Module) -> None:
         """Give all ranks the buffers of rank 0: each has its own running means, of its own share
         of the images."""
         if self.size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def any(self, flag: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Whether any rank has given True."""
         if self.size == 1:
             return flag
         flags = torch.tensor(flag, dtype=torch.int32)
-        self.add_up(flags)
+        self.all_reduce_sum(flags)
         return bool(flags)
 
-    def send(self, message: dict[str, Any] | None) -> None:
-        """Rank 0 says something to all others, who `receive` it."""
+    def broadcast_object(self, message: dict[str, Any] | None) -> None:
+        """Rank 0 says something to all others, who `receive_object` it."""
         if self.size == 1:
             return
         buffer = io.BytesIO()
@@ -121,13 +121,13 @@ class Ranks:
         dist.broadcast(torch.tensor(len(content)), 0)
         dist.broadcast(content, 0)
 
-    def dismiss(self) -> None:
+    def release_workers(self) -> None:
         """Where there was nothing to train, rank 0 lets the others go."""
         if self.size > 1 and dist.is_initialized():
-            self.send(None)
-            self.part()
+            self.broadcast_object(None)
+            self.shutdown()
 
-    def receive(self) -> dict[str, Any] | None:
+    def receive_object(self) -> dict[str, Any] | None:
         """What rank 0 has sent."""
         size = torch.tensor(0)
         dist.broadcast(size, 0)
@@ -138,7 +138,7 @@ class Ranks:
         )
         return message
 
-    def part(self) -> None:
+    def shutdown(self) -> None:
         """The ranks need one another no longer. None leaves before all have come to this: what one
         has sent may not have reached the others when it closes its connections."""
         if self.store is None or not dist.is_initialized():
@@ -149,19 +149,19 @@ class Ranks:
         dist.destroy_process_group()
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = ProcessGroup()
 """A process that trains by itself."""
 
 
-def launched() -> Ranks:
+def process_group_from_env() -> ProcessGroup:
     """As torchrun has started this process, if it has."""
     if not dist.is_torchelastic_launched():
-        return ALONE
-    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        return SINGLE_PROCESS
+    return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def init_distributed() -> Iterator[ProcessGroup]:
     """Join the other processes that torchrun has started; without torchrun there are none.
 
     Of a failure one process tells, the first that has it: the others end in silence, since it is
@@ -170,33 +170,33 @@ def joined() -> Iterator[Ranks]:
     Raises:
         AecliError: another process has ended before its time.
     """
-    ranks = launched()
-    if ranks.size == 1:
-        yield ranks
+    group = process_group_from_env()
+    if group.size == 1:
+        yield group
         return
     store, _, _ = next(rendezvous("env://"))
     # Numbers on a GPU go by nccl; what the processes say to one another does not wait for the GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(
-        backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE
+        backend, store=store, rank=group.rank, world_size=group.size, timeout=COLLECTIVE_TIMEOUT
     )
     ours = PrefixStore("aecli", store)
     try:
-        with _ending_in_time(ours):
-            yield replace(ranks, store=ours)
+        with _end_on_signal(ours):
+            yield replace(group, store=ours)
     except BaseException as error:
-        follows = isinstance(error, KeyboardInterrupt) and not ranks.is_first
+        follows = isinstance(error, KeyboardInterrupt) and not group.is_main_process
         if follows or not _is_first_failure(ours):
             raise SystemExit(getattr(error, "status", 1)) from error
-        if is_lost(error):
-            raise AecliError(LOST) from error
+        if is_process_lost(error):
+            raise AecliError(PROCESS_LOST) from error
         raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def is_lost(error: BaseException) -> bool:
+def is_process_lost(error: BaseException) -> bool:
     """Whether it says that another rank has not answered; of gloo torch makes no class."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
@@ -211,7 +211,7 @@ def _is_first_failure(store: Store) -> bool:
 
 
 @contextmanager
-def _ending_in_time(store: Store) -> Iterator[None]:
+def _end_on_signal(store: Store) -> Iterator[None]:
     """See to it that a signal ends the process, even where it waits for a rank that hangs.
 
     Python's own handlers run between two lines, and never while one of them waits.

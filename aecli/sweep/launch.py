@@ -19,21 +19,20 @@ from aecli.cli.compose import (
     compose,
     compose_sweep,
     note_sweep,
-    run_jobs,
-    run_search,
     without_lists,
 )
+from aecli.cli.jobs import run_jobs, run_search
 from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig
-from aecli.data.loaded import data_for, recorded, share_data
+from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import AecliError, Interrupted, Terminated, UsageError, one_line
 from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status, runs_below
-from aecli.sweep.planned import longest_first, plan, refuse_used, run_planned
+from aecli.sweep.planned import check_unused, longest_first, plan, run_planned
 from aecli.sweep.watch import Watch
-from aecli.training.experiment import attempting, conduct
-from aecli.training.preflight import refuse_early
+from aecli.training.experiment import exclusive_run, run_experiment
+from aecli.training.preflight import check_runnable
 
 __all__ = ["resume", "start"]
 
@@ -53,7 +52,7 @@ def start(overrides: list[str], compare: bool) -> None:
     for job in sweep.jobs:
         if job.folder in configs:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
-        configs[job.folder] = recorded(job.config, refuse_early(job.config))
+        configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
     plan(sweep.folder, configs)
     note_sweep(sweep.folder / SWEEP_FILE, overrides)
     problems = carry_out(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
@@ -84,7 +83,7 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
             )
     todo = [run for run in runs_below(folder) if run.status is not Status.finished]
     for run in todo:
-        refuse_early(run.load_config())
+        check_runnable(run.load_config())
         run.failure_file.unlink(missing_ok=True)  # which would pass for that of the new attempt
     # What Hydra noted at the first attempt stays; now it would note a line without the values.
     lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in todo}
@@ -166,8 +165,8 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
         AecliError: some runs have failed, or what all of them share makes no sense.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    refuse_early(compose(without_lists(overrides)))
-    refuse_used(sweep.folder)
+    check_runnable(compose(without_lists(overrides)))
+    check_unused(sweep.folder)
     console.facts({"search": f"in {sweep.folder}"})
     problems = []
     try:
@@ -185,11 +184,11 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
 def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
     """One run of a search; its validation mse."""
     run = RunDirectory(folder)
-    data = data_for(config)
-    config = recorded(config, data)
+    data = load_cached_data(config)
+    config = resolve_config(config, data)
     try:
-        with attempting(run):
-            conduct(
+        with exclusive_run(run):
+            run_experiment(
                 config, data, run, bar=folder.name if show_progress else None, warn=console.warn
             )
     finally:
@@ -200,7 +199,7 @@ def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
 
 def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
     """What is about to be trained."""
-    data = data_for(runs[0].load_config())
+    data = load_cached_data(runs[0].load_config())
     if data.notice is not None:
         console.notice(data.notice)
     console.facts(

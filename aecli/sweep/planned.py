@@ -9,12 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.cli import console
 from aecli.config import TrainConfig
-from aecli.data.loaded import data_for
+from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
 from aecli.models import build_model
 from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.lock import locked
-from aecli.training.experiment import attempting, conduct
+from aecli.training.experiment import exclusive_run, run_experiment
 
 
 def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
@@ -30,7 +30,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     folder.mkdir(parents=True, exist_ok=True)
     runs = []
     with locked(folder):
-        refuse_used(folder)
+        check_unused(folder)
         for name, config in configs.items():
             run = RunDirectory(folder / name)
             run.path.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     return runs
 
 
-def refuse_used(folder: Path) -> None:
+def check_unused(folder: Path) -> None:
     """No run may come to lie over another.
 
     Raises:
@@ -59,7 +59,7 @@ def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
 
 def work(config: TrainConfig) -> float:
     """Floating point operations of the whole training, early stopping left out."""
-    data = data_for(config)
+    data = load_cached_data(config)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = build_model(config.model, config.upsample, data.image_shape)
         model(torch.zeros(1, *data.image_shape))
@@ -82,11 +82,13 @@ def run_planned(
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with attempting(run):
+        with exclusive_run(run):
             if run.status is not Status.finished:  # by another process, in the meantime
                 config = run.load_config()
                 bar = folder.name if show_progress else None
-                conduct(config, data_for(config, shared), run, bar, warn=console.warn)
+                run_experiment(
+                    config, load_cached_data(config, shared), run, bar, warn=console.warn
+                )
     except AecliError:
         if run.status is not Status.failed:  # which notes why, for the end of the sweep
             raise

@@ -16,27 +16,27 @@ from torch import Tensor
 from aecli import __version__
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
-from aecli.data.loaded import data_for
+from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation.examination import (
     LABELS,
     Examination,
+    ExampleImages,
     Levels,
-    Shown,
     baselines,
-    curve_sizes,
     examine,
-    picture,
-    reconstruction,
-    shown_images,
+    example_images,
+    make_reconstruct_fn,
+    pca_curve_sizes,
+    reconstruction_figure,
 )
 from aecli.evaluation.metrics import Score
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.runtime.device import device_name, is_out_of_memory, keep_freed_memory
-from aecli.runtime.distributed import ALONE, LOST, Ranks, is_lost
-from aecli.training.loop import Observer, TrainingState, new_model, steps_per_epoch, train
+from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
+from aecli.training.loop import Callback, TrainingState, new_model, steps_per_epoch, train
 from aecli.training.recorder import Recorder
 
 
@@ -55,7 +55,7 @@ class Outcome:
 
 
 @contextmanager
-def attempting(run: RunDirectory) -> Iterator[None]:
+def exclusive_run(run: RunDirectory) -> Iterator[None]:
     """Have the folder of `run` alone; leave the reason in it, in one line, where the attempt comes
     to no end of its own.
 
@@ -63,12 +63,12 @@ def attempting(run: RunDirectory) -> Iterator[None]:
         AecliError: that reason.
         StorageError: another process is at it.
     """
-    with run.locked(), noting_failure(run):
+    with run.locked(), record_failure(run):
         yield
 
 
 @contextmanager
-def noting_failure(run: RunDirectory) -> Iterator[None]:
+def record_failure(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except AecliError as error:
@@ -77,7 +77,7 @@ def noting_failure(run: RunDirectory) -> Iterator[None]:
         failure = storage_error(error)
         failure.__cause__ = error
     except (MemoryError, RuntimeError) as error:
-        failure = _in_one_line(error, run)
+        failure = _as_aecli_error(error, run)
     else:
         return
     with suppress(OSError):  # a full disk, of which the line tells
@@ -85,15 +85,15 @@ def noting_failure(run: RunDirectory) -> Iterator[None]:
     raise failure
 
 
-def _in_one_line(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
+def _as_aecli_error(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
     """What torch has raised, for a person; a mistake of ours is raised again as it is."""
     if is_out_of_memory(error):
         failure = AecliError(
             "there is too little memory: try a smaller batch_size or model, or fewer processes"
         )
-    elif is_lost(error):
+    elif is_process_lost(error):
         failure = AecliError(
-            f"{LOST}; to go on from its newest checkpoint: aecli train "
+            f"{PROCESS_LOST}; to go on from its newest checkpoint: aecli train "
             f"resume={shlex.quote(str(run.path))}"
         )
     else:
@@ -102,12 +102,12 @@ def _in_one_line(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliE
     return failure
 
 
-def conduct(
+def run_experiment(
     config: TrainConfig,
     data: Data,
     run: RunDirectory,
     bar: str | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     warn: Callable[[str], None] = print,
 ) -> Outcome:
     """Train a model and leave everything that a run directory holds, the summary last.
@@ -120,7 +120,7 @@ def conduct(
         data: the images.
         run: where everything goes.
         bar: what a progress bar calls the run; without it there is none.
-        ranks: who trains; the first of them calls this, and the others `assist`.
+        group: who trains; the first of them calls this, and the others `run_worker`.
         warn: is told of a checkpoint that is damaged.
 
     Raises:
@@ -129,7 +129,7 @@ def conduct(
         Interrupted: Ctrl-C or SIGTERM.
     """
     keep_freed_memory()
-    state = TrainingState(config, new_model(config, data), len(data.train), ranks)
+    state = TrainingState(config, new_model(config, data), len(data.train), group)
     saved = _restored(state, run, warn)
     is_resumed = saved is not None
     run.save_config(config)
@@ -140,21 +140,21 @@ def conduct(
     with Tracker(run, config.epochs, steps, bar, resumed) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
-        ranks.send({"config": to_yaml(config), "run": str(run.path), "state": saved})
+        group.broadcast_object({"config": to_yaml(config), "run": str(run.path), "state": saved})
         recorder = Recorder(config, data, state, run, tracker)
         train(config, data, state, recorder)
-        ranks.part()
-        model = reconstruction(state.model, config)
-        outcome = Outcome(state, examine(config, data, model, curve_sizes(config, data)))
+        group.shutdown()
+        model = make_reconstruct_fn(state.model, config)
+        outcome = Outcome(state, examine(config, data, model, pca_curve_sizes(config, data)))
         summary = summarise(config, data, outcome)
         tracker.results(
             _hyperparameters(summary), _final_metrics(outcome.scores), len(state.records)
         )
-        shown = shown_images(config, data.test)
+        shown = example_images(config, data.test)
         with torch.inference_mode():
             pca = baselines(config, data)["pca"]
             outputs = {"model": model(shown.inputs), "pca": pca(shown.inputs)}
-        _keep_images(shown, outputs, outcome, run)
+        _save_example_images(shown, outputs, outcome, run)
         _draw(f"{config.name} on {data.name}", shown, outputs, outcome, recorder.levels, run)
     run.save_weights(state.best_weights)
     run.checkpoints.keep_newest()
@@ -162,27 +162,27 @@ def conduct(
     return outcome
 
 
-def assist(ranks: Ranks) -> None:
-    """Take part in the training that the first rank conducts, if it does conduct one.
+def run_worker(group: ProcessGroup) -> None:
+    """Take part in the training that the first process leads, if it leads one.
 
     Raises:
         AecliError: whatever this rank could not do.
     """
-    task = ranks.receive()
+    task = group.receive_object()
     if task is None:
-        ranks.part()
+        group.shutdown()
         return
     keep_freed_memory()
     config, run = from_yaml(task["config"]), RunDirectory(Path(task["run"]))
-    data = data_for(config)
-    state = TrainingState(config, new_model(config, data), len(data.train), ranks)
+    data = load_cached_data(config)
+    state = TrainingState(config, new_model(config, data), len(data.train), group)
     if task["state"] is not None:
-        state.restore(task["state"])
+        state.load_state_dict(task["state"])
     try:
-        train(config, data, state, Observer(run))
+        train(config, data, state, Callback(run))
     except (MemoryError, RuntimeError) as error:
-        raise _in_one_line(error, run) from error
-    ranks.part()
+        raise _as_aecli_error(error, run) from error
+    group.shutdown()
 
 
 def _restored(
@@ -198,7 +198,7 @@ def _restored(
             run.clear()
         return None
     try:
-        state.restore(saved)
+        state.load_state_dict(saved)
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(
             f"the checkpoint in {run.checkpoints.folder} is not of this version of aecli: "
@@ -239,7 +239,7 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
             "validation": len(data.validation),
             "test": len(data.test),
         },
-        "device": device_name(data.train.images.device, outcome.training.ranks.size),
+        "device": device_name(data.train.images.device, outcome.training.group.size),
         "versions": {
             "aecli": __version__,
             "python": platform.python_version(),
@@ -270,8 +270,8 @@ def _final_metrics(scores: dict[str, Score]) -> dict[str, float]:
     return {**known, "test/mse_pca": scores["pca"].mse}
 
 
-def _keep_images(
-    shown: Shown, outputs: dict[str, Tensor], outcome: Outcome, run: RunDirectory
+def _save_example_images(
+    shown: ExampleImages, outputs: dict[str, Tensor], outcome: Outcome, run: RunDirectory
 ) -> None:
     """What a comparison shows of the run, so that it needs neither the data nor the weights."""
     seen = outcome.test.survey
@@ -294,7 +294,7 @@ def _keep_images(
 
 def _draw(
     title: str,
-    shown: Shown,
+    shown: ExampleImages,
     outputs: dict[str, Tensor],
     outcome: Outcome,
     levels: Levels,
@@ -304,7 +304,9 @@ def _draw(
     from aecli.figures import loss_figure, save  # training starts without waiting for matplotlib
 
     rows = {LABELS[name]: output for name, output in outputs.items()}
-    save(picture(f"{title}: test images", shown, rows), run.figures / "reconstructions")
+    save(
+        reconstruction_figure(f"{title}: test images", shown, rows), run.figures / "reconstructions"
+    )
     records = outcome.training.records
     curves = loss_figure(
         title,

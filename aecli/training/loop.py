@@ -14,14 +14,14 @@ from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.corruption import build_corruption
 from aecli.errors import DataError, DivergenceError, Interrupted
-from aecli.evaluation.checkerboard import GridSums
+from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import EpochRecord, Validation
 from aecli.runtime.device import training_arithmetic
-from aecli.runtime.distributed import ALONE, Ranks
+from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.runtime.rng import EVALUATION, generator_for
 from aecli.runtime.signals import StopRequest
 from aecli.training.optimizer import Adam
@@ -36,7 +36,7 @@ class Best:
     epoch: int = 0
     stale_validations: int = 0
 
-    def improves(self, loss: float, epoch: int, delta: float) -> bool:
+    def update(self, loss: float, epoch: int, delta: float) -> bool:
         """Take note of a validation; True where it beats the best by more than `delta`."""
         if loss < self.loss - delta:
             self.loss, self.epoch, self.stale_validations = loss, epoch, 0
@@ -56,10 +56,14 @@ class TrainingState:
     """
 
     def __init__(
-        self, config: TrainConfig, model: Autoencoder, images: int, ranks: Ranks = ALONE
+        self,
+        config: TrainConfig,
+        model: Autoencoder,
+        images: int,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        """At the beginning; `images` are there to train on, by `ranks` together."""
-        self.model, self.images, self.ranks = model, images, ranks
+        """At the beginning; `images` are there to train on, by `group` together."""
+        self.model, self.images, self.group = model, images, group
         self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
         self.best, self.best_weights = Best(), _copied(model.state_dict())
         self.records: list[EpochRecord] = []
@@ -87,12 +91,12 @@ class TrainingState:
         self.step, self.seconds = 0, 0.0
         self.loss_sum.zero_()
 
-    def keep_best(self) -> None:
+    def store_best_weights(self) -> None:
         """The current weights are the best so far."""
         self.best_weights = _copied(self.model.state_dict())
 
-    def saved(self) -> dict[str, Any]:
-        """What `restore` takes, on any number of ranks. All of them must call it."""
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes, on any number of ranks. All of them must call it."""
         return {
             "images": self.images,
             "model": self.model.state_dict(),
@@ -102,12 +106,12 @@ class TrainingState:
             "records": [asdict(record) for record in self.records],
             "snapshots": self.snapshots,
             "step": self.step,
-            "loss_sums": self.ranks.gathered(self.loss_sum),
+            "loss_sums": self.group.all_gather(self.loss_sum),
             "seconds": self.seconds,
         }
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from what `saved` has returned.
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from what `state_dict` has returned.
 
         Raises:
             DataError: it has been trained on another number of images.
@@ -123,58 +127,58 @@ class TrainingState:
         self.records = [EpochRecord(**record) for record in saved["records"]]
         self.snapshots = saved["snapshots"]
         self.step, self.seconds = saved["step"], saved["seconds"]
-        self.loss_sum.copy_(self.ranks.own(saved["loss_sums"]))
+        self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in weights.items()}
 
 
-class Observer:
+class Callback:
     """Is told of a training as it goes on. This one keeps it to itself, as all ranks but the first
     do."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
 
-    def step(self) -> None:
+    def on_step_end(self) -> None:
         """One optimiser step is done."""
 
-    def epoch(self) -> None:
+    def on_epoch_end(self) -> None:
         """One epoch is done, and the last of the records is its own."""
 
-    def best(self) -> None:
+    def on_new_best(self) -> None:
         """The best weights are others now."""
 
-    def checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+    def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
         """Here the training could be left; positions grow."""
 
 
-class Keeper:
+class CheckpointScheduler:
     """Has a training's state kept where that is due."""
 
     def __init__(
-        self, config: TrainConfig, state: TrainingState, observer: Observer, steps: int
+        self, config: TrainConfig, state: TrainingState, callback: Callback, steps: int
     ) -> None:
-        self._config, self._state, self._observer, self._steps = config, state, observer, steps
+        self._config, self._state, self._callback, self._steps = config, state, callback, steps
         self._kept = self._position
         self._due = self._next_due()
 
-    def between_steps(self, stop: StopRequest) -> None:
+    def on_step_end(self, stop: StopRequest) -> None:
         """Where an epoch may be left: a checkpoint after so many minutes, or before stopping."""
-        any_rank = self._state.ranks.any
-        if any_rank(stop.is_pending or time.monotonic() >= self._due):
+        any_process = self._state.group.any_process
+        if any_process(stop.is_pending or time.monotonic() >= self._due):
             self._keep()
-            if any_rank(stop.is_pending):
+            if any_process(stop.is_pending):
                 stop.check()
                 raise Interrupted  # by a signal to another rank
 
-    def between_epochs(self, stop: StopRequest) -> None:
+    def on_epoch_end(self, stop: StopRequest) -> None:
         """The same, with a checkpoint after so many epochs and after the last."""
         epochs = len(self._state.records)
         if epochs % self._config.checkpoint.epochs == 0 or self._state.is_over(self._config):
             self._keep()
-        self.between_steps(stop)
+        self.on_step_end(stop)
 
     @property
     def _position(self) -> int:
@@ -183,7 +187,7 @@ class Keeper:
 
     def _keep(self) -> None:
         if self._position != self._kept:
-            self._observer.checkpoint(self._position, self._state.saved())
+            self._callback.on_checkpoint(self._position, self._state.state_dict())
             self._kept = self._position
         self._due = self._next_due()
 
@@ -216,54 +220,56 @@ def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Te
     return in_bf16
 
 
-def train(config: TrainConfig, data: Data, state: TrainingState, observer: Observer) -> None:
+def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callback) -> None:
     """Train from `state` on, to the end, and put the weights of the best epoch into the model.
 
     Raises:
         DivergenceError: the loss is no longer finite; the files are those of the epochs before.
         Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been kept.
     """
-    ranks = state.ranks
+    group = state.group
     steps = steps_per_epoch(config, data)
     step = training_step(config, data, state)
-    keeper = Keeper(config, state, observer, steps)
+    checkpoints = CheckpointScheduler(config, state, callback, steps)
 
     with StopRequest() as stop:
 
-        def between_steps() -> None:
-            observer.step()
-            keeper.between_steps(stop)
+        def on_step_end() -> None:
+            callback.on_step_end()
+            checkpoints.on_step_end(stop)
 
         while not state.is_over(config):
             # 1. See every training image once.
-            train_loss = train_epoch(config, data, state, step, between_steps)
+            train_loss = train_epoch(config, data, state, step, on_step_end)
 
             # 2. Hold the model against the validation images.
             epoch = state.epoch
             is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
-            validation = validate(config, data, state.model, ranks) if is_validated else None
-            check_finite(train_loss, validation, config, state, observer.run)
+            validation = validate(config, data, state.model, group) if is_validated else None
+            check_finite(train_loss, validation, config, state, callback.run)
 
             # 3. Keep the best weights.
-            if validation and state.best.improves(validation.loss, epoch, config.delta):
-                state.keep_best()
-                observer.best()
+            if validation and state.best.update(validation.loss, epoch, config.delta):
+                state.store_best_weights()
+                callback.on_new_best()
 
             # 4. Take it down.
             lr = learning_rate(config, epochs_done(epoch, steps - 1, steps))
             state.end_epoch(
-                EpochRecord.of(epoch, train_loss, validation, lr, state.seconds, len(data.train))
+                EpochRecord.from_epoch(
+                    epoch, train_loss, validation, lr, state.seconds, len(data.train)
+                )
             )
-            observer.epoch()
+            callback.on_epoch_end()
 
             # 5. Keep all that is needed to go on from here.
-            keeper.between_epochs(stop)
+            checkpoints.on_epoch_end(stop)
     state.model.load_state_dict(state.best_weights)
 
 
 def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
     """What takes the steps of a training from `state` on."""
-    forward = forward_pass(config, state.ranks.wrapped(state.model))
+    forward = forward_pass(config, state.group.wrap_ddp(state.model))
     return TrainingStep(
         config,
         data.train.images,
@@ -271,7 +277,7 @@ def training_step(config: TrainConfig, data: Data, state: TrainingState) -> Trai
         forward,
         state.optimizer,
         state.loss_sum,
-        state.ranks,
+        state.group,
     )
 
 
@@ -280,7 +286,7 @@ def train_epoch(
     data: Data,
     state: TrainingState,
     step: TrainingStep,
-    between_steps: Callable[[], None],
+    on_step_end: Callable[[], None],
 ) -> float:
     """What is left of one pass over the training images; the mean loss over all of it, in the
     units the model is trained in."""
@@ -293,9 +299,9 @@ def train_epoch(
             step(learning_rate(config, epochs_done(state.epoch, state.step, steps)))
             state.step += 1
             state.seconds = time.perf_counter() - started
-            between_steps()
-    state.ranks.align(state.model)
-    mean = state.ranks.gathered(state.loss_sum).mean().item() / len(data.train)
+            on_step_end()
+    state.group.broadcast_buffers(state.model)
+    mean = state.group.all_gather(state.loss_sum).mean().item() / len(data.train)
     state.seconds = time.perf_counter() - started  # a GPU is done with the last step by now
     return mean
 
@@ -322,20 +328,20 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
 
 @torch.inference_mode()
 def validate(
-    config: TrainConfig, data: Data, model: Autoencoder, ranks: Ranks = ALONE
+    config: TrainConfig, data: Data, model: Autoencoder, group: ProcessGroup = SINGLE_PROCESS
 ) -> Validation:
-    """Hold `model` against the validation images; each of `ranks` takes some of the batches."""
+    """Hold `model` against the validation images; each of `group` takes some of the batches."""
     images = data.validation.images
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
     noise = generator_for(config.seed, EVALUATION, images.device)
     sums = torch.zeros(2, device=images.device)  # squared errors: model units, pixels
-    grid = GridSums(images.shape[1:], images.device)
+    grid = CheckerboardAccumulator(images.shape[1:], images.device)
 
     model.eval()
     for number, pixels in enumerate(ordered_batches(images, evaluation_batch(images))):
         inputs = corrupt(pixels, noise) if corrupt else pixels
-        if not ranks.is_ours(number):
+        if not group.owns_batch(number):
             continue
         outputs = model(normalisation.apply(inputs))
         sums[0] += (outputs - normalisation.apply(pixels)).square().sum()
@@ -343,7 +349,7 @@ def validate(
         sums[1] += (reconstructed - pixels).square().sum()
         grid.add(reconstructed)
     for part in (sums, grid.pixels, grid.squares):
-        ranks.add_up(part)
+        group.all_reduce_sum(part)
     grid.count = len(images)
     loss, mse = (sums / images.numel()).tolist()
     return Validation(loss, mse, grid.score(stride_grid(config.model)))

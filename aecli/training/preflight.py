@@ -6,17 +6,17 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.data.loaded import data_for
+from aecli.data.loaded import load_cached_data
 from aecli.files import writable_folder
 from aecli.models import build_model
-from aecli.runtime.device import refuse_without_compiler
+from aecli.runtime.device import check_compiler
 
 
-def refuse_early(config: TrainConfig) -> Data:
+def check_runnable(config: TrainConfig) -> Data:
     """Meet whatever can go wrong before there is a folder: device, data and layer list."""
-    data = data_for(config)
+    data = load_cached_data(config)
     if config.compile:
-        refuse_without_compiler(data.train.images.device)
+        check_compiler(data.train.images.device)
     with torch.device("meta"):  # no memory, no arithmetic: shapes alone
         build_model(config.model, config.upsample, data.image_shape)
     writable_folder(Path(config.output_dir), "output_dir")

@@ -7,16 +7,22 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation.examination import Levels, levels, picture, reconstruction, shown_images
+from aecli.evaluation.examination import (
+    Levels,
+    example_images,
+    levels,
+    make_reconstruct_fn,
+    reconstruction_figure,
+)
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import EpochRecord, Tracker
-from aecli.training.loop import Observer, TrainingState
+from aecli.training.loop import Callback, TrainingState
 
 # Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
 PICTURES = 6
 
 
-class Recorder(Observer):
+class Recorder(Callback):
     """Puts a training into its run directory: curves, pictures, weights and checkpoints."""
 
     def __init__(
@@ -30,25 +36,25 @@ class Recorder(Observer):
         super().__init__(run)
         self._config, self._data, self._state, self._tracker = config, data, state, tracker
         self._title = f"{config.name} on {data.name}"
-        self._shown = shown_images(config, data.test)
+        self._shown = example_images(config, data.test)
         if state.records:
             self._log(state.records[-1])  # what was logged of it and of later ones does not count
 
-    def step(self) -> None:
+    def on_step_end(self) -> None:
         self._tracker.step()
 
-    def epoch(self) -> None:
+    def on_epoch_end(self) -> None:
         record = self._state.records[-1]
         if self._state.is_over(self._config) or record.epoch in picture_epochs(self._config.epochs):
             with torch.inference_mode():
-                outputs = reconstruction(self._state.model, self._config)(self._shown.inputs)
+                outputs = make_reconstruct_fn(self._state.model, self._config)(self._shown.inputs)
             self._state.snapshots[record.epoch] = outputs.cpu()
         self._log(record)
 
-    def best(self) -> None:
+    def on_new_best(self) -> None:
         self.run.save_weights(self._state.best_weights)
 
-    def checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+    def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
         self.run.save_checkpoint(position, saved)
 
     @cached_property
@@ -66,7 +72,7 @@ class Recorder(Observer):
             title = f"{self._title}, epoch {record.epoch}"
             outputs = {"output": self._state.snapshots[record.epoch]}
             self._tracker.figure(
-                "reconstructions", picture(title, self._shown, outputs), record.epoch
+                "reconstructions", reconstruction_figure(title, self._shown, outputs), record.epoch
             )
 
 

@@ -16,7 +16,7 @@ from aecli.config import TrainConfig
 from aecli.data.batches import Normalisation, gather
 from aecli.data.corruption import build_corruption
 from aecli.models import Autoencoder
-from aecli.runtime.distributed import Ranks
+from aecli.runtime.distributed import ProcessGroup
 from aecli.runtime.rng import generator_for, reseed
 from aecli.training.optimizer import Adam
 
@@ -35,7 +35,7 @@ class TrainingStep:
         forward: Callable[[Tensor], Tensor],
         optimizer: Adam,
         loss_sum: Tensor,
-        ranks: Ranks,
+        group: ProcessGroup,
     ) -> None:
         """
         Args:
@@ -45,9 +45,9 @@ class TrainingStep:
             forward: calls it, (B, C, H, W) -> (B, C, H, W).
             optimizer: of its parameters.
             loss_sum: (), to which a step adds its mean loss times the images of its batch.
-            ranks: who trains, each on its part of a batch.
+            group: who trains, each on its part of a batch.
         """
-        self._config, self._images, self._ranks = config, images, ranks
+        self._config, self._images, self._group = config, images, group
         self._model, self._forward, self._optimizer = model, forward, optimizer
         self._loss_sum = loss_sum
         self._corrupt = build_corruption(config.corruption)
@@ -62,7 +62,7 @@ class TrainingStep:
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._offsets = torch.arange(config.batch_size, device=device)
         # DistributedDataParallel speaks to other processes within a step, which stays eager.
-        is_captured = device.type == "cuda" and ranks.size == 1
+        is_captured = device.type == "cuda" and group.size == 1
         self._captured = CapturedCall(self._take_next, self._noise) if is_captured else None
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:
@@ -97,12 +97,12 @@ class TrainingStep:
         # 1. Gather, and corrupt all of the batch on all ranks, so that the noise is the same.
         pixels = gather(self._images, batch)  # (B, C, H, W)
         inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
-        inputs, targets = self._ranks.share(inputs), self._ranks.share(pixels)
+        inputs, targets = self._group.local_shard(inputs), self._group.local_shard(pixels)
 
         # 2. Forward; the loss compares with the clean images.
         outputs = self._forward(self._normalise(inputs))
         loss = F.mse_loss(outputs, self._normalise(targets))
-        loss = self._ranks.weighted(loss, len(batch))
+        loss = self._group.scale_loss(loss, len(batch))
 
         # 3. Backward.
         self._optimizer.zero_grad()

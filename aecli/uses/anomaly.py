@@ -21,7 +21,7 @@ from aecli.data.batches import to_pixels
 from aecli.data.images import NO_FOLDER
 from aecli.data.own_images import OwnImages
 from aecli.errors import UsageError
-from aecli.evaluation.detection import Detection, fit_forest, found_at, threshold
+from aecli.evaluation.detection import Detection, fit_forest, threshold, tpr_at_fpr
 from aecli.evaluation.examination import EXTREMES, LABELS, Examples, reconstructed
 from aecli.evaluation.metrics import Reconstruct, mse_of_each
 from aecli.figures import Row, error_histogram, panels, roc_curves
@@ -33,7 +33,7 @@ CSV = "scores.csv"
 DETECTORS = {"model": LABELS["model"], "pca": LABELS["pca"], "forest": "isolation forest"}
 """What scores images, and what a person calls it. The threshold is one for the first."""
 BINS = 60  # of a histogram
-SMALLEST_ERROR = 1e-12  # that has a place in it
+MIN_ERROR = 1e-12  # that has a place in it
 RATES = torch.linspace(0, 1, 101, dtype=torch.float64).square()  # closest where curves are steep
 
 Numbers = dict[str, int | float]
@@ -50,7 +50,7 @@ class Scored:
     scores: dict[str, Tensor]  # by detector, (N,) each
 
     @classmethod
-    def by(cls, detectors: dict[str, Detector], split: Split) -> "Scored":
+    def by_detectors(cls, detectors: dict[str, Detector], split: Split) -> "Scored":
         return cls(split, {name: score(split) for name, score in detectors.items()})
 
     @property
@@ -68,12 +68,12 @@ class Scored:
         order = self.errors.argsort(descending=most, stable=True)[:EXTREMES]
         pixels = to_pixels(self.split.images[order.to(self.split.images.device)])
         with torch.inference_mode():
-            found = Examples.of(pixels, trained.reconstruct(pixels))
+            found = Examples.from_outputs(pixels, trained.reconstruct(pixels))
         captions = [f"{mse:#.2g}" for mse in found.mse.tolist()]
         return [Row("original", pixels, captions=captions), Row("output", found.outputs)]
 
 
-class Limit(NamedTuple):
+class Threshold(NamedTuple):
     """Where normal ends."""
 
     threshold: float
@@ -86,7 +86,7 @@ class Limit(NamedTuple):
     """Validation images in all."""
 
     @classmethod
-    def of(cls, errors: Tensor, fpr: float) -> "Limit":
+    def from_errors(cls, errors: Tensor, fpr: float) -> "Threshold":
         """From the mse of validation images (N,): normal ones that nothing was fitted to."""
         found = threshold(errors, fpr)
         return cls(found, fpr, int((errors > found).sum()), len(errors))
@@ -104,25 +104,25 @@ class Limit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class ClassResult:
     """How well images that the model was not trained on are told from normal ones."""
 
     images: int
-    found: float
+    recall: float
     """The share of them whose error is above the threshold."""
     detections: dict[str, Detection]
     """By detector."""
 
     @classmethod
-    def of(cls, normal: Scored, others: Scored, limit: Limit) -> "Found":
+    def from_scores(cls, normal: Scored, others: Scored, limit: Threshold) -> "ClassResult":
         detections = {
-            name: Detection.of(normal.scores[name], scores)
+            name: Detection.from_scores(normal.scores[name], scores)
             for name, scores in others.scores.items()
         }
         return cls(len(others.split), limit.share(others.errors), detections)
 
     @classmethod
-    def mean(cls, classes: list["Found"]) -> "Found":
+    def mean(cls, classes: list["ClassResult"]) -> "ClassResult":
         """Over classes, each counting the same."""
         detections = {
             name: Detection(
@@ -132,7 +132,7 @@ class Found:
             for name in DETECTORS
         }
         images = sum(each.images for each in classes)
-        return cls(images, statistics.fmean(each.found for each in classes), detections)
+        return cls(images, statistics.fmean(each.recall for each in classes), detections)
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ class Histogram:
     """What images -> the share of them between each two of the edges."""
 
     @classmethod
-    def of(cls, kinds: dict[str, Tensor]) -> "Histogram":
+    def from_errors(cls, kinds: dict[str, Tensor]) -> "Histogram":
         """What images -> the mse of each, (N,)."""
-        logs = {kind: mse.double().clamp(min=SMALLEST_ERROR).log() for kind, mse in kinds.items()}
+        logs = {kind: mse.double().clamp(min=MIN_ERROR).log() for kind, mse in kinds.items()}
         everything = torch.cat(list(logs.values()))
         low, high = everything.min().item(), everything.max().item()
         edges = torch.linspace(low, high + 1e-6, BINS + 1, dtype=torch.float64)
@@ -157,10 +157,10 @@ class Histogram:
         }
         return cls(edges.exp().tolist(), shares)
 
-    def figure(self, title: str, labels: dict[str, str], limit: Limit) -> Figure:
+    def figure(self, title: str, labels: dict[str, str], limit: Threshold) -> Figure:
         """Drawn; `labels` say what images these are."""
         groups = {labels[kind]: shares for kind, shares in self.shares.items()}
-        level, label = max(limit.threshold, SMALLEST_ERROR), f"threshold, {limit.threshold:.4g}"
+        level, label = max(limit.threshold, MIN_ERROR), f"threshold, {limit.threshold:.4g}"
         return error_histogram(title, self.edges, groups, level, label)
 
 
@@ -168,37 +168,39 @@ class Histogram:
 class Findings:
     """What there is to say of images of other classes."""
 
-    classes: dict[str, Found]
-    together: Found
+    classes: dict[str, ClassResult]
+    together: ClassResult
     """All of them, whatever their class."""
-    limit: Limit
-    false_alarms: float
+    limit: Threshold
+    false_positive_rate: float
     """The share of normal test images whose error is above the threshold."""
     curves: dict[str, list[float]]
     """Detector -> the share of all of them that is found at each of RATES."""
     spread: Histogram
 
     @classmethod
-    def of(cls, normal: Scored, others: Scored, limit: Limit) -> "Findings":
+    def from_scores(cls, normal: Scored, others: Scored, limit: Threshold) -> "Findings":
         labels = others.split.labels.unique().tolist()
         return cls(
             {
-                others.split.class_name(label): Found.of(normal, others.of_class(label), limit)
+                others.split.class_name(label): ClassResult.from_scores(
+                    normal, others.of_class(label), limit
+                )
                 for label in labels
             },
-            Found.of(normal, others, limit),
+            ClassResult.from_scores(normal, others, limit),
             limit,
             limit.share(normal.errors),
             {
-                name: found_at(RATES, normal.scores[name], scores).tolist()
+                name: tpr_at_fpr(RATES, normal.scores[name], scores).tolist()
                 for name, scores in others.scores.items()
             },
-            Histogram.of({"normal": normal.errors, "others": others.errors}),
+            Histogram.from_errors({"normal": normal.errors, "others": others.errors}),
         )
 
     @property
-    def mean(self) -> Found:
-        return Found.mean(list(self.classes.values()))
+    def mean(self) -> ClassResult:
+        return ClassResult.mean(list(self.classes.values()))
 
 
 def anomaly(trained: Trained, fpr: float, seed: int) -> None:
@@ -231,8 +233,13 @@ def score_others(trained: Trained, fpr: float, seed: int) -> None:
             f"aecli train data.classes=[3], or give images=..."
         )
     detectors = detectors_of(trained, data, seed)
-    normal, others = Scored.by(detectors, data.test), Scored.by(detectors, split)
-    findings = Findings.of(normal, others, Limit.of(detectors["model"](data.validation), fpr))
+    normal, others = (
+        Scored.by_detectors(detectors, data.test),
+        Scored.by_detectors(detectors, split),
+    )
+    findings = Findings.from_scores(
+        normal, others, Threshold.from_errors(detectors["model"](data.validation), fpr)
+    )
     title = f"{trained.config.name}, trained on {data.name}"
     kinds = {
         "normal": f"{len(data.test):,} normal test images",
@@ -247,8 +254,10 @@ def score_others(trained: Trained, fpr: float, seed: int) -> None:
         how = {"latent": trained.config.latent, "seed": seed, "normal_images": len(data.test)}
         results.numbers(_numbers(findings, how))
     console.table(_table(f"{title}: test images of other classes", findings))
-    alarms = f"{100 * findings.false_alarms:.2f} % of the {len(data.test):,} normal test images"
-    _conclude(findings.limit, {"false alarms": alarms, "results": str(results.folder)})
+    alarms = (
+        f"{100 * findings.false_positive_rate:.2f} % of the {len(data.test):,} normal test images"
+    )
+    _conclude(findings.limit, {"false positives": alarms, "results": str(results.folder)})
 
 
 def detectors_of(trained: Trained, data: Data, seed: int) -> dict[str, Detector]:
@@ -276,9 +285,12 @@ def errors_of(trained: Trained, reconstruct: Reconstruct) -> Detector:
 def score_own(trained: Trained, own: OwnImages, fpr: float) -> None:
     """Write the error of each of a person's own images, and whether it is above the threshold."""
     data, detectors = trained.data(), {"model": errors_of(trained, trained.reconstruct)}
-    normal, found = Scored.by(detectors, data.validation), Scored.by(detectors, own.split)
-    limit = Limit.of(normal.errors, fpr)
-    spread = Histogram.of({"validation": normal.errors, "own": found.errors})
+    normal, found = (
+        Scored.by_detectors(detectors, data.validation),
+        Scored.by_detectors(detectors, own.split),
+    )
+    limit = Threshold.from_errors(normal.errors, fpr)
+    spread = Histogram.from_errors({"validation": normal.errors, "own": found.errors})
     kinds = {
         "validation": f"{limit.images:,} validation images",
         "own": f"{len(own.files):,} images of your own",
@@ -301,7 +313,7 @@ def score_own(trained: Trained, own: OwnImages, fpr: float) -> None:
     _conclude(limit, {"scores": str(results.folder / CSV), "results": str(results.folder)})
 
 
-def own_rows(found: Scored, limit: Limit) -> dict[str, Numbers]:
+def own_rows(found: Scored, limit: Threshold) -> dict[str, Numbers]:
     """For the images of each folder, where there are several."""
     labels = found.split.labels.unique().tolist()
     if len(labels) == 1:
@@ -310,13 +322,13 @@ def own_rows(found: Scored, limit: Limit) -> dict[str, Numbers]:
     return {name(label): own_row(found.of_class(label).errors, limit) for label in labels}
 
 
-def own_row(errors: Tensor, limit: Limit) -> Numbers:
+def own_row(errors: Tensor, limit: Threshold) -> Numbers:
     """Of images with these `errors` (N,): how many, how large these are, what share is above."""
     mse = errors.double().mean().item()
     return {"images": len(errors), "mse": mse, "anomalous": limit.share(errors)}
 
 
-def scores_csv(own: OwnImages, errors: Tensor, normal: Tensor, limit: Limit) -> bytes:
+def scores_csv(own: OwnImages, errors: Tensor, normal: Tensor, limit: Threshold) -> bytes:
     """A line for each image, the largest of the `errors` (N,) first.
 
     Beside the error stands the share of the `normal` ones (M,) that are smaller. Names are written
@@ -339,7 +351,7 @@ def _roc(title: str, findings: Findings) -> Figure:
         f"{DETECTORS[name]}: AUROC {found.detections[name].auroc:.4f}": curve
         for name, curve in findings.curves.items()
     }
-    return roc_curves(title, RATES.tolist(), curves, findings.false_alarms, found.found)
+    return roc_curves(title, RATES.tolist(), curves, findings.false_positive_rate, found.recall)
 
 
 def _extremes(title: str, trained: Trained, normal: Scored, others: Scored) -> Figure:
@@ -372,18 +384,18 @@ def _numbers(findings: Findings, how: dict[str, Any]) -> dict[str, Any]:
         means[f"average_precision{suffix}"] = detection.average_precision
     return {
         **means,
-        "found": findings.mean.found,
+        "recall": findings.mean.recall,
         **_limits(findings.limit),
-        "fpr_measured": findings.false_alarms,
+        "fpr_measured": findings.false_positive_rate,
         **how,
         "by_class": {name: asdict(found) for name, found in findings.classes.items()},
         "all": asdict(findings.together),
-        "roc": {"false_positive_rate": RATES.tolist(), "found": findings.curves},
+        "roc": {"false_positive_rate": RATES.tolist(), "recall": findings.curves},
         "histogram": asdict(findings.spread),
     }
 
 
-def _limits(limit: Limit) -> dict[str, Any]:
+def _limits(limit: Threshold) -> dict[str, Any]:
     return {
         "threshold": limit.threshold, "fpr": limit.fpr, "validation_images": limit.images,
     }  # fmt: skip
@@ -393,7 +405,7 @@ def _table(title: str, findings: Findings) -> Table:
     """A row for each class and, where there are several, their mean and all images together."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("class")
-    for name in ("images", "found"):
+    for name in ("images", "recall"):
         table.add_column(name, justify="right")
     for measure in ("AUROC", "AP"):
         for rival in ("", "PCA", "forest"):
@@ -407,11 +419,11 @@ def _table(title: str, findings: Findings) -> Table:
     return table
 
 
-def _cells(found: Found) -> list[str]:
+def _cells(found: ClassResult) -> list[str]:
     detections = found.detections.values()
     return [
         f"{found.images:,}",
-        f"{found.found:.3f}",
+        f"{found.recall:.3f}",
         *(f"{each.auroc:.4f}" for each in detections),
         *(f"{each.average_precision:.4f}" for each in detections),
     ]
@@ -433,7 +445,7 @@ def _own_cells(row: Numbers) -> list[str]:
     return [f"{row['images']:,}", f"{row['mse']:.6f}", f"{100 * row['anomalous']:.1f} %"]
 
 
-def _conclude(limit: Limit, facts: dict[str, str]) -> None:
+def _conclude(limit: Threshold, facts: dict[str, str]) -> None:
     """Where the threshold lies, and what must be known of it."""
     if limit.fpr * limit.images < 1:
         console.warn(

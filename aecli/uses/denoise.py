@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aecli.baselines.restoration import (
-    MOST_NUMBERS,
+    MAX_NUMBERS,
     Restore,
     best_median,
     best_non_local_means,
@@ -40,11 +40,11 @@ AXES = {
     CorruptionKind.salt_and_pepper: "share of the pixels",
 }
 """What the strength of each is."""
-MOST_STRENGTHS = 12  # for each kind of noise
+MAX_STRENGTHS = 12  # for each kind of noise
 FITTED = 10_000  # training images by which the best linear denoiser is found
 TUNED = 25  # validation images by which the filters' settings are chosen
 SHOWN = 5  # images for each kind of noise
-LARGEST_STD = 10.0  # beyond which a clipped pixel is black or white whatever it was
+MAX_STD = 10.0  # beyond which a clipped pixel is black or white whatever it was
 ORIGINAL, NOTHING = "original", "noisy"
 LINEAR, MEDIAN, MEANS = "best linear", "median", "non-local means"
 
@@ -94,7 +94,7 @@ def denoise(
     tried = [(kind, each) for kind in kinds for each in read_strengths(strengths, kind)]
     if n < 1:
         raise UsageError(f"n={n} is not valid: give 1 or more")
-    refuse_different_images(models)
+    check_same_images(models)
     first, names = models[0], model_names(models)
     material = material_of(first, n, seed)
     bar = tqdm(tried, desc="noises", leave=False, disable=None)
@@ -126,19 +126,19 @@ def read_strengths(text: str | None, kind: CorruptionKind) -> tuple[float, ...]:
         numbers = sorted({float(part) for part in text.split(",")})
     except ValueError:
         numbers = []
-    most = LARGEST_STD if is_gaussian else 1.0
+    most = MAX_STD if is_gaussian else 1.0
     if not numbers or not all(0 < each <= most for each in numbers):  # nor is NaN
         valid = "standard deviations" if is_gaussian else "shares of the pixels"
         raise UsageError(
             f"strengths={text} is not valid for {kind.name}: give {valid} above 0 and up to "
             f"{most:g}, as in 0.1,0.5"
         )
-    if len(numbers) > MOST_STRENGTHS:
-        raise UsageError(f"strengths={text} are too many: give at most {MOST_STRENGTHS}")
+    if len(numbers) > MAX_STRENGTHS:
+        raise UsageError(f"strengths={text} are too many: give at most {MAX_STRENGTHS}")
     return tuple(numbers)
 
 
-def refuse_different_images(models: list[Trained]) -> None:
+def check_same_images(models: list[Trained]) -> None:
     """Models are held against one another on the images of the first.
 
     Raises:
@@ -225,7 +225,7 @@ def classical(
 
 
 def _has_linear(material: Material) -> bool:
-    return material.measured[0].numel() <= MOST_NUMBERS
+    return material.measured[0].numel() <= MAX_NUMBERS
 
 
 def _words(models: list[Trained], material: Material) -> list[str]:
@@ -234,7 +234,7 @@ def _words(models: list[Trained], material: Material) -> list[str]:
     if not _has_linear(material):
         said.append(
             f"no best linear denoiser: it takes a matrix of all {material.measured[0].numel():,} "
-            f"numbers of an image with all, and {MOST_NUMBERS:,} are the most"
+            f"numbers of an image with all, and {MAX_NUMBERS:,} are the most"
         )
     noisy = [model.config.corruption.name in NOISES for model in models]
     if all(noisy) or not any(noisy):

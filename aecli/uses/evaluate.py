@@ -9,8 +9,8 @@ from rich.table import Table
 from aecli.cli import console
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation.examination import LABELS, Survey, examine
-from aecli.evaluation.metrics import Measured, Score
+from aecli.evaluation.examination import LABELS, Extremes, examine
+from aecli.evaluation.metrics import PerImageScores, Score
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.results import Results
 from aecli.runs.trained import Trained
@@ -38,11 +38,11 @@ def evaluate(trained: Trained) -> None:
     console.facts({"results": str(results.folder)})
 
 
-def by_class(measured: Measured, split: Split) -> dict[str, Score]:
+def by_class(measured: PerImageScores, split: Split) -> dict[str, Score]:
     """The score of all images and, where there are several classes, of those of each."""
     labels = split.labels.cpu()
     classes = labels.unique().tolist()
-    apart = {split.class_name(label): measured.of(labels == label) for label in classes}
+    apart = {split.class_name(label): measured.subset_score(labels == label) for label in classes}
     return {EVERYTHING: measured.score(), **(apart if len(classes) > 1 else {})}
 
 
@@ -55,7 +55,7 @@ def _chart(title: str, scores: dict[str, dict[str, Score]]) -> Figure:
     return grouped_bars(title, "mse (pixels in [0, 1])", groups)
 
 
-def _extremes(title: str, seen: Survey) -> Figure:
+def _extremes(title: str, seen: Extremes) -> Figure:
     return panels(
         title,
         {

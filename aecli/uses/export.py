@@ -28,7 +28,7 @@ from aecli.config import TrainConfig, Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation.examination import picture, shown_images
+from aecli.evaluation.examination import example_images, reconstruction_figure
 from aecli.runs.results import Results
 from aecli.runs.trained import Trained
 
@@ -320,8 +320,10 @@ def checked(name: str, expected: Tensor, found: Tensor) -> float:
 @torch.inference_mode()
 def _picture(title: str, config: TrainConfig, images: Split, whole: list[File]) -> Figure:
     """What the files of the whole network make of a few images."""
-    shown = shown_images(config, images)
-    return picture(title, shown, {each.name: each.run(shown.inputs.contiguous()) for each in whole})
+    shown = example_images(config, images)
+    return reconstruction_figure(
+        title, shown, {each.name: each.run(shown.inputs.contiguous()) for each in whole}
+    )
 
 
 def _numbers(files: list[File], about: dict[str, str]) -> dict[str, Any]:

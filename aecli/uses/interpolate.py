@@ -21,7 +21,7 @@ from aecli.runs.trained import Trained
 
 COMMAND = "interpolate"
 PAIRS = 6  # unless more or fewer are asked for
-MOST_PAIRS, MOST_STEPS = 16, 24  # that can be seen in one figure
+MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure
 FRAME_MS = 120  # of the animation
 GIF_SCALE = 3  # screen pixels for each pixel of an image
 
@@ -45,8 +45,8 @@ def interpolate(
         UsageError: pairs, steps or a number of pairs that make no sense.
     """
     config, data = trained.config, trained.data()
-    if not 2 <= steps <= MOST_STEPS:
-        raise UsageError(f"steps={steps} is not valid: give 2 to {MOST_STEPS}")
+    if not 2 <= steps <= MAX_STEPS:
+        raise UsageError(f"steps={steps} is not valid: give 2 to {MAX_STEPS}")
     chosen = draw_pairs(n, len(data.test), seed) if pairs is None else read_pairs(pairs, data.test)
     ways = between(trained, data.test, chosen, steps, along_arcs)
     distances = {
@@ -89,8 +89,8 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
                     f"pairs={text} is not valid: the images are numbered 0 to {len(split) - 1}"
                 )
         pairs.append((int(first), int(second)))
-    if len(pairs) > MOST_PAIRS:
-        raise UsageError(f"pairs={text} are too many to be seen: give at most {MOST_PAIRS}")
+    if len(pairs) > MAX_PAIRS:
+        raise UsageError(f"pairs={text} are too many to be seen: give at most {MAX_PAIRS}")
     return pairs
 
 
@@ -100,7 +100,7 @@ def draw_pairs(n: int | None, images: int, seed: int) -> list[tuple[int, int]]:
     Raises:
         UsageError: there are not as many.
     """
-    most = min(MOST_PAIRS, images // 2)
+    most = min(MAX_PAIRS, images // 2)
     if most < 1:
         raise UsageError(f"there is nothing to go between: give 2 images or more, not {images}")
     if n is None:

@@ -16,7 +16,13 @@ from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
 from aecli.errors import DataError, UsageError
 from aecli.figures import Accuracy, accuracy_by_labels
-from aecli.latent.linear_probe import Units, class_count, fit_classifier, flat_pixels, has_classes
+from aecli.latent.linear_probe import (
+    Standardizer,
+    class_count,
+    fit_classifier,
+    flat_pixels,
+    has_classes,
+)
 from aecli.runs.results import Results
 from aecli.runs.trained import Trained
 
@@ -136,10 +142,10 @@ def drawn(split: Split, per_class: int, seed: int) -> Tensor:
 def measured(features: Features, data: Data, few: list[list[Tensor]]) -> list[Accuracy]:
     """Accuracy on the test images for each group of sets in `few`, and at last with all labels.
 
-    Units are those of all training images: to see an image needs no label.
+    The units are those of all training images: to see an image needs no label.
     """
     rows, tested = features(data.train.images), features(data.test.images)
-    labels, units = data.train.labels, Units.of(rows)
+    labels, units = data.train.labels, Standardizer.fit(rows)
     classes = max(class_count(data.train), class_count(data.test))
 
     def accuracy(which: Tensor | slice) -> float:

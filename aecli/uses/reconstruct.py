@@ -10,11 +10,11 @@ from rich.table import Table
 from aecli.cli import console
 from aecli.config import CorruptionConfig, TrainConfig
 from aecli.evaluation.examination import (
-    check_shown,
-    picture,
+    check_example_count,
+    example_images,
+    example_indices,
     reconstructed,
-    shown_images,
-    shown_numbers,
+    reconstruction_figure,
 )
 from aecli.evaluation.metrics import image_mse, psnr
 from aecli.figures import as_png
@@ -32,12 +32,12 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
     Raises:
         UsageError: no image, or too many to be seen.
     """
-    check_shown(count)
+    check_example_count(count)
     config = trained.config
     if not corrupt:
         config = replace(config, corruption=CorruptionConfig())
-    numbers = shown_numbers(trained.images, count)
-    shown = shown_images(config, trained.images, count)
+    numbers = example_indices(trained.images, count)
+    shown = example_images(config, trained.images, count)
     with torch.inference_mode():
         outputs = trained.reconstruct(shown.inputs)
     names = trained.image_names(numbers)
@@ -45,7 +45,7 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> None:
     some = "" if len(numbers) == len(trained.images) else f"{len(numbers)} of "
     title = f"{config.name} on {some}the {trained.images_name}"
     with Results(trained.run, COMMAND) as results:
-        results.figure("reconstructions", picture(title, shown, {"output": outputs}))
+        results.figure("reconstructions", reconstruction_figure(title, shown, {"output": outputs}))
         for name, png in _outputs(trained, config):
             results.file(f"outputs/{name}", png)
         mean = sum(errors.values()) / len(errors)

@@ -30,8 +30,8 @@ from aecli.runs.results import Results
 from aecli.runs.trained import Trained
 
 COMMAND = "sample"
-MOST_IMAGES = 64  # that can be seen in one figure
-MOST_COMPONENTS = 100  # that can be fitted within a minute
+MAX_IMAGES = 64  # that can be seen in one figure
+MAX_COMPONENTS = 100  # that can be fitted within a minute
 FEW_IMAGES = 1000  # whose mean and covariance are rather those of these images than of their kind
 COLUMNS = 8  # of images in it
 WITHOUT_PLACES = (
@@ -60,9 +60,9 @@ def sample(trained: Trained, n: int, density: Density, components: int, seed: in
         UsageError: no image or too many to be seen, or a mixture that cannot be.
     """
     config, data = trained.config, trained.data()
-    if not 1 <= n <= MOST_IMAGES:
-        raise UsageError(f"n={n} is not valid: give 1 to {MOST_IMAGES}")
-    most = min(MOST_COMPONENTS, len(data.train))
+    if not 1 <= n <= MAX_IMAGES:
+        raise UsageError(f"n={n} is not valid: give 1 to {MAX_IMAGES}")
+    most = min(MAX_COMPONENTS, len(data.train))
     if density is Density.gmm and not 1 <= components <= most:
         raise UsageError(f"components={components} is not valid: give 1 to {most}")
     fitted = fit(trained.codes(data.train.images), density, components, seed)
@@ -76,7 +76,7 @@ def sample(trained: Trained, n: int, density: Density, components: int, seed: in
     title = f"{config.name} on {data.name}: samples, {_name(density, components)}"
     with Results(trained.run, COMMAND) as results:
         results.figure("samples", _grid(title, drawn))
-        how = {"density": density.value, "components": len(fitted.parts), "seed": seed}
+        how = {"density": density.value, "components": len(fitted.components), "seed": seed}
         results.numbers({**how, **_numbers(drawn, distances, near)})
     console.table(_table(title, trained.images_kind, distances, near))
     for word in _words(trained, data):

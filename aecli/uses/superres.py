@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from aecli.baselines.restoration import MOST_NUMBERS, Restore, fit_enlarger
+from aecli.baselines.restoration import MAX_NUMBERS, Restore, fit_enlarger
 from aecli.cli import console
 from aecli.config import CorruptionKind
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.data.corruption import enlarge, shrink
 from aecli.errors import UsageError
-from aecli.evaluation.examination import check_shown, shown_numbers, stride_grid
+from aecli.evaluation.examination import check_example_count, example_indices, stride_grid
 from aecli.evaluation.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
 from aecli.figures import Row, image_grid
 from aecli.runs.results import Results
@@ -36,7 +36,7 @@ def superres(trained: Trained, count: int) -> None:
             f"{trained.run.path} was not trained to raise resolution: train one with aecli train "
             f"corruption=downsample factor=2"
         )
-    check_shown(count)
+    check_example_count(count)
     factor, images = config.corruption.factor, trained.images
     ways = contestants(trained, factor)
     grid = stride_grid(config.model)
@@ -45,7 +45,7 @@ def superres(trained: Trained, count: int) -> None:
         for name, way in ways.items()
     }
     title = f"{config.name} on the {trained.images_name}: {factor} times the resolution"
-    shown = to_pixels(images.images[shown_numbers(images, count)])
+    shown = to_pixels(images.images[example_indices(images, count)])
     with Results(trained.run, COMMAND) as results:
         results.figure("resolution", _grid(title, shown, ways, factor))
         results.numbers(
@@ -71,7 +71,7 @@ def contestants(trained: Trained, factor: int) -> dict[str, Restore]:
         OUTPUT: lambda small: trained.reconstruct(bicubic(small)),
         BICUBIC: bicubic,
     }
-    if trained.images.images[0].numel() <= MOST_NUMBERS:
+    if trained.images.images[0].numel() <= MAX_NUMBERS:
         ways[LINEAR] = fit_enlarger(trained.data().train.images, factor)
     return ways
 

@@ -104,7 +104,7 @@ COMPARISONS = [
 
 
 @dataclass(frozen=True)
-class Measured:
+class PerImageScores:
     """What one epoch took."""
 
     seconds: float
@@ -131,7 +131,7 @@ class Contestant:
         )  # fmt: skip
         self.epoch()
 
-    def epoch(self) -> Measured:
+    def epoch(self) -> PerImageScores:
         """Train one."""
         assert self._process.stdin and self._process.stdout, "they are pipes"
         print(file=self._process.stdin, flush=True)
@@ -139,7 +139,7 @@ class Contestant:
         if not answer:
             self._errors.seek(0)
             raise SystemExit(f"{' '.join(self._line)}\n{self._errors.read()}")
-        return Measured(**json.loads(answer))
+        return PerImageScores(**json.loads(answer))
 
     def __enter__(self) -> Self:
         return self
@@ -149,13 +149,13 @@ class Contestant:
         self._errors.close()
 
 
-def measure(case: Case, arguments: list[str], threads: int) -> Measured:
+def measure(case: Case, arguments: list[str], threads: int) -> PerImageScores:
     """One epoch of one contestant."""
     with Contestant(case, arguments, threads) as contestant:
         return contestant.epoch()
 
 
-def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, Measured]]:
+def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, PerImageScores]]:
     """What each contestant took in each round."""
     with ExitStack() as stack:
         contestants = {
@@ -196,7 +196,7 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
         table.add_section()
 
 
-def by_placement(pairs: list[tuple[Measured, Measured]], slow: float) -> str:
+def by_placement(pairs: list[tuple[PerImageScores, PerImageScores]], slow: float) -> str:
     """The median ratio, and of how many, where work was handed to the threads of both in less than
     `slow` seconds, and where it was in no less.
 

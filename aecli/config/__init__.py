@@ -1,0 +1,64 @@
+"""The configuration: the one home of every option.
+
+YAML under `conf/` holds choices and differences; the dataclasses in `schema` and `model` hold the
+defaults. Hydra composes the two (`aecli/cli/compose.py`), `to_config` turns the result into a
+`TrainConfig` once, at the edge, and from there on no other module sees anything else.
+"""
+
+from aecli.config.choices import (
+    Activation,
+    Bottleneck,
+    CorruptionKind,
+    Precision,
+    Schedule,
+    Upsampling,
+)
+from aecli.config.loading import (
+    CONF_DIR,
+    config_groups,
+    explain,
+    field_docs,
+    from_yaml,
+    plain,
+    to_config,
+    to_yaml,
+)
+from aecli.config.model import MODEL_CONFIGS, ConvConfig, FCConfig, LayerConfig, ModelConfig
+from aecli.config.schema import (
+    CheckpointConfig,
+    CorruptionConfig,
+    DataConfig,
+    OptimizerConfig,
+    TrainConfig,
+    UpsampleConfig,
+    check_unread_keys,
+)
+
+__all__ = [
+    "CONF_DIR",
+    "MODEL_CONFIGS",
+    "Activation",
+    "Bottleneck",
+    "CheckpointConfig",
+    "ConvConfig",
+    "CorruptionConfig",
+    "CorruptionKind",
+    "DataConfig",
+    "FCConfig",
+    "LayerConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "Precision",
+    "Schedule",
+    "TrainConfig",
+    "UpsampleConfig",
+    "Upsampling",
+    "check_unread_keys",
+    "config_groups",
+    "explain",
+    "field_docs",
+    "from_yaml",
+    "plain",
+    "to_config",
+    "to_yaml",
+]

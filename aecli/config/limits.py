@@ -1,0 +1,18 @@
+"""What values must be: a wrong one is an error that names it and what would be valid."""
+
+import math
+
+from aecli.errors import UsageError
+
+
+def check_valid(condition: bool, key: str, value: object, valid: str) -> None:
+    if not condition:
+        raise UsageError(f"{key}={value} is not valid: give {valid}")
+
+
+def check_positive_integer(key: str, value: int) -> None:
+    check_valid(value >= 1, key, value, "a whole number of at least 1")
+
+
+def check_not_negative(key: str, value: float) -> None:
+    check_valid(value >= 0 and math.isfinite(value), key, value, "a finite number of at least 0")

@@ -1,0 +1,117 @@
+"""Configurations as YAML, as Hydra composes them, and as the dataclasses that they become."""
+
+import ast
+import inspect
+import re
+import textwrap
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from aecli.config.model import MODEL_CONFIGS
+from aecli.config.schema import TrainConfig
+from aecli.errors import UsageError, one_line, suggest
+
+# A wheel carries the YAML inside the package; in a checkout it stands beside it.
+_PACKAGE = Path(__file__).parents[1]
+CONF_DIR = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()
+)
+
+
+def config_groups() -> dict[str, list[str]]:
+    """The choices that have files: group -> the names that `group=name` accepts."""
+    return {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not ours to offer
+    }
+
+
+@cache
+def field_docs(schema: type) -> dict[str, str]:
+    """Field name -> the docstring that stands under it in the source of `schema` or its bases."""
+    inherited = [field_docs(base) for base in schema.__bases__ if is_dataclass(base)]
+    tree = ast.parse(textwrap.dedent(inspect.getsource(schema)))
+    body = cast(ast.ClassDef, tree.body[0]).body
+    own = {
+        statement.target.id: following.value.value
+        for statement, following in zip(body, body[1:], strict=False)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+        and isinstance(following.value.value, str)
+    }
+    return {name: doc for docs in (*inherited, own) for name, doc in docs.items()}
+
+
+def to_config(composed: DictConfig) -> TrainConfig:
+    """What Hydra composed, as a checked dataclass with every interpolation resolved.
+
+    Raises:
+        UsageError: a value is of the wrong type or outside its limits.
+    """
+    try:
+        return cast(TrainConfig, OmegaConf.to_object(composed))
+    except OmegaConfBaseException as error:
+        raise UsageError(explain(error)) from error
+
+
+def explain(error: OmegaConfBaseException) -> str:
+    """What OmegaConf refused, in one line: the key, the value, and what would be valid."""
+    reason = str(error.msg or error).splitlines()[0]
+    wrong_type = re.match(r"Value '(.*?)' (?:of type|is not) .*\b(Integer|Float|bool)\b", reason)
+    if wrong_type:
+        value, kind = wrong_type.groups()
+        return f"{error.full_key}={value} is not valid: give {_KINDS[kind]}"
+    if "is not a ListConfig" in reason:
+        return f"{error.full_key} is not valid: give a list in brackets, as in [3,5]"
+    wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
+    if wrong_name:
+        value, names = wrong_name.groups()
+        return f"{error.full_key}={value} is not valid: {suggest(value, names.split(', '))}"
+    return f"{error.full_key}: {reason}" if error.full_key else reason
+
+
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+
+
+def plain(config: Any) -> Any:
+    """A config dataclass as the dicts, lists, numbers and strings that YAML and JSON hold."""
+    if is_dataclass(config):
+        return {f.name: plain(getattr(config, f.name)) for f in fields(config)}
+    if isinstance(config, list):
+        return [plain(item) for item in config]
+    return config.name if isinstance(config, Enum) else config
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The resolved configuration as `from_yaml` reads it back."""
+    return yaml.safe_dump(plain(config), sort_keys=False)
+
+
+def from_yaml(text: str) -> TrainConfig:
+    """A saved configuration. It is read as plain data: nothing in it is resolved or imported.
+
+    Raises:
+        UsageError: it is not a configuration of this program.
+    """
+    try:
+        saved = yaml.safe_load(text)
+        if not isinstance(saved, dict) or "${" in text:
+            raise UsageError("it is not a resolved configuration")
+        schema = MODEL_CONFIGS[saved["model"]["kind"]]
+        config = OmegaConf.structured(TrainConfig)
+        config.model = OmegaConf.structured(schema)
+        return to_config(cast(DictConfig, OmegaConf.merge(config, saved)))
+    except OmegaConfBaseException as error:  # of which some are errors of the next kinds as well
+        raise UsageError(explain(error)) from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"it is not a configuration of aecli: {one_line(error)}") from error

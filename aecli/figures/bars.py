@@ -1,0 +1,133 @@
+"""Numbers as bars and dots."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from aecli.figures import text
+from aecli.figures.axes import (
+    HEIGHT,
+    LABEL,
+    LABEL_GAP,
+    MAX_LABEL_WIDTH,
+    TITLE,
+    WIDTH,
+    as_percent,
+    describe,
+    first_labels,
+    legend_above,
+    legend_below,
+    line_styles,
+    round_ticks,
+    set_ticks,
+)
+from aecli.figures.curves import Point
+from aecli.figures.theme import neutral, sequence
+
+BAR = 0.16  # inches for each bar of a group
+ROW = 0.3  # inches for each row of a chart that has a row for each label
+
+
+def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]]) -> Figure:
+    """A group of bars for each row, all of them from zero.
+
+    Args:
+        title: over the chart.
+        quantity: what the length of a bar shows.
+        groups: label of the row -> label of the bar -> its length; the same bars in every group.
+    """
+    labels = list(next(iter(groups.values())))
+    thickness = 0.8 / len(labels)
+    inches = max(ROW, BAR * len(labels)) * len(groups)
+    figure = Figure((WIDTH, 1.4 + inches), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot()
+    describe(axes, quantity, "")
+    # The first is what the chart is about, the others are what it is held against.
+    colours = [sequence(2)[0], *(neutral() for _ in labels[1:])]
+    for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
+        offset = (number - (len(labels) - 1) / 2) * thickness
+        places = [row + offset for row in range(len(groups))]
+        lengths = [bars[label] for bars in groups.values()]
+        axes.barh(places, lengths, thickness * 0.9, color=colour, label=label)
+    axes.set_yticks(range(len(groups)), list(groups), fontsize=LABEL)
+    axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
+    axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
+    legend_above(axes, axes.containers)
+    return figure
+
+
+def score_by_family(
+    title: str, quantity: str, families: dict[str, list[Point]], level: float, level_label: str
+) -> Figure:
+    """A row for each family with a dot for each of its latent sizes, on a logarithmic scale.
+
+    Args:
+        title: over the chart.
+        quantity: what the scale shows.
+        families: label -> points by rising latent size, their means above 0.
+        level: what the points are held against, drawn as a vertical line; none where it is 0.
+        level_label: what it is called.
+    """
+    labels = [text.wrapped(family, MAX_LABEL_WIDTH, LABEL) for family in families]
+    heights = [max(ROW, text.height(label, LABEL) + LABEL_GAP) for label in labels]
+    figure = Figure((WIDTH, 1.3 + sum(heights)), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log")
+    describe(axes, quantity, "")
+    latents = sorted({point.latent for points in families.values() for point in points})
+    lines = [
+        Line2D([], [], label=f"latent {latent}", linestyle="none", **style)
+        for latent, style in zip(latents, line_styles(len(latents)), strict=True)
+    ]
+    middles = [sum(heights[:row]) + height / 2 for row, height in enumerate(heights)]
+    for middle, points in zip(middles, families.values(), strict=True):
+        for point in points:
+            style = lines[latents.index(point.latent)]
+            axes.errorbar(
+                point.mean, middle, xerr=point.std, color=style.get_color(),
+                marker=style.get_marker(), markersize=6, capsize=3,
+            )  # fmt: skip
+    axes.set_yticks(middles, labels, fontsize=LABEL)
+    axes.set_ylim(sum(heights), 0)  # the first on top
+    if level > 0:
+        line = axes.axvline(level, color=neutral(), linestyle=":", label=level_label)
+        lines.append(line)
+    values = [point.mean for points in families.values() for point in points] + [level]
+    low, high = min(value for value in values if value > 0) / 1.5, max(values) * 1.5
+    axes.set_xlim(low, high)
+    set_ticks(axes.xaxis, round_ticks(low, high))
+    legend_below(figure, first_labels(lines))
+    return figure
+
+
+def error_histogram(
+    title: str, edges: list[float], groups: dict[str, list[float]], level: float, level_label: str
+) -> Figure:
+    """How many images have which error, on a logarithmic scale of errors.
+
+    Args:
+        title: over the chart.
+        edges: mse between which images are counted, rising, above 0.
+        groups: what images -> the share of them between each two neighbouring edges.
+        level: a threshold, drawn as a vertical line.
+        level_label: what it is called.
+    """
+    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot(xscale="log")
+    describe(axes, "mse of an image (pixels in [0, 1])", "share of the images")
+    handles: list[Any] = [
+        axes.stairs(shares, edges, fill=True, alpha=0.5, color=colour, label=label)
+        for colour, (label, shares) in zip(sequence(len(groups)), groups.items(), strict=True)
+    ]
+    line = axes.axvline(level, color=neutral(), linestyle="--", linewidth=1, label=level_label)
+    low, high = min(edges[0], level) / 1.1, max(edges[-1], level) * 1.1
+    axes.set_xlim(low, high)
+    set_ticks(axes.xaxis, round_ticks(low, high))
+    as_percent(axes.yaxis)
+    axes.set_axisbelow(True)
+    legend_above(axes, [*handles, line], columns=3)
+    return figure
