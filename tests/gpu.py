@@ -141,7 +141,7 @@ def checks() -> Iterator[tuple[str, Check, list[str]]]:
     for line in LINES:
         yield "the same seed, the same bits", check_repeated, line
     sizes = ["epochs=8", "data.train_size=20000", "data.test_size=1000"]
-    early = ["patience=2", "delta=0.01"]  # which end it before the eighth epoch
+    early = ["patience=2", "min_delta=0.01"]  # which end it before the eighth epoch
     yield "stopped and resumed", check_resumed, ["model=denoising", *sizes, *early]
 
 

@@ -158,7 +158,7 @@ def test_every_other_class_is_measured_and_the_mean_is_that_of_the_classes(
 def test_a_run_without_one_class_is_measured_on_that_one(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = [*TINY, "latent=3", "model=fc", "data.without=[4]", "hydra.run.dir=run"]
+    line = [*TINY, "latent=3", "model=fc", "data.exclude_classes=[4]", "hydra.run.dir=run"]
     assert aecli("train", *line) == 0
     capsys.readouterr()
     assert aecli("anomaly", "run", "fpr=0.1") == 0

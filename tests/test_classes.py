@@ -1,4 +1,4 @@
-"""`data.classes` and `data.without`: part of a data set by what its images show."""
+"""`data.classes` and `data.exclude_classes`: part of a data set by what its images show."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_images_of_some_classes_are_those_of_every_split() -> None:
 
 def test_images_without_some_classes_are_all_others() -> None:
     for kept, left_out in ((["dog"], ["cat", "eel"]), (["cat", "dog"], ["eel"])):
-        only, without = load(classes=kept), load(without=left_out)
+        only, without = load(classes=kept), load(exclude_classes=left_out)
         for name in ("train", "validation", "test"):
             assert numbers(getattr(only, name)) == numbers(getattr(without, name))
 
@@ -85,13 +85,13 @@ def test_sizes_count_images_of_the_classes() -> None:
 
 def test_titles_say_which_classes_these_are() -> None:
     assert load(classes=["cat", "eel"]).name == "animals (only cat, eel)"
-    assert load(without=["dog"]).name == "animals (without dog)"
+    assert load(exclude_classes=["dog"]).name == "animals (without dog)"
     assert limits(DataConfig("animals")) == ""
     assert load(classes=["cat"]).key == "animals"
 
 
 def test_a_class_that_there_is_not_is_named_with_those_that_there_are() -> None:
-    for key in ("classes", "without"):
+    for key in ("classes", "exclude_classes"):
         with pytest.raises(UsageError) as caught:
             load(**{key: ["cat", "dgo"]})
         assert str(caught.value) == (
@@ -102,7 +102,7 @@ def test_a_class_that_there_is_not_is_named_with_those_that_there_are() -> None:
 
 def test_classes_without_an_image_are_refused() -> None:
     with pytest.raises(DataError, match=r"animals \(without cat, dog, eel\) has no images left"):
-        load(without=[*ANIMALS])
+        load(exclude_classes=[*ANIMALS])
     few = Split(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 2]), ANIMALS)
     with pytest.raises(DataError, match=r"animals \(only dog\) has no images left"):
         of_classes(DataConfig("animals", classes=["dog"]), few)
@@ -113,7 +113,7 @@ def test_which_images_are_of_the_classes() -> None:
     for options, expected in (
         ({}, [True, True, True, True]),
         ({"classes": ["cat"]}, [True, False, False, True]),
-        ({"without": ["cat"]}, [False, True, True, False]),
+        ({"exclude_classes": ["cat"]}, [False, True, True, False]),
     ):
         config = DataConfig("animals", **options)  # type: ignore[arg-type]
         assert is_of_classes(config, split).tolist() == expected
@@ -123,11 +123,12 @@ def test_which_images_are_of_the_classes() -> None:
     ("line", "words"),
     [
         (["data.classes=[]"], "data.classes=[] is not valid: give classes, as in [3,5], or null"),
-        (["data.without=[]"], "data.without=[] is not valid: "),
+        (["data.exclude_classes=[]"], "data.exclude_classes=[] is not valid: "),
         (["data.classes=3"], "data.classes is not valid: give a list in brackets, as in [3,5]"),
         (
-            ["data.classes=[3]", "data.without=[4,5]"],
-            "data.without=[4,5] is not valid: give it without data.classes, or those without it",
+            ["data.classes=[3]", "data.exclude_classes=[4,5]"],
+            "data.exclude_classes=[4,5] is not valid: "
+            "give either data.classes or data.exclude_classes",
         ),
     ],
 )
@@ -143,9 +144,9 @@ def test_digits_are_named_as_they_are_typed() -> None:
 
 
 def test_the_saved_configuration_keeps_the_limits() -> None:
-    config = compose(["data=synthetic", "data.without=[3]"])
-    saved = resolve_config(config, load(without=["cat"])).data
-    assert (saved.name, saved.without, saved.image_shape) == ("animals", ["3"], [1, 1, 1])
+    config = compose(["data=synthetic", "data.exclude_classes=[3]"])
+    saved = resolve_config(config, load(exclude_classes=["cat"])).data
+    assert (saved.name, saved.exclude_classes, saved.image_shape) == ("animals", ["3"], [1, 1, 1])
 
 
 def test_folders_are_classes_by_name(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_folders_are_classes_by_name(tmp_path: Path) -> None:
         mine, of_all = getattr(hens, name), getattr(data, name)
         which = [of_all.class_name(label) == "hens" for label in of_all.labels.tolist()]
         assert torch.equal(mine.images, of_all.images[torch.tensor(which)])
-    others = photos(without=["hens"])
+    others = photos(exclude_classes=["hens"])
     assert len(others.test) + len(hens.test) == len(data.test)
 
 

@@ -129,7 +129,7 @@ def test_mnist_without_files_and_network_says_where_to_put_them(tmp_path: Path) 
 def test_a_loss_that_is_not_finite_has_a_status_of_its_own(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["train", *TINY, "model=fc", "model.output=identity", "lr=1e38"]
+    line = ["train", *TINY, "model=fc", "model.output_activation=identity", "lr=1e38"]
     assert aecli(*line) == 4
     errors = capsys.readouterr().err
     assert errors.startswith("aecli: the training loss became ")

@@ -331,7 +331,7 @@ def test_what_is_common_to_all_runs_is_told(copied: Path) -> None:
         "128",
         "256",
     )
-    assert common["model.output"] == "sigmoid"
+    assert common["model.output_activation"] == "sigmoid"
     assert not {"seed", "latent", "model.latent", "name", "patience"} & set(common)
     changed(runs_below(copied)[0], lr=0.1)
     assert "lr" not in gather([copied]).common
@@ -342,13 +342,13 @@ def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
     for run in runs_below(copied)[2:]:
         text = run.config_file.read_text()
         text = text.replace("  name: fc\n", "  name: gc\n").replace(
-            "output: sigmoid", "output: tanh"
+            "output_activation: sigmoid", "output_activation: tanh"
         )
         planted(run, "config.yaml", text)
     comparison = gather([copied])
     assert list(comparison.families) == ["fc", "gc"]
-    assert comparison.common["fc: model.output"] == "sigmoid"
-    assert comparison.common["gc: model.output"] == "tanh"
+    assert comparison.common["fc: model.output_activation"] == "sigmoid"
+    assert comparison.common["gc: model.output_activation"] == "tanh"
 
 
 def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
@@ -360,9 +360,9 @@ def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
     told = distinctions([compose(line) for line in lines])
     assert told == ["upsample=nearest", "upsample=transposed"]
     assert distinctions([compose(["latent=2"]), compose(["model=fc"])]) == ["", ""]
-    lines = [["data.classes=[3,5]"], ["data.without=[1]"]]
+    lines = [["data.classes=[3,5]"], ["data.exclude_classes=[1]"]]
     told = distinctions([compose(line) for line in lines])
-    assert told == ["classes=[3,5], without=null", "classes=null, without=[1]"]
+    assert told == ["classes=[3,5], exclude_classes=null", "classes=null, exclude_classes=[1]"]
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:

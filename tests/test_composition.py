@@ -16,7 +16,7 @@ def test_the_defaults_are_the_convolutional_model_of_size_25() -> None:
     assert (config.model.name, config.latent, config.model.latent) == ("conv", 25, 25)
     assert (config.data.name, config.upsample.name) == ("auto", Upsampling.transposed)
     assert config.name == "conv-z25"
-    assert config.model.output is Activation.sigmoid
+    assert config.model.output_activation is Activation.sigmoid
     assert (config.data.mean, config.data.std) == (0, 1)
 
 
@@ -42,7 +42,7 @@ def test_the_fully_connected_recipe_of_the_lecture() -> None:
     assert (config.data.mean, config.data.std) == (0.1307, 0.3081)
     assert config.model.widths == []
     assert config.model.code_activation is Activation.relu
-    assert config.model.output is Activation.tanh
+    assert config.model.output_activation is Activation.tanh
     assert config.patience is None
     assert compose(["experiment=lecture_fc", "latent=784"]).model.latent == 784
 
@@ -54,7 +54,7 @@ def test_the_convolutional_recipe_of_the_lecture() -> None:
     assert (config.latent, config.model.bottleneck) == (64, Bottleneck.conv)
     assert config.model.activation is Activation.relu
     assert config.model.code_activation is Activation.identity
-    assert config.model.output is Activation.relu
+    assert config.model.output_activation is Activation.relu
     assert (config.epochs, config.batch_size, config.weight_decay) == (25, 128, 1e-5)
     assert (config.data.mean, config.data.std) == (0.1307, 0.3081)
 
@@ -66,11 +66,11 @@ def test_the_denoising_recipe_of_the_lecture() -> None:
     assert (config.latent, config.model.bottleneck) == (2, Bottleneck.linear)
     assert config.model.batch_norm
     assert config.model.activation is config.model.code_activation is Activation.leaky_relu
-    assert config.model.output is Activation.sigmoid
+    assert config.model.output_activation is Activation.sigmoid
     assert config.corruption.name is CorruptionKind.gaussian
-    assert (config.corruption.noise_std, config.corruption.shown_noise_std) == (0.1, 0.3)
+    assert (config.corruption.noise_std, config.corruption.example_noise_std) == (0.1, 0.3)
     assert (config.batch_size, config.epochs, config.lr) == (2048, 10_000, 1e-4)
-    assert (config.val_every, config.patience, config.delta) == (10, 30, 1e-6)
+    assert (config.val_every, config.patience, config.min_delta) == (10, 30, 1e-6)
     assert config.weight_decay == 0
 
 
@@ -130,7 +130,7 @@ def test_a_recipe_of_a_lecture_is_kept_by_a_sweep() -> None:
     jobs = compose_sweep(["sweep=latent", "experiment=lecture_fc"]).jobs
     assert jobs is not None
     for job in jobs:
-        assert job.config.model.output is Activation.tanh
+        assert job.config.model.output_activation is Activation.tanh
         assert (job.config.data.mean, job.config.data.std) == (0.1307, 0.3081)
 
 
@@ -262,7 +262,10 @@ def test_keys_are_those_of_the_chosen_model() -> None:
         ("latent=2.5", "latent=2.5 is not valid: give a whole number"),
         ("lr=fast", "lr=fast is not valid: give a number"),
         ("model.batch_norm=3.5", "model.batch_norm=3.5 is not valid: give true or false"),
-        ("model.output=rel", "model.output=rel is not valid: did you mean relu?"),
+        (
+            "model.output_activation=rel",
+            "model.output_activation=rel is not valid: did you mean relu?",
+        ),
         ("latent=-3", "latent=-3 is not valid: give a whole number of at least 1"),
     ],
 )

@@ -9,6 +9,7 @@ import yaml
 
 from aecli import config as module
 from aecli.config import (
+    RENAMED_KEYS,
     Activation,
     Bottleneck,
     ConvConfig,
@@ -70,7 +71,7 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: TrainConfig(lr=float("nan"), name="a"), "lr=nan"),
         (lambda: TrainConfig(lr=float("inf"), name="a"), "lr=inf"),
         (lambda: TrainConfig(weight_decay=-1e-5, name="a"), "weight_decay=-1e-05"),
-        (lambda: TrainConfig(delta=-0.1, name="a"), "delta=-0.1"),
+        (lambda: TrainConfig(min_delta=-0.1, name="a"), "min_delta=-0.1"),
         (lambda: TrainConfig(patience=0, name="a"), "patience=0"),
         (lambda: TrainConfig(seed=-1, name="a"), "seed=-1"),
         (lambda: TrainConfig(seed=2**32, name="a"), "seed=4294967296"),
@@ -142,6 +143,20 @@ def saved(**changes: Any) -> str:
 def test_what_is_no_saved_configuration_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         from_yaml(text)
+
+
+def test_a_saved_key_that_was_renamed_is_named() -> None:
+    text = to_yaml(UNUSUAL).replace("min_delta", "delta")
+    with pytest.raises(UsageError, match="no key 'delta': it is now called min_delta"):
+        from_yaml(text)
+
+
+def test_every_key_that_was_renamed_leads_to_one_that_there_is() -> None:
+    fields = {"corruption": CorruptionConfig, "data": DataConfig, "model": FCConfig}
+    for old, new in RENAMED_KEYS.items():
+        group, _, name = new.rpartition(".")
+        assert name in field_docs(fields[group] if group else TrainConfig), new
+        assert old.rpartition(".")[2] not in field_docs(fields[group] if group else TrainConfig)
 
 
 def test_nothing_in_a_saved_configuration_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:

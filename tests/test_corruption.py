@@ -126,7 +126,7 @@ def test_what_is_even_keeps_all_of_it_and_chequers_lose_all() -> None:
 def test_the_share_is_that_of_the_configuration(
     kind: CorruptionKind, expected: list[float]
 ) -> None:
-    corrupt = build_corruption(CorruptionConfig(kind, share=0.3))
+    corrupt = build_corruption(CorruptionConfig(kind, rate=0.3))
     assert corrupt is not None
     assert shares(corrupt(GREY, noise(0))) == pytest.approx(expected, abs=0.01)
 
@@ -159,12 +159,12 @@ def test_no_corruption_is_none() -> None:
 
 
 def test_what_is_shown_may_be_noisier_than_what_is_trained_on() -> None:
-    config = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.05, shown_noise_std=0.2)
+    config = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.05, example_noise_std=0.2)
     for shown, std in ((False, 0.05), (True, 0.2)):
         corrupt = build_corruption(config, shown=shown)
         assert corrupt is not None
         assert (corrupt(GREY, noise(0)) - GREY).std().item() == pytest.approx(std, rel=0.03)
-    config.shown_noise_std = None
+    config.example_noise_std = None
     corrupt = build_corruption(config, shown=True)
     assert corrupt is not None
     assert (corrupt(GREY, noise(0)) - GREY).std().item() == pytest.approx(0.05, rel=0.03)

@@ -111,7 +111,7 @@ def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
     expected = {
         "no noise": CorruptionConfig(),
         "gaussian 0.5": CorruptionConfig(GAUSSIAN, noise_std=0.5),
-        "salt-and-pepper 0.3": CorruptionConfig(CorruptionKind.salt_and_pepper, share=0.3),
+        "salt-and-pepper 0.3": CorruptionConfig(CorruptionKind.salt_and_pepper, rate=0.3),
         "downsample": CorruptionConfig(CorruptionKind.downsample),
     }
     for words, corruption in expected.items():

@@ -195,7 +195,7 @@ def test_pictures_show_the_first_image_of_each_class() -> None:
 
 
 def test_shown_images_have_the_noise_that_is_for_showing() -> None:
-    line = ["corruption=gaussian", "corruption.noise_std=0", "corruption.shown_noise_std=0.1"]
+    line = ["corruption=gaussian", "corruption.noise_std=0", "corruption.example_noise_std=0.1"]
     shown = example_images(compose(line), grey().test)
     assert shown.are_corrupted
     assert (shown.inputs - shown.pixels).std().item() == pytest.approx(0.1, rel=0.05)

@@ -45,7 +45,7 @@ MEAN, STD = 0.1307, 0.3081
 def both(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run in units of its own, whose outputs leave [0, 1], with files of both formats."""
     folder = tmp_path_factory.mktemp("both") / "run"
-    units = [f"data.mean={MEAN}", f"data.std={STD}", "model=fc", "model.output=tanh"]
+    units = [f"data.mean={MEAN}", f"data.std={STD}", "model=fc", "model.output_activation=tanh"]
     train_once(folder, data_dir, *units, "latent=4")
     assert cli.run(["export", str(folder), "format=both"]) == 0
     return RunDirectory(folder)

@@ -34,7 +34,7 @@ PROJECT = Path(__file__).parents[1]
 TWO_BY_TWO = ["model=fc,conv", "latent=2,3", *TINY]
 NAMES = ["0-fc-z2", "1-fc-z3", "2-conv-z2", "3-conv-z3"]
 # The second of two runs: a step so large that the first loss is not finite.
-ONE_FAILS = ["model=fc", "model.output=identity", "lr=0.001,1e38", *TINY]
+ONE_FAILS = ["model=fc", "model.output_activation=identity", "lr=0.001,1e38", *TINY]
 
 
 def names(folder: Path) -> list[str]:
@@ -122,7 +122,12 @@ def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> 
 
 @OLD_OPTUNA
 def test_a_trial_that_fails_does_not_end_the_search(aecli: Aecli, tmp_path: Path) -> None:
-    line = ["sweep=search", "hydra.sweeper.n_trials=4", "model.output=identity", "compare=false"]
+    line = [
+        "sweep=search",
+        "hydra.sweeper.n_trials=4",
+        "model.output_activation=identity",
+        "compare=false",
+    ]
     assert aecli("train", "-m", *line, "lr=choice(0.001,1e38)", *TINY) == 1
     (file,) = tmp_path.rglob("optimization_results.yaml")
     assert {run.status for run in runs_below(file.parent)} == {Status.finished, Status.failed}
@@ -154,7 +159,12 @@ def test_one_failure_does_not_stop_the_others(
 def test_a_search_without_a_good_trial_ends_in_lines(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["sweep=search", "hydra.sweeper.n_trials=2", "model.output=identity", "lr=1e38"]
+    line = [
+        "sweep=search",
+        "hydra.sweeper.n_trials=2",
+        "model.output_activation=identity",
+        "lr=1e38",
+    ]
     assert aecli("train", "-m", *line, *TINY) == 1
     errors = capsys.readouterr().err
     assert "aecli: 2 of 2 runs are not finished\n" in errors  # a search cannot be resumed
@@ -183,12 +193,12 @@ def test_a_sweep_over_different_images_is_not_compared_and_good(
 
 
 def test_hydra_notes_the_command_line(aecli: Aecli, tmp_path: Path) -> None:
-    line = ["model=fc", "latent=2,3", "model.output=tanh", *TINY]
+    line = ["model=fc", "latent=2,3", "model.output_activation=tanh", *TINY]
     assert aecli("train", "-m", *line, "compare=false", "hydra.sweep.dir=mine") == 0
     noted = yaml.safe_load((tmp_path / "mine/multirun.yaml").read_text())
     assert noted["hydra"]["overrides"]["task"] == line
     job = yaml.safe_load((tmp_path / "mine/1-fc-z3/.hydra/overrides.yaml").read_text())
-    assert job == ["model=fc", "latent=3", "model.output=tanh", *TINY]
+    assert job == ["model=fc", "latent=3", "model.output_activation=tanh", *TINY]
 
 
 def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(

@@ -222,7 +222,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again(
 
 
 def test_a_run_that_fails_notes_why(aecli: Aecli, tmp_path: Path) -> None:
-    assert aecli("train", *TINY, "model=fc", "model.output=identity", "lr=1e38") == 4
+    assert aecli("train", *TINY, "model=fc", "model.output_activation=identity", "lr=1e38") == 4
     (path,) = runs(tmp_path)
     assert RunDirectory(path).status is Status.failed
     assert RunDirectory(path).failure().startswith("the training loss became ")

@@ -186,18 +186,18 @@ def test_validation_every_k_epochs_and_at_both_ends(tmp_path: Path) -> None:
     assert [line["epoch"] for line in lines if line["val_mse"] is not None] == validated
 
 
-def test_an_improvement_must_exceed_delta() -> None:
+def test_an_improvement_must_exceed_min_delta() -> None:
     best = Best()
-    assert best.update(1.0, 1, delta=0.1)
-    assert not best.update(0.95, 2, delta=0.1)
-    assert best.update(0.85, 3, delta=0.1)
+    assert best.update(1.0, 1, min_delta=0.1)
+    assert not best.update(0.95, 2, min_delta=0.1)
+    assert best.update(0.85, 3, min_delta=0.1)
     assert (best.loss, best.epoch, best.stale_validations) == (0.85, 3, 0)
 
 
 def test_patience_counts_validations_without_improvement() -> None:
     best = Best()
     for epoch, loss in enumerate([1.0, 1.1, 0.9, 1.0, 1.0], start=1):
-        best.update(loss, epoch, delta=0.0)
+        best.update(loss, epoch, min_delta=0.0)
     assert best.stale_validations == 2
     assert best.is_exhausted(2)
     assert not best.is_exhausted(3)
@@ -213,9 +213,11 @@ def test_the_best_epoch_is_the_one_with_the_smallest_validation_loss(tmp_path: P
 
 
 def test_training_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:
-    # No epoch can improve by as much as delta, so the first is the best.
+    # No epoch can improve by as much as min_delta, so the first is the best.
     _, _, one = trained(tmp_path / "one", "model=fc", "epochs=1")
-    _, result, many = trained(tmp_path / "many", "model=fc", "epochs=50", "patience=3", "delta=10")
+    _, result, many = trained(
+        tmp_path / "many", "model=fc", "epochs=50", "patience=3", "min_delta=10"
+    )
     assert len(result.records) == 4
     assert result.best.epoch == 1
     assert many.weights_file.read_bytes() == one.weights_file.read_bytes()

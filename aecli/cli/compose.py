@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config import (
     CONF_DIR,
     MODEL_CONFIGS,
+    RENAMED_KEYS,
     TrainConfig,
     config_groups,
     explain,
@@ -351,7 +352,9 @@ def _params(composed: DictConfig) -> list[str]:
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:
-    """A question: the key with the same or nearly the same last word, the shortest first."""
+    """What it is called now, or a question: the key with nearly the same last word, if any."""
+    if wrong in RENAMED_KEYS:
+        return f": it is now called {RENAMED_KEYS[wrong]}"
     by_last_word = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
     near = get_close_matches(wrong.rpartition(".")[2], by_last_word, n=1)
     return f": did you mean {by_last_word[near[0]]}?" if near else ""

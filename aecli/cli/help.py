@@ -223,13 +223,13 @@ USES: dict[str, tuple[type, str, list[str]]] = {
     "anomaly": (
         AnomalyOptions,
         "Takes a large error for a sign of something unknown. Of a run that was trained on some "
-        "classes, data.classes=[3] or data.without=[3], it measures how well the error tells test "
-        "images of each other class from normal ones, those of its own: AUROC; average precision "
-        "(AP), which depends on how many there are; and the share that is found, being above the "
-        "threshold. Beside it stand PCA of the same size and an isolation forest of the pixels "
-        "(pip install 'aecli[uses]'). With images of your own, and by any run, it writes the error "
-        "of each to scores.csv, and whether it is above the threshold. Images go in undamaged, "
-        "whatever the run was trained with.",
+        "classes, data.classes=[3] or data.exclude_classes=[3], it measures how well the error "
+        "tells test images of each other class from normal ones, those of its own: AUROC; "
+        "average precision (AP), which depends on how many there are; and the share that is "
+        "found, being above the threshold. Beside it stand PCA of the same size and an isolation"
+        " forest of the pixels (pip install 'aecli[uses]'). With images of your own, and by any "
+        "run, it writes the error of each to scores.csv, and whether it is above the threshold. "
+        "Images go in undamaged, whatever the run was trained with.",
         ["", "fpr=0.01", "images=photos resize=true"],
     ),
 }

@@ -15,6 +15,7 @@ from aecli.config.choices import (
 )
 from aecli.config.loading import (
     CONF_DIR,
+    RENAMED_KEYS,
     config_groups,
     explain,
     field_docs,
@@ -37,6 +38,7 @@ from aecli.config.schema import (
 __all__ = [
     "CONF_DIR",
     "MODEL_CONFIGS",
+    "RENAMED_KEYS",
     "Activation",
     "Bottleneck",
     "CheckpointConfig",

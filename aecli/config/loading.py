@@ -77,8 +77,21 @@ def explain(error: OmegaConfBaseException) -> str:
     if wrong_name:
         value, names = wrong_name.groups()
         return f"{error.full_key}={value} is not valid: {suggest(value, names.split(', '))}"
+    if error.full_key in RENAMED_KEYS:
+        return (
+            f"there is no key {error.full_key!r}: it is now called {RENAMED_KEYS[error.full_key]}"
+        )
     return f"{error.full_key}: {reason}" if error.full_key else reason
 
+
+RENAMED_KEYS = {
+    "corruption.share": "corruption.rate",
+    "corruption.shown_noise_std": "corruption.example_noise_std",
+    "data.without": "data.exclude_classes",
+    "delta": "min_delta",
+    "model.output": "model.output_activation",
+}
+"""Key in earlier versions -> its name."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 

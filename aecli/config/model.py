@@ -30,7 +30,7 @@ class FCConfig:
     code_activation: Activation = Activation.relu
     """Behind the code."""
 
-    output: Activation = Activation.sigmoid
+    output_activation: Activation = Activation.sigmoid
     """Behind the last layer."""
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class ConvConfig:
     code_activation: Activation = Activation.identity
     """Behind the code."""
 
-    output: Activation = Activation.sigmoid
+    output_activation: Activation = Activation.sigmoid
     """Behind the last layer."""
 
     def __post_init__(self) -> None:

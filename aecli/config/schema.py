@@ -39,10 +39,10 @@ class DataConfig:
     """Of the images of data=folder; null: those that they have."""
 
     classes: list[str] | None = None
-    """What the images are to show, by name, as in [3,5] or [cat,dog]; null: whatever they do."""
+    """Classes to keep, by name, as in [3,5] or [cat,dog]; null: all."""
 
-    without: list[str] | None = None
-    """What they are not to show; null: there is no such thing."""
+    exclude_classes: list[str] | None = None
+    """Classes to leave out, by name; null: none."""
 
     train_size: int | None = None
     """Images to train on; null: all but the validation split."""
@@ -68,16 +68,16 @@ class DataConfig:
             size = getattr(self, key)
             if size is not None:
                 check_positive_integer(f"data.{key}", size)
-        for key in ("classes", "without"):
+        for key in ("classes", "exclude_classes"):
             names = getattr(self, key)
             check_valid(
                 names is None or names, f"data.{key}", "[]", "classes, as in [3,5], or null"
             )
         check_valid(
-            self.classes is None or self.without is None,
-            "data.without",
-            f"[{','.join(self.without or [])}]",
-            "it without data.classes, or those without it",
+            self.classes is None or self.exclude_classes is None,
+            "data.exclude_classes",
+            f"[{','.join(self.exclude_classes or [])}]",
+            "either data.classes or data.exclude_classes",
         )
         if self.channels is not None:
             check_valid(
@@ -125,11 +125,11 @@ class CorruptionConfig:
     noise_std: float = 0.1
     """Standard deviation of Gaussian noise, in pixel units; the result is clipped to [0, 1]."""
 
-    shown_noise_std: float | None = None
+    example_noise_std: float | None = None
     """Standard deviation in the reconstructions that are shown; null: the same as in training."""
 
-    share: float = 0.25
-    """Share of the pixels that masking or salt_and_pepper hits, drawn anew for every image."""
+    rate: float = 0.25
+    """Fraction of the pixels that masking or salt_and_pepper hits, drawn anew for every image."""
 
     factor: int | None = None
     """By how much downsampling makes an image smaller in both directions."""
@@ -139,10 +139,10 @@ class CorruptionConfig:
             self.factor = COMMON_FACTOR
         if self.factor is not None:
             check_valid(self.factor >= 2, "factor", self.factor, "a whole number of at least 2")
-        check_valid(0 <= self.share <= 1, "corruption.share", self.share, "a number from 0 to 1")
+        check_valid(0 <= self.rate <= 1, "corruption.rate", self.rate, "a number from 0 to 1")
         check_not_negative("corruption.noise_std", self.noise_std)
-        if self.shown_noise_std is not None:
-            check_not_negative("corruption.shown_noise_std", self.shown_noise_std)
+        if self.example_noise_std is not None:
+            check_not_negative("corruption.example_noise_std", self.example_noise_std)
 
 
 @dataclass
@@ -226,7 +226,7 @@ class TrainConfig:
     patience: int | None = None
     """Stop after so many validations without improvement; null: never stop early."""
 
-    delta: float = 0.0
+    min_delta: float = 0.0
     """What the validation loss must fall by to count as an improvement."""
 
     name: str = MISSING
@@ -266,7 +266,7 @@ class TrainConfig:
             self.lr > 0 and math.isfinite(self.lr), "lr", self.lr, "a finite number above 0"
         )
         check_not_negative("weight_decay", self.weight_decay)
-        check_not_negative("delta", self.delta)
+        check_not_negative("min_delta", self.min_delta)
         for key in ("patience", "channels"):
             if getattr(self, key) is not None:
                 check_positive_integer(key, getattr(self, key))

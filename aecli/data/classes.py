@@ -1,4 +1,4 @@
-"""Part of a data set by what its images show: data.classes and data.without."""
+"""Part of a data set by what its images show: data.classes and data.exclude_classes."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def of_classes(config: DataConfig, split: Split) -> Split:
         UsageError: there is no such class.
         DataError: there is no image of them.
     """
-    if config.classes is None and config.without is None:
+    if config.classes is None and config.exclude_classes is None:
         return split
     chosen = split[is_of_classes(config, split)]
     if not len(chosen):
@@ -34,14 +34,18 @@ def is_of_classes(config: DataConfig, split: Split) -> Tensor:
     """
     if config.classes is not None:
         return torch.isin(split.labels, _labels("classes", config.classes, split))
-    return ~torch.isin(split.labels, _labels("without", config.without or [], split))
+    return ~torch.isin(
+        split.labels, _labels("exclude_classes", config.exclude_classes or [], split)
+    )
 
 
 def limits(config: DataConfig) -> str:
     """What a title says of the classes; nothing where all are there."""
     if config.classes is not None:
         return f" (only {', '.join(config.classes)})"
-    return "" if config.without is None else f" (without {', '.join(config.without)})"
+    return (
+        "" if config.exclude_classes is None else f" (without {', '.join(config.exclude_classes)})"
+    )
 
 
 def _labels(key: str, names: list[str], split: Split) -> Tensor:

@@ -22,17 +22,17 @@ def gaussian_noise(pixels: Tensor, std: float, generator: torch.Generator) -> Te
     return noise.mul_(std).add_(pixels).clamp_(0, 1)
 
 
-def masking_noise(pixels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Each pixel is black with probability `share` (Vincent et al., 2010, section 3.3)."""
+def masking_noise(pixels: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Each pixel is black with probability `rate` (Vincent et al., 2010, section 3.3)."""
     draw = torch.rand(pixels.shape, generator=generator, device=pixels.device)
-    return pixels * (draw >= share)
+    return pixels * (draw >= rate)
 
 
-def salt_and_pepper_noise(pixels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Each pixel is black or white, both as often, with probability `share` (likewise)."""
+def salt_and_pepper_noise(pixels: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Each pixel is black or white, both as often, with probability `rate` (likewise)."""
     draw = torch.rand(pixels.shape, generator=generator, device=pixels.device)
-    peppered = pixels.masked_fill(draw < share / 2, 0)
-    return peppered.masked_fill_(draw >= 1 - share / 2, 1)
+    peppered = pixels.masked_fill(draw < rate / 2, 0)
+    return peppered.masked_fill_(draw >= 1 - rate / 2, 1)
 
 
 NOISES: dict[CorruptionKind, Callable[[Tensor, float, torch.Generator], Tensor]] = {
@@ -124,9 +124,9 @@ def build_corruption(config: CorruptionConfig, *, shown: bool = False) -> Corrup
 
 
 def noise_strength(config: CorruptionConfig, *, shown: bool = False) -> float:
-    """The one number of a noise: its standard deviation, or the share of pixels that it hits."""
+    """The one number of a noise: its standard deviation, or the rate of pixels that it hits."""
     if config.name is not CorruptionKind.gaussian:
-        return config.share
-    if shown and config.shown_noise_std is not None:
-        return config.shown_noise_std
+        return config.rate
+    if shown and config.example_noise_std is not None:
+        return config.example_noise_std
     return config.noise_std

@@ -83,8 +83,8 @@ def _mirror(
     for depth in reversed(range(len(config.layers))):
         source, target = shapes[depth + 1], shapes[depth]
         modules += mirrored(config.layers[depth], upsample, source, target)
-        modules += _hidden(config, target[0]) if depth else activation(config.output)
-    return modules or activation(config.output)
+        modules += _hidden(config, target[0]) if depth else activation(config.output_activation)
+    return modules or activation(config.output_activation)
 
 
 class MisfitError(UsageError):

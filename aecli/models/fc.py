@@ -27,7 +27,9 @@ class FCAutoencoder(Autoencoder):
             *_dense(sizes, config.activation, config.code_activation),  # -> (B, D)
         )
         self.decoder = nn.Sequential(
-            *_dense(sizes[::-1], config.activation, config.output),  # (B, D) -> (B, C H W)
+            *_dense(
+                sizes[::-1], config.activation, config.output_activation
+            ),  # (B, D) -> (B, C H W)
             nn.Unflatten(1, image_shape),  # -> (B, C, H, W)
         )
 

@@ -82,7 +82,7 @@ class Trained:
 
     def test_of_other_classes(self) -> Split:
         """The test images of the classes that the run was not trained on; there may be none."""
-        data = replace(self.config.data, classes=None, without=None)
+        data = replace(self.config.data, classes=None, exclude_classes=None)
         test = load_cached_data(replace(self.config, data=data)).test
         return test[~is_of_classes(self.config.data, test)]
 

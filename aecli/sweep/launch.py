@@ -245,7 +245,7 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
 
 def are_on_several_classes(configs: list[TrainConfig]) -> bool:
     """Whether each run is meant to have images of its own, as in sweep=one_class."""
-    classes = [(config.data.classes, config.data.without) for config in configs]
+    classes = [(config.data.classes, config.data.exclude_classes) for config in configs]
     return any(each != classes[0] for each in classes)
 
 

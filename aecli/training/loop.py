@@ -36,9 +36,9 @@ class Best:
     epoch: int = 0
     stale_validations: int = 0
 
-    def update(self, loss: float, epoch: int, delta: float) -> bool:
-        """Take note of a validation; True where it beats the best by more than `delta`."""
-        if loss < self.loss - delta:
+    def update(self, loss: float, epoch: int, min_delta: float) -> bool:
+        """Take note of a validation; True where it beats the best by more than `min_delta`."""
+        if loss < self.loss - min_delta:
             self.loss, self.epoch, self.stale_validations = loss, epoch, 0
             return True
         self.stale_validations += 1
@@ -249,7 +249,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             check_finite(train_loss, validation, config, state, callback.run)
 
             # 3. Keep the best weights.
-            if validation and state.best.update(validation.loss, epoch, config.delta):
+            if validation and state.best.update(validation.loss, epoch, config.min_delta):
                 state.store_best_weights()
                 callback.on_new_best()
 
