@@ -1,7 +1,7 @@
-"""The ways a command can fail, each with its exit status.
+"""The errors that end a command, each with its exit status.
 
-Whoever raises one of these writes the line that a person will read: the bad value, what would be
-valid, and what to do next. `cli.main` prints that line and nothing else.
+The message is the one line that the user sees: it names the bad value, the valid values and what to
+do next. `cli.main` prints that line and nothing else.
 """
 
 from collections.abc import Iterable
@@ -9,38 +9,38 @@ from difflib import get_close_matches
 
 
 def suggest(wrong: str, valid: Iterable[str]) -> str:
-    """The end of an error's line: the nearest valid word first, or all of them."""
+    """The end of an error message: the closest valid word, if any, and all valid words."""
     choices = list(valid)
-    near = get_close_matches(wrong, choices, n=1)
-    everything = f"valid: {', '.join(choices)}"
-    return f"did you mean {near[0]}? ({everything})" if near else everything
+    closest = get_close_matches(wrong, choices, n=1)
+    all_valid = f"valid: {', '.join(choices)}"
+    return f"did you mean {closest[0]}? ({all_valid})" if closest else all_valid
 
 
 def one_line(error: object) -> str:
-    """The text of an error, of whoever's making, without its line breaks."""
+    """The message of any error, without line breaks."""
     return " ".join(str(error).split())
 
 
 class AecliError(Exception):
-    """A failure that a person can act on; `status` is the exit status."""
+    """An error that the user can act on; `status` is the exit status."""
 
     status = 1
 
 
 class UsageError(AecliError):
-    """A command line or configuration that makes no sense."""
+    """An invalid command line or configuration."""
 
     status = 2
 
 
 class DataError(AecliError):
-    """A data set that is missing, damaged or of another shape."""
+    """A data set that is missing, damaged or of the wrong shape."""
 
     status = 3
 
 
 class DivergenceError(AecliError):
-    """A loss that is no longer a finite number."""
+    """The loss is no longer finite."""
 
     status = 4
 
@@ -52,18 +52,18 @@ class StorageError(AecliError):
 
 
 def storage_error(error: OSError) -> StorageError:
-    """What the operating system refused, in one line that names the file."""
+    """Convert an OSError to a one-line error that names the file."""
     place = f"{error.filename}: " if error.filename else ""
     return StorageError(f"{place}{error.strerror or error}")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C. Not an AecliError: nothing that goes on after a failure may go on after this."""
+    """Ctrl-C. Not an AecliError: code that continues after a failure must not catch it."""
 
     status = 130
 
 
 class Terminated(Interrupted):
-    """SIGTERM, which is what batch systems and containers send."""
+    """SIGTERM, as sent by batch systems and containers."""
 
     status = 143

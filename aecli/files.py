@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and that can be told from damaged ones."""
+"""Atomic writes, and reads that detect damaged files."""
 
 import hashlib
 import os
@@ -11,13 +11,13 @@ from aecli.errors import StorageError
 SCRATCH = ".aecli-part"
 
 Fingerprint = dict[str, int | str]
-"""Size and sha256 of a file, as JSON holds them."""
+"""Size and sha256 of a file, as stored in JSON."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to disk, rename, flush the folder.
+    """Write to a temporary file beside `path`, fsync, rename, and fsync the folder.
 
-    A reader never sees half a file, and after a power cut there is the old one or the new one.
+    A reader never sees a partial file, and a power cut leaves either the old or the new one.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}{SCRATCH}")
     try:
@@ -26,14 +26,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-        _flush_folder(path.parent)
+        _fsync_folder(path.parent)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
-    """The names in it, which are on disk no sooner than the folder is."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows, where a folder cannot be opened
+def _fsync_folder(folder: Path) -> None:
+    """fsync `folder`: a rename is durable only once its folder is on disk."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -43,21 +43,21 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_scratch(folder: Path) -> None:
-    """Remove what a process that was killed while writing has left beside its files."""
+    """Remove temporary files left by a process that was killed while writing."""
     for scratch in folder.glob(f".*{SCRATCH}"):
         scratch.unlink(missing_ok=True)
 
 
 def fingerprint(content: bytes) -> Fingerprint:
-    """By which `read_verified` knows a file again."""
+    """Size and digest of `content`, for `read_verified`."""
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_verified(path: Path, expected: object) -> bytes:
-    """What a file holds, which must have the fingerprint `expected`.
+    """Read a file and check it against the fingerprint `expected`.
 
     Raises:
-        StorageError: it has another, or cannot be read.
+        StorageError: the fingerprint differs, or the file cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -67,7 +67,7 @@ def read_verified(path: Path, expected: object) -> bytes:
     if found != expected:
         size = expected.get("size") if isinstance(expected, dict) else None
         difference = (
-            f"it has {found['size']:,} bytes and was written with {size:,}"
+            f"it has {found['size']:,} bytes, but {size:,} were written"
             if isinstance(size, int) and size != found["size"]
             else "its sha256 is not the one in its manifest"
         )
@@ -76,13 +76,13 @@ def read_verified(path: Path, expected: object) -> bytes:
 
 
 def writable_folder(folder: Path, key: str) -> None:
-    """Make `folder` if need be, and make sure that files can be put into it.
+    """Create `folder` if necessary and check that files can be written to it.
 
     Args:
-        key: the option that names it.
+        key: the option that sets it.
 
     Raises:
-        StorageError: they cannot.
+        StorageError: it cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +90,10 @@ def writable_folder(folder: Path, key: str) -> None:
             pass
     except OSError as error:
         raise StorageError(
-            f"{folder} cannot be written ({error.strerror}): give another place as {key}=..."
+            f"{folder} cannot be written ({error.strerror}): choose another folder with {key}=..."
         ) from error
 
 
 def natural_key(text: str) -> list[str | int]:
-    """Sorts 2-fc before 10-fc: text and numbers alternate."""
+    """Sort key that puts 2-fc before 10-fc: alternating text and numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

@@ -107,8 +107,6 @@ def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Run a command line in an empty folder, in this process; returns the exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AECLI_DATA", str(data_dir))
-    monkeypatch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
     return lambda *arguments: cli.run(arguments)
 
 
@@ -117,8 +115,6 @@ def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:
     line = ["train", *TINY, f"data_dir={data_dir}", *overrides, f"hydra.run.dir={folder}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
-        patch.setattr(sys, "argv", sys.argv)  # which Hydra is handed its command line through
-        patch.setenv("HYDRA_FULL_ERROR", "1")  # which is set for Hydra
         assert cli.run(line) == 0
     return folder
 

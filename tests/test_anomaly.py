@@ -1,4 +1,4 @@
-"""`aecli anomaly`: what a run was not trained on, found by its error."""
+"""`aecli anomaly`: images that a run was not trained on, detected by their error."""
 
 import csv
 import json
@@ -14,25 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
+from aecli.analysis import anomaly
+from aecli.analysis.anomaly import error_detector, extreme_rows, fit_detectors, scores_csv
 from aecli.baselines.pca import fit_pca
 from aecli.cli.compose import compose_sweep
 from aecli.config import CorruptionConfig, CorruptionKind
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import OwnImages
+from aecli.evaluation.anomaly import Detector, Histogram, ScoredImages, Threshold
 from aecli.evaluation.metrics import image_mse
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses import anomaly
-from aecli.uses.anomaly import (
-    Detector,
-    Histogram,
-    Scored,
-    Threshold,
-    detectors_of,
-    errors_of,
-    scores_csv,
-)
 from tests.conftest import TINY, train_once
 
 Aecli = Callable[..., int]
@@ -40,7 +33,7 @@ Aecli = Callable[..., int]
 
 @pytest.fixture(scope="session")
 def of_ones(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run on ones alone; not to be written to."""
+    """The directory of a finished run on ones only; read-only."""
     folder = tmp_path_factory.mktemp("ones") / "run"
     small = ["data.val_size=1000", "data.test_size=300"]
     model = ["model=fc", "latent=3", "epochs=20", "batch_size=32", "lr=0.005"]
@@ -49,7 +42,7 @@ def of_ones(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ones(of_ones: Path, tmp_path: Path) -> RunDirectory:
-    """A finished run on ones alone, which may be used."""
+    """A writable copy of a finished run on ones only."""
     return RunDirectory(Path(shutil.copytree(of_ones, tmp_path / "run")))
 
 
@@ -64,7 +57,7 @@ def numbers_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def put(path: Path, level: int) -> None:
-    """A grey image of the size of the digits, all of one level."""
+    """Save an image of the size of the digits, uniformly grey."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((28, 28), level, np.uint8)).save(path)
 
@@ -74,7 +67,7 @@ def is_other(split: Split) -> torch.Tensor:
 
 
 def known_answers(_: Trained, __: Data, ___: int) -> dict[str, Detector]:
-    """One that is always right, one that is always wrong, and one that knows nothing."""
+    """One that is always right, one that is always wrong, and an uninformative one."""
     return {
         "model": is_other,
         "pca": lambda split: -is_other(split),
@@ -82,10 +75,10 @@ def known_answers(_: Trained, __: Data, ___: int) -> dict[str, Detector]:
     }
 
 
-def test_known_scores_get_the_known_answers(
+def test_known_scores_give_known_results(
     ones: RunDirectory, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(anomaly, "detectors_of", known_answers)
+    monkeypatch.setattr(anomaly, "fit_detectors", known_answers)
     assert aecli("anomaly", str(ones.path)) == 0
     numbers = numbers_of(ones)
     assert (numbers["auroc"], numbers["average_precision"]) == (1, 1)
@@ -102,7 +95,7 @@ def test_known_scores_get_the_known_answers(
     assert roc["recall"]["forest"] == pytest.approx(roc["false_positive_rate"])
 
 
-def test_a_class_is_held_against_the_normal_test_images_by_pairs(
+def test_the_auroc_of_a_class_is_the_share_of_pairs_in_the_right_order(
     ones: RunDirectory, aecli: Aecli
 ) -> None:
     assert aecli("anomaly", str(ones.path), "device=cpu") == 0
@@ -134,7 +127,7 @@ def test_every_other_class_is_measured_and_the_mean_is_that_of_the_classes(
     numbers = numbers_of(ones)
     by_class = numbers["by_class"]
     assert list(by_class) == list("023456789")
-    assert numbers["normal_images"] == 300  # test_size, of ones alone
+    assert numbers["normal_images"] == 300  # test_size, of ones only
     others = sum(each["images"] for each in by_class.values())
     assert others == numbers["all"]["images"] and 250 < others < 290  # of the first 300 of all
     for name, detector in (("", "model"), ("_pca", "pca"), ("_forest", "forest")):
@@ -147,7 +140,7 @@ def test_every_other_class_is_measured_and_the_mean_is_that_of_the_classes(
     assert numbers["auroc"] > 0.9 and numbers["auroc_pca"] > 0.9  # ones are thin
     assert f"mse {numbers['threshold']:.6f}, which " in captured.out
     assert f"{100 * numbers['fpr_measured']:.2f} % of the 300 normal test images" in captured.out
-    assert captured.out.endswith(f"results       {folder}\n") and captured.err == ""
+    assert captured.out.endswith(f"results          {folder}\n") and captured.err == ""
     assert {path.name for path in folder.iterdir() if "tfevents" not in path.name} == {
         "errors.png", "errors.svg", "roc.png", "roc.svg", "extremes.png", "extremes.svg",
         "numbers.json",
@@ -167,13 +160,13 @@ def test_a_run_without_one_class_is_measured_on_that_one(
     assert numbers["auroc"] == numbers["all"]["detections"]["model"]["auroc"]
     output = capsys.readouterr().out
     assert "trained on synthetic (without 4)" in output
-    assert " mean " not in output and " all " not in output  # which say no more
+    assert " mean " not in output and " all " not in output  # they would repeat the row
 
 
-def test_the_rivals_have_seen_what_the_model_has(ones: RunDirectory) -> None:
+def test_the_baselines_are_fitted_to_the_training_images_of_the_run(ones: RunDirectory) -> None:
     trained = opened(ones)
     data, others = trained.data(), trained.test_of_other_classes()
-    detectors = detectors_of(trained, data, 0)
+    detectors = fit_detectors(trained, data, 0)
     assert list(detectors) == ["model", "pca", "forest"]
     pixels = to_pixels(others.images)
     pca = fit_pca(data.train.images)
@@ -183,30 +176,30 @@ def test_the_rivals_have_seen_what_the_model_has(ones: RunDirectory) -> None:
         assert score(others).mean() > score(data.train).mean()
 
 
-def test_images_go_in_undamaged(ones: RunDirectory) -> None:
+def test_images_are_not_corrupted(ones: RunDirectory) -> None:
     trained = opened(ones)
     noise = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.5)
     denoising, split = opened(ones, corruption=noise), trained.data().test
-    clean = errors_of(trained, trained.reconstruct)(split)
-    assert torch.equal(errors_of(denoising, denoising.reconstruct)(split), clean)
+    clean = error_detector(trained, trained.reconstruct)(split)
+    assert torch.equal(error_detector(denoising, denoising.reconstruct)(split), clean)
 
 
 @pytest.mark.parametrize(("fpr", "above"), [("0.05", 5), ("0.25", 25), ("0.001", 0)])
-def test_the_threshold_is_that_of_validation_images(
+def test_the_threshold_is_set_on_validation_images(
     fpr: str, above: int, ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("anomaly", str(ones.path), f"fpr={fpr}", "device=cpu") == 0
     captured, trained = capsys.readouterr(), opened(ones)
     validation = trained.data().validation
-    assert len(validation) == 103  # ones of the last thousand training images
-    errors = errors_of(trained, trained.reconstruct)(validation)
+    assert len(validation) == 103  # the ones among the last thousand training images
+    errors = error_detector(trained, trained.reconstruct)(validation)
     numbers = numbers_of(ones)
     assert int((errors > numbers["threshold"] + 1e-9).sum()) == above
     assert f"which {above} of 103 validation images exceed (fpr={fpr})" in captured.out
-    assert ("less than one image: the threshold is the largest" in captured.err) == (above == 0)
+    assert ("less than one image: the threshold is their largest" in captured.err) == (above == 0)
 
 
-def test_the_seed_is_that_of_the_forest_alone(ones: RunDirectory, aecli: Aecli) -> None:
+def test_the_seed_changes_only_the_forest(ones: RunDirectory, aecli: Aecli) -> None:
     found = []
     for seed in (0, 0, 1):
         assert aecli("anomaly", str(ones.path), f"seed={seed}") == 0
@@ -217,12 +210,14 @@ def test_the_seed_is_that_of_the_forest_alone(ones: RunDirectory, aecli: Aecli) 
         assert found[0][name] == found[2][name]
 
 
-def test_to_a_run_on_all_classes_nothing_is_unknown(
+def test_no_class_is_unknown_to_a_run_on_all_classes(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("anomaly", str(run.path)) == 2
     errors = capsys.readouterr().err
-    assert "no class is unknown: train a run on some classes, as in aecli train data" in errors
+    assert (
+        f"no class is unknown to {run.path}: train a run on some classes, as in aecli train data"
+    ) in errors
     assert errors.count("\n") == 1
     assert not [path for path in run.path.iterdir() if "anomaly" in path.name]
 
@@ -240,7 +235,7 @@ def test_to_a_run_on_all_classes_nothing_is_unknown(
         ("images=nowhere", "nowhere"),
     ],
 )
-def test_a_mistake_gets_one_line_and_leaves_nothing(
+def test_a_mistake_gives_one_line_and_writes_nothing(
     line: str, words: str, ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("anomaly", str(ones.path), line) in (2, 3)
@@ -263,10 +258,10 @@ def test_without_scikit_learn_only_own_images_are_scored(
     )
     put(Path("photos/a.png"), 0)
     assert aecli("anomaly", str(ones.path), "images=photos") == 0
-    assert numbers_of(ones)["by_folder"] == {}  # a single one says no more than all
+    assert numbers_of(ones)["by_folder"] == {}  # a single folder is not listed
 
 
-def test_own_images_are_written_with_the_most_anomalous_first(
+def test_scores_of_own_images_are_sorted_with_the_most_anomalous_first(
     ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = opened(ones)
@@ -302,7 +297,7 @@ def test_own_images_are_written_with_the_most_anomalous_first(
     assert not (folder / "roc.png").exists()
 
 
-def test_own_images_are_scored_by_a_run_on_all_classes_as_well(
+def test_a_run_on_all_classes_scores_own_images_too(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(Path("photos/a.png"), 255)
@@ -314,7 +309,7 @@ def test_own_images_are_scored_by_a_run_on_all_classes_as_well(
     assert " in no folder " in capsys.readouterr().out
 
 
-def test_names_of_files_are_written_byte_by_byte() -> None:
+def test_file_names_are_written_byte_for_byte() -> None:
     split = Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
     names = [Path("b"), Path('a,"\n'), Path("caf\udce9")]  # the last is not UTF-8 on the disk
     normal, errors = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.3, 0.5, 0.35])
@@ -329,24 +324,16 @@ def test_names_of_files_are_written_byte_by_byte() -> None:
     assert b"caf\xe9," in content
 
 
-class Blackening:
-    """A model that knows nothing but black."""
-
-    def reconstruct(self, pixels: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(pixels)
-
-
 def test_extremes_are_the_largest_and_the_smallest_errors_first() -> None:
     levels = torch.tensor([51, 255, 0, 102, 204, 153, 26])
     images = levels.to(torch.uint8).reshape(-1, 1, 1, 1)
     errors = (levels / 255).square()
-    scored = Scored(Split(images, torch.zeros(7, dtype=torch.int64)), {"model": errors})
-    trained: Trained = Blackening()  # type: ignore[assignment]
-    original, output = scored.extremes(trained, most=True)
+    scored = ScoredImages(Split(images, torch.zeros(7, dtype=torch.int64)), {"model": errors})
+    original, output = extreme_rows(scored, torch.zeros_like, largest=True)
     assert (original.images.flatten() * 255).tolist() == pytest.approx([255, 204, 153, 102, 51])
     assert original.captions == ["1.0", "0.64", "0.36", "0.16", "0.040"]
     assert output.images.max() == 0
-    original, _ = scored.extremes(trained, most=False)
+    original, _ = extreme_rows(scored, torch.zeros_like, largest=False)
     assert (original.images.flatten() * 255).tolist() == pytest.approx([0, 26, 51, 102, 153])
 
 
@@ -370,19 +357,19 @@ def test_the_ready_made_sweep_trains_on_each_digit() -> None:
     assert [job.config.data.classes for job in jobs] == [[str(digit)] for digit in range(10)]
 
 
-def test_a_sweep_over_classes_ends_without_a_word_of_trouble(
+def test_a_sweep_over_classes_ends_without_a_warning(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["sweep=one_class", *TINY, "latent=3", "data.classes=[1],[7]", "hydra.sweep.dir=sweep"]
     assert aecli("train", "-m", *line) == 0
     captured = capsys.readouterr()
-    assert "comparison  none: the runs are on different classes" in captured.out
+    assert "comparison  none: the runs use different classes" in captured.out
     assert "no comparison" not in captured.err and not Path("sweep/compare").exists()
     assert aecli("anomaly", "sweep/0-conv-z3") == 0
     assert "conv-z3, trained on synthetic (only 1)" in capsys.readouterr().out
 
 
-def test_on_mnist_a_network_that_has_seen_one_digit_tells_the_others_apart(
+def test_a_network_trained_on_one_digit_of_mnist_detects_the_others(
     mnist_dir: Path, aecli: Aecli
 ) -> None:
     line = ["data=mnist", f"data_dir={mnist_dir}", "data.classes=[0]", "model=fc", "latent=16"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import aecli
+from aecli.commands import VERBS
 from tests.conftest import TINY
 
 PACKAGE = Path(aecli.__file__).parent
@@ -15,29 +16,26 @@ PACKAGE = Path(aecli.__file__).parent
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 
+def test_every_module_of_the_commands_is_a_verb() -> None:
+    files = {path.stem for path in (PACKAGE / "commands").glob("*.py")}
+    assert files == {"__init__", *VERBS}
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "--help",
         "--version",
-        "train --help",
-        "compare --help",
+        *(f"{verb} --help" for verb in VERBS),
         "compare srt=mse",
-        "shapes --help",
         "shapes image_size=0",
-        "conv --help",
-        "evaluate --help",
         "interpolate",
         "reconstruct here coutn=3",
-        "probe --help",
         "probe here drwas=3",
         "sample",
         "sample here density=gaussian",
-        "embed --help",
         "embed here map=foo",
-        "export --help",
         "export here format=onxn",
-        "anomaly --help",
         "anomaly here fpr=few",
         "conv input=2 kernel=3 stride=2 transposed=true",
         "nonsense",
@@ -45,7 +43,8 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "
 )
 def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom aecli.cli import run\nrun(sys.argv[1:])\nsys.exit('torch' in sys.modules)"
+        "import sys\nfrom aecli.cli.main import run\nrun(sys.argv[1:])\n"
+        "sys.exit('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, *line.split()]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -53,8 +52,8 @@ def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path:
 
 def test_the_first_step_waits_for_no_figure_and_no_baseline(data_dir: Path, tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom unittest.mock import patch\nimport aecli.recording\n"
-        "from aecli.cli import run\n"
+        "import os, sys\nfrom unittest.mock import patch\nimport aecli.training.recorder\n"
+        "from aecli.cli.main import run\n"
         "too_early = patch('aecli.training.recorder.levels', side_effect=AssertionError)\n"
         "stop = lambda _: os._exit('matplotlib' in sys.modules)\n"
         "with too_early, patch('aecli.runs.tracker.Tracker.step', stop):\n"

@@ -115,7 +115,7 @@ def test_the_output_padding_leads_back_to_the_size_before_the_convolution(
 @pytest.mark.parametrize("target", [12, 15])
 def test_a_size_out_of_reach_is_refused(target: int) -> None:
     # 7 pixels with kernel 3, stride 2, padding 1 make 13 or, with output padding 1, 14.
-    with pytest.raises(ValueError, match=f"makes {target} pixels of 7"):
+    with pytest.raises(ValueError, match=f"gives {target} pixels from 7"):
         output_padding_for(7, target, kernel=3, stride=2, padding=1)
 
 

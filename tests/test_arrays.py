@@ -94,23 +94,23 @@ def test_a_list_of_any_shape_comes_back_to_the_bit(numbers: Array) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[[1,2],[3]]", "input=[[1,2],[3]]: its rows are not equally long"),
-        ("[[1,2],3]", "its rows are not equally long"),
-        ('[["1"]]', '"1" is no number'),
-        ("[[true]]", "true is no number"),
-        ("[[null]]", "null is no number"),
-        ('[{"a": 1}]', '{"a": 1} is no number'),
+        ("[[1,2],[3]]", "input=[[1,2],[3]]: its rows differ in length"),
+        ("[[1,2],3]", "its rows differ in length"),
+        ('[["1"]]', '"1" is not a number'),
+        ("[[true]]", "true is not a number"),
+        ("[[null]]", "null is not a number"),
+        ('[{"a": 1}]', '{"a": 1} is not a number'),
         ("[[NaN]]", "give finite numbers, of at most 1e+100"),
         ("[[1e999]]", "give finite numbers"),
         ("[[-Infinity]]", "give finite numbers"),
         (f"[[1{'0' * 400}]]", "give finite numbers"),
-        (f"[[{'1' * 5000}]]", "is no list of numbers such as [[1,2],[3,4]]"),
+        (f"[[{'1' * 5000}]]", "is not a list of numbers such as [[1,2],[3,4]]"),
         ("inf", "give finite numbers"),
         ("[]", "input=[] is empty: give at least one number"),
         ("[[],[]]", "is empty"),
-        ("[1,2", "is no list of numbers such as [[1,2],[3,4]]"),
-        ("[__import__('os').system('touch executed')]", "is no list of numbers"),
-        ("[" * 100_000, "is no list of numbers"),
+        ("[1,2", "is not a list of numbers such as [[1,2],[3,4]]"),
+        ("[__import__('os').system('touch executed')]", "is not a list of numbers"),
+        ("[" * 100_000, "is not a list of numbers"),
         ("[" * 500 + "]" * 500, "input=["),
         ("hello", "input=hello is not valid: give a list such as [[1,2],[3,4]], or a file (.json"),
         ("image.png", "is not valid: give a list"),
@@ -131,19 +131,19 @@ def test_a_mistake_gets_one_short_line(folder: Path, text: str, words: str) -> N
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", b"1,2\n3,4,5\n", "a.csv: its rows are not equally long"),
-        ("a.csv", b"1,2\n3,x\n", "a.csv, line 2: 'x' is no number"),
-        ("a.csv", b"1,,2\n", "line 1: '' is no number"),
-        ("a.csv", b"1;2\n", "line 1: '1;2' is no number"),
+        ("a.csv", b"1,2\n3,4,5\n", "a.csv: its rows differ in length"),
+        ("a.csv", b"1,2\n3,x\n", "a.csv, line 2: 'x' is not a number"),
+        ("a.csv", b"1,,2\n", "line 1: '' is not a number"),
+        ("a.csv", b"1;2\n", "line 1: '1;2' is not a number"),
         ("a.csv", b"1,nan\n", "give finite numbers"),
         ("a.csv", b"\n\n", "is empty"),
-        ("a.txt", b"1 0x10\n", "'0x10' is no number"),
-        ("a.txt", b"\xff\xfe1\x00", "is no text file"),
-        ("a.json", b"", "is no list of numbers"),
-        ("a.json", b'{"rows": [[1]]}', "is no number"),
-        ("a.npy", b"", "is no array of numbers that numpy.save has written"),
-        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr': oops}", "is no array of numbers"),
-        ("a.npy", b"PK\x03\x04", "is no array of numbers"),
+        ("a.txt", b"1 0x10\n", "'0x10' is not a number"),
+        ("a.txt", b"\xff\xfe1\x00", "is not a text file"),
+        ("a.json", b"", "is not a list of numbers"),
+        ("a.json", b'{"rows": [[1]]}', "is not a number"),
+        ("a.npy", b"", "is not an array of numbers saved by numpy.save"),
+        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr': oops}", "is not an array of numbers"),
+        ("a.npy", b"PK\x03\x04", "is not an array of numbers"),
     ],
 )
 def test_a_damaged_file_gets_one_line(folder: Path, name: str, content: bytes, words: str) -> None:
@@ -163,7 +163,7 @@ class Intruder:
 
 def test_pickled_objects_are_not_loaded(folder: Path) -> None:
     np.save("a.npy", np.array([[Intruder()]], dtype=object))
-    with pytest.raises(UsageError, match="is no array of numbers"):
+    with pytest.raises(UsageError, match="is not an array of numbers"):
         read_array("input", "a.npy")
     assert os.listdir() == ["a.npy"]
 
@@ -182,7 +182,7 @@ def test_a_file_that_claims_more_than_it_holds_is_damaged(folder: Path) -> None:
         header = content.replace(b"(2, 2)", claim).replace(b" " * (len(claim) - 6) + b"\n", b"\n")
         assert len(header) == len(content)
         Path("a.npy").write_bytes(header)
-        with pytest.raises(UsageError, match="is no array of numbers"):
+        with pytest.raises(UsageError, match="is not an array of numbers"):
             read_array("input", "a.npy")
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from aecli.baselines import pca as baselines
-from aecli.baselines.pca import PCA, fit_pca
+from aecli.baselines.pca import PCA, fit_pca, pca_of
 from aecli.config import DataConfig
-from aecli.data import load_data
+from aecli.data import Split, load_data
 from aecli.data.synthetic import synthetic_digits
 from aecli.evaluation.metrics import mse_of_each, reconstructed_batches
 
@@ -78,8 +78,9 @@ def test_fewer_images_than_pixels_are_enough() -> None:
 
 
 def test_the_fit_is_kept_for_the_same_images() -> None:
-    images = plane()
-    assert fit_pca(images) is fit_pca(images)
+    split = Split(plane(), torch.zeros(len(plane()), dtype=torch.int64))
+    assert pca_of(split) is pca_of(split)
+    assert pca_of(split[:]) is not pca_of(split)
 
 
 # Published and computed for MNIST with pixels in [0, 1]: PCA fitted on the 60,000 training images,
@@ -118,8 +119,8 @@ def test_many_large_images_have_their_leading_components(
 ) -> None:
     data = load_data(DataConfig("mnist", train_size=20_000), mnist_dir, torch.device("cpu"))
     exact = fit_pca(data.train.images)
-    monkeypatch.setattr(baselines, "EXACT", 100)
-    monkeypatch.setattr(baselines, "LEADING", 32)
+    monkeypatch.setattr(baselines, "MAX_EXACT", 100)
+    monkeypatch.setattr(baselines, "MIN_LEADING", 32)
     for latent, count in ((8, 32), (40, 40)):
         pca = fit_pca(data.train.images, latent)
         assert pca.components.shape == (count, 784)

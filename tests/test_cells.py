@@ -49,7 +49,7 @@ def test_zeros_are_pale_and_pixels_strong() -> None:
     assert np.argwhere(is_pixel).tolist() == [[2, 2], [2, 4], [4, 2], [4, 4]]
     assert len(np.unique(cells[~is_pixel], axis=0)) == 1
     assert cells[0, 0].min() > 0.85
-    assert labels(figure) == ["pixel of the input", "zero", "kernel, first position"]
+    assert labels(figure) == ["input pixel", "zero", "kernel, first position"]
 
 
 def test_the_first_position_of_the_kernel_is_outlined() -> None:

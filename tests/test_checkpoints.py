@@ -112,7 +112,9 @@ def test_a_state_of_another_version_gets_one_line(
     run.checkpoints.save(10**6, {"epoch": 3})
     assert aecli("train", f"resume={run.path}") == 5
     errors = capsys.readouterr().err
-    assert errors.count("\n") == 1 and "is not of this version of aecli: 'images'" in errors
+    assert (
+        errors.count("\n") == 1 and "was not written by this version of aecli: 'images'" in errors
+    )
 
 
 # Killed while a checkpoint is written.

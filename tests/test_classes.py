@@ -12,7 +12,7 @@ from PIL import Image
 from aecli.cli.compose import compose
 from aecli.config import DataConfig
 from aecli.data import DATASETS, Data, Split, load_data
-from aecli.data.classes import is_of_classes, limits, of_classes
+from aecli.data.classes import class_mask, class_suffix, select_classes
 from aecli.data.loaded import resolve_config
 from aecli.data.split import LoadedData
 from aecli.errors import DataError, UsageError
@@ -79,14 +79,14 @@ def test_the_same_images_are_for_validation_whichever_classes_are_trained_on() -
 def test_sizes_count_images_of_the_classes() -> None:
     data = load(classes=["cat"], train_size=4, test_size=2)
     assert (numbers(data.train), numbers(data.test)) == ([0, 3, 6, 9], [102, 105])
-    with pytest.raises(UsageError, match=r"data.train_size=8 .* the data set has 7 to give"):
+    with pytest.raises(UsageError, match=r"data.train_size=8 .* the data set has only 7 images"):
         load(classes=["cat"], train_size=8)
 
 
 def test_titles_say_which_classes_these_are() -> None:
     assert load(classes=["cat", "eel"]).name == "animals (only cat, eel)"
     assert load(exclude_classes=["dog"]).name == "animals (without dog)"
-    assert limits(DataConfig("animals")) == ""
+    assert class_suffix(DataConfig("animals")) == ""
     assert load(classes=["cat"]).key == "animals"
 
 
@@ -105,7 +105,7 @@ def test_classes_without_an_image_are_refused() -> None:
         load(exclude_classes=[*ANIMALS])
     few = Split(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 2]), ANIMALS)
     with pytest.raises(DataError, match=r"animals \(only dog\) has no images left"):
-        of_classes(DataConfig("animals", classes=["dog"]), few)
+        select_classes(DataConfig("animals", classes=["dog"]), few)
 
 
 def test_which_images_are_of_the_classes() -> None:
@@ -116,7 +116,7 @@ def test_which_images_are_of_the_classes() -> None:
         ({"exclude_classes": ["cat"]}, [False, True, True, False]),
     ):
         config = DataConfig("animals", **options)  # type: ignore[arg-type]
-        assert is_of_classes(config, split).tolist() == expected
+        assert class_mask(config, split).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aecli import __version__
-from aecli.cli.help import train_help
+from aecli.cli.help import help_for
 from aecli.config import TrainConfig, config_groups, field_docs
 from aecli.errors import Terminated
 from tests.conftest import TINY
@@ -27,9 +27,9 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecl
     for line in (["--help"], ["-h"], []):
         assert aecli(*line) == 0
         text = capsys.readouterr().out
-        assert "train         train an autoencoder" in text
-        assert "compare       put runs side by side" in text
-        assert "conv          the arithmetic of one" in text
+        assert "train         Train an autoencoder" in text
+        assert "compare       Put runs side by side" in text
+        assert "conv          Show the arithmetic of one" in text
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
@@ -38,7 +38,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
 
 
 def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
-    text = train_help()
+    text = help_for("train")
     words = " ".join(text.split())
     for group, choices in config_groups().items():
         listed = words.partition(f" {group}= ")[2].partition("=")[0]  # up to the next key
@@ -69,7 +69,11 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train --cfg job -m latent=2,3", 2, "--cfg shows the configuration of one run"),
         ("train --resolve", 2, "--resolve goes with --cfg"),
         ("train --cfg", 2, "argument -c/--cfg: expected one argument"),
-        ("train data=synthetic device=cuda:99", 2, "device=cuda:99 is not on this machine: give"),
+        (
+            "train data=synthetic device=cuda:99",
+            2,
+            "device=cuda:99 is not available on this machine: give",
+        ),
         (
             "train data=synthetic model.layers.1.kernel=50",
             2,
@@ -79,13 +83,17 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train data=synthetic model=fc upsample=max_unpool", 2, "model=fc has no map to pool"),
         ("train data=synthetic model=deep upsample.kernel=1", 2, "upsample.kernel=1 is not valid"),
         ("train data=synthetic data.train_size=70000", 2, "data.train_size=70000 is not valid"),
-        ("train data=synthetic data.image_shape=[3,32,32]", 3, "has images of 1x28x28, not of"),
+        (
+            "train data=synthetic data.image_shape=[3,32,32]",
+            3,
+            "has 1x28x28 images, but data.image_shape requires 3x32x32",
+        ),
         ("train data=synthetic data_dir=file/below", 5, "file/below/synthetic cannot be written"),
         ("train data=synthetic output_dir=file/below", 5, "file/below cannot be written"),
         (
             "train data=synthetic hydra.run.dir=file/below",
             5,
-            "file cannot be written (File exists): give another place",
+            "file cannot be written (File exists): choose another folder",
         ),
     ],
 )
@@ -165,7 +173,7 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     assert errors.count("\n") == 1
     (config,) = tmp_path.glob("outputs/*/*/config.yaml")
     assert errors.endswith(
-        f"; to go on: aecli train resume={config.parent.relative_to(tmp_path)}\n"
+        f"; to resume: aecli train resume={config.parent.relative_to(tmp_path)}\n"
     )
     assert (config.parent / "best.safetensors").is_file()
     assert list((config.parent / "checkpoints").glob("*.pt"))

@@ -39,8 +39,6 @@ def study(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     line = ["latent=2,3", "seed=0,1", "model=fc", *TINY, "epochs=2", f"data_dir={data_dir}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", sys.argv)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
         assert cli.run(["train", "-m", *line, "hydra.sweep.dir=study"]) == 0
     return folder / "study"
 
@@ -168,7 +166,7 @@ def test_nothing_else_is_written_over(
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.tex").touch()
     assert aecli("compare", str(study), "output=thesis") == 2
-    assert "thesis holds chapter.tex, which is not of a comparison" in capsys.readouterr().err
+    assert "thesis holds chapter.tex, which is not part of a comparison" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 
@@ -177,9 +175,9 @@ def test_a_folder_without_runs_is_refused(
 ) -> None:
     (tmp_path / "empty").mkdir()
     for line, words in (
-        ([], "compare what?"),
+        ([], "compare needs runs: give run folders, or the folder of a sweep"),
         (["empty"], "empty holds no runs"),
-        (["nowhere"], "nowhere is no folder"),
+        (["nowhere"], "nowhere is not a folder"),
         (["srt=mse"], "there is no key 'srt': did you mean sort?"),
         (["empty", "sort=msé"], "sort=msé is not valid: did you mean mse?"),
         (["--fast"], "compare has no flag --fast"),
@@ -283,7 +281,7 @@ def test_runs_that_came_to_no_end_are_named_with_the_reason(
     assert [line.partition(", ")[2] for line in errors.splitlines()] == [
         "failed: the loss became <nan>",
         "interrupted: it has 2 epochs and no summary",
-        "not started: it was planned, and not begun",
+        "not started: it was planned but not started",
     ]
     assert "3 of 4 runs are missing" in " ".join(text.split())
     assert "the loss became &lt;nan&gt;" in (copied / "compare/report.html").read_text()
@@ -402,7 +400,7 @@ def test_data_are_told_in_words() -> None:
 
 
 def test_folders_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         gather([tmp_path / "nowhere"])
 
 

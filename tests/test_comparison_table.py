@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from aecli.cli.options import SortKey
+from aecli.commands.compare import SortKey
 from aecli.comparison.results import DataFacts, Result, RunGroup
 from aecli.comparison.table import (
     SORT_KEYS,

@@ -239,7 +239,7 @@ def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> N
         ("sweep=latent", "sweep=latent describes several runs: add -m"),
         ("~latent", "~latent would remove a key"),
         ("latent", "'latent' is not of the form key=value"),
-        ("latent=[5", "'latent=[5' cannot be read"),
+        ("latent=[5", "'latent=[5' cannot be parsed"),
     ],
 )
 def test_a_mistake_in_the_line_is_named_with_what_would_be_valid(line: str, message: str) -> None:

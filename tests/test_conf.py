@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aecli.cli.compose import check_overrides, compose
-from aecli.config import CONF_DIR, TrainConfig, config_groups, field_docs
+from aecli.config import CONF_DIR, config_groups
 from aecli.data import DATASETS, Data, Split
 from aecli.models import MODELS
 from aecli.runs.directory import RunDirectory
@@ -67,20 +67,6 @@ def test_every_data_set_has_a_file_and_every_file_a_data_set() -> None:
 def test_every_model_file_names_a_class() -> None:
     for choice in config_groups()["model"]:
         assert compose([f"model={choice}"]).model.kind in MODELS
-
-
-def test_the_readme_names_every_choice_and_every_key_with_its_default() -> None:
-    readme = (CONF_DIR.parent / "README.md").read_text(encoding="utf-8")
-    for group, choices in config_groups().items():
-        for choice in choices:
-            assert f"`{choice}`" in readme or f"{group}={choice}" in readme, (group, choice)
-    rows = [line.split("|")[1:4] for line in readme.splitlines() if line.startswith("| `")]
-    defaults = {key.strip(" `"): default.strip(" `") for key, _, default in rows}
-    config = TrainConfig(name="a")
-    for key in ("latent", "epochs", "batch_size", "lr", "weight_decay", "seed"):
-        assert float(defaults[key]) == getattr(config, key)
-    for key in field_docs(TrainConfig):
-        assert f"`{key}`" in readme, key
 
 
 def test_no_file_names_code_to_run() -> None:

@@ -46,7 +46,7 @@ UNUSUAL = TrainConfig(
         layers=[LayerConfig(8, 5, 2, 1)],
         bottleneck=Bottleneck.linear,
         batch_norm=True,
-        output=Activation.tanh,
+        output_activation=Activation.tanh,
     ),
 )
 

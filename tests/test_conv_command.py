@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aecli.cli import console, help
-from aecli.cli.options import ConvOptions
+from aecli.cli import console
+from aecli.cli.help import help_for
+from aecli.commands.conv import Options
 from aecli.config import field_docs
 from aecli.convolution import layer as conv_layer
 from aecli.convolution.arithmetic import (
@@ -72,7 +73,7 @@ def test_2x2_to_5x5_of_convolutional_autoencoders(show: Show, tmp_path: Path) ->
     assert grid(output, "W 4x25")[0] == "1 2 3 . . 4 5 6 . . 7 8 9".split() + 12 * ["."]
     words = " ".join(output.split())
     assert (
-        "The transposed convolution multiplies its input, row by row as a vector, by W tra" in words
+        "The transposed convolution multiplies its input, flattened row by row, by W tra" in words
     )
     assert grid(output, "zero-stuffed input 7x7")[2:5] == [
         [".", ".", "1", ".", "2", ".", "."],
@@ -81,7 +82,7 @@ def test_2x2_to_5x5_of_convolutional_autoencoders(show: Show, tmp_path: Path) ->
     ]
     assert grid(output, "flipped kernel")[0] == ["9", "8", "7"]
     assert "Zeros: 1 between the pixels (stride - 1), 2 around them" in words
-    assert "stride 1 and the kernel flipped by 180 degrees" in words
+    assert "stride 1 and the kernel rotated by 180 degrees" in words
     assert grid(output, "overlap: how many kernel positions write each output pixel") == [
         ["1", "1", "2", "1", "1"],
         ["1", "1", "2", "1", "1"],
@@ -106,7 +107,7 @@ def test_the_2x2_kernel_on_the_3x3_image_of_autoencoders_on_mnist(show: Show) ->
         ". . . 0 1 . 2 3 .",
         ". . . . 0 1 . 2 3",
     ]
-    assert "The convolution multiplies its input, row by row as a vector, by W.\n" in output
+    assert "The convolution multiplies its input, flattened row by row, by W.\n" in output
     assert "zero-stuffed" not in output and "padded" not in output
     assert "floor((input + 2*padding - kernel) / stride) + 1\n" in output
     assert "floor((3 + 2*0 - 2) / 1) + 1 = 2\n" in output
@@ -211,7 +212,7 @@ def test_channels_are_shown_one_by_one(show: Show) -> None:
     assert grid(output, "input 1x2, channel 2") == [["10", "20"]]
     assert grid(output, "kernel 1x1, channel 2 to 1") == [["6"]]
     assert grid(output, "output 1x2") == [["65", "130"]]
-    assert "channel by channel and row by row as a vector" in " ".join(output.split())
+    assert "flattened channel by channel and row by row" in " ".join(output.split())
     # In the other layout one becomes two.
     output = show("input=[[1,2]]", "weight=[[[[5]],[[6]]]]", "transposed=true")
     assert grid(output, "kernel 1x1, channel 1 to 2") == [["6"]]
@@ -241,7 +242,7 @@ def test_a_dilated_kernel_has_an_extent(show: Show) -> None:
 def test_zeros_are_explained_where_some_are_cut_off_or_added(show: Show) -> None:
     line = "input=5 kernel=3 stride=2 padding=3x1 output_padding=1 transposed=true"
     words = " ".join(show(*line.split()).split())
-    assert "-1x1 around them (dilation*(kernel - 1) - padding), where less than 0 means" in words
+    assert "-1x1 around them (dilation*(kernel - 1) - padding), where a negative number" in words
     assert "1 more below and to the right" in words
 
 
@@ -275,9 +276,9 @@ def test_what_is_too_large_to_print_or_draw_is_worked_out_all_the_same(
     output = show("input=4x4096", "kernel=3")
     assert "input 4x4096 (too large to print)   kernel 3x3\n" in output
     assert "output 2x4094 (too large to print)\n" in output
-    assert "agreement  computed directly alone, because W is too large\n" in output
+    assert "agreement  only computed directly, because W is too large\n" in output
     assert "W 8188x16384 (too large to print)\n" in output
-    assert "figure     left out: more than 128 cells along a side cannot be seen\n" in output
+    assert "figure     none: more than 128 cells along a side would not be visible\n" in output
     assert max(map(len, output.splitlines())) <= 80
     assert list(tmp_path.iterdir()) == []
 
@@ -319,7 +320,7 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("", "conv needs input=...: aecli conv --help tells"),
+        ("", "conv needs input=...: aecli conv --help says"),
         ("input=3", "conv needs kernel=..., as in kernel=3, or weight=..."),
         ("input=2 kernel=3", "nothing is left along the rows: floor((2 + 2*0 - 3) / 1) + 1 = 0"),
         ("input=1 kernel=3x1 padding=1x0 dilation=2", "+ 1 = -1; give a smaller kernel"),
@@ -331,10 +332,10 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
             "input=2 kernel=3 stride=2 dilation=2 output_padding=2 transposed=true",
             "output_padding=2 is not valid: along the rows give less than the stride or the dila",
         ),
-        ("input=2 kernel=2 output_padding=1", "goes with a transposed convolution only: leave"),
+        ("input=2 kernel=2 output_padding=1", "applies to transposed convolutions only: leave"),
         ("input=3 kernel=2 weight=[[1]]", "kernel=2 is not the size of weight, 1x1"),
-        ("input=[[1,2],[3]] kernel=1", "its rows are not equally long"),
-        ('input=[[1,"two"]] kernel=1', '"two" is no number'),
+        ("input=[[1,2],[3]] kernel=1", "its rows differ in length"),
+        ('input=[[1,"two"]] kernel=1', '"two" is not a number'),
         ("input=[[1,NaN]] kernel=1", "give finite numbers"),
         ("input=[[1,Infinity]] kernel=1", "give finite numbers"),
         ("input=[[]] kernel=1", "input=[[]] is empty"),
@@ -350,28 +351,34 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ("input=[[[[1]]]] kernel=1", "input has 4 dimensions"),
         ("input=3 weight=[1]", "weight has 1 dimensions: give 2, rows and columns, or torch's 4"),
         ("input=3 weight=[[[1]]]", "weight has 3 dimensions"),
-        ("input=[[[1]],[[2]]] weight=[[1]]", "weight and input differ in their channels, 1 and 2"),
+        ("input=[[[1]],[[2]]] weight=[[1]]", "weight and input differ in channels, 1 and 2"),
         (
             "input=[[1]] weight=[[[[1]]],[[[1]]]] transposed=true",
             "channels, 2 and 1: the dimensions of weight are input, output, rows, columns",
         ),
         ("input=3 kernel=1 bias=[1,2]", "bias has 2 numbers: give a number, or a list of 1, one"),
         ("input=3 kernel=1 bias=much", "bias=much is not valid: give a number, a list"),
-        ("input=pickled.npy kernel=1", "is no array of numbers that numpy.save has written"),
+        ("input=pickled.npy kernel=1", "is not an array of numbers saved by numpy.save"),
         ("input=missing.csv kernel=1", "input=missing.csv: there is no such file"),
         ("input=nonsense kernel=1", "input=nonsense is not valid: give a size such as 2x3, a li"),
-        ("input=9999 kernel=1", "input is too large: 1x9999x9999 is more than 524,288 numbers"),
+        (
+            "input=9999 kernel=1",
+            "input is too large: 1x9999x9999 is more than the limit of 524,288 numbers",
+        ),
         ("input=99999999999999999999 kernel=1", "is not valid: give 3, or 3x1"),
         ("input=3 kernel=999999999", "kernel is too large"),
         ("input=big.json kernel=1", "input is too large: 800x800 is more than"),
         ("input=3 weight=big.json", "weight is too large: 800x800 is more than"),
         ("input=2 kernel=1 stride=999999999 transposed=true", "the output is too large"),
         ("input=2 kernel=1 padding=999 stride=999", "the input with its zeros is too large"),
-        ("input=500 kernel=50", "takes 508,502,500 products of a weight and a pixel, and 67,108,8"),
+        (
+            "input=500 kernel=50",
+            "needs 508,502,500 multiplications of a weight and a pixel, and the limit is 67,108,8",
+        ),
         ("input=2x3x4 kernel=1", "input=2x3x4 is not valid: give 3, or 3x1 as rows x columns"),
         ("input=2 kernel=1 word", "conv takes key=value, not 'word': valid keys are input, kernel"),
         ("input=2 kernel=1 --transposed", "conv has no flag --transposed: give key=value\n"),
-        ("input=${oc.env:HOME} kernel=1", "input is not valid: ${...} is not filled in here"),
+        ("input=${oc.env:HOME} kernel=1", "input is not valid: ${...} is not resolved here"),
         ("input=null kernel=1", "input: "),
         ("input=??? kernel=1", "conv needs input=..."),
     ],
@@ -398,12 +405,13 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_else(
     output, errors = capsys.readouterr()
     assert output == ""
     assert errors == (
-        "aecli: file/below cannot be written (Not a directory): give another place as output=...\n"
+        "aecli: file/below cannot be written (Not a directory): choose another folder with "
+        "output=...\n"
     )
 
 
 def test_the_largest_layers_take_seconds() -> None:
-    layer = conv_layer.read_layer(ConvOptions("15x16000", kernel="1x255", transposed=True))
+    layer = conv_layer.read_layer(Options("15x16000", kernel="1x255", transposed=True))
     assert layer.weight.size * np.prod(layer.output_size) > 0.9 * conv_layer.MAX_PRODUCTS
     assert layer.matrix() is None
     first, second = layer.outputs(None).values()
@@ -411,9 +419,9 @@ def test_the_largest_layers_take_seconds() -> None:
 
 
 def test_help_lists_every_key_with_its_meaning() -> None:
-    text = help.conv_help()
+    text = help_for("conv")
     words = " ".join(text.split())
-    for name, doc in field_docs(ConvOptions).items():
+    for name, doc in field_docs(Options).items():
         assert f" {name}=" in words
         assert " ".join(doc.split()) in words
     assert " transposed=false " in words
@@ -423,7 +431,7 @@ def test_help_lists_every_key_with_its_meaning() -> None:
 def test_the_examples_of_the_help_work(show: Show) -> None:
     Path("image.csv").write_text("1,2\n3,4\n")
     np.save("weights.npy", np.ones((2, 2)))
-    examples = re.findall(r"^  aecli conv (.*)$", help.CONV, re.MULTILINE)
+    examples = re.findall(r"^  aecli conv (.*)$", help_for("conv"), re.MULTILINE)
     assert len(examples) == 3
     for example in examples:
         words = subprocess.run(

@@ -220,7 +220,7 @@ def test_the_changed_inputs_of_denoising_autoencoders(
     assert layer.zeros_between == (between, between)
     assert layer.zeros_around == (around, around)
     assert layer.output_size((size, size)) == (output, output)
-    assert layer.surface_size((size, size)) == (surface, surface)
+    assert layer.padded_input_size((size, size)) == (surface, surface)
     assert zero_inserted(np.ones((1, size, size)), layer).shape == (1, surface, surface)
 
 
@@ -341,7 +341,9 @@ def test_the_overlap_is_what_a_kernel_of_ones_adds_up(drawn: Drawn) -> None:
 def test_what_the_kernel_moves_over_is_as_large_as_announced(drawn: Drawn) -> None:
     put_zeros = zero_inserted if drawn.layer.transposed else padded
     _, *size = put_zeros(drawn.image, drawn.layer).shape
-    assert tuple(size) == drawn.layer.surface_size((drawn.image.shape[1], drawn.image.shape[2]))
+    assert tuple(size) == drawn.layer.padded_input_size(
+        (drawn.image.shape[1], drawn.image.shape[2])
+    )
 
 
 def test_lines_of_zeros_and_pixels_are_cut_off_where_the_padding_is_larger_than_the_kernel() -> (
@@ -374,7 +376,7 @@ def test_turned_weights_are_turned_by_180_degrees_and_change_channels() -> None:
         ({"stride": (1, 0)}, "stride=1x0 is not valid"),
         ({"padding": (-1, -1)}, "padding=-1 is not valid: give whole numbers of at least 0"),
         ({"dilation": (0, 0)}, "dilation=0 is not valid"),
-        ({"output_padding": (0, 1)}, "output_padding=0x1 goes with a transposed convolution only"),
+        ({"output_padding": (0, 1)}, "output_padding=0x1 applies to transposed convolutions only"),
         (
             {"output_padding": (1, 2), "stride": (2, 2), "transposed": True},
             "output_padding=1x2 is not valid: along the columns give less than the stride",

@@ -124,7 +124,6 @@ def interrupted(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     line = ["train", "model=fc", "latent=2", *TINY, "epochs=3", f"data_dir={data_dir}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
         assert cli.run([*line, "hydra.run.dir=whole"]) == 0
         patch.setattr(training, "validate", interrupt)
         assert cli.run([*line, "hydra.run.dir=run"]) == 130
@@ -161,7 +160,7 @@ def test_an_interrupted_run_goes_on_from_what_is_sound(
     assert status == 0, errors
     is_uncounted = file.suffix == ".json" and kind == "deleted"  # as if it had not been finished
     if name.startswith(f"checkpoints/{KEPT[0]}") and not (is_harmless or is_uncounted):
-        assert f"{KEPT[0]}" in errors and "the checkpoint before it is used" in errors
+        assert f"{KEPT[0]}" in errors and "using the previous checkpoint" in errors
     if name != "EVENTS":
         assert_same_run(run, interrupted / "whole")
 

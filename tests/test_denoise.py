@@ -1,4 +1,4 @@
-"""`aecli denoise`: what is left of noise."""
+"""`aecli denoise`: the error that is left after denoising."""
 
 import json
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from aecli.analysis import denoise as analysis
+from aecli.analysis.denoise import (
+    NOISY,
+    STRENGTHS,
+    denoise,
+    draw_images,
+    model_names,
+    read_strengths,
+    training_noise,
+)
 from aecli.config import CorruptionConfig, CorruptionKind
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses import denoise as module
-from aecli.uses.denoise import (
-    NOTHING,
-    STRENGTHS,
-    material_of,
-    measure,
-    model_names,
-    read_strengths,
-    trained_on,
-)
 from tests.conftest import planted
 
 Aecli = Callable[..., int]
@@ -34,26 +34,26 @@ def trained(finished: Path) -> Trained:
 
 
 def test_a_perfect_denoiser_leaves_nothing(trained: Trained) -> None:
-    material = material_of(trained, 20, 0)
+    images = draw_images(trained, 20, 0)
 
     class Perfect:
         config = trained.config
 
         def reconstruct(self, _: torch.Tensor) -> torch.Tensor:
-            return material.measured
+            return images.test
 
-    found = measure([Perfect()], material, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
-    assert found.mse[model_names([trained])[0]] == 0
+    result = denoise([Perfect()], images, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
+    assert result.mse[model_names([trained])[0]] == 0
     # Half of all noise on black is clipped, which leaves a mean square of 0.3 ** 2 / 2 there.
-    assert 0.3**2 / 2 < found.mse[NOTHING] < 0.3**2
-    assert found.mse["best linear"] < found.mse[NOTHING]
-    assert found.psnr[NOTHING] == pytest.approx(
-        -10 * torch.tensor(found.mse[NOTHING]).log10().item(), abs=1e-4
+    assert 0.3**2 / 2 < result.mse[NOISY] < 0.3**2
+    assert result.mse["best linear"] < result.mse[NOISY]
+    assert result.psnr[NOISY] == pytest.approx(
+        -10 * torch.tensor(result.mse[NOISY]).log10().item(), abs=1e-4
     )
 
 
 def test_the_model_is_given_the_noisy_images(trained: Trained) -> None:
-    material = material_of(trained, 20, 0)
+    images = draw_images(trained, 20, 0)
 
     class Copy:
         config = trained.config
@@ -61,15 +61,15 @@ def test_the_model_is_given_the_noisy_images(trained: Trained) -> None:
         def reconstruct(self, pixels: torch.Tensor) -> torch.Tensor:
             return pixels
 
-    found = measure([Copy()], material, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
-    assert found.mse[model_names([trained])[0]] == found.mse[NOTHING]
+    result = denoise([Copy()], images, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
+    assert result.mse[model_names([trained])[0]] == result.mse[NOISY]
 
 
 def test_images_are_drawn_by_seed_and_there_may_be_fewer(trained: Trained) -> None:
-    some, again, other = (material_of(trained, 30, seed).measured for seed in (0, 0, 1))
+    some, again, other = (draw_images(trained, 30, seed).test for seed in (0, 0, 1))
     assert torch.equal(some, again) and not torch.equal(some, other)
     assert len(some) == 30
-    assert len(material_of(trained, 1000, 0).measured) == 100
+    assert len(draw_images(trained, 1000, 0).test) == 100
 
 
 def test_the_command_measures_every_kind(
@@ -77,15 +77,18 @@ def test_the_command_measures_every_kind(
 ) -> None:
     assert aecli("denoise", str(run.path), "n=10") == 0
     numbers = json.loads((run.path / "denoise/numbers.json").read_text())
-    found = [(each["noise"], each["strength"]) for each in numbers["settings"]]
-    assert found == [(kind.name, each) for kind, some in STRENGTHS.items() for each in some]
+    noises = [(each["noise"], each["strength"]) for each in numbers["settings"]]
+    assert noises == [(kind.name, each) for kind, some in STRENGTHS.items() for each in some]
     for setting in numbers["settings"]:
         assert len(setting["mse"]) == 5
         key = f"psnr_{setting['noise']}_{setting['strength']:g}"
         assert numbers[key] == setting["psnr"]["conv-z3, no noise"]
     captured = capsys.readouterr()
     assert f"{numbers['psnr_gaussian_0.5']:.2f}" in captured.out
-    assert "aecli denoise RUN OTHER shows what noise in training brings" in captured.err
+    assert (
+        "to see the effect of noise in training, compare with a run trained with noise (such as "
+        "corruption=gaussian): aecli denoise RUN OTHER\n"
+    ) in captured.err
     for figure in ("psnr", "images"):
         assert (run.path / f"denoise/{figure}.png").stat().st_size > 1000
 
@@ -115,7 +118,7 @@ def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
         "downsample": CorruptionConfig(CorruptionKind.downsample),
     }
     for words, corruption in expected.items():
-        assert trained_on(replace(trained.config, corruption=corruption)) == words
+        assert training_noise(replace(trained.config, corruption=corruption)) == words
     assert model_names([trained, trained]) == ["conv-z3, no noise (1)", "conv-z3, no noise (2)"]
 
 
@@ -125,7 +128,7 @@ def test_images_too_large_for_a_linear_denoiser_do_without(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_NUMBERS", 28 * 28 - 1)
+    monkeypatch.setattr(analysis, "MAX_NUMBERS", 28 * 28 - 1)
     assert aecli("denoise", str(run.path), "n=5", "noise=gaussian", "strengths=0.5") == 0
     numbers = json.loads((run.path / "denoise/numbers.json").read_text())
     assert "best linear" not in numbers["settings"][0]["mse"]

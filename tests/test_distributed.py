@@ -266,7 +266,7 @@ def test_a_mistake_is_told_once(line: list[str], status: int, problem: str, tmp_
 def test_the_loss_of_the_first_process_is_told_by_another(tmp_path: Path) -> None:
     first, second = side_by_side(["train"], tmp_path, dying=0)
     assert (first.status, first.errors) == (1, "")
-    line = "aecli: one of the processes of this training has ended\n"
+    line = "aecli: one of the training processes has ended\n"
     assert (second.status, second.errors) == (1, line)
 
 
@@ -381,7 +381,7 @@ class Hanging:
     def __call__(self) -> None:
         distributed.GRACE_SECONDS = 1.0
         store = dist.HashStore()  # type: ignore[attr-defined]
-        with StopRequest(), distributed._end_on_signal(store):
+        with StopRequest(), distributed._exit_on_signal(store):
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
             threading.Event().wait()
 
@@ -395,8 +395,8 @@ def test_a_signal_ends_a_process_that_waits_for_ever(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "gpus", "problem"),
     [
-        ("cuda:0", 2, "is one for all processes"),
-        ("mps", 0, "is one for all processes"),
+        ("cuda:0", 2, "cannot be used by several processes"),
+        ("mps", 0, "cannot be used by several processes"),
         ("cuda", 1, "1 GPUs for 2 processes"),
         ("auto", 1, "1 GPUs for 2 processes"),
     ],

@@ -30,7 +30,7 @@ from tests import test_data
 from tests.test_data import IDX_CLASSES, cifar_files, idx_files, load, publish_tiny_mnist
 
 # Seconds. A test that waits for the end of one of them allows for a busy machine.
-SILENCE, TOTAL, BUSY = 0.6, 60.0, 6.0
+STALL_TIMEOUT, TOTAL_TIMEOUT, BUSY = 0.6, 60.0, 6.0
 
 # torchvision leaves the answer to a refused request open.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -49,10 +49,10 @@ def run(
     fetch: Callable[[str], object],
     data_dir: Path,
     archives: tuple[Path, ...] = (),
-    silence: float = SILENCE,
-    total: float = TOTAL,
+    stall_timeout: float = STALL_TIMEOUT,
+    total_timeout: float = TOTAL_TIMEOUT,
 ) -> str | None:
-    return download(fetch, data_dir, list(archives), silence, total)
+    return download(fetch, data_dir, list(archives), stall_timeout, total_timeout)
 
 
 def started_since(before: list[threading.Thread]) -> list[threading.Thread]:
@@ -61,9 +61,12 @@ def started_since(before: list[threading.Thread]) -> list[threading.Thread]:
 
 def test_shipped_limits() -> None:
     # noticed at the next look, and given one more to end: within 15 s in all
-    assert 10 <= vision.SILENCE <= 15 - 2 * POLL_SECONDS
-    assert vision.TOTAL > vision.SILENCE
-    assert aecli.data.AUTO_SILENCE <= vision.SILENCE and aecli.data.AUTO_TOTAL <= 60
+    assert 10 <= vision.STALL_TIMEOUT <= 15 - 2 * POLL_SECONDS
+    assert vision.TOTAL_TIMEOUT > vision.STALL_TIMEOUT
+    assert (
+        aecli.data.AUTO_STALL_TIMEOUT <= vision.STALL_TIMEOUT
+        and aecli.data.AUTO_TOTAL_TIMEOUT <= 60
+    )
 
 
 def test_files_come_from_the_scratch_folder_to_their_place(tmp_path: Path) -> None:
@@ -146,8 +149,8 @@ def test_silence_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
     failure = run(lambda _: ended.wait(60), tmp_path / "not" / "there")
     elapsed = time.monotonic() - started
     ended.set()
-    assert failure == "the download was given up after 1 s without a byte"
-    assert SILENCE <= elapsed < SILENCE + BUSY
+    assert failure == "the download was aborted after 1 s without data"
+    assert STALL_TIMEOUT <= elapsed < STALL_TIMEOUT + BUSY
     assert not list(tmp_path.iterdir())
     for thread in started_since(before):
         thread.join(BUSY)
@@ -160,7 +163,7 @@ def test_a_bar_that_keeps_its_lock_when_it_is_given_up_holds_up_no_other(tmp_pat
         while True:
             time.sleep(0.01)
 
-    assert run(fetch, tmp_path) == "the download was given up after 1 s without a byte"
+    assert run(fetch, tmp_path) == "the download was aborted after 1 s without data"
     # Several at once: a single one may get the number of the thread that has ended, and its lock.
     together = threading.Barrier(3)
 
@@ -186,14 +189,14 @@ def grow(folder: str, seconds: float) -> None:
 
 
 def test_slow_download_may_take_longer_than_a_silence(tmp_path: Path) -> None:
-    assert run(partial(grow, seconds=1.5), tmp_path, silence=1) is None
+    assert run(partial(grow, seconds=1.5), tmp_path, stall_timeout=1) is None
     assert (tmp_path / "slow").stat().st_size > 1
 
 
 def test_endless_download_is_given_up(tmp_path: Path) -> None:
     started = time.monotonic()
-    failure = run(partial(grow, seconds=60), tmp_path / "data", silence=30, total=0.6)
-    assert failure == "the download was given up after 1 s"
+    failure = run(partial(grow, seconds=60), tmp_path / "data", stall_timeout=30, total_timeout=0.6)
+    assert failure == "the download was aborted after 1 s"
     assert 0.6 <= time.monotonic() - started < 0.6 + BUSY
     assert not list(tmp_path.iterdir())
 
@@ -435,25 +438,25 @@ def test_stalled_download_is_given_up(
     last = list(server.answers)[-1]  # whole files before it do not stay either
     server.answers[last] = lambda handler: server.stall(handler, start)
     started = time.monotonic()
-    with pytest.raises(MissingDataError, match="given up after 1 s without a byte") as caught:
-        load_torchvision("mnist", tmp_path / "not" / "there", silence=SILENCE)
-    assert SILENCE <= time.monotonic() - started < SILENCE + BUSY
+    with pytest.raises(MissingDataError, match="aborted after 1 s without data") as caught:
+        load_torchvision("mnist", tmp_path / "not" / "there", stall_timeout=STALL_TIMEOUT)
+    assert STALL_TIMEOUT <= time.monotonic() - started < STALL_TIMEOUT + BUSY
     assert caught.value.folder == tmp_path / "not" / "there" / "MNIST" / "raw"
     assert last in server.requests
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("size", "silence", "total", "reason"),
+    ("size", "stall_timeout", "total_timeout", "reason"),
     [
-        (2**16, 30, SILENCE, "given up after 1 s:"),
-        (1, SILENCE, 30, "given up after 1 s without a byte:"),  # none that reached the disk
+        (2**16, 30, STALL_TIMEOUT, "aborted after 1 s:"),
+        (1, STALL_TIMEOUT, 30, "aborted after 1 s without data:"),  # none that reached the disk
     ],
 )
 def test_trickling_download_is_given_up_in_the_end(
     size: int,
-    silence: float,
-    total: float,
+    stall_timeout: float,
+    total_timeout: float,
     reason: str,
     archives: dict[str, bytes],
     server: Server,
@@ -462,8 +465,8 @@ def test_trickling_download_is_given_up_in_the_end(
     server.answers["/train-images-idx3-ubyte.gz"] = partial(server.trickle, size=size)
     started = time.monotonic()
     with pytest.raises(MissingDataError, match=reason):
-        load_torchvision("mnist", tmp_path / "data", silence, total)
-    assert SILENCE <= time.monotonic() - started < SILENCE + BUSY
+        load_torchvision("mnist", tmp_path / "data", stall_timeout, total_timeout)
+    assert STALL_TIMEOUT <= time.monotonic() - started < STALL_TIMEOUT + BUSY
     assert not list(tmp_path.iterdir())
 
 
@@ -478,8 +481,8 @@ def test_download_given_up_tries_no_other_mirror(
 
     server.answers["/dead/train-images-idx3-ubyte.gz"] = end_without_an_answer
     before = threading.enumerate()
-    with pytest.raises(MissingDataError, match="without a byte"):
-        load_torchvision("mnist", tmp_path / "data", silence=SILENCE)
+    with pytest.raises(MissingDataError, match="without data"):
+        load_torchvision("mnist", tmp_path / "data", stall_timeout=STALL_TIMEOUT)
     server.released.set()
     for thread in started_since(before):
         thread.join(BUSY)
@@ -525,11 +528,11 @@ def test_archive_with_a_wrong_checksum_is_refused(
 def test_auto_takes_synthetic_digits_where_the_download_stalls(
     archives: dict[str, bytes], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aecli.data, "AUTO_SILENCE", SILENCE)
+    monkeypatch.setattr(aecli.data, "AUTO_STALL_TIMEOUT", STALL_TIMEOUT)
     monkeypatch.setattr(synthetic_cache, "TRAIN_SIZE", 20)
     monkeypatch.setattr(synthetic_cache, "TEST_SIZE", 10)
     server.answers["/train-labels-idx1-ubyte.gz"] = lambda handler: server.stall(handler, b"")
     data = load(tmp_path, "auto")
     assert (data.name, data.requested) == ("synthetic", "auto")
-    assert data.notice is not None and "given up after 1 s without a byte" in data.notice
+    assert data.notice is not None and "aborted after 1 s without data" in data.notice
     assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]

@@ -13,15 +13,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aecli.cli.options import MapKind
+from aecli.analysis import embed as analysis
+from aecli.analysis.embed import (
+    PLANE_STEPS,
+    choose_images,
+    decode_plane,
+    map_codes,
+    plane_axes,
+    plane_caveats,
+)
+from aecli.commands import embed as command
 from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.figures import Direction, as_image
 from aecli.latent.neighbours import majority, nearest_neighbours
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses import embed as uses
-from aecli.uses.embed import PLANE_STEPS, chosen, decoded_plane, embed, map_of, plane_of
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -101,7 +108,7 @@ def test_fewer_images_are_drawn_by_the_seed_and_stay_in_order(
     assert found[0] == found[1] != found[2]
     assert found[0] == sorted(found[0], key=int) and len(set(found[0])) == 30
     assert found[0] != [str(number) for number in range(30)]
-    assert chosen(5, 10, seed=0).tolist() == [0, 1, 2, 3, 4]
+    assert choose_images(5, 10, seed=0).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_map_may_keep_neighbours_together(
@@ -115,36 +122,39 @@ def test_a_map_may_keep_neighbours_together(
 
 
 def test_a_map_is_made_by_what_it_is_called_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uses, "t_sne", lambda codes: codes[:, :2])
-    monkeypatch.setattr(uses, "umap", lambda codes, seed: codes[:, :2] + seed)
+    monkeypatch.setattr(analysis, "t_sne", lambda codes: codes[:, :2])
+    monkeypatch.setattr(analysis, "umap", lambda codes, seed: codes[:, :2] + seed)
     codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    found = map_of(codes, codes, MapKind.tsne, 3)
+    found = map_codes(codes, codes, "tsne", 3)
     assert found.kind == "tsne" and torch.equal(found.points, codes[:, :2])
     assert found.directions == (Direction("t-SNE 1", False), Direction("t-SNE 2", False))
-    found = map_of(codes, codes, MapKind.umap, 3)
+    found = map_codes(codes, codes, "umap", 3)
     assert found.kind == "umap" and torch.equal(found.points, codes[:, :2] + 3)
     assert found.directions == (Direction("UMAP 1", False), Direction("UMAP 2", False))
 
 
 def test_a_map_that_takes_a_while_says_so(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(uses, "MANY", 20)
-    monkeypatch.setattr(uses, "t_sne", lambda codes: codes[:, :2])
+    monkeypatch.setattr(command, "MANY", 20)
+    monkeypatch.setattr(analysis, "t_sne", lambda codes: codes[:, :2].cpu())
     for count in (20, 21):
-        map_of(torch.zeros(count, 3), torch.zeros(9, 3), MapKind.tsne, 0)
+        assert aecli("embed", str(run.path), "map=tsne", f"n={count}") == 0
     words = capsys.readouterr().err
     assert words == "t-SNE of 21 codes takes a while: n=20 would be faster\n"
 
 
 def test_codes_of_two_numbers_are_the_map_itself_unless_another_is_asked_for() -> None:
     codes = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
-    found = map_of(codes, codes, None, 0)
+    found = map_codes(codes, codes, None, 0)
     assert found.kind == "codes" and torch.equal(found.points, codes)
     assert found.directions == (Direction("code 1"), Direction("code 2"))
-    assert map_of(codes, codes, MapKind.pca, 0).kind == "pca"
+    assert map_codes(codes, codes, "pca", 0).kind == "pca"
     three = torch.tensor([[0.0, 0.0, 4.0], [0.0, 0.0, -4.0], [3.0, 0.0, 0.0], [-3.0, 0.0, 0.0]])
-    found = map_of(three, three, None, 0)
+    found = map_codes(three, three, None, 0)
     assert found.kind == "pca" and found.variance == pytest.approx([0.64, 0.36])
     assert found.directions[0] == Direction("PCA 1 (64.0 % of the variance)")
 
@@ -160,7 +170,7 @@ def test_for_two_numbers_the_plane_of_codes_is_decoded(aecli: Aecli, tmp_path: P
     codes = trained.codes(trained.images.images)
     points = torch.tensor([numbers["x"], numbers["y"]]).T
     assert numbers["map"] == "codes" and torch.allclose(points, codes, rtol=1e-4)
-    images = decoded_plane(trained, [0.0, 1.0, 5.0], [-2.0, 3.0])
+    images = decode_plane(trained, [0.0, 1.0, 5.0], [-2.0, 3.0])
     with torch.inference_mode():
         last = trained.decode(torch.tensor([[5.0, -2.0]]))
     assert images.shape[:2] == (2, 3) and torch.allclose(images[0, 2], last[0], atol=1e-6)
@@ -177,7 +187,7 @@ def test_each_image_of_the_plane_is_that_of_its_code() -> None:
 
     linear: Trained = Linear()  # type: ignore[assignment]
     x, y = torch.linspace(0, 1, 30).tolist(), torch.linspace(5, 9, 20).tolist()  # several batches
-    images = decoded_plane(linear, x, y)
+    images = decode_plane(linear, x, y)
     assert images.shape == (20, 30, 1, 1, 2)
     assert torch.equal(images[:, :, 0, 0, 0], torch.tensor(x).expand(20, 30))
     assert torch.equal(images[:, :, 0, 0, 1], torch.tensor(y).unsqueeze(1).expand(20, 30))
@@ -185,7 +195,7 @@ def test_each_image_of_the_plane_is_that_of_its_code() -> None:
 
 def test_the_plane_leaves_out_the_farthest_codes_and_has_room_for_a_dead_unit() -> None:
     training = torch.stack([torch.arange(1001.0), torch.full((1001,), 3.0)], dim=1)
-    x, y = plane_of(training)
+    x, y = plane_axes(training)
     assert len(x) == len(y) == PLANE_STEPS
     assert (x[0], x[-1], y[0], y[-1]) == pytest.approx((10, 990, 2.5, 3.5))
     steps = torch.tensor(x).diff()
@@ -193,13 +203,18 @@ def test_the_plane_leaves_out_the_farthest_codes_and_has_room_for_a_dead_unit() 
 
 
 def test_a_decoder_that_unpools_says_what_its_plane_lacks(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
-    embed(replace(trained, config=config), None, 10, 1, 0)
+    unpooling = replace(trained, config=config)
+    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_: unpooling)
+    assert aecli("embed", str(run.path), "n=10", "k=1") == 0
     assert capsys.readouterr().err == ""  # latent=3 has no plane
-    assert uses._words(replace(trained, config=replace(config, latent=2)), "")
+    assert plane_caveats(replace(unpooling, config=replace(config, latent=2)))
 
 
 @pytest.mark.parametrize(
@@ -300,13 +315,16 @@ def test_a_single_image_of_ones_own_is_mapped(
 
 
 def test_training_images_of_one_class_have_no_accuracy(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained = open_run(run.path, device="cpu")
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)
-    embed(trained, None, 100, 1, 0)
+    assert aecli("embed", str(run.path), "n=100", "k=1") == 0
     expected = "no nearest-neighbour accuracy: the images of synthetic are all of one class\n"
     assert capsys.readouterr().err == expected
     assert "accuracy_codes" not in numbers_of(run)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from aecli.analysis.evaluate import scores_by_class
 from aecli.data import Split
 from aecli.evaluation.metrics import PerImageScores
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
-from aecli.uses.evaluate import by_class
 
 Aecli = Callable[..., int]
 
@@ -21,7 +21,7 @@ def measured(*mses: float) -> PerImageScores:
 
 def test_each_class_has_the_mean_over_its_own_images() -> None:
     split = Split(torch.zeros(4, 1, 2, 5, dtype=torch.uint8), torch.tensor([7, 3, 7, 3]))
-    scores = by_class(measured(0.1, 0.2, 0.3, 0.6), split)
+    scores = scores_by_class(measured(0.1, 0.2, 0.3, 0.6), split)
     assert list(scores) == ["all", "3", "7"]
     assert [score.mse for score in scores.values()] == pytest.approx([0.3, 0.4, 0.2])
     assert scores["7"].sse == pytest.approx(2.0)
@@ -31,7 +31,7 @@ def test_each_class_has_the_mean_over_its_own_images() -> None:
 
 def test_images_without_classes_have_one_score() -> None:
     split = Split(torch.zeros(2, 1, 2, 5, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    assert list(by_class(measured(0.1, 0.2), split)) == ["all"]
+    assert list(scores_by_class(measured(0.1, 0.2), split)) == ["all"]
 
 
 def test_the_scores_are_those_of_the_summary_and_add_up(

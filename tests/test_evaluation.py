@@ -118,8 +118,8 @@ def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
 
 
 def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aecli.baselines.pca.EXACT", 10)  # numbers in an image
-    monkeypatch.setattr("aecli.baselines.pca.LEADING", 3)
+    monkeypatch.setattr("aecli.baselines.pca.MAX_EXACT", 10)  # numbers in an image
+    monkeypatch.setattr("aecli.baselines.pca.MIN_LEADING", 3)
     data = some_data((1, 4, 5))
     assert list(curve(compose(["latent=2"]), data)) == [1, 2]
     assert list(curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]
@@ -137,7 +137,7 @@ def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> N
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
     images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
-    seen = examined(images).survey
+    seen = examined(images).extremes
     best, worst = seen.best, seen.worst
     assert (best.pixels[:, 0, 0, 0] * 255).round().tolist() == [0, 0, 0, 1, 1]
     assert (worst.pixels[:, 0, 0, 0] * 255).round().tolist() == [249, 249, 249, 248, 248]
@@ -149,7 +149,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
     # 501 images, the last one white in a batch of its own, and answers half as bright
     images = torch.zeros(501, 1, 2, 3, dtype=torch.uint8)
     images[-1] = 255
-    seen = examined(images, lambda pixels: pixels / 2).survey
+    seen = examined(images, lambda pixels: pixels / 2).extremes
     assert seen.mean.pixels.shape == seen.mean.outputs.shape == (1, 1, 2, 3)
     assert seen.mean.pixels.flatten().tolist() == pytest.approx([1 / 501] * 6)
     assert seen.mean.outputs.flatten().tolist() == pytest.approx([0.5 / 501] * 6)
@@ -178,7 +178,7 @@ def test_the_originals_have_a_checkerboard_score_too() -> None:
 
 def test_there_may_be_fewer_images_than_extremes() -> None:
     images = torch.tensor([3, 1, 2], dtype=torch.uint8).reshape(3, 1, 1, 1)
-    seen = examined(images).survey
+    seen = examined(images).extremes
     best, worst = seen.best, seen.worst
     assert len(images) < EXTREMES
     assert (best.pixels.flatten() * 255).round().tolist() == [1, 2, 3]

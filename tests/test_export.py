@@ -1,4 +1,4 @@
-"""`aecli export`: files that give what the model gives, and what is said where there are none."""
+"""`aecli export`: files that compute what the model computes, and errors where they do not."""
 
 import json
 import logging
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 import aecli as package
 from aecli import __version__
+from aecli.analysis import export as module
+from aecli.analysis.export import check_difference, export_part, network_parts
 from aecli.cli import main as cli
-from aecli.cli.options import ExportFormat, ExportPart
+from aecli.commands import export as command
 from aecli.config import ConvConfig, LayerConfig, UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.data.own_images import OwnImages
@@ -29,8 +31,6 @@ from aecli.errors import UsageError
 from aecli.models import build_model
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses import export as module
-from aecli.uses.export import checked, exported, parts_of
 from tests.conftest import train_once
 
 Aecli = Callable[..., int]
@@ -43,7 +43,7 @@ MEAN, STD = 0.1307, 0.3081
 
 @pytest.fixture(scope="module")
 def both(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """A run in units of its own, whose outputs leave [0, 1], with files of both formats."""
+    """A run with a normalisation, whose outputs leave [0, 1], with files of both formats."""
     folder = tmp_path_factory.mktemp("both") / "run"
     units = [f"data.mean={MEAN}", f"data.std={STD}", "model=fc", "model.output_activation=tanh"]
     train_once(folder, data_dir, *units, "latent=4")
@@ -58,7 +58,7 @@ def trained(both: RunDirectory) -> Trained:
 
 @torch.inference_mode()
 def by_the_model(trained: Trained, part: str, inputs: Pixels) -> Pixels:
-    """What a file must give, in so many words."""
+    """What a file must compute, written out."""
     batch: Tensor = torch.from_numpy(inputs)
     if part != "decoder":
         batch = trained.model.encode((batch - MEAN) / STD)
@@ -89,7 +89,7 @@ def by_torch_export(file: Path, inputs: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_files_give_what_the_model_gives_for_batches_of_any_size(
+def test_files_compute_what_the_model_computes_for_batches_of_any_size(
     part: str, both: RunDirectory, trained: Trained
 ) -> None:
     for count in (1, 3, 7):
@@ -103,7 +103,7 @@ def test_files_give_what_the_model_gives_for_batches_of_any_size(
             assert found.shape == expected.shape
             assert np.abs(found - expected).max() < 1e-5
         if part != "encoder":
-            assert expected.min() == 0 and found.min() == 0  # where it was clipped
+            assert expected.min() == 0 and found.min() == 0  # clipped
             assert expected.max() > 0.2
 
 
@@ -127,7 +127,7 @@ def test_encoder_and_decoder_make_up_the_autoencoder(both: RunDirectory, trained
         ),
     ],
 )
-def test_a_file_says_what_it_takes_and_where_it_comes_from(
+def test_a_file_describes_its_inputs_and_its_run(
     part: str, taken: tuple[str, list[object]], given: tuple[str, list[object]], both: RunDirectory
 ) -> None:
     file = both.path / f"export/{part}.onnx"
@@ -150,7 +150,7 @@ def test_a_file_says_what_it_takes_and_where_it_comes_from(
     assert json.loads(extra["aecli.json"]) == about
 
 
-def test_a_half_holds_its_own_weights_and_no_file_says_where_the_code_lies(
+def test_a_half_holds_only_its_own_weights_and_no_file_holds_source_paths(
     both: RunDirectory,
 ) -> None:
     files = {path.name: path.read_bytes() for path in (both.path / "export").glob("*coder.*")}
@@ -159,11 +159,11 @@ def test_a_half_holds_its_own_weights_and_no_file_says_where_the_code_lies(
         assert str(Path(package.__file__).parent).encode() not in content
     for suffix in ("onnx", "pt2"):
         encoder, decoder, whole = (len(files[f"{part}.{suffix}"]) for part in PARTS)
-        weights = 28 * 28 * 4 * 4  # bytes of a half's
+        weights = 28 * 28 * 4 * 4  # bytes, in each half
         assert whole > encoder + weights / 2 and whole > decoder + weights / 2
 
 
-def test_numbers_and_a_figure_lie_beside_the_files(both: RunDirectory) -> None:
+def test_numbers_and_a_figure_are_saved_with_the_files(both: RunDirectory) -> None:
     folder = both.path / "export"
     numbers = json.loads((folder / "numbers.json").read_text())
     names = [f"{part}.{suffix}" for suffix in ("onnx", "pt2") for part in PARTS]
@@ -189,7 +189,7 @@ def test_numbers_and_a_figure_lie_beside_the_files(both: RunDirectory) -> None:
         (["format=torch_export", "part=decoder"], {"decoder.pt2"}),
     ],
 )
-def test_what_is_not_asked_for_is_not_written(
+def test_only_the_chosen_format_and_part_are_written(
     line: list[str],
     files: set[str],
     run: RunDirectory,
@@ -202,14 +202,14 @@ def test_what_is_not_asked_for_is_not_written(
     left = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
     assert left == files | {"numbers.json"}
     assert errors == ""
-    assert "conv-z3 in files, checked on 100 test images" in output
+    assert "conv-z3 as exported, checked on 100 test images" in output
     (name,) = files
     for words in (name, "codes 3", "pixels 1x28x28", f"{(folder / name).stat().st_size:,}"):
         assert words in output
     assert output.endswith(f"results  {folder}\n")
 
 
-def test_a_file_is_checked_on_images_of_ones_own(
+def test_a_file_is_checked_on_own_images(
     run: RunDirectory, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "photos").mkdir()
@@ -220,9 +220,9 @@ def test_a_file_is_checked_on_images_of_ones_own(
     assert (run.path / "export/autoencoder.pt2").is_file()
 
 
-@pytest.mark.parametrize("format", [ExportFormat.onnx, ExportFormat.torch_export])
-def test_a_file_that_gives_something_else_is_not_left(
-    format: ExportFormat,
+@pytest.mark.parametrize("format", ["onnx", "torch_export"])
+def test_a_file_that_computes_something_else_is_not_written(
+    format: str,
     run: RunDirectory,
     aecli: Aecli,
     monkeypatch: pytest.MonkeyPatch,
@@ -231,7 +231,7 @@ def test_a_file_that_gives_something_else_is_not_left(
     right = module.FORMATS[format]
 
     def off(content: bytes) -> Callable[[Tensor], Tensor]:
-        program = right.read(content)
+        program = right.load(content)
 
         def run(batch: Tensor) -> Tensor:
             outputs = program(batch).clone()
@@ -240,50 +240,50 @@ def test_a_file_that_gives_something_else_is_not_left(
 
         return run
 
-    monkeypatch.setitem(module.FORMATS, format, replace(right, read=off))
-    assert aecli("export", str(run.path), f"format={format.value}", "part=decoder") == 2
+    monkeypatch.setitem(module.FORMATS, format, replace(right, load=off))
+    assert aecli("export", str(run.path), f"format={format}", "part=decoder") == 2
     output, errors = capsys.readouterr()
-    assert f"decoder{right.suffix} would be off by 0.0002 from what the model gives" in errors
+    assert f"decoder{right.suffix} would differ by 0.0002 from the model in torch" in errors
     assert errors.count("\n") == 1 and output == ""
     assert not [path for path in run.path.iterdir() if "export" in path.name]
 
 
-def test_a_file_of_other_weights_is_noticed(
+def test_a_file_with_other_weights_is_rejected(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = open_run(finished, device="cpu")
-    _, decoder, _ = parts_of(trained, ExportFormat.torch_export)
+    _, decoder, _ = network_parts(trained, "torch_export")
     codes = [torch.randn(count, 3) for count in (2, 1)]
-    traced = module.traced
+    trace = module.trace
 
     def broken(part: module.Part, shape: torch.Size) -> torch.export.ExportedProgram:
-        program = traced(part, shape)
+        program = trace(part, shape)
         name, weight = next(iter(program.state_dict.items()))
         program.state_dict[name] = nn.Parameter(weight.detach() * 2)
         return program
 
-    exported(decoder, ExportFormat.torch_export, codes, {})
-    monkeypatch.setattr(module, "traced", broken)
-    with pytest.raises(UsageError, match="decoder.pt2 would be off"):
-        exported(decoder, ExportFormat.torch_export, codes, {})
+    export_part(decoder, "torch_export", codes, {})
+    monkeypatch.setattr(module, "trace", broken)
+    with pytest.raises(UsageError, match="decoder.pt2 would differ"):
+        export_part(decoder, "torch_export", codes, {})
 
 
-def test_pixels_may_differ_by_rounding_and_large_codes_by_theirs() -> None:
+def test_the_tolerance_is_absolute_for_pixels_and_relative_for_large_codes() -> None:
     pixels, codes = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, -50.0]])
-    assert checked("file", pixels, pixels + 9e-5) == pytest.approx(9e-5, rel=1e-2)
-    assert checked("file", codes, codes + 4e-3) == pytest.approx(4e-3, rel=1e-2)
+    assert check_difference("file", pixels, pixels + 9e-5) == pytest.approx(9e-5, rel=1e-2)
+    assert check_difference("file", codes, codes + 4e-3) == pytest.approx(4e-3, rel=1e-2)
     for expected, found in (
         (pixels, pixels + 2e-4),
         (codes, codes + 6e-3),
         (pixels, torch.tensor([[0.0, torch.nan]])),
         (codes, torch.tensor([[0.0, torch.inf]])),
     ):
-        with pytest.raises(UsageError, match="^file would be off by .*: nothing is exported"):
-            checked("file", expected, found)
+        with pytest.raises(UsageError, match="^file would differ by .*: nothing is exported"):
+            check_difference("file", expected, found)
 
 
 def conv_run(finished: Path, upsampling: Upsampling) -> Trained:
-    """A network that nobody has trained, on colour images of odd sizes, as if of a run."""
+    """A run with an untrained network for colour images of odd sizes."""
     torch.manual_seed(0)
     layers = [LayerConfig(6, 3, 2, 1), LayerConfig(8, 3, 2, 1)]
     model = ConvConfig(name="conv", latent=3, layers=layers, batch_norm=True)
@@ -304,7 +304,7 @@ def colour_images(count: int) -> Tensor:
 
 
 @pytest.mark.parametrize("upsampling", Upsampling)
-def test_every_upsampling_can_be_exported_without_a_word(
+def test_every_upsampling_can_be_exported_without_warnings(
     upsampling: Upsampling,
     finished: Path,
     capfd: pytest.CaptureFixture[str],
@@ -313,45 +313,49 @@ def test_every_upsampling_can_be_exported_without_a_word(
     trained = conv_run(finished, upsampling)
     images = colour_images(20)
     inputs = module.check_inputs(trained, Split(images, torch.zeros(20, dtype=torch.long)))
-    for format in (ExportFormat.onnx, ExportFormat.torch_export):
-        part = parts_of(trained, format)[-1]
-        file = exported(part, format, inputs[part.takes], module.about_run(trained))
-        assert file.gives == [3, 15, 18]
+    for format in ("onnx", "torch_export"):
+        part = network_parts(trained, format)[-1]
+        file = export_part(part, format, inputs[part.input], module.run_metadata(trained))
+        assert file.output_shape == [3, 15, 18]
         assert file.difference < 1e-5
     with torch.inference_mode():
-        outputs = part.run(inputs[part.takes][-1])
-    assert outputs.std(0).mean() > 0.02  # a network that says the same of all would hide much
+        outputs = part.function(inputs[part.input][-1])
+    assert outputs.std(0).mean() > 0.02  # constant outputs would hide errors
     assert capfd.readouterr() == ("", "")
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-def test_what_exporters_tell_their_developers_is_not_told(
+def test_warnings_of_the_exporters_are_suppressed(
     run: RunDirectory,
     aecli: Aecli,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log, right = logging.getLogger("onnx_ir"), module.FORMATS[ExportFormat.torch_export]
+    log, right = logging.getLogger("onnx_ir"), module.FORMATS["torch_export"]
 
     def loud(program: torch.export.ExportedProgram, part: module.Part, about: About) -> bytes:
         warnings.warn("a spec is deprecated", FutureWarning, stacklevel=1)
         log.warning("an attribute is ambiguous")
         return right.write(program, part, about)
 
-    monkeypatch.setitem(module.FORMATS, ExportFormat.torch_export, replace(right, write=loud))
+    monkeypatch.setitem(module.FORMATS, "torch_export", replace(right, write=loud))
     assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0
     assert "ambiguous" not in caplog.text
-    log.warning("of someone else")
-    assert "of someone else" in caplog.text
+    log.warning("unrelated")
+    assert "unrelated" in caplog.text
 
 
-def test_of_a_network_that_unpools_only_torch_export_has_the_whole(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+def test_a_network_that_unpools_is_exported_whole_only_by_torch_export(
+    run: RunDirectory,
+    aecli: Aecli,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     trained = replace(conv_run(run.path, Upsampling.max_unpool), run=run)
     images = Split(colour_images(5), torch.zeros(5, dtype=torch.long))
     trained = replace(trained, own=OwnImages(images, "images of your own", [], []))
-    module.export(trained, ExportFormat.both, ExportPart.both)
+    monkeypatch.setattr(command, "open_chosen", lambda *_: trained)
+    assert aecli("export", str(run.path), "format=both") == 0
     names = {path.name for path in (run.path / "export").glob("*coder.*")}
     assert names == {
         "encoder.onnx",
@@ -360,10 +364,10 @@ def test_of_a_network_that_unpools_only_torch_export_has_the_whole(
         "decoder.pt2",
         "autoencoder.pt2",
     }
-    assert capsys.readouterr().err == f"{module.WITHOUT_PLACES}\n{module.NOT_IN_ONNX}\n"
-    module.export(trained, ExportFormat.torch_export, ExportPart.decoder)
-    assert capsys.readouterr().err == f"{module.WITHOUT_PLACES}\n"
-    module.export(trained, ExportFormat.torch_export, ExportPart.encoder)
+    assert capsys.readouterr().err == f"{command.NO_POSITIONS}\n{command.NOT_IN_ONNX}\n"
+    assert aecli("export", str(run.path), "format=torch_export", "part=decoder") == 0
+    assert capsys.readouterr().err == f"{command.NO_POSITIONS}\n"
+    assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0
     assert capsys.readouterr().err == ""
 
 
@@ -379,7 +383,7 @@ def test_without_its_libraries_only_onnx_is_refused(
     for line in ([], ["format=both"]):
         assert aecli("export", str(run.path), *line) == 2
         assert capsys.readouterr().err == (
-            "aecli: format=onnx is an extra: pip install 'aecli[export]'; "
+            "aecli: format=onnx needs an extra: pip install 'aecli[export]'; "
             "format=torch_export needs none\n"
         )
     assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0
@@ -392,10 +396,19 @@ def test_without_its_libraries_only_onnx_is_refused(
         ("part=decodr", "part=decodr is not valid: did you mean decoder?"),
     ],
 )
-def test_a_mistake_gets_one_line_and_leaves_nothing(
+def test_a_mistake_gives_one_line_and_writes_nothing(
     line: str, words: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("export", str(run.path), line) == 2
     errors = capsys.readouterr().err
     assert words in errors and errors.count("\n") == 1
     assert not [path for path in run.path.iterdir() if "export" in path.name]
+
+
+def test_help_lists_the_formats_and_the_parts(
+    aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("export", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "One of onnx, torch_export, both." in text
+    assert "One of encoder, decoder, both." in text

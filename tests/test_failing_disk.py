@@ -113,7 +113,6 @@ def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     disk = Disk(folder, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
         with watched(disk):
             assert cli.run(["train", *LINE, f"data_dir={data_dir}", "hydra.run.dir=run"]) == 0
     assert 100 < len(disk.paths) < 1000

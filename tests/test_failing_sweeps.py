@@ -63,7 +63,7 @@ def test_a_value_that_makes_no_sense_is_met_before_anything_is_trained(
     ("line", "reason"),
     [
         (["latent=2", "lr=0.001,1e30"], "loss became "),
-        (["latent=2,1000000000"], "there is too little memory: try a smaller batch_size or model"),
+        (["latent=2,1000000000"], "not enough memory: try a smaller batch_size or model"),
     ],
     ids=["not a number", "too little memory"],
 )
@@ -74,7 +74,7 @@ def test_a_run_that_fails_leaves_the_others(
     assert done.status == 1, done.errors
     assert statuses(tmp_path) == [Status.finished, Status.failed]
     assert "Traceback" not in done.errors and reason in done.errors
-    assert "1 of 2 runs are not finished; to go on: aecli train resume=mine" in done.errors
+    assert "1 of 2 runs are not finished; to resume: aecli train resume=mine" in done.errors
     errors = assert_going_on_leaves_what_is_finished(tmp_path, 1)  # it fails again
     assert reason in errors
     assert statuses(tmp_path) == [Status.finished, Status.failed]

@@ -110,10 +110,10 @@ def test_the_way_of_enlarging_that_leaves_the_least_and_the_most_is_named() -> N
 def test_unpooling_is_told_to_go_past_the_code() -> None:
     unpooling = some_setting(0.1, 0.1, family="conv, max_unpool", upsample="max_unpool")
     assert said(unpooling)[-1].startswith(
-        "conv, max_unpool: the places of the maxima reach the decoder past the code"
+        "conv, max_unpool: the max-pooling indices bypass the code"
     )
     assert said(unpooling, some_setting(0.2, 0.2))[0] == (
-        "fc, latent 25 has the best test mse of all that decode by the code alone (0.2000)."
+        "fc, latent 25 has the best test mse of all that decode from the code alone (0.2000)."
     )
     larger = some_setting(
         0.05, 0.05, family="deep, max_unpool", upsample="max_unpool", checkerboard=None

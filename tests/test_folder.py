@@ -121,7 +121,9 @@ def test_folders_named_train_val_and_test_are_the_splits(tmp_path: Path) -> None
     assert splits(data) == [[0, 1], [2], [3, 4]]
     assert dict(zip(levels(data.train), data.train.labels.tolist(), strict=True)) == {0: 1, 1: 0}
     assert dict(zip(levels(data.test), data.test.labels.tolist(), strict=True)) == {3: 0, 4: 2}
-    with pytest.raises(UsageError, match=r"data\.val_size=2 .* 1 images of its own"):
+    with pytest.raises(
+        UsageError, match=r"data\.val_size=2 .* its own validation split of size 1,"
+    ):
         load(tmp_path / "set", val_size=2)
 
 
@@ -245,7 +247,7 @@ def test_a_folder_without_images_is_refused(files: list[str], tmp_path: Path) ->
     (tmp_path / "set").mkdir()
     for file in files:
         (tmp_path / "set" / file).touch()
-    with pytest.raises(DataError, match=r"path=.*set holds no images: .*\.png") as caught:
+    with pytest.raises(DataError, match=r"path=.*set contains no images: .*\.png") as caught:
         load(tmp_path / "set")
     assert caught.value.status == 3
 
@@ -257,11 +259,11 @@ def test_too_few_images_that_can_be_read_are_refused(
     root = tmp_path / "set"
     (root / "a").mkdir(parents=True)
     (root / "a" / "broken.png").write_text("no image")
-    with pytest.raises(DataError, match="broken.png: it is none of PNG, ") as caught:
+    with pytest.raises(DataError, match="broken.png: its format is not one of PNG, ") as caught:
         load(root, **options)
     assert "\n" not in str(caught.value)
     put_all(root, "1.png", "2.png")
-    with pytest.raises(DataError, match="too few images that can be read: . of 3, "):
+    with pytest.raises(DataError, match="too few readable images: . of 3, "):
         load(root, **options)
     (root / "a" / "broken.png").unlink()
     put_all(root, "1.png", "2.png", "3.png", "4.png")
@@ -404,9 +406,9 @@ def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aec
     ("line", "status", "words"),
     [
         ("data=folder", 2, "data=folder needs path=..."),
-        ("data=folder path=nowhere", 3, "path=nowhere is no folder"),
-        ("data=folder path=photos/a.png", 3, "path=photos/a.png is no folder"),
-        ("data=folder path=empty", 3, "path=empty holds no images"),
+        ("data=folder path=nowhere", 3, "path=nowhere is not a folder"),
+        ("data=folder path=photos/a.png", 3, "path=photos/a.png is not a folder"),
+        ("data=folder path=empty", 3, "path=empty contains no images"),
         ("data=folder path=photos image_size=0", 2, "image_size=0 is not valid"),
         ("data=folder path=photos image_size=big", 2, "image_size=big is not valid: give 3, or"),
         ("data=folder path=photos channels=2", 2, "channels=2 is not valid: give 1 (grey) or 3"),
@@ -415,7 +417,7 @@ def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aec
         ("path=photos", 2, "path=photos is for images of your own: add data=folder"),
         ("data=synthetic image_size=64", 2, "leave it out with data=synthetic"),
         ("data=synthetic channels=3", 2, "channels=3 is for images of your own"),
-        ("data=synthetic factor=4", 2, "factor=4 is for images that lose resolution"),
+        ("data=synthetic factor=4", 2, "factor=4 is for downsampling only"),
         ("data=synthetic channels=0", 2, "channels=0 is not valid"),
     ],
 )

@@ -158,7 +158,7 @@ def test_floats_are_pixels_from_0_to_1(tmp_path: Path) -> None:
 )
 def test_values_of_an_unknown_range_are_refused(values: Any, reach: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", values)
-    with pytest.raises(BrokenImageError, match=f"values reach {reach}, where . is read as 0 to"):
+    with pytest.raises(BrokenImageError, match=f"values range {reach}, but mode . is read as 0 to"):
         decode_image(tmp_path / "a.tif", 1, (1, 2))
 
 
@@ -264,8 +264,8 @@ def some_png() -> bytes:
 WHOLE = some_png()
 DAMAGES = {
     "empty": (b"", "it is empty"),
-    "text": (b"no image", "it is none of PNG, JPEG, BMP, WEBP, TIFF"),
-    "script": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is none of"),
+    "text": (b"no image", "its format is not one of PNG, JPEG, BMP, WEBP, TIFF"),
+    "script": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "its format is not one of"),
     "header cut": (WHOLE[:20], ""),
     "truncated": (WHOLE[: len(WHOLE) // 2], "image file is truncated"),
     "flipped": (WHOLE[:300] + bytes([WHOLE[300] ^ 255]) + WHOLE[301:], ""),

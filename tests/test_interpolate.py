@@ -1,4 +1,4 @@
-"""`aecli interpolate`: ways between images, and how near they stay to real ones."""
+"""`aecli interpolate`: paths between images, and how close they stay to real ones."""
 
 import io
 import json
@@ -11,21 +11,21 @@ import torch
 from PIL import Image, ImageSequence
 from torch import Tensor
 
+from aecli.analysis.interpolate import (
+    GIF_SCALE,
+    Paths,
+    distance_to_real,
+    draw_pairs,
+    interpolate,
+    read_pairs,
+    to_gif,
+)
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.latent.interpolation import nearest
+from aecli.latent.neighbours import nearest
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
-from aecli.uses.interpolate import (
-    GIF_SCALE,
-    Ways,
-    animation,
-    between,
-    distance_to_real,
-    draw_pairs,
-    read_pairs,
-)
 
 Aecli = Callable[..., int]
 
@@ -46,23 +46,23 @@ class Linear:
         return codes.reshape(-1, 1, 2, 3)
 
 
-def test_in_a_linear_latent_space_both_ways_are_the_same() -> None:
-    ways = between(Linear(), split_of(0, 255, 102), [(0, 1), (1, 2)], 6, along_arcs=False)  # type: ignore[arg-type]
-    assert ways.latent.shape == (2, 6, 1, 2, 3)
-    assert torch.allclose(ways.latent, ways.pixel)
-    assert ways.pixel[0, :, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert ways.pixel[1, -1].unique().tolist() == pytest.approx([0.4])
+def test_in_a_linear_latent_space_both_paths_are_the_same() -> None:
+    paths = interpolate(Linear(), split_of(0, 255, 102), [(0, 1), (1, 2)], 6, is_spherical=False)  # type: ignore[arg-type]
+    assert paths.latent.shape == (2, 6, 1, 2, 3)
+    assert torch.allclose(paths.latent, paths.pixel)
+    assert paths.pixel[0, :, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert paths.pixel[1, -1].unique().tolist() == pytest.approx([0.4])
 
 
-def test_a_way_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
+def test_a_path_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
     trained = open_run(finished, device="cpu")
     split = trained.data().test
-    for along_arcs in (False, True):
-        ways = between(trained, split, [(3, 8)], 5, along_arcs)
+    for is_spherical in (False, True):
+        paths = interpolate(trained, split, [(3, 8)], 5, is_spherical)
         with torch.inference_mode():
             ends = trained.reconstruct(to_pixels(split.images[[3, 8]]))
-        assert torch.allclose(ways.latent[0, [0, -1]], ends, atol=1e-5)
-        assert torch.equal(ways.pixel[0, [0, -1]], to_pixels(split.images[[3, 8]]))
+        assert torch.allclose(paths.latent[0, [0, -1]], ends, atol=1e-5)
+        assert torch.equal(paths.pixel[0, [0, -1]], to_pixels(split.images[[3, 8]]))
 
 
 def test_an_arc_is_gone_along_in_latent_space_only() -> None:
@@ -70,16 +70,16 @@ def test_an_arc_is_gone_along_in_latent_space_only() -> None:
     images = torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
     images[0, 0, 0, 0] = images[1, 0, 0, 1] = 255
     split = Split(images, torch.zeros(2))
-    ways = between(Linear(), split, [(0, 1)], 3, along_arcs=True)  # type: ignore[arg-type]
-    assert ways.latent[0, 1, 0, 0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0])
-    assert ways.pixel[0, 1, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0])
+    paths = interpolate(Linear(), split, [(0, 1)], 3, is_spherical=True)  # type: ignore[arg-type]
+    assert paths.latent[0, 1, 0, 0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0])
+    assert paths.pixel[0, 1, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0])
 
 
 def test_the_distance_is_to_the_nearest_real_image_averaged_over_the_pairs() -> None:
     levels = torch.tensor([[0.0, 0.5], [0.2, 1.0]])  # two pairs, two steps
-    ways = levels.reshape(2, 2, 1, 1, 1).expand(2, 2, 1, 2, 3)
+    paths = levels.reshape(2, 2, 1, 1, 1).expand(2, 2, 1, 2, 3)
     images = split_of(*([0] * 6000), 255).images  # the white one in a batch of its own
-    assert distance_to_real(ways, images).tolist() == pytest.approx([0.02, 0.125], abs=1e-6)
+    assert distance_to_real(paths, images).tolist() == pytest.approx([0.02, 0.125], abs=1e-6)
 
 
 def test_pairs_are_read_as_they_are_typed() -> None:
@@ -106,7 +106,7 @@ def test_drawn_pairs_are_of_different_images_and_follow_the_seed() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_the_animation_goes_there_and_back_for_ever(channels: int) -> None:
     latent = torch.linspace(0, 1, 4).reshape(1, 4, 1, 1, 1).expand(2, 4, channels, 5, 7)
-    film = Image.open(io.BytesIO(animation(Ways(latent, 1 - latent))))
+    film = Image.open(io.BytesIO(to_gif(Paths(latent, 1 - latent))))
     assert sum(1 for _ in ImageSequence.Iterator(film)) == 6  # 0 1 2 3 2 1
     assert film.info["loop"] == 0
     assert film.size == (2 * 7 * GIF_SCALE, 2 * 5 * GIF_SCALE)

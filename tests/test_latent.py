@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from aecli.latent.interpolation import nearest, spherical, straight
+from aecli.latent.interpolation import spherical, straight
+from aecli.latent.neighbours import nearest
 
 
 def test_a_straight_line_has_equal_steps_and_both_ends() -> None:

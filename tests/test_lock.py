@@ -46,7 +46,7 @@ def leave_lock(folder: Path, **changes: object) -> Path:
     """A lock as another process leaves it that has been killed."""
     (folder / LOCK).mkdir()
     entry = folder / LOCK / "another.json"
-    entry.write_text(json.dumps({**lock._ourselves(), **changes}))
+    entry.write_text(json.dumps({**lock._this_process(), **changes}))
     return entry
 
 
@@ -110,7 +110,7 @@ def test_a_holder_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> None:
     with locked(tmp_path) as check:
         (tmp_path / LOCK).rename(tmp_path / "moved")
-        with pytest.raises(StorageError, match="is no longer ours"):
+        with pytest.raises(StorageError, match="is no longer locked by this process"):
             check()
         entry = leave_lock(tmp_path)
     assert entry.exists()
@@ -121,7 +121,7 @@ def test_a_lock_that_has_been_damaged_is_no_longer_ours(tmp_path: Path) -> None:
         check()
         (entry,) = (tmp_path / LOCK).iterdir()
         entry.write_bytes(b"")
-        with pytest.raises(StorageError, match="is no longer ours"):
+        with pytest.raises(StorageError, match="is no longer locked by this process"):
             check()
     assert list(tmp_path.iterdir()) == []
 
@@ -226,7 +226,7 @@ def test_of_two_runs_in_one_folder_one_is_refused(data_dir: Path, tmp_path: Path
     assert statuses in ([0, 2], [0, 5])  # it came while the other trained, or afterwards
     assert (tmp_path / "run" / "summary.json").exists()
     refused = next(each.errors for each in done if each.status)
-    assert "holds a run already" in refused or "is in use by process" in refused
+    assert "already holds a run" in refused or "is in use by process" in refused
 
 
 class SlowClock(datetime):

@@ -14,10 +14,10 @@ from aecli.evaluation.metrics import (
     image_mse,
     image_ssim,
     measure,
-    nearest_image,
     psnr,
     reconstructed_batches,
 )
+from aecli.latent.neighbours import nearest_image
 
 
 def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:

@@ -199,7 +199,7 @@ def test_a_decoder_that_unpools_gets_the_places_from_the_encoder() -> None:
 def test_unpooling_without_pooling_is_refused() -> None:
     upsample = UpsampleConfig(Upsampling.max_unpool)
     unstrided = ConvConfig("flat", latent=5, layers=[LayerConfig(4, 3), LayerConfig(4, 3)])
-    with pytest.raises(UsageError, match="no layer of model=flat strides: give one a stride"):
+    with pytest.raises(UsageError, match="no layer of model=flat has a stride: give one a stride"):
         build_model(unstrided, upsample, (1, 28, 28))
     with pytest.raises(UsageError, match="model=fc has no map to pool"):
         build_model(FCConfig("fc", latent=5), upsample, (1, 28, 28))
@@ -238,7 +238,10 @@ def test_a_kernel_that_cannot_lead_back_is_refused() -> None:
     config = ConvConfig("conv", latent=5, layers=[LayerConfig(4, kernel=5, stride=2)])
     with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: no output padding"):
         build_model(config, UpsampleConfig(Upsampling.transposed, kernel=1), (1, 28, 28))
-    with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: it cannot make 28x28"):
+    with pytest.raises(
+        UsageError,
+        match="upsample.kernel=1 is not valid: it cannot turn 24x24 unpooled pixels into 28x28",
+    ):
         build_model(config, UpsampleConfig(Upsampling.max_unpool, kernel=1), (1, 28, 28))
     with pytest.raises(UsageError, match="upsample.kernel=0 is not valid"):
         UpsampleConfig(kernel=0)

@@ -2,23 +2,26 @@
 
 import pytest
 
-from aecli.cli.options import CompareOptions, ConvOptions, SortKey, parse_options
+from aecli.cli.options import parse_options
+from aecli.commands import compare, conv
+from aecli.commands.compare import SortKey
 from aecli.errors import UsageError
 
 
 def test_values_and_bare_paths_become_a_dataclass() -> None:
     arguments = ["a/run", "sort=mse", "run=b=c", "output=there"]
-    options = parse_options("compare", CompareOptions, arguments)
-    assert options == CompareOptions(["a/run", "b=c"], SortKey.mse, "there")
+    options = parse_options("compare", compare.Options, arguments)
+    assert options == compare.Options(["a/run", "b=c"], SortKey.mse, "there")
 
 
 def test_text_stays_as_it_was_typed() -> None:
-    options = parse_options("conv", ConvOptions, ["input=[[1, 2]]", "stride=01", "transposed=true"])
-    assert options == ConvOptions("[[1, 2]]", stride="01", transposed=True)
+    arguments = ["input=[[1, 2]]", "stride=01", "transposed=true"]
+    options = parse_options("conv", conv.Options, arguments)
+    assert options == conv.Options("[[1, 2]]", stride="01", transposed=True)
 
 
 def test_null_is_no_text_but_nothing() -> None:
-    options = parse_options("compare", CompareOptions, ["output=there", "output=null"])
+    options = parse_options("compare", compare.Options, ["output=there", "output=null"])
     assert options.output is None
 
 
@@ -28,21 +31,21 @@ def test_null_is_no_text_but_nothing() -> None:
         (["--sort"], "compare has no flag --sort: give key=value or a path"),
         (["srt=mse"], "there is no key 'srt': did you mean sort?"),
         (["sort=mze"], "sort=mze is not valid: did you mean mse?"),
-        (["output=${oc.env:HOME}"], "output is not valid: ${...} is not filled in here"),
-        (["${nowhere}"], "run is not valid: ${...} is not filled in here"),
+        (["output=${oc.env:HOME}"], "output is not valid: ${...} is not resolved here"),
+        (["${nowhere}"], "run is not valid: ${...} is not resolved here"),
     ],
 )
 def test_a_mistake_is_named(arguments: list[str], words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_options("compare", CompareOptions, arguments)
+        parse_options("compare", compare.Options, arguments)
     assert words in str(caught.value)
 
 
 def test_a_command_without_paths_takes_no_bare_words() -> None:
     with pytest.raises(UsageError, match="conv takes key=value, not 'a/run': valid keys are input"):
-        parse_options("conv", ConvOptions, ["input=3", "a/run"])
+        parse_options("conv", conv.Options, ["input=3", "a/run"])
 
 
 def test_what_has_no_default_is_asked_for() -> None:
-    with pytest.raises(UsageError, match="conv needs input=...: aecli conv --help tells"):
-        parse_options("conv", ConvOptions, ["kernel=3"])
+    with pytest.raises(UsageError, match="conv needs input=...: aecli conv --help says"):
+        parse_options("conv", conv.Options, ["kernel=3"])

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aecli.analysis.probe import match_labels
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import load_own_images
 from aecli.errors import DataError
@@ -17,7 +18,6 @@ from aecli.evaluation import examination as evaluation
 from aecli.evaluation.examination import ExampleImages
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
-from aecli.uses.probe import told_apart
 from tests.conftest import planted
 
 Aecli = Callable[..., int]
@@ -59,7 +59,7 @@ def test_files_and_folders_may_be_mixed(tmp_path: Path) -> None:
 def test_images_of_another_size_are_resized_only_when_asked(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 7)
     odd = draw(tmp_path / "odd.png", 9, size=(8, 6))
-    with pytest.raises(DataError, match=f"^{odd} has 8x6 pixels, and the run takes .* 4x6: resize"):
+    with pytest.raises(DataError, match=f"^{odd} has 8x6 pixels, but the run takes .* 4x6: resize"):
         load_own_images([str(tmp_path)], GREY, resize=False)
     own = load_own_images([str(tmp_path)], GREY, resize=True)
     assert own.split.images.flatten(1).float().mean(1).tolist() == [7, 9]
@@ -71,7 +71,7 @@ def test_colours_become_grey_and_that_is_said(tmp_path: Path) -> None:
     Image.new("RGB", (6, 4), (255, 0, 0)).save(path)
     own = load_own_images([str(path)], GREY, resize=False)
     assert own.split.images.unique().tolist() == [76]  # 0.299 of 255, as ITU-R 601 has it
-    assert own.notices == ["made grey, as the run takes images: 1 of them"]
+    assert own.notices == ["converted to greyscale, which the run takes: 1 of the images"]
     assert load_own_images([str(path)], (3, 4, 6), resize=False).notices == []
 
 
@@ -82,14 +82,18 @@ def test_broken_files_are_named_and_left_out(tmp_path: Path) -> None:
     own = load_own_images([str(tmp_path)], GREY, resize=False)
     assert len(own.split) == len(own.files) == 1
     assert len(own.notices) == 1
-    words = f"1 of the 2 image files cannot be read and are left out ({broken}: it is none of"
-    assert own.notices[0].startswith(words)
-    with pytest.raises(DataError, match="^none of the 1 images can be read .*b.png: it is none of"):
+    words = f"1 of the 2 image files cannot be read and are left out ({broken}: its format is not "
+    assert own.notices[0].startswith(f"{words}one of PNG, ")
+    with pytest.raises(
+        DataError, match="^none of the 1 images can be read .*b.png: its format is not one of"
+    ):
         load_own_images([str(broken)], GREY, resize=False)
 
 
 def test_places_without_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"^images={tmp_path} holds no images: files are looked"):
+    with pytest.raises(
+        DataError, match=f"^images={tmp_path} contains no images: no file at any depth"
+    ):
         load_own_images([str(tmp_path)], GREY, resize=False)
     with pytest.raises(DataError, match="there is no file or folder .*nowhere"):
         load_own_images([str(tmp_path / "nowhere")], GREY, resize=False)
@@ -184,7 +188,7 @@ def test_own_images_may_go_in_as_they_are(
         seen.append(shown)
         return evaluation.reconstruction_figure(title, shown, outputs)
 
-    monkeypatch.setattr("aecli.uses.reconstruct.reconstruction_figure", reconstruction_figure)
+    monkeypatch.setattr("aecli.analysis.reconstruct.reconstruction_figure", reconstruction_figure)
     line = ["reconstruct", str(run.path), f"images={digits}", f"corrupt={str(corrupt).lower()}"]
     assert aecli(*line) == 0
     (shown,) = seen
@@ -215,7 +219,7 @@ def test_a_probe_knows_classes_by_their_names(
     line = ["probe", str(run.path), "labels=1", "draws=1"]
     assert aecli(*line, f"images={digits.parent / 'named'}") == 0
     own = open_run(run.path, device="cpu", images=[str(digits.parent / "named")])
-    found = told_apart(own.images, own.data().train)
+    found = match_labels(own.images, own.data().train)
     order = [int(file.stem) for file in own.own.files] if own.own else []
     assert found.labels.tolist() == [labels[number] for number in order]
     assert torch.equal(found.images, trained.images.images[order])
@@ -231,7 +235,7 @@ def test_mistakes_have_the_status_of_data(
     odd = draw(tmp_path / "odd.png", 3, size=(20, 28))
     for images, words in (
         (tmp_path / "nowhere", "there is no file or folder"),
-        (odd, "has 20x28 pixels, and the run takes images of 28x28: resize=true"),
+        (odd, "has 20x28 pixels, but the run takes images of 28x28: resize=true"),
     ):
         assert aecli("evaluate", str(run.path), f"images={images}") == 3
         errors = capsys.readouterr().err

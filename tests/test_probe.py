@@ -9,13 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from aecli.analysis.probe import (
+    default_labels,
+    draw_balanced,
+    feature_functions,
+    measure_accuracy,
+    probe,
+    read_labels,
+)
 from aecli.data import Data, Split
 from aecli.errors import UsageError
 from aecli.figures import Accuracy
 from aecli.latent.linear_probe import flat_pixels
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses.probe import drawn, few_labels, kinds, measured, probe, read_labels
 
 Aecli = Callable[..., int]
 
@@ -35,8 +42,11 @@ DOTS = data_of(split_of(*[0, 1, 2, 3] * 10), split_of(0, 1, 1, 2, 3, 3, 3, 0))
 
 
 def test_what_the_features_say_is_said_by_one_label_of_each_class() -> None:
-    chosen = [[drawn(DOTS.train, 1, seed) for seed in range(3)]]
-    assert measured(flat_pixels, DOTS, chosen) == [Accuracy(4, 1.0, 0.0), Accuracy(40, 1.0, None)]
+    chosen = [[draw_balanced(DOTS.train, 1, seed) for seed in range(3)]]
+    assert measure_accuracy(flat_pixels, DOTS, chosen) == [
+        Accuracy(4, 1.0, 0.0),
+        Accuracy(40, 1.0, None),
+    ]
 
 
 def test_what_the_features_do_not_say_is_guessed() -> None:
@@ -44,7 +54,7 @@ def test_what_the_features_do_not_say_is_guessed() -> None:
         return flat_pixels(images)[:, :2]
 
     balanced = data_of(split_of(*[0, 1, 2, 3, 3] * 8), DOTS.test)
-    (found,) = measured(left_half, balanced, [])
+    (found,) = measure_accuracy(left_half, balanced, [])
     assert found.mean == 7 / 8  # the one 2 is taken for a 3, which are more
 
 
@@ -55,9 +65,9 @@ def test_a_linear_latent_space_that_loses_nothing_is_as_good_as_pixels() -> None
     labels = (images[:, 0, 0, 0] > images[:, 0, 1, 2]).long()
     split = Split(images, labels)
     data = data_of(split[:500], split[500:])
-    chosen = [[drawn(data.train, 50, 0), drawn(data.train, 50, 1)]]
-    plain = measured(flat_pixels, data, chosen)
-    linear = measured(lambda images: flat_pixels(images) @ mixing, data, chosen)
+    chosen = [[draw_balanced(data.train, 50, 0), draw_balanced(data.train, 50, 1)]]
+    plain = measure_accuracy(flat_pixels, data, chosen)
+    linear = measure_accuracy(lambda images: flat_pixels(images) @ mixing, data, chosen)
     for one, other in zip(plain, linear, strict=True):
         assert one.labels == other.labels
         assert one.mean == pytest.approx(other.mean, abs=0.04)
@@ -65,9 +75,9 @@ def test_a_linear_latent_space_that_loses_nothing_is_as_good_as_pixels() -> None
 
 
 def test_accuracies_of_several_draws_have_a_mean_and_a_standard_deviation() -> None:
-    # Told of one class only, the classifier knows no other: right in as many as there are of it.
+    # Trained on one class, the classifier predicts no other: its accuracy is the class's share.
     chosen = [[torch.tensor([0, 4]), torch.tensor([1, 5]), torch.tensor([3, 7])]]
-    few, _ = measured(flat_pixels, DOTS, chosen)
+    few, _ = measure_accuracy(flat_pixels, DOTS, chosen)
     assert few.labels == 2
     assert few.mean == pytest.approx((2 / 8 + 2 / 8 + 3 / 8) / 3)
     assert few.std == pytest.approx(1 / 8 / 3**0.5)  # of 2, 2 and 3 eighths, with 3 - 1 below
@@ -82,17 +92,17 @@ def test_every_draw_is_another_one(run: RunDirectory, aecli: Aecli) -> None:
 def test_drawn_images_are_different_and_as_many_of_each_class() -> None:
     labels = torch.tensor([5] * 30 + [2] * 20 + [0] * 10)
     split = Split(torch.zeros(60, 1, 2, 2, dtype=torch.uint8), labels)
-    chosen = drawn(split, 7, seed=0)
+    chosen = draw_balanced(split, 7, seed=0)
     assert len(chosen.unique()) == 21
     assert labels[chosen].bincount().tolist() == [7, 0, 7, 0, 0, 7]
-    assert torch.equal(chosen, drawn(split, 7, seed=0))
-    assert not torch.equal(chosen, drawn(split, 7, seed=1))
+    assert torch.equal(chosen, draw_balanced(split, 7, seed=0))
+    assert not torch.equal(chosen, draw_balanced(split, 7, seed=1))
 
 
-def test_few_labels_are_those_that_every_class_has() -> None:
-    assert few_labels(split_of(*[0] * 500, *[1] * 101)) == [10, 100]
-    assert few_labels(split_of(*[0] * 500, *[1] * 100)) == [10]  # 100 would be all of them
-    assert few_labels(split_of(0, 1)) == []
+def test_default_labels_are_fewer_than_the_smallest_class_has() -> None:
+    assert default_labels(split_of(*[0] * 500, *[1] * 101)) == [10, 100]
+    assert default_labels(split_of(*[0] * 500, *[1] * 100)) == [10]  # 100 would be all of them
+    assert default_labels(split_of(0, 1)) == []
 
 
 def test_labels_are_read_as_they_are_typed() -> None:
@@ -105,10 +115,13 @@ def test_labels_that_cannot_be_are_refused(text: str) -> None:
         read_labels(text, split_of(0, 0, 0, 1, 1, 1, 1))
 
 
-def test_the_codes_are_held_against_as_many_principal_components(finished: Path) -> None:
+def test_the_codes_are_compared_with_as_many_principal_components(finished: Path) -> None:
     trained = open_run(finished, device="cpu")
     data = trained.data()
-    found = {name: features(data.test.images) for name, features in kinds(trained, data).items()}
+    found = {
+        name: features(data.test.images)
+        for name, features in feature_functions(trained, data).items()
+    }
     shapes = {name: list(rows.shape) for name, rows in found.items()}
     assert shapes == {"codes": [100, 3], "pca": [100, 3], "pixels": [100, 28 * 28]}
     assert torch.equal(found["codes"], trained.codes(data.test.images))
@@ -185,7 +198,7 @@ def test_on_mnist_accuracies_are_those_that_logistic_regression_is_known_for(
     from aecli.data import load_data
 
     data = load_data(DataConfig(name="mnist"), mnist_dir, torch.device("cpu"))
-    (pixels,) = measured(flat_pixels, data, [])
+    (pixels,) = measure_accuracy(flat_pixels, data, [])
     assert pixels.mean == pytest.approx(0.926, abs=0.003)
-    (pca,) = measured(lambda images: fit_pca(data.train.images).codes(images, 25), data, [])
+    (pca,) = measure_accuracy(lambda images: fit_pca(data.train.images).codes(images, 25), data, [])
     assert pca.mean == pytest.approx(0.889, abs=0.003)

@@ -92,7 +92,7 @@ def test_what_matters_comes_first(report: str) -> None:
         "Scores on the test images",
         "below 1 the network is better",
         "Lower is better.",
-        "Runs that are not in the comparison",
+        "Runs left out of the comparison",
         f"the reason: {NASTY}",
         "mnist (1x28x28, 10,000 test images)",
         "aecli 0.1.0 with torch 2.15.0",
@@ -148,7 +148,7 @@ def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
     text = render(
         Comparison(comparison.data, comparison.settings, [], {}), comparison.settings, [], MADE
     )
-    assert "not in the comparison" not in text
+    assert "left out of the comparison" not in text
     assert "Figures" not in Page(text).text
 
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from aecli.baselines.restoration import (
     CUT_OFFS,
+    ImageMoments,
     best_median,
     best_non_local_means,
     fit_denoiser,
-    fit_enlarger,
+    fit_upscaler,
     median,
     non_local_means,
 )
@@ -41,7 +42,8 @@ def test_of_one_pixel_the_weight_is_signal_by_signal_and_noise() -> None:
     levels = 102 + 51 * torch.randint(0, 2, (1000, 1, 1, 1), generator=generator(0))  # 0.4 or 0.6
     images = levels.to(torch.uint8)
     signal = to_pixels(images).double().var(correction=0).item()
-    found = fit_denoiser(images, CorruptionKind.gaussian, 0.05)  # so small that nothing is clipped
+    # So small that nothing is clipped.
+    found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, 0.05)
     assert found.weights.item() == pytest.approx(signal / (signal + 0.05**2), rel=1e-4)
     assert found.mean.item() == pytest.approx(to_pixels(images).mean().item(), abs=1e-6)
 
@@ -56,13 +58,13 @@ def test_no_linear_function_of_drawn_noise_is_better(kind: CorruptionKind, stren
     weights, *_ = np.linalg.lstsq(rows, pixels.flatten(1).double().numpy())
     other = torch.from_numpy(rows @ weights).reshape(pixels.shape)
     # 40,000 draws for 21 weights: theirs fits the drawn noise by about 21 in 40,000 too well.
-    found = fit_denoiser(images, kind, strength)(noisy)
+    found = fit_denoiser(ImageMoments(images), kind, strength)(noisy)
     assert mse(found, pixels) == pytest.approx(mse(other, pixels), rel=0.005)
 
 
 def test_without_noise_nothing_is_changed() -> None:
     images = smooth_images(500, 0)
-    found = fit_denoiser(images, CorruptionKind.gaussian, 1e-6)
+    found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, 1e-6)
     pixels = to_pixels(images[:10])
     assert torch.allclose(found(pixels), pixels, atol=1e-3)
 
@@ -70,7 +72,7 @@ def test_without_noise_nothing_is_changed() -> None:
 def test_pixels_that_never_vary_are_no_trouble() -> None:
     images = smooth_images(500, 0)
     images[:, :, 0] = 0
-    found = fit_denoiser(images, CorruptionKind.masking, 0.5)
+    found = fit_denoiser(ImageMoments(images), CorruptionKind.masking, 0.5)
     restored = found(to_pixels(images[:10]))
     assert restored.isfinite().all()
     assert restored[:, :, 0].abs().max() < 1e-4
@@ -79,7 +81,7 @@ def test_pixels_that_never_vary_are_no_trouble() -> None:
 def test_colours_are_restored_in_their_places() -> None:
     images = torch.randint(0, 256, (600, 3, 2, 2), dtype=torch.uint8, generator=generator(0))
     pixels = to_pixels(images[:5])
-    restored = fit_denoiser(images, CorruptionKind.salt_and_pepper, 1e-6)(pixels)
+    restored = fit_denoiser(ImageMoments(images), CorruptionKind.salt_and_pepper, 1e-6)(pixels)
     assert torch.allclose(restored, pixels, atol=1e-3)
 
 
@@ -88,8 +90,8 @@ def test_images_that_are_linear_in_their_small_ones_come_back_exactly() -> None:
     squares = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
     images = (squares * 255).to(torch.uint8)
     pixels = to_pixels(images)
-    enlarger = fit_enlarger(images, 2)
-    assert torch.allclose(enlarger(shrink(pixels, 2)), pixels, atol=1e-3)
+    upscaler = fit_upscaler(images, 2)
+    assert torch.allclose(upscaler(shrink(pixels, 2)), pixels, atol=1e-3)
     assert mse(downsample(pixels, 2), pixels) > 0.001  # which bicubic interpolation cannot
 
 
@@ -98,7 +100,7 @@ def test_white_paper_and_few_images_are_no_trouble() -> None:
     ink = torch.randint(0, 256, (30, 3, 4, 4), dtype=torch.uint8, generator=generator(0))
     images[:, :, 2:6, 2:6] = ink
     pixels = to_pixels(images)
-    restored = fit_enlarger(images, 2)(shrink(pixels, 2))
+    restored = fit_upscaler(images, 2)(shrink(pixels, 2))
     # Of 48 small numbers 12 vary, by which 30 images are not told exactly; but better than by none.
     assert mse(restored, pixels) < 0.5 * mse(pixels.mean(0).expand_as(pixels), pixels)
     assert torch.allclose(restored[..., 0, 0], torch.ones(30, 3), atol=1e-3)
@@ -142,7 +144,7 @@ def test_non_local_means_keeps_images_and_colours_apart() -> None:
 def test_the_best_linear_denoiser_of_mnist_is_as_good_as_the_lectures_say(mnist_dir: Path) -> None:
     data = load_data(DataConfig("mnist"), mnist_dir, torch.device("cpu"))
     order = torch.randperm(len(data.train), generator=generator(0))[:10_000]
-    restore = fit_denoiser(data.train.images[order], CorruptionKind.gaussian, 0.5)
+    restore = fit_denoiser(ImageMoments(data.train.images[order]), CorruptionKind.gaussian, 0.5)
     pixels = to_pixels(data.test.images)
     noisy = NOISES[CorruptionKind.gaussian](pixels, 0.5, generator(1))
     # 0.0175 where the noise of the training images is drawn, and a little less where it is not.
@@ -152,6 +154,6 @@ def test_the_best_linear_denoiser_of_mnist_is_as_good_as_the_lectures_say(mnist_
 def test_levels_that_are_not_there_do_not_count() -> None:
     mean, _ = noise_moments(CorruptionKind.gaussian, 0.5)
     images = torch.full((4, 1, 1, 1), 51, dtype=torch.uint8)
-    found = fit_denoiser(images, CorruptionKind.gaussian, 0.5)
-    assert found.damaged_mean.item() == pytest.approx(mean[51].item(), rel=1e-6)
+    found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, 0.5)
+    assert found.degraded_mean.item() == pytest.approx(mean[51].item(), rel=1e-6)
     assert found.weights.item() == pytest.approx(0, abs=1e-6)

@@ -34,7 +34,7 @@ def test_a_configuration_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_summary_is_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is no finished run: it has no summary.json"):
+    with pytest.raises(StorageError, match="is not a finished run: it has no summary.json"):
         RunDirectory(tmp_path).load_summary()
 
 
@@ -46,10 +46,10 @@ def test_a_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="summary.json is damaged: its sha256 is"):
         run.load_summary()
     run.summary_file.write_text("")
-    with pytest.raises(StorageError, match="damaged: it has 0 bytes and was written with 20"):
+    with pytest.raises(StorageError, match="damaged: it has 0 bytes, but 20 were written"):
         run.load_summary()
     run.manifest_file.write_text("{}")
-    with pytest.raises(StorageError, match="manifest.json is damaged .* nothing of summary.json"):
+    with pytest.raises(StorageError, match="manifest.json is damaged .* no entry for summary.json"):
         run.load_summary()
     run.manifest_file.unlink()
     with pytest.raises(StorageError, match="manifest.json .* No such file"):

@@ -1,4 +1,4 @@
-"""`aecli sample`: images of drawn codes, what is nearest to them, and how far they are."""
+"""`aecli sample`: decoded random codes, their nearest images, and the Frechet distances."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from aecli.cli.options import Density
+from aecli.analysis.sample import decode_with_nearest, fit_density, frechet_distances
+from aecli.commands.sample import Density
 from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.latent.density import fit_diagonal, fit_full
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
-from aecli.uses.sample import beside_nearest, fit, frechet_distances, sample
 
 Aecli = Callable[..., int]
 
@@ -71,15 +71,16 @@ def test_a_density_without_the_correlations_of_the_codes_is_farther_away() -> No
 def test_each_density_keeps_what_its_name_says() -> None:
     codes = codes_of(DATA.train)
     generator = torch.Generator().manual_seed(0)
+    mixtures = {density: fit_density(codes, density.value, 2, 0) for density in Density}
     correlations = {
-        density: torch.corrcoef(fit(codes, density, 2, 0).draw(5000, generator).T)[0, 1].item()
-        for density in Density
+        density: torch.corrcoef(mixture.draw(5000, generator).T)[0, 1].item()
+        for density, mixture in mixtures.items()
     }
     own = torch.corrcoef(codes.T)[0, 1].item()
     assert own > 0.8 and abs(correlations[Density.diagonal]) < 0.05
     assert correlations[Density.full] == pytest.approx(own, abs=0.03)
     assert correlations[Density.gmm] == pytest.approx(own, abs=0.03)
-    assert [len(fit(codes, density, 2, 0).components) for density in Density] == [1, 1, 2]
+    assert [len(mixture.components) for mixture in mixtures.values()] == [1, 1, 2]
 
 
 def test_reconstructions_are_as_far_away_as_the_model_moves_them() -> None:
@@ -96,12 +97,12 @@ def test_reconstructions_are_as_far_away_as_the_model_moves_them() -> None:
 def test_a_copy_is_found_out() -> None:
     train = codes_of(DATA.train)
     some = torch.stack([train[1234], train[7] + 0.001, torch.ones(6)])
-    drawn = beside_nearest(LINEAR, some, DATA)
-    assert drawn.numbers[:2].tolist() == [1234, 7]
-    assert drawn.mse.tolist() == pytest.approx(
+    decoded = decode_with_nearest(LINEAR, some, DATA)
+    assert decoded.indices[:2].tolist() == [1234, 7]
+    assert decoded.mse.tolist() == pytest.approx(
         [0, 1e-6, (1 - train).square().mean(1).min().item()], abs=1e-6
     )
-    assert torch.equal(drawn.nearest[:2], to_pixels(DATA.train.images[[1234, 7]]))
+    assert torch.equal(decoded.nearest[:2], to_pixels(DATA.train.images[[1234, 7]]))
 
 
 @pytest.mark.parametrize("density", Density)
@@ -175,24 +176,32 @@ def test_without_scikit_learn_only_the_mixture_is_refused(
 
 
 def test_a_decoder_that_unpools_says_what_its_samples_lack(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
-    sample(replace(trained, config=config), 1, Density.diagonal, 1, 0)
+    unpooling = replace(trained, config=config)
+    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_: unpooling)
+    assert aecli("sample", str(run.path), "n=1") == 0
     errors = capsys.readouterr().err
-    assert "the decoder unpools, and a sampled code brings no places" in errors
+    assert "the decoder unpools, and a code alone has no positions of maxima" in errors
     assert errors.count("\n") == 1
 
 
 def test_images_of_one_class_are_sampled_without_a_distance(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained = open_run(run.path, device="cpu")
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)
-    sample(trained, 4, Density.diagonal, 1, 0)
+    assert aecli("sample", str(run.path), "n=4") == 0
     captured = capsys.readouterr()
     assert captured.err.startswith("no Frechet distance: ") and captured.err.count("\n") == 1
     numbers = json.loads((run.path / "sample/numbers.json").read_text())

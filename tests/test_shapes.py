@@ -60,7 +60,7 @@ ReLU 16x14x14
 ConvTranspose2d 16 -> 1, k3 s2 p1 op1 1x28x28 145 28,224
 (14 - 1)*2 - 2*1 + 3 + 1 = 28
 Sigmoid 1x28x28
-in all 210,369 708,736"""
+total 210,369 708,736"""
     )
 
 
@@ -135,7 +135,8 @@ def test_where_a_layer_does_not_fit_those_in_front_of_it_are_shown(
          "layer 2 of 2 (kernel 3, stride 2, padding 0) leaves nothing of its 1x1 map"),
         ("model=fc upsample=max_unpool", "model=fc has no map to pool"),
         ("upsample=max_unpool model.layers.0.stride=1 model.layers.1.stride=1",
-         "upsample=max_unpool needs an encoder that pools, and no layer of model=conv strides"),
+         "upsample=max_unpool needs an encoder that pools, but no layer of model=conv has a "
+         "stride"),
         ("model=deep upsample.kernel=1", "upsample.kernel=1 is not valid: no output padding"),
     ],
 )  # fmt: skip

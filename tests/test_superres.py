@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from aecli.analysis.superres import BICUBIC, LINEAR, MODEL, upscaled, upscaling_methods
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import enlarge, shrink
 from aecli.evaluation.examination import score
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
-from aecli.uses.superres import BICUBIC, LINEAR, OUTPUT, contestants, restored
 from tests.conftest import train_once
 
 Aecli = Callable[..., int]
@@ -31,21 +31,21 @@ def test_the_model_does_what_it_was_trained_for(shrunk: RunDirectory) -> None:
     assert trained.config.corruption.factor == 4
     summary = shrunk.load_summary()
     assert summary["corruption"] == "downsample"
-    found = score(trained.config, trained.reconstruct, trained.images)
-    assert found.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
+    scored = score(trained.config, trained.reconstruct, trained.images)
+    assert scored.mse == pytest.approx(summary["test"]["mse"], rel=1e-6)
 
 
-def test_every_contestant_starts_from_the_small_images(shrunk: RunDirectory) -> None:
+def test_every_method_starts_from_the_small_images(shrunk: RunDirectory) -> None:
     trained = open_run(shrunk.path, device="cpu")
     pixels = to_pixels(trained.images.images[:7])
-    ways = contestants(trained, 4)
+    methods = upscaling_methods(trained, 4)
     with torch.inference_mode():
-        ((originals, bicubic),) = restored(trained.images.images[:7], ways[BICUBIC], 4)
+        ((originals, bicubic),) = upscaled(trained.images.images[:7], methods[BICUBIC], 4)
         assert torch.equal(originals, pixels)
         assert torch.equal(bicubic, enlarge(shrink(pixels, 4), (28, 28)))
-        ((_, output),) = restored(trained.images.images[:7], ways[OUTPUT], 4)
+        ((_, output),) = upscaled(trained.images.images[:7], methods[MODEL], 4)
         assert torch.allclose(output, trained.reconstruct(bicubic))
-        assert ways[LINEAR](shrink(pixels, 4)).shape == pixels.shape
+        assert methods[LINEAR](shrink(pixels, 4)).shape == pixels.shape
 
 
 def test_the_command_prints_what_the_run_ended_with(

@@ -23,7 +23,7 @@ from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
 from aecli.runs.directory import RunDirectory, Status, runs_below
-from aecli.sweep.planned import longest_first, plan, run_planned, work
+from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
 from tests.conftest import TINY, planted
@@ -148,7 +148,7 @@ def test_one_failure_does_not_stop_the_others(
     summary, *reasons = errors[errors.index("aecli: ") :].splitlines()
     relative = folder.relative_to(tmp_path)
     assert summary == (
-        f"aecli: 2 of 4 runs are not finished; to go on: aecli train resume={relative}"
+        f"aecli: 2 of 4 runs are not finished; to resume: aecli train resume={relative}"
     )
     assert [reason.split(" became ")[0] for reason in reasons] == [
         "2-fc-z2: the training loss", "3-fc-z3: the training loss",
@@ -179,7 +179,7 @@ def test_a_search_is_not_laid_over_runs(
     assert aecli("train", "-m", *line, *TINY) == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")}
     assert aecli("train", "-m", *line, *TINY) == 2
-    assert "mine holds runs already" in capsys.readouterr().err
+    assert "mine already holds runs" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")} == before
 
 
@@ -246,7 +246,7 @@ def test_a_folder_that_holds_a_sweep_is_not_used_again(
     before = (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns
     capsys.readouterr()
     assert aecli(*line, "latent=2,3") == 2
-    assert "mine holds runs already: go on with them by resume=mine" in capsys.readouterr().err
+    assert "mine already holds runs: resume them with resume=mine" in capsys.readouterr().err
     assert (tmp_path / "mine/0-fc-z2/summary.json").stat().st_mtime_ns == before
     assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
 
@@ -329,7 +329,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     assert done.status == status
     if number != signal.SIGKILL:
         assert (
-            "aecli: interrupted: 1 of 3 runs are finished; to go on: aecli train resume=mine\n"
+            "aecli: interrupted: 1 of 3 runs are finished; to resume: aecli train resume=mine\n"
             in done.errors
         )
         assert "Traceback" not in done.errors and "Warning" not in done.errors
@@ -361,7 +361,7 @@ def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("aecli.sweep.launch.run_jobs", interrupt)
         assert aecli("train", "-m", *line) == 130
-    advice = "interrupted: 0 of 1 runs are finished; to go on: aecli train resume=mine"
+    advice = "interrupted: 0 of 1 runs are finished; to resume: aecli train resume=mine"
     assert advice in capsys.readouterr().err
     assert aecli("train", "-m", "resume=mine", "compare=false") == 0
     assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
@@ -406,8 +406,8 @@ def test_resuming_a_finished_sweep_trains_nothing(aecli: Aecli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["-m", "resume=nowhere"], "resume=nowhere is neither the folder of a run"),
-        (["resume=nowhere"], "nor that of a sweep, which has a multirun.yaml"),
+        (["-m", "resume=nowhere"], "resume=nowhere is neither a run folder"),
+        (["resume=nowhere"], "nor a sweep folder, which contains a multirun.yaml"),
         (["compare=false"], "compare=false is for a sweep: add -m"),
         (["-m", "compare=maybe"], "compare=maybe is not valid: give true or false"),
     ],
@@ -424,7 +424,7 @@ def test_a_resumed_sweep_takes_no_other_values(
 ) -> None:
     (tmp_path / "multirun.yaml").touch()
     assert aecli("train", "-m", "resume=.", "latent=5") == 2
-    assert "latent=5: a resumed sweep trains what was planned" in capsys.readouterr().err
+    assert "latent=5: a resumed sweep trains its runs as planned" in capsys.readouterr().err
 
 
 def test_what_is_resumed_is_read_as_plain_data(
@@ -458,7 +458,7 @@ def test_a_plan_is_a_folder_with_a_configuration_for_each_run(
     planned = plan(tmp_path, configs(data_dir, ["latent=2"], ["latent=3"]))
     assert [run.status for run in planned] == [Status.planned] * 2
     assert [run.load_config().latent for run in planned] == [2, 3]
-    with pytest.raises(UsageError, match="holds runs already"):
+    with pytest.raises(UsageError, match="already holds runs"):
         plan(tmp_path, {})
 
 
@@ -471,7 +471,7 @@ def test_the_longest_run_comes_first(data_dir: Path, tmp_path: Path) -> None:
 def test_the_work_of_a_run_is_that_of_its_products(data_dir: Path) -> None:
     (config,) = configs(data_dir, ["model=fc", "latent=5", "epochs=2"]).values()
     # two layers of 784 x 5 products, each a multiplication and an addition, three passes
-    assert work(config) == 3 * 2 * (2 * 784 * 5) * 256 * 2
+    assert training_flops(config) == 3 * 2 * (2 * 784 * 5) * 256 * 2
 
 
 def test_shared_images_are_the_decoded_ones(
@@ -535,13 +535,13 @@ def test_progress_is_read_off_the_folders(
 ) -> None:
     runs = plan(tmp_path, configs(data_dir, ["model=fc", "epochs=7"], ["model=fc"], ["model=fc"]))
     watch = Watch(runs)
-    watch._look()
+    watch._update()
     assert [task.description for task in watch._progress.tasks] == ["sweep"]
     runs[0].metrics_file.write_text(
         json.dumps({"epoch": 1}) + "\n" + json.dumps({"epoch": 2}) + "\n"
     )
     runs[1].save_failure("the loss became nan")
-    watch._look()
+    watch._update()
     total, first = watch._progress.tasks
     assert (total.completed, total.total) == (1, 3)
     assert (first.description, first.completed, first.total) == ("0", 2, 7)

@@ -215,7 +215,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again(
     capsys.readouterr()
     assert aecli(*line) == 2
     assert capsys.readouterr().err.startswith(
-        "aecli: mine holds a run already: go on with it by resume=mine"
+        "aecli: mine already holds a run: resume it with resume=mine"
     )
     after = {path: path.read_bytes() for path in tmp_path.glob("mine/*.*") if path.is_file()}
     assert before == after

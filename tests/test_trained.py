@@ -53,9 +53,11 @@ def test_the_images_are_those_of_the_run_wherever_they_lie_now(
 
 
 def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere is no folder: give the folder of a finished run"):
+    with pytest.raises(
+        UsageError, match="nowhere is not a folder: give the folder of a finished run"
+    ):
         open_run(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=f"{tmp_path} is no run, but holds 1: .* such as .*/run"):
+    with pytest.raises(UsageError, match=f"{tmp_path} is not a run but holds 1: .* such as .*/run"):
         open_run(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty holds no runs"):
@@ -66,14 +68,18 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
     run.summary_file.unlink()
     with pytest.raises(
         UsageError,
-        match="run is not finished: interrupted; aecli train resume=.*/run goes on with it",
+        match="run is not finished: interrupted; resume it with aecli train resume=.*/run$",
     ):
         open_run(run.path)
     run.save_failure("the loss became nan")
-    with pytest.raises(UsageError, match=r"not finished: failed \(the loss became nan\); aecli"):
+    with pytest.raises(
+        UsageError, match=r"not finished: failed \(the loss became nan\); resume it with aecli"
+    ):
         open_run(run.path)
     (run.path.parent / "multirun.yaml").touch()
-    with pytest.raises(UsageError, match=f"train resume={run.path.parent} goes on"):
+    with pytest.raises(
+        UsageError, match=f"resume its sweep with aecli train resume={run.path.parent}$"
+    ):
         open_run(run.path)
 
 
@@ -114,12 +120,12 @@ def test_mistakes_of_the_line_are_told_in_one(
         "anomaly",
     ):
         for line, words in (
-            ([], f"{command} takes the folder of one finished run, and none is given"),
+            ([], f"{command} takes the folder of one finished run, but none is given"),
             ([run, run], "takes the folder of one finished run, not 2"),
             ([run, "devcie=cpu"], "there is no key 'devcie': did you mean device?"),
             ([run, "device=tpu"], "device=tpu"),
             ([run, "--fast"], f"{command} has no flag --fast"),
-            (["nowhere"], "nowhere is no folder"),
+            (["nowhere"], "nowhere is not a folder"),
         ):
             assert aecli(command, *line) == 2, line
             errors = capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""What a model is held against."""
+"""Baselines that models are compared with."""

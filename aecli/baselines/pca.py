@@ -1,37 +1,36 @@
-"""The classical answers that every autoencoder is held against."""
+"""Principal component analysis, the baseline of every autoencoder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from aecli.data import Split
 from aecli.data.batches import ordered_batches
 
-# Images at a time, and fewer where they are large: so many numbers.
+# Images in a batch, and fewer if they are large: at most so many values.
 FITTING_BATCH, FITTING_NUMBERS = 5000, 2**25
-# Numbers in an image, and images, of which not both may be more for an exact answer: the time that
-# an eigendecomposition takes grows with the third power.
-EXACT = 4096
-# Otherwise: components that are looked for at least, and beside them to find these the better; and
-# how often all images are seen for it.
-LEADING, SPARE, PASSES = 512, 32, 4
-SMALL = 1024  # rows of a matrix whose eigenvectors take a fraction of a second
-# Of the largest eigenvalue; what is smaller is rounding and belongs to no component.
+# An exact fit needs at most this many images or at most this many values in an image: the time of
+# an eigendecomposition is cubic in the smaller of the two.
+MAX_EXACT = 4096
+# Otherwise: the least number of components, the oversampling, and the passes over all images.
+MIN_LEADING, OVERSAMPLING, PASSES = 512, 32, 4
+SMALL_MATRIX = 1024  # rows; its eigendecomposition takes a fraction of a second
+# Relative to the largest eigenvalue; smaller ones are rounding and belong to no component.
 MIN_EIGENVALUE = 1e-12
 
 
 @dataclass(frozen=True)
 class PCA:
-    """Principal components of a set of images, the best linear autoencoder of every size."""
+    """Principal components of a set of images: the optimal linear autoencoder of every size."""
 
     mean: Tensor  # (P,), P = C H W
-    components: Tensor  # (P, P), one unit vector a row, largest variance first; with fewer images
-    # than pixels (K, P): those along which the images differ; of many large images the leading ones
+    components: Tensor  # (P, P), unit vectors as rows, largest variance first; with fewer images
+    # than pixels (K, P): those along which the images vary; of many large images the leading ones
 
     def encode(self, pixels: Tensor, latent: int) -> Tensor:
-        """`pixels` (B, C, H, W) -> their first `latent` components (B, D)."""
+        """Pixels (B, C, H, W) -> their first `latent` components (B, D)."""
         return (pixels.flatten(1) - self.mean) @ self.components[:latent].T
 
     def codes(self, images: Tensor, latent: int) -> Tensor:
@@ -39,10 +38,10 @@ class PCA:
         return torch.cat([self.encode(pixels, latent) for pixels in _batches(images)])
 
     def reconstruct(self, pixels: Tensor, latent: int) -> Tensor:
-        """`pixels` (B, C, H, W) from their first `latent` components, clipped to [0, 1].
+        """Reconstruct pixels (B, C, H, W) from their first `latent` components, clipped to [0, 1].
 
-        With none of them every image becomes the mean image; a code larger than the image has no
-        more to say than one of its size.
+        With none of them every image becomes the mean image; a code larger than the image adds
+        nothing to one of its size.
         """
         return self.decode(self.encode(pixels, latent)).reshape(pixels.shape)
 
@@ -54,21 +53,36 @@ class PCA:
 def fit_pca(images: Tensor, latent: int = 0) -> PCA:
     """PCA of uint8 `images` (N, C, H, W) in pixels in [0, 1]; memory does not grow with N beyond P.
 
-    Kept for the next call with the same tensor, as the runs of a sweep make it.
-
     Args:
-        images: what to fit it to.
-        latent: components that are needed. Of many large images there are no more than these, or
-            LEADING if that is more.
+        images: the images to fit.
+        latent: number of components needed. For many large images only these are computed, or
+            MIN_LEADING if that is more.
     """
-    if min(len(images), images[0].numel()) > EXACT:
-        return _fit_leading(images, max(LEADING, latent))
-    return _fit_all(images)
+    count = _leading_count(images, latent)
+    return _fit_exact(images) if count is None else _fit_leading(images, count)
 
 
-@lru_cache(maxsize=1)
+def pca_of(split: Split, latent: int = 0) -> PCA:
+    """`fit_pca` of the images of `split`, kept with them for the next call.
+
+    The runs of a sweep share their training images.
+    """
+    key = f"PCA, {_leading_count(split.images, latent) or 'all'} components"
+    if key not in split.derived:
+        split.derived[key] = fit_pca(split.images, latent)
+    pca: PCA = split.derived[key]
+    return pca
+
+
+def _leading_count(images: Tensor, latent: int) -> int | None:
+    """How many components are computed; None: all."""
+    if min(len(images), images[0].numel()) > MAX_EXACT:
+        return max(MIN_LEADING, latent)
+    return None
+
+
 def _fit_leading(images: Tensor, count: int) -> PCA:
-    """The first `count` components, by subspace iteration from a random start.
+    """The first `count` components, by randomised subspace iteration.
 
     (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011, algorithm 4.4.)
     """
@@ -76,25 +90,24 @@ def _fit_leading(images: Tensor, count: int) -> PCA:
     for pixels in _batches(images):
         total += pixels.flatten(1).sum(0)
     mean = total / len(images)
-    start = torch.randn(len(mean), count + SPARE, generator=torch.Generator().manual_seed(0))
+    start = torch.randn(len(mean), count + OVERSAMPLING, generator=torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(start.to(device)).Q  # (P, K)
     for number in range(PASSES):
-        image = torch.zeros_like(basis)  # the covariance times the basis, but for a factor
+        product = torch.zeros_like(basis)  # the covariance times the basis, up to a factor
         for pixels in _batches(images):
             rows = pixels.flatten(1) - mean
-            image.addmm_(rows.T, rows @ basis)
+            product.addmm_(rows.T, rows @ basis)
         if number < PASSES - 1:
-            basis = torch.linalg.qr(image).Q
-    _, vectors = _eigenvectors((basis.T @ image).cpu().double())  # smallest variance first
+            basis = torch.linalg.qr(product).Q
+    _, vectors = _eigendecomposition((basis.T @ product).cpu().double())  # smallest variance first
     leading = vectors.flip(1)[:, :count].float().to(device)
     return PCA(mean, (basis @ leading).T.contiguous())
 
 
-@lru_cache(maxsize=1)
-def _fit_all(images: Tensor) -> PCA:
-    """Every component, exactly."""
+def _fit_exact(images: Tensor) -> PCA:
+    """All components, exactly."""
     if len(images) < images[0].numel():
-        return _fit_few(images)
+        return _fit_from_gram(images)
     size = images[0].numel()
     total = torch.zeros(size, device=images.device)
     moment = torch.zeros(size, size, device=images.device)
@@ -102,23 +115,23 @@ def _fit_all(images: Tensor) -> PCA:
         rows = pixels.flatten(1)  # (B, P)
         total += rows.sum(0)
         moment.addmm_(rows.T, rows)
-    # On the CPU, where every machine has it, and in double precision: where some pixels never vary
-    # many eigenvalues are zero, and single precision may not tell them apart.
+    # On the CPU, where every machine supports it, and in double precision: if some pixels never
+    # vary, many eigenvalues are zero, and single precision may not tell them apart.
     mean = total.cpu().double() / len(images)
     covariance = moment.cpu().double() / len(images) - torch.outer(mean, mean)
-    _, vectors = _eigenvectors(covariance)  # smallest variance first
+    _, vectors = _eigendecomposition(covariance)  # smallest variance first
     components = vectors.T.flip(0).float().contiguous()
     return PCA(mean.float().to(images.device), components.to(images.device))
 
 
-def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a symmetric matrix (P, P): eigenvalues, the smallest first, and eigenvectors as columns.
+def _eigendecomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, smallest first, and eigenvectors, as columns, of a symmetric matrix (P, P).
 
-    A small one on a single thread: beside another busy process several wait for one another, and
-    take a hundred times as long.
+    Small matrices use a single thread: beside another busy process, several threads wait for one
+    another and take a hundred times as long.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1 if len(matrix) <= SMALL else threads)
+    torch.set_num_threads(1 if len(matrix) <= SMALL_MATRIX else threads)
     try:
         values, vectors = torch.linalg.eigh(matrix)
     finally:
@@ -130,22 +143,22 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
     return ordered_batches(images, max(1, min(FITTING_BATCH, FITTING_NUMBERS // images[0].numel())))
 
 
-def _fit_few(images: Tensor) -> PCA:
-    """The same by the products of the images with one another, of which there are fewer.
+def _fit_from_gram(images: Tensor) -> PCA:
+    """The same for fewer images than pixels, from the Gram matrix of the images.
 
     If u is an eigenvector of X X^T, X^T u is one of X^T X (Turk and Pentland, "Eigenfaces for
-    recognition", 1991). A whole (P, P) matrix of 64x64 colours would take half an hour.
+    recognition", 1991). The full (P, P) matrix of 64x64 colour images would take half an hour.
     """
     flat = images.flatten(1)  # (N, P)
     parts = flat.split(max(1, FITTING_NUMBERS // len(flat)), dim=1)  # columns at a time
-    products = torch.zeros(len(flat), len(flat), dtype=torch.float64)
+    gram = torch.zeros(len(flat), len(flat), dtype=torch.float64)
     means = []
     for part in parts:
         rows = part.cpu().double().div_(255)
         means.append(rows.mean(0))
         rows -= means[-1]
-        products.addmm_(rows, rows.T)
-    values, vectors = _eigenvectors(products)  # smallest variance first
+        gram.addmm_(rows, rows.T)
+    values, vectors = _eigendecomposition(gram)  # smallest variance first
     kept = values > MIN_EIGENVALUE * values[-1].clamp(min=1)
     weights = (vectors[:, kept] / values[kept].sqrt()).T.flip(0)  # (K, N)
     components = [

@@ -1,6 +1,6 @@
-"""From `key=value` on the command line to a checked configuration, composed by Hydra.
+"""Turn `key=value` overrides into validated configurations, composed by Hydra.
 
-`compose` makes the configuration of one run, and `compose_sweep` those of a sweep.
+`compose` builds the configuration of one run, and `compose_sweep` those of a sweep.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,14 +36,14 @@ from aecli.errors import UsageError, one_line, suggest
 
 PRIMARY = "train"
 
-# Hydra's own launchers and sweepers: choice -> the extra of aecli that brings its plugin.
+# Hydra's launchers and sweepers: choice -> the aecli extra that installs its plugin.
 EXTRAS = {
     "hydra/launcher": {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"},
     "hydra/sweeper": {"optuna": "optuna"},
 }
 BASIC = "basic"
 
-# What conf/hydra/launcher/submitit_slurm.yaml builds on.
+# The base of conf/hydra/launcher/submitit_slurm.yaml.
 SLURM_SCHEMA = "slurm_schema"
 
 
@@ -52,31 +52,31 @@ class SweepJob:
     """One run of a sweep."""
 
     overrides: list[str]
-    """Its own command line."""
+    """Its command line."""
 
     config: TrainConfig
 
     folder: str
-    """Its name in the folder of the sweep."""
+    """Name of its folder within the sweep folder."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a command line with -m asks for."""
+    """A sweep, as a command line with -m describes it."""
 
     folder: Path
-    """Where its runs go."""
+    """The folder of its runs."""
 
     launcher: str
     """A choice of hydra/launcher."""
 
     jobs: list[SweepJob] | None
-    """Every run, in the order of the line; None where a search makes them up as it goes along."""
+    """All runs, in command-line order; None for a search, which chooses them as it goes."""
 
 
 @dataclass(frozen=True)
 class ComposedRun:
-    """One run, as its command line describes it."""
+    """One run, composed from its command line."""
 
     config: TrainConfig
 
@@ -84,48 +84,50 @@ class ComposedRun:
     """Its command line."""
 
     composed: DictConfig
-    """All of it, with Hydra's own keys."""
+    """The whole configuration, including Hydra's own keys."""
 
 
 def compose(overrides: list[str]) -> TrainConfig:
-    """The configuration of one run.
+    """Compose the configuration of one run.
 
     Raises:
-        UsageError: a key or a value that makes no sense; the line names it and what would.
+        UsageError: an invalid key or value; the message names it and what is valid.
     """
     return compose_run(overrides).config
 
 
 def compose_run(overrides: list[str]) -> ComposedRun:
-    """One run, for `run_once`.
+    """Compose one run, for `run_once`.
 
     Raises:
-        UsageError: a key or a value that makes no sense; the line names it and what would.
+        UsageError: an invalid key or value; the message names it and what is valid.
     """
-    with _naming_unknown_keys(overrides), hydra_engine() as engine:
+    with _reporting_unknown_keys(overrides), hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
         return ComposedRun(to_config(_without_hydra(composed.copy())), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
-    """Every run of a sweep.
+    """Compose every run of a sweep.
 
     Raises:
-        UsageError: a key or a value of one of them that makes no sense.
+        UsageError: an invalid key or value in one of them.
     """
     with hydra_engine() as engine:
-        composed = compose_for_all(engine, overrides)
+        composed = compose_shared(engine, overrides)
         choices = composed.hydra.runtime.choices
         jobs = None
         if choices["hydra/sweeper"] == BASIC:
-            lines = split(_params(composed) + _task_overrides(overrides))
+            lines = split(_sweeper_params(composed) + _task_overrides(overrides))
             for_hydra = _hydra_overrides(overrides)
-            jobs = [_job(engine, number, line, for_hydra) for number, line in enumerate(lines)]
+            jobs = [
+                _compose_job(engine, number, line, for_hydra) for number, line in enumerate(lines)
+            ]
         return Sweep(Path(str(composed.hydra.sweep.dir)), choices["hydra/launcher"], jobs)
 
 
 def split(overrides: list[str]) -> list[list[str]]:
-    """The line of each run: every combination, in order; the last value given to a key counts."""
+    """The command line of each run: all combinations, in order; the last value of a key wins."""
     parsed = parse_overrides(overrides)
     for override in parsed:
         if override.is_sweep_override() and not override.is_discrete_sweep():
@@ -134,8 +136,8 @@ def split(overrides: list[str]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
-def without_lists(overrides: list[str]) -> list[str]:
-    """The overrides that give one value, which all runs of a sweep share."""
+def single_value_overrides(overrides: list[str]) -> list[str]:
+    """The overrides with a single value, which all runs of a sweep share."""
     return [
         str(override.input_line)
         for override in parse_overrides(overrides)
@@ -144,11 +146,11 @@ def without_lists(overrides: list[str]) -> list[str]:
 
 
 def check_overrides(overrides: list[str], multirun: bool) -> None:
-    """Refuse what Hydra would refuse later, and at greater length, or not at all.
+    """Reject what Hydra would reject later and at greater length, or not at all.
 
     Raises:
-        UsageError: an unknown group or choice, a list of values without -m, no `key=value`, or a
-            key that is unknown to the runs of a sweep, or to be added.
+        UsageError: an unknown group or choice, a list of values without -m, an argument that is
+            not `key=value`, an unknown key in a sweep, or an unknown key added with `+`.
     """
     groups = config_groups()
     for override in parse_overrides(overrides):
@@ -168,41 +170,41 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
             for choice in _choices(override):
                 if choice not in groups[key]:
                     raise UsageError(f"{key}={choice}: {suggest(choice, groups[key])}")
-        elif _is_hydras(override) and override.is_sweep_override():
+        elif _is_hydra_override(override) and override.is_sweep_override():
             raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
-    # A single run is composed next, which tells, unless the key is a new one.
-    adds = any(each.is_add() or each.is_force_add() for each in parse_overrides(overrides))
+    # Composing a single run, which comes next, reports unknown keys unless they are added.
+    adds = any(one.is_add() or one.is_force_add() for one in parse_overrides(overrides))
     if multirun or adds:
         _check_keys(overrides)
 
 
-def note_sweep(file: Path, overrides: list[str]) -> None:
-    """Write what Hydra leaves in the folder of a sweep: its command line, for one thing."""
+def save_sweep_config(file: Path, overrides: list[str]) -> None:
+    """Write the file that Hydra leaves in a sweep folder; it includes the command line."""
     with hydra_engine() as engine:
-        OmegaConf.save(compose_for_all(engine, overrides), file)
+        OmegaConf.save(compose_shared(engine, overrides), file)
 
 
 def register_schemas() -> None:
-    """The dataclasses, under the names that the YAML's defaults lists use."""
+    """Register the dataclasses under the names that the YAML defaults lists use."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():
         store.store(group="model", name=f"{kind}_schema", node=schema)
-    Plugins.instance()  # those that are installed enter their own
+    Plugins.instance()  # installed plugins register their own schemas
     launchers = store.repo["hydra"]["launcher"]
     if "submitit_slurm.yaml" in launchers:
-        # Our file of this name begins with it and takes its place, which Hydra does not allow
-        # while both have the name.
+        # Our file of the same name extends this one and replaces it, which Hydra does not allow
+        # while they share the name.
         node = launchers.pop("submitit_slurm.yaml").node
         store.store(group="hydra/launcher", name=SLURM_SCHEMA, node=node)
 
 
 @contextmanager
 def hydra_engine() -> Iterator[Hydra]:
-    """Hydra as it composes configurations; what it refuses ends as one line."""
+    """Yield Hydra's compose engine; its errors become one-line UsageErrors."""
     register_schemas()
     with (
-        explaining_values(),
+        as_usage_errors(),
         hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
     ):
         engine = GlobalHydra.instance().hydra
@@ -211,8 +213,8 @@ def hydra_engine() -> Iterator[Hydra]:
 
 
 @contextmanager
-def explaining_values() -> Iterator[None]:
-    """What Hydra and OmegaConf refuse ends as one line."""
+def as_usage_errors() -> Iterator[None]:
+    """Turn errors of Hydra and OmegaConf into one-line UsageErrors."""
     try:
         yield
     except MissingConfigException as error:
@@ -226,19 +228,19 @@ def explaining_values() -> Iterator[None]:
         raise UsageError(explain(error)) from error
 
 
-def compose_for_all(engine: Hydra, overrides: list[str]) -> DictConfig:
-    """What the runs of a sweep share, and how Hydra is to launch them."""
-    # A model's own keys are left to the runs, each of which may have another model.
-    common = [line for line in overrides if not line.lstrip("+").startswith("model.")]
-    composed = engine.compose_config(PRIMARY, common, RunMode.MULTIRUN, from_shell=False)
+def compose_shared(engine: Hydra, overrides: list[str]) -> DictConfig:
+    """Compose what the runs of a sweep share, including how Hydra launches them."""
+    # Model keys are left to the individual runs, which may have different models.
+    shared = [line for line in overrides if not line.lstrip("+").startswith("model.")]
+    composed = engine.compose_config(PRIMARY, shared, RunMode.MULTIRUN, from_shell=False)
     with open_dict(composed):
         composed.hydra.overrides.task = _task_overrides(overrides)
     HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
     return composed
 
 
-def _job(engine: Hydra, number: int, line: list[str], for_hydra: list[str]) -> SweepJob:
-    """One run of a sweep, with the name that `hydra.sweep.subdir` gives its folder."""
+def _compose_job(engine: Hydra, number: int, line: list[str], for_hydra: list[str]) -> SweepJob:
+    """Compose one run of a sweep; `hydra.sweep.subdir` gives the name of its folder."""
     composed = engine.compose_config(PRIMARY, [*for_hydra, *line], RunMode.RUN, from_shell=False)
     with open_dict(composed):
         composed.hydra.job.num = number
@@ -253,30 +255,30 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
     return composed
 
 
-def _is_hydras(override: Override) -> bool:
+def _is_hydra_override(override: Override) -> bool:
     return override.key_or_group.split(".")[0].split("/")[0] == "hydra"
 
 
 def _hydra_overrides(overrides: list[str]) -> list[str]:
-    """Those that are meant for Hydra itself."""
+    """The overrides of Hydra's own keys."""
     parsed = parse_overrides(overrides)
-    return [str(override.input_line) for override in parsed if _is_hydras(override)]
+    return [str(override.input_line) for override in parsed if _is_hydra_override(override)]
 
 
 def _task_overrides(overrides: list[str]) -> list[str]:
-    """Those that describe the runs."""
+    """The overrides that configure the runs."""
     parsed = parse_overrides(overrides)
-    return [str(override.input_line) for override in parsed if not _is_hydras(override)]
+    return [str(override.input_line) for override in parsed if not _is_hydra_override(override)]
 
 
 def override(key: str, value: object) -> str:
-    """`key=value` with the value in quotes, so that it may hold anything."""
+    """`key=value` with the value quoted, so that it may contain any character."""
     escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"
 
 
 def _missing_extra(error: MissingConfigException) -> UsageError | None:
-    """What to install, where it is a plugin that is missing."""
+    """An error that says what to install, if what is missing is a plugin."""
     missing = (error.missing_cfg_file or "").replace(SLURM_SCHEMA, "submitit_slurm")
     group, _, choice = missing.rpartition("/")
     extra = EXTRAS.get(group, {}).get(choice)
@@ -293,32 +295,32 @@ def parse_overrides(overrides: list[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
         raise UsageError(
-            f"{error.override!r} cannot be read: give key=value, with quotes around "
-            f"a value that holds spaces, commas or brackets"
+            f"{error.override!r} cannot be parsed: give key=value, with quotes around "
+            f"a value that contains spaces, commas or brackets"
         ) from error
 
 
 def _choices(override: Override) -> list[str]:
-    """The names that an override picks from its group; null picks none."""
-    picked = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    return [str(choice) for choice in picked if choice not in (None, "null")]
+    """The choices that an override selects from its group; null selects none."""
+    selected = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    return [str(choice) for choice in selected if choice not in (None, "null")]
 
 
 @contextmanager
-def _naming_unknown_keys(overrides: list[str]) -> Iterator[None]:
-    """If it is a key that is wrong with a line, say which, and which was meant."""
+def _reporting_unknown_keys(overrides: list[str]) -> Iterator[None]:
+    """If composing fails because of an unknown key, name it and suggest the one meant."""
     try:
         yield
-    except Exception:  # of several kinds, by what Hydra takes the key for
+    except Exception:  # its type depends on how Hydra interprets the key
         _check_keys(overrides)
         raise
 
 
 def _check_keys(overrides: list[str]) -> None:
-    """Every key must be in a configuration that the chosen groups make.
+    """Check that every key exists in some configuration of the chosen groups.
 
     Raises:
-        UsageError: there is one that is in none.
+        UsageError: a key exists in none of them.
     """
     groups = config_groups()
     choices: list[str] = []
@@ -327,7 +329,7 @@ def _check_keys(overrides: list[str]) -> None:
         key = override.key_or_group
         if key in groups or key in EXTRAS:
             choices.append(str(override.input_line))
-        elif not _is_hydras(override):
+        elif not _is_hydra_override(override):
             keys.append(key)
     if not keys:
         return
@@ -336,8 +338,8 @@ def _check_keys(overrides: list[str]) -> None:
             engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
             for line in split(choices)
         ]
-    whole = [OmegaConf.to_container(_without_hydra(each)) for each in composed]
-    known = {key for each in whole for key in _keys(each)}
+    containers = [OmegaConf.to_container(_without_hydra(config)) for config in composed]
+    known = {key for container in containers for key in _keys(container)}
     for key in keys:
         if key not in known:
             raise UsageError(
@@ -346,22 +348,22 @@ def _check_keys(overrides: list[str]) -> None:
             )
 
 
-def _params(composed: DictConfig) -> list[str]:
-    """What a sweep sets where the command line does not."""
+def _sweeper_params(composed: DictConfig) -> list[str]:
+    """The values that a sweep sets unless the command line overrides them."""
     return [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:
-    """What it is called now, or a question: the key with nearly the same last word, if any."""
+    """A hint: the new name of a renamed key, or a known key with a similar last part, if any."""
     if wrong in RENAMED_KEYS:
         return f": it is now called {RENAMED_KEYS[wrong]}"
-    by_last_word = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
-    near = get_close_matches(wrong.rpartition(".")[2], by_last_word, n=1)
-    return f": did you mean {by_last_word[near[0]]}?" if near else ""
+    by_last_part = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
+    near = get_close_matches(wrong.rpartition(".")[2], by_last_part, n=1)
+    return f": did you mean {by_last_part[near[0]]}?" if near else ""
 
 
 def _keys(node: object, prefix: str = "") -> Iterator[str]:
-    """Every key that may be set below `node`, with dots: inner nodes too."""
+    """All dotted keys that can be set below `node`, including inner nodes."""
     children: Iterable[tuple[object, object]] = ()
     if isinstance(node, dict):
         children = node.items()

@@ -1,4 +1,4 @@
-"""What a person reads in the terminal: tables and notices."""
+"""Terminal output: tables, notices and warnings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:  # what prints numbers alone does not wait for torch
+if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.comparison.compare import Compared
     from aecli.config import TrainConfig
     from aecli.data import Data
@@ -23,28 +23,28 @@ err = Console(stderr=True, highlight=False)
 
 
 def notice(text: str) -> None:
-    """Something that must not be missed."""
+    """Print a notice that must not be missed, in a panel on stderr."""
     err.print(Panel(Text(text), title="NOTICE", border_style="bold yellow", title_align="left"))
 
 
 def warn(text: str) -> None:
-    """Something that a person should know, in one line."""
+    """Print a one-line warning or status message to stderr."""
     err.print(text, markup=False, soft_wrap=True)
 
 
 def table(content: Table) -> None:
-    """A table, set apart from what stands above."""
+    """Print a table after a blank line."""
     out.print()
     out.print(content)
 
 
 def paragraph(sentences: str) -> None:
-    """Sentences, broken into lines between words."""
+    """Print sentences, wrapped between words."""
     out.print(textwrap.fill(sentences, out.width), markup=False, soft_wrap=True)
 
 
 def bullets(sentences: list[str]) -> None:
-    """Sentences as a list."""
+    """Print sentences as a bulleted list."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     for sentence in sentences:
         grid.add_row("-", Text(sentence))
@@ -52,7 +52,7 @@ def bullets(sentences: list[str]) -> None:
 
 
 def facts(rows: dict[str, str]) -> None:
-    """Facts, each with its name in front; long ones are not broken, so that they can be copied."""
+    """Print named facts, one per line; long ones are not wrapped, so that they can be copied."""
     width = max(map(len, rows))
     for name, value in rows.items():
         out.print(f"[bold]{name:{width}}[/bold]  ", end="")
@@ -73,7 +73,7 @@ def describe_model(config: TrainConfig) -> str:
 
 
 def layer_table(layers: list[Layer]) -> None:
-    """Encoder and decoder, layer by layer."""
+    """Print the encoder and decoder, layer by layer."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     table.add_column("", footer="parameters")
     table.add_column("layer (k kernel, s stride, p padding)")
@@ -94,7 +94,7 @@ def layer_table(layers: list[Layer]) -> None:
 
 
 def shape_table(layers: list[Layer]) -> None:
-    """Encoder and decoder, layer by layer, each with the formula of its size."""
+    """Print the encoder and decoder, layer by layer, with the formula for each output size."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     table.add_column("layer: k kernel, s stride,\n  p padding, op output padding")
@@ -111,13 +111,16 @@ def shape_table(layers: list[Layer]) -> None:
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         )
         part = layer.part
-    sums = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
-    table.add_row("in all", "", "", *(f"{each:,}" for each in sums), style="bold")
+    totals = (
+        sum(layer.parameters for layer in layers),
+        sum(layer.multiply_adds for layer in layers),
+    )
+    table.add_row("total", "", "", *(f"{total:,}" for total in totals), style="bold")
     out.print(table)
 
 
 def score_table(title: str, scores: dict[str, Score]) -> None:
-    """Scores, one row each; the first is the model's."""
+    """Print scores, one per row; the first row is the model's."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("")
     for column in ("mse", "sse", "psnr (dB)", "ssim", "checker-\nboard (ppm)"):
@@ -136,7 +139,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
 
 
 def comparison(compared: Compared) -> None:
-    """The table of a comparison, what it means, and where the rest is."""
+    """Print the table of a comparison, its findings, and the path of the report."""
     from aecli.comparison.table import terminal_table
 
     table(terminal_table(compared.settings, out.width))
@@ -147,7 +150,7 @@ def comparison(compared: Compared) -> None:
 
 
 def run_line(run: RunDirectory) -> None:
-    """What became of one run of a sweep: a line while the others go on."""
+    """Print the outcome of one run of a sweep in one line, while other runs continue."""
     from aecli.runs.directory import Status
 
     outcome = run.failure() if run.status is Status.failed else run.status.value
@@ -163,16 +166,16 @@ def run_line(run: RunDirectory) -> None:
 
 
 def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) -> None:
-    """Every run of a sweep: its status and, where it is finished, its test mse and its time.
+    """Print the status of every run of a sweep and, for finished ones, test mse and time.
 
-    `distinctions` tell the runs apart where their folders' names do not.
+    `distinctions` are the settings that tell runs apart if their folder names do not.
     """
     from aecli.runs.directory import Status
 
     table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("run", no_wrap=True)
     if any(distinctions):
-        table.add_column("set to")
+        table.add_column("settings")
     table.add_column("status", no_wrap=True)
     table.add_column("test mse", justify="right")
     table.add_column("time", justify="right")
@@ -182,6 +185,6 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
             summary = run.load_summary()
             cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
         style = "" if status is Status.finished else "red"
-        told = [Text(distinction)] if any(distinctions) else []
-        table.add_row(run.path.name, *told, status.value, *cells, style=style)
+        settings = [Text(distinction)] if any(distinctions) else []
+        table.add_row(run.path.name, *settings, status.value, *cells, style=style)
     out.print(table)

@@ -1,16 +1,13 @@
-"""Runs and sweeps as Hydra makes them: a folder for each, and a job that is called in it.
+"""Run jobs through Hydra, each with a folder of its own.
 
-`run_once` calls it here, `run_jobs` by one of Hydra's launchers, and `run_search` as one of Hydra's
-sweepers goes along.
+`run_once` runs one job in this process, `run_jobs` several with one of Hydra's launchers, and
+`run_search` those that one of Hydra's sweepers chooses.
 """
 
-import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -21,23 +18,22 @@ from omegaconf import DictConfig, read_write
 from aecli.cli.compose import (
     PRIMARY,
     ComposedRun,
-    compose_for_all,
+    as_usage_errors,
     compose_run,
-    explaining_values,
+    compose_shared,
     hydra_engine,
     override,
     parse_overrides,
-    register_schemas,
 )
-from aecli.config import CONF_DIR, TrainConfig, to_config
+from aecli.config import TrainConfig, to_config
 from aecli.files import writable_folder
 
 Job = Callable[[TrainConfig, Path], float | None]
-"""Trains one run, given its configuration and its folder; what a search minimises."""
+"""(config, folder) -> trains one run and returns what a search minimises."""
 
 
 def run_once(run: ComposedRun, job: Job) -> None:
-    """Have Hydra call `job` with the folder of one run, which is nobody else's.
+    """Have Hydra call `job` with a folder that belongs to this run alone.
 
     Raises:
         Exception: whatever `job` raises.
@@ -61,15 +57,15 @@ def run_once(run: ComposedRun, job: Job) -> None:
 
 
 def _new_folder(run: ComposedRun) -> Path:
-    """Make the folder of a run: the one that the line names, or one with the time as its name.
+    """Create the folder of a run: the one named on the command line, or one named by the time.
 
-    Of several processes in the same microsecond one gets it, and the others the next one's.
+    If several processes pick the same microsecond, one gets the folder and the others try again.
     """
     is_named = any(each.key_or_group == "hydra.run.dir" for each in parse_overrides(run.overrides))
     composed = run.composed
     while True:
         HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
-        with explaining_values():
+        with as_usage_errors():
             folder = Path(str(composed.hydra.run.dir)).absolute()
         writable_folder(folder.parent, "hydra.run.dir")
         try:
@@ -82,45 +78,46 @@ def _new_folder(run: ComposedRun) -> Path:
         composed = compose_run(run.overrides).composed
 
 
-def show_config(flags: list[str], overrides: list[str]) -> None:
-    """Print the configuration that `overrides` make instead of running it: Hydra's --cfg."""
-
-    def job(_: TrainConfig, __: Path) -> None:
-        raise AssertionError("Hydra prints the configuration and calls no job")
-
-    _hydra_main(flags, overrides, job)
+def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:
+    """Print the configuration of `overrides`, as Hydra does for `--cfg kind` and `--resolve`."""
+    with hydra_engine() as engine:
+        engine.show_cfg(PRIMARY, overrides, kind, package=None, resolve=resolve)
 
 
 def run_search(overrides: list[str], folder: Path, job: Job) -> None:
-    """Have one of Hydra's sweepers choose the runs, each from what the ones before have returned.
+    """Let one of Hydra's sweepers choose each run from the results of earlier ones.
 
     Raises:
-        Exception: whatever the sweeper gives up with.
+        Exception: whatever the sweeper raises.
     """
-    _hydra_main(["--multirun"], [*overrides, override("hydra.sweep.dir", folder.absolute())], job)
+    sweep_dir = override("hydra.sweep.dir", folder.absolute())
+    with hydra_engine() as engine:
+        engine.multirun(
+            PRIMARY, lambda run: job(to_config(run), _own_folder()), [*overrides, sweep_dir]
+        )
 
 
 def run_jobs(
     jobs: dict[str, list[str]], folder: Path, overrides: list[str], job: Callable[[Path], None]
 ) -> list[Exception]:
-    """Have one of Hydra's launchers call `job` with the folder of each run, in the order of `jobs`.
+    """Have Hydra's launcher call `job` with the folder of each run, in the order of `jobs`.
 
     Args:
-        jobs: name of the folder -> what Hydra notes there as the run's own command line.
-        folder: of the sweep.
+        jobs: folder name -> what Hydra records there as the run's command line.
+        folder: the folder of the sweep.
         overrides: the command line of the sweep.
-        job: may be called in another process, so it must be possible to pickle it.
+        job: must be picklable, because it may be called in another process.
 
     Returns:
-        What `job` has raised.
+        The exceptions that `job` raised.
 
     Raises:
-        Exception: whatever the launcher gives up with.
+        Exception: whatever the launcher raises.
     """
-    # Absolute: whoever runs the job may stand elsewhere.
-    place = override("hydra.sweep.dir", folder.absolute())
+    # Absolute: the job may run with another working directory.
+    sweep_dir = override("hydra.sweep.dir", folder.absolute())
     with hydra_engine() as engine:
-        composed = compose_for_all(engine, [*overrides, place])
+        composed = compose_shared(engine, [*overrides, sweep_dir])
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(engine.config_loader, Callbacks(composed)),
             task_function=partial(_planned_task, job=job),
@@ -135,21 +132,7 @@ def _planned_task(_: DictConfig, job: Callable[[Path], None]) -> None:
     job(_own_folder())
 
 
-def _hydra_main(flags: list[str], overrides: list[str], job: Job) -> None:
-    """Hand a command line to Hydra."""
-    register_schemas()
-
-    @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=PRIMARY)
-    def run(composed: DictConfig) -> float | None:
-        return job(to_config(composed), _own_folder())
-
-    # Hydra reads the command line itself, and would print and exit where we want the exception.
-    sys.argv = ["aecli train", *flags, *overrides]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    run()
-
-
 def _own_folder() -> Path:
-    """The folder that Hydra made for the run; as seen from here, which is easier to read."""
+    """The folder that Hydra created for the run; relative if possible, which is easier to read."""
     folder, here = Path(HydraConfig.get().runtime.output_dir), Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

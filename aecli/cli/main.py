@@ -1,15 +1,14 @@
-"""The command line: finds the command, and turns its failures into one line and an exit status."""
+"""Entry point: dispatch to a command, and report failures as one line and an exit status."""
 
 import gc
-import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import NamedTuple
 
 from aecli import __version__
+from aecli.cli.verbs import module, verbs
 from aecli.errors import (
     AecliError,
     Interrupted,
@@ -21,55 +20,11 @@ from aecli.errors import (
 )
 from aecli.runtime.signals import end_at_once
 
-# Python looks for garbage whenever so many more objects have been made than freed. What a command
-# imports makes a million that stay; at the 700 of Python 3.11 a seventh of the time until the first
-# training step went into looking through them.
-OBJECTS_BETWEEN_COLLECTIONS = 10_000
+# Python collects garbage after this many net allocations. A command's imports allocate a million
+# objects that stay alive; with Python 3.11's default of 700, scanning them took a seventh of the
+# time until the first training step.
+GC_THRESHOLD = 10_000
 
-
-class Command(NamedTuple):
-    """One verb: where its code is, and what it does."""
-
-    module: str
-    """Has a function main(arguments); imported only when the command is used."""
-
-    summary: str
-
-
-COMMANDS = {
-    "train": Command("aecli.commands.train", "train an autoencoder, or with -m a sweep of them"),
-    "shapes": Command(
-        "aecli.commands.shapes", "show a network layer by layer: sizes, parameters, operations"
-    ),
-    "evaluate": Command(
-        "aecli.commands.evaluate", "measure a trained model class by class, beside PCA"
-    ),
-    "reconstruct": Command(
-        "aecli.commands.reconstruct", "show what a trained model makes of images"
-    ),
-    "interpolate": Command(
-        "aecli.commands.interpolate", "go from one image to another through latent space"
-    ),
-    "sample": Command("aecli.commands.sample", "decode codes drawn from a fitted density"),
-    "denoise": Command(
-        "aecli.commands.denoise", "remove noise, beside a linear denoiser and filters"
-    ),
-    "superres": Command("aecli.commands.superres", "raise resolution, beside bicubic"),
-    "probe": Command("aecli.commands.probe", "classify by the codes, beside PCA codes and pixels"),
-    "anomaly": Command(
-        "aecli.commands.anomaly", "find images unlike those of training, by their error"
-    ),
-    "export": Command("aecli.commands.export", "write a trained network as ONNX, or for torch"),
-    "embed": Command(
-        "aecli.commands.embed", "map the codes, and put them into TensorBoard's projector"
-    ),
-    "compare": Command(
-        "aecli.commands.compare", "put runs side by side: table, figures, a report, beside PCA"
-    ),
-    "conv": Command(
-        "aecli.commands.conv", "the arithmetic of one (transposed) convolution, with all numbers"
-    ),
-}
 
 HELP = """\
 aecli {version}: an experiment runner for autoencoders on small images
@@ -80,8 +35,8 @@ commands:
 {commands}
 
 options:
-  -h, --help   this text; after a command, what that command takes
-  --version    the version
+  -h, --help   show this text or, after a command, its help
+  --version    show the version
 
 examples:
   aecli train model=conv latent=25
@@ -92,18 +47,18 @@ examples:
 """
 
 
-# How often a thread of OpenMP looks whether the others are through before it sleeps. GNU's 300,000
-# are 20 ms on an Intel Xeon, which is how long threads may wait, at every operation, for one whose
-# core is busy with something else: beside two busy processes an epoch of fc with 11,000 images took
-# over 15 s, and with this 0.2 s. With a tenth of this, conv takes half as long again on idle cores.
-OPENMP_SPINS = "50000"
+# How many times an OpenMP thread polls for the other threads before it sleeps. GNU's default,
+# 300,000, is 20 ms on an Intel Xeon, and at every operation all threads may spin that long for one
+# whose core is busy: next to two busy processes, an epoch of fc with 11,000 images took over 15 s,
+# and takes 0.2 s with this value. With a tenth of it, conv takes 50 % longer on idle cores.
+OPENMP_SPIN_COUNT = "50000"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    if "OMP_WAIT_POLICY" not in os.environ:  # which says the same
-        os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPINS)  # read when torch is imported
+    gc.set_threshold(GC_THRESHOLD)
+    if "OMP_WAIT_POLICY" not in os.environ:  # another way to set the same thing
+        os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN_COUNT)  # read when torch is imported
     signal.signal(signal.SIGTERM, _terminate)
     status = run(sys.argv[1:] if arguments is None else arguments)
     end_at_once()
@@ -111,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; its failures end as one line on stderr. Returns the exit status."""
+    """Run one command, report a failure as one line on stderr, and return the exit status."""
     try:
         dispatch(arguments)
     except AecliError as error:
@@ -126,28 +81,29 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def dispatch(arguments: Sequence[str]) -> None:
-    """Call the command that `arguments` name.
+    """Call the command named in `arguments`.
 
     Raises:
-        AecliError: whatever the command could not do.
+        AecliError: the command failed.
     """
     first = arguments[0] if arguments else "--help"
-    if first in ("-h", "--help"):
-        width = max(map(len, COMMANDS))
-        rows = (f"  {name:{width}}   {command.summary}" for name, command in COMMANDS.items())
-        print(HELP.format(version=__version__, commands="\n".join(rows)), end="")
-    elif first == "--version":
+    if first == "--version":
         print(f"aecli {__version__}")
-    elif first in COMMANDS and {"-h", "--help"} & set(arguments):
-        print(importlib.import_module("aecli.cli.help").help_for(first), end="")
-    elif first in COMMANDS:
-        command: Callable[[list[str]], None] = importlib.import_module(COMMANDS[first].module).main
-        command(list(arguments[1:]))
-    else:
+    elif first in ("-h", "--help"):
+        from aecli.cli.help import summaries
+
+        print(HELP.format(version=__version__, commands=summaries()), end="")
+    elif first not in verbs():
         raise UsageError(
-            f"there is no command {first!r}: {suggest(first, COMMANDS)}; "
-            f"aecli --help tells what each does"
+            f"there is no command {first!r}: {suggest(first, verbs())}; "
+            f"aecli --help says what each does"
         )
+    elif {"-h", "--help"} & set(arguments):
+        from aecli.cli.help import help_for
+
+        print(help_for(first), end="")
+    else:
+        module(first).main(list(arguments[1:]))
 
 
 def _fail(status: int, message: str) -> int:

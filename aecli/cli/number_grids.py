@@ -8,11 +8,11 @@ from rich.text import Text
 
 from aecli.cli.console import out
 
-MAX_ROWS = 64  # of a grid of numbers
-MAX_GRIDS = 6  # of a group
-GRID_INDENT, GRID_GAP = 2, 3  # blanks before the numbers of a grid, and between two grids
+MAX_ROWS = 64  # per grid
+MAX_GRIDS = 6  # per group
+GRID_INDENT, GRID_GAP = 2, 3  # spaces before a grid's numbers, and between two grids
 DECIMALS = 4  # at most, as torch prints
-SCIENTIFIC = 1e-3, 1e7  # decimals would hide numbers below the first, and waste room from the last
+SCIENTIFIC = 1e-3, 1e7  # decimals would hide digits below, waste space above
 
 
 class NumberGrid(NamedTuple):
@@ -21,40 +21,40 @@ class NumberGrid(NamedTuple):
     heading: str
     numbers: NDArray[Any]  # (rows, columns)
     real: NDArray[np.bool_] | None = None
-    """Which of them are numbers of their own; the others are zeros between, shown as dots."""
+    """False where a zero is filler, shown as a dot; None: all numbers are real."""
 
 
 def number_grids(*groups: list[NumberGrid]) -> None:
-    """Grids of numbers, beside one another where the terminal is wide enough.
+    """Print grids of numbers, side by side where the terminal is wide enough.
 
-    Of a group that has too many only the first are shown.
+    Only the first `MAX_GRIDS` of a group are printed.
     """
     blocks = [_block(grid) for grids in groups for grid in grids[:MAX_GRIDS]]
     lines: list[list[list[Text]]] = [[]]
     for block in blocks:
-        widths = [_width(each) + GRID_GAP for each in lines[-1]]
+        widths = [_width(placed) + GRID_GAP for placed in lines[-1]]
         if lines[-1] and sum(widths) + _width(block) > out.width:
             lines.append([])
         lines[-1].append(block)
     for line in lines:
         out.print()
-        _print_beside(line)
+        _print_side_by_side(line)
     for grids in groups:
         if len(grids) > MAX_GRIDS:
             out.print(f"... and {len(grids) - MAX_GRIDS} more like {grids[0].heading}")
 
 
 def is_printable(grid: NumberGrid) -> bool:
-    """Whether a grid fits into the terminal; else its heading is printed alone."""
+    """Whether a grid fits in the terminal; if not, only its heading is printed."""
     rows, columns = grid.numbers.shape
     narrowest = GRID_INDENT + 2 * columns - 1
-    if rows > MAX_ROWS or narrowest > out.width:  # before millions of numbers are written out
+    if rows > MAX_ROWS or narrowest > out.width:  # before formatting millions of numbers
         return False
     return _width(_lines(grid)) <= out.width
 
 
 def _block(grid: NumberGrid) -> list[Text]:
-    """The lines of a grid, the heading first."""
+    """The lines of a grid, heading first."""
     if is_printable(grid):
         return [Text(grid.heading, "bold"), *_lines(grid)]
     return [Text.assemble((grid.heading, "bold"), " (too large to print)")]
@@ -63,12 +63,12 @@ def _block(grid: NumberGrid) -> list[Text]:
 def _lines(grid: NumberGrid) -> list[Text]:
     """The numbers as aligned lines of text."""
     real = np.full(grid.numbers.shape, True) if grid.real is None else grid.real
-    written = _written(grid.numbers[real])
-    width = max(map(len, written), default=1)
-    cells = iter(written)
+    formatted = _format(grid.numbers[real])
+    width = max(map(len, formatted), default=1)
+    cells = iter(formatted)
     lines = []
     for row in real:
-        shown = [Text(f"{next(cells):>{width}}") if each else _dot(width) for each in row]
+        shown = [Text(f"{next(cells):>{width}}") if is_real else _dot(width) for is_real in row]
         lines.append(Text(" " * GRID_INDENT) + Text(" ").join(shown))
     return lines
 
@@ -77,11 +77,11 @@ def _dot(width: int) -> Text:
     return Text(f"{'.':>{width}}", "dim")
 
 
-def _written(numbers: NDArray[Any]) -> list[str]:
-    """Numbers with as many decimals as they need, the same for all, and at most `DECIMALS`."""
-    sizes = np.abs(numbers[numbers != 0])
+def _format(numbers: NDArray[Any]) -> list[str]:
+    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`."""
+    magnitudes = np.abs(numbers[numbers != 0])
     low, high = SCIENTIFIC
-    if sizes.size and (sizes.max() < low or sizes.max() >= high):
+    if magnitudes.size and (magnitudes.max() < low or magnitudes.max() >= high):
         return [f"{number:.{DECIMALS}g}" for number in numbers]
     rounded = np.round(numbers, DECIMALS) + 0.0  # -0 is 0
     enough = (n for n in range(DECIMALS) if np.array_equal(np.round(rounded, n), rounded))
@@ -93,8 +93,8 @@ def _width(lines: list[Text]) -> int:
     return max(map(len, lines))
 
 
-def _print_beside(blocks: list[list[Text]]) -> None:
-    """Blocks of lines beside one another, their first lines at the same height."""
+def _print_side_by_side(blocks: list[list[Text]]) -> None:
+    """Print blocks of lines side by side, aligned at the top."""
     for number in range(max(map(len, blocks))):
         line = Text(" " * GRID_GAP).join(
             _padded(block[number] if number < len(block) else Text(), _width(block))

@@ -1,1 +1,25 @@
-"""One module a command: `aecli NAME` calls its main(arguments)."""
+"""The verbs of aecli, one module each.
+
+The first line of a module's docstring is its line in `aecli --help`. The rest is printed by `aecli
+VERB --help`, with the fields of its dataclass `Options` inserted before the examples.
+`main(arguments)` runs the verb. torch is imported inside it, so that help and error messages do not
+wait for it.
+"""
+
+VERBS = (
+    "train",
+    "shapes",
+    "evaluate",
+    "reconstruct",
+    "interpolate",
+    "sample",
+    "denoise",
+    "superres",
+    "probe",
+    "anomaly",
+    "export",
+    "embed",
+    "compare",
+    "conv",
+)
+"""In the order of `aecli --help`."""

@@ -1,20 +1,201 @@
-"""`aecli anomaly`: what a run was not trained on, found by its error."""
+"""Find images unlike the training images by their reconstruction error.
 
-from aecli.cli.options import AnomalyOptions, one_run, open_chosen, parse_options
+usage: aecli anomaly RUN [key=value ...]
+
+Treats a large reconstruction error as a sign of an unknown kind of image. For a run trained on some
+classes, data.classes=[3] or data.exclude_classes=[3], measures how well the error separates test
+images of each other class from normal ones, those of the run's own classes: AUROC; average
+precision (AP), which also depends on the number of images; and recall or true positive rate (TPR),
+the share above the threshold. The baselines are PCA of the same latent size and an isolation forest
+on the pixels (pip install 'aecli[uses]'). With images of your own, for any run, writes the error of
+each image to scores.csv, and whether it is above the threshold. Images are not corrupted, even if
+the run was trained with a corruption.
+
+examples:
+  aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456 fpr=0.01
+  aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456 images=photos resize=true
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from aecli.cli import console
+from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+
+if TYPE_CHECKING:
+    from aecli.analysis.anomaly import ErrorSummary
+    from aecli.data.own_images import OwnImages
+    from aecli.evaluation.anomaly import ClassResult, DetectionReport, Threshold
+    from aecli.runs.trained import Trained
+
+CSV = "scores.csv"
+
+
+@dataclass
+class Options(RunOptions):
+    """The threshold, and the seed of the isolation forest."""
+
+    fpr: float = 0.05
+    """The false positive rate: the share of normal images that may count as anomalous, above 0 and
+    below 1. The threshold is the error that this share of the run's validation images exceeds."""
+
+    seed: int = 0
+    """Seed of the isolation forest."""
 
 
 def main(arguments: list[str]) -> None:
-    """Look for anomalies by the run that the command line names.
+    """Score the user's images, or measure how well images of other classes are detected.
 
     Raises:
-        UsageError: it is no finished run, or what is asked for makes no sense.
-        DataError, StorageError: its images or its files cannot be used.
+        UsageError: the run is not finished or knows every class, fpr or seed is not valid, or a
+            library is not installed.
+        DataError, StorageError: the run's images or files cannot be used.
     """
-    options = parse_options("anomaly", AnomalyOptions, arguments)
+    options = parse_options("anomaly", Options, arguments)
     path = one_run("anomaly", options)
 
-    # A mistake in the line is told without waiting for torch.
-    from aecli.uses.anomaly import anomaly
+    # Mistakes in the line are reported without waiting for torch.
+    from aecli.analysis.anomaly import check_values
 
     trained = open_chosen(path, options)
-    anomaly(trained, options.fpr, options.seed)
+    check_values(options.fpr, options.seed)
+    if trained.own:
+        _score_own_images(trained, trained.own, options.fpr)
+    else:
+        _detect_other_classes(trained, options.fpr, options.seed)
+
+
+def _detect_other_classes(trained: Trained, fpr: float, seed: int) -> None:
+    """Measure how well test images of other classes are detected, and save the results."""
+    from aecli.analysis.anomaly import (
+        extremes_figure,
+        histogram_figure,
+        report_as_json,
+        roc_figure,
+        score_other_classes,
+    )
+    from aecli.evaluation.anomaly import DetectionReport
+    from aecli.runs.results import Results
+
+    normal, others, threshold = score_other_classes(trained, fpr, seed)
+    report = DetectionReport.from_scores(normal, others, threshold)
+    title = f"{trained.config.name}, trained on {trained.data().name}"
+    normal_images = f"{len(normal.split):,} normal test images"
+    labels = {"normal": normal_images, "others": f"{len(others.split):,} of other classes"}
+    with Results(trained.run, "anomaly") as results:
+        results.figure(
+            "errors", histogram_figure(f"{title}: errors", report.histogram, labels, threshold)
+        )
+        results.figure("roc", roc_figure(f"{title}: all other classes together", report))
+        results.figure(
+            "extremes",
+            extremes_figure(f"{title}: largest and smallest errors", trained, normal, others),
+        )
+        latent, count = trained.config.latent, len(normal.split)
+        settings = {"latent": latent, "seed": seed, "normal_images": count}
+        results.numbers(report_as_json(report, settings))
+    console.table(_class_table(f"{title}: test images of other classes", report))
+    rate = f"{100 * report.false_positive_rate:.2f} % of the {normal_images}"
+    _print_facts(threshold, {"false positives": rate, "results": str(results.folder)})
+
+
+def _score_own_images(trained: Trained, own: OwnImages, fpr: float) -> None:
+    """Score the user's images, and save the results."""
+    from aecli.analysis.anomaly import (
+        ErrorSummary,
+        histogram_figure,
+        own_extremes_figure,
+        score_own_images,
+        scores_csv,
+        summarize_folders,
+        threshold_as_json,
+    )
+    from aecli.evaluation.anomaly import Histogram
+    from aecli.runs.results import Results
+
+    validation, scored, threshold = score_own_images(trained, own, fpr)
+    histogram = Histogram.from_errors({"validation": validation.errors, "own": scored.errors})
+    labels = {
+        "validation": f"{threshold.images:,} validation images",
+        "own": f"{len(own.files):,} images of your own",
+    }
+    summary = ErrorSummary.from_errors(scored.errors, threshold)
+    folders = summarize_folders(scored, threshold)
+    title = f"{trained.config.name}, trained on {trained.data().name}: {trained.images_name}"
+    with Results(trained.run, "anomaly") as results:
+        results.file(CSV, scores_csv(own, scored.errors, validation.errors, threshold))
+        results.figure("errors", histogram_figure(title, histogram, labels, threshold))
+        results.figure("extremes", own_extremes_figure(title, trained, scored))
+        by_folder = {name: asdict(each) for name, each in folders.items()}
+        numbers = {**asdict(summary), **threshold_as_json(threshold), "by_folder": by_folder}
+        results.numbers({**numbers, "histogram": asdict(histogram)})
+    console.table(_folder_table(title, folders, summary))
+    folder = results.folder
+    _print_facts(threshold, {"scores": str(folder / CSV), "results": str(folder)})
+
+
+def _class_table(title: str, report: DetectionReport) -> Table:
+    """A row for each class; if there are several, also their mean and all images pooled."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("class")
+    for name in ("images", "TPR"):  # with recall, the table would be wider than 80 characters
+        table.add_column(name, justify="right")
+    for measure in ("AUROC", "AP"):
+        for baseline in ("", "PCA", "forest"):
+            table.add_column(f"{measure}\n{baseline}", justify="right")
+    for name, result in report.classes.items():
+        table.add_row(escape(name), *_class_cells(result))
+    if len(report.classes) > 1:
+        table.add_section()
+        table.add_row("mean", *_class_cells(report.mean), style="bold")
+        table.add_row("all", *_class_cells(report.pooled))
+    return table
+
+
+def _class_cells(result: ClassResult) -> list[str]:
+    detections = result.detections.values()
+    return [
+        f"{result.images:,}",
+        f"{result.recall:.3f}",
+        *(f"{each.auroc:.4f}" for each in detections),
+        *(f"{each.average_precision:.4f}" for each in detections),
+    ]
+
+
+def _folder_table(title: str, folders: dict[str, ErrorSummary], total: ErrorSummary) -> Table:
+    """A row for each folder, and one for all images."""
+    from aecli.data.images import NO_FOLDER
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("")
+    for name in ("images", "mean mse", "anomalous"):
+        table.add_column(name, justify="right")
+    for name, summary in folders.items():
+        label = "in no folder" if name == NO_FOLDER else escape(name)
+        table.add_row(label, *_folder_cells(summary))
+    table.add_row("all", *_folder_cells(total), style="bold")
+    return table
+
+
+def _folder_cells(summary: ErrorSummary) -> list[str]:
+    return [f"{summary.images:,}", f"{summary.mse:.6f}", f"{100 * summary.anomalous:.1f} %"]
+
+
+def _print_facts(limit: Threshold, facts: dict[str, str]) -> None:
+    """Print the threshold, with a warning if it is uncertain, and `facts`."""
+    if limit.fpr * limit.images < 1:
+        console.warn(
+            f"fpr={limit.fpr:g} of {limit.images:,} validation images is less than one image: the "
+            f"threshold is their largest error, so which images exceed it is a matter of chance"
+        )
+    explained = (
+        f"mse {limit.mse:.6f}, which {limit.above:,} of {limit.images:,} validation images exceed "
+        f"(fpr={limit.fpr:g})"
+    )
+    console.facts({"threshold": explained, **facts})

@@ -1,25 +1,69 @@
-"""`aecli compare`: runs side by side, as a table, figures, a report and in TensorBoard."""
+"""Put runs side by side and beside PCA: a table, figures, a report.
 
+usage: aecli compare FOLDER ... [key=value ...]
+
+Puts runs side by side; runs that differ only in their seed share a row, with mean and standard
+deviation. Prints the table, and writes it as CSV and Markdown, the figures as PNG and SVG, a
+self-contained report.html, and all of it for TensorBoard.
+
+examples:
+  aecli compare outputs/latent/2026-11-21_10-15-00-123456
+  aecli compare outputs/latent outputs/latent_conv sort=mse
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 
-from aecli.cli.options import CompareOptions, parse_options
+from aecli.cli.options import parse_options
 from aecli.errors import UsageError
+
+
+class SortKey(Enum):
+    """Sort keys of the comparison table."""
+
+    model = "model"
+    latent = "latent"
+    mse = "mse"
+    sse = "sse"
+    psnr = "psnr"
+    ssim = "ssim"
+    checkerboard = "checkerboard"
+    ratio = "ratio"
+    parameters = "parameters"
+    seconds = "seconds"
+
+
+@dataclass
+class Options:
+    """What to compare, and how."""
+
+    run: list[str] = field(default_factory=list)
+    """A run folder, or one that holds runs at any depth, such as a sweep folder. May be given
+    several times; a bare path means the same."""
+
+    sort: SortKey = SortKey.model
+    """How to sort the table, best first; model: by model, then by latent size."""
+
+    output: str | None = None
+    """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new
+    one below outputs/compare."""
 
 
 def main(arguments: list[str]) -> None:
     """Compare the runs that the command line names.
 
     Raises:
-        UsageError: there are none, or they cannot be compared.
+        UsageError: there are no runs, or they cannot be compared.
         StorageError: the comparison cannot be written.
     """
-    options = parse_options("compare", CompareOptions, arguments)
+    options = parse_options("compare", Options, arguments)
     if not options.run:
-        raise UsageError("compare what? Give run folders, or the folder of a sweep")
+        raise UsageError("compare needs runs: give run folders, or the folder of a sweep")
     folders = [Path(path) for path in options.run]
 
-    # A mistake in the line is told without waiting for torch.
+    # Mistakes in the line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.comparison.compare import compare
     from aecli.comparison.write import FOLDER

@@ -1,20 +1,139 @@
-"""`aecli embed`: the codes as a map."""
+"""Map the codes, and load them into TensorBoard's projector.
 
-from aecli.cli.options import EmbedOptions, one_run, open_chosen, parse_options
+usage: aecli embed RUN [key=value ...]
+
+Maps the codes of the test images to points in a plane, and writes them with thumbnails and classes
+for TensorBoard's projector. Measures how often the nearest training images predict the class of a
+test image, with distances between codes, between as many principal components, and between pixels.
+With latent=2, it also shows the images decoded from a plane of codes.
+
+examples:
+  aecli embed outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli embed outputs/conv-z25/2026-11-21_10-15-00-123456 map=tsne n=2000
+  aecli embed outputs/conv-z25/2026-11-21_10-15-00-123456 map=umap k=5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from aecli.cli import console
+from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+
+if TYPE_CHECKING:
+    from aecli.analysis.embed import Encoded, Map
+    from aecli.runs.trained import Trained
+
+DIGITS = 5  # of the saved coordinates: more than a figure can show
+MANY = 2000  # codes: with more, t-SNE and UMAP take more than a few seconds
+
+
+class MapKind(Enum):
+    """Projections of the codes to a plane."""
+
+    pca = "pca"
+    tsne = "tsne"
+    umap = "umap"
+
+
+SLOW = {MapKind.tsne: "t-SNE", MapKind.umap: "UMAP"}
+
+
+@dataclass
+class Options(RunOptions):
+    """How to map the codes, and how many neighbours vote."""
+
+    map: MapKind | None = None
+    """pca: the first two principal components; tsne (pip install 'aecli[uses]') or umap
+    ('aecli[umap]'): projections that keep neighbours together. null: the codes themselves if
+    latent=2, otherwise pca."""
+
+    n: int = 10_000
+    """Images on the map and in the projector, drawn at random if there are more."""
+
+    k: int = 10
+    """Nearest training images that vote on the class of a test image."""
+
+    seed: int = 0
+    """Seed of umap, and of the images that are drawn."""
 
 
 def main(arguments: list[str]) -> None:
-    """Map the codes of the run that the command line names.
+    """Map the codes of a run, and measure how well nearest neighbours predict the classes.
 
     Raises:
-        UsageError: it is no finished run, or what is asked for makes no sense.
-        DataError, StorageError: its images or its files cannot be used.
+        UsageError: the run is not finished, or an option is not valid.
+        DataError, StorageError: the run's images or files cannot be used.
     """
-    options = parse_options("embed", EmbedOptions, arguments)
+    options = parse_options("embed", Options, arguments)
     path = one_run("embed", options)
 
-    # A mistake in the line is told without waiting for torch.
-    from aecli.uses.embed import embed
+    # Mistakes in the line are reported without waiting for torch.
+    from aecli.analysis import embed
+    from aecli.analysis.probe import feature_names
+    from aecli.runs.projector import projector_files
+    from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    embed(trained, options.map, options.n, options.k, options.seed)
+    data, latent = trained.data(), trained.config.latent
+    embed.check_counts(options.n, options.k, data)
+    encoded = embed.encode(trained, data, options.n, options.seed)
+    shown, codes = encoded.shown, encoded.shown_codes
+    _warn_if_slow(options.map, len(shown))
+    kind = options.map.value if options.map else None
+    code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
+    accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
+    columns = embed.image_columns(trained, encoded)
+    settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
+    with Results(trained.run, "embed") as results:
+        for name, figure in embed.figures(trained, encoded, code_map).items():
+            results.figure(name, figure)
+        for file, content in projector_files(codes, shown.images, columns).items():
+            results.file(file, content)
+        results.numbers({**_scores(accuracies), **settings, **_points(code_map), **columns})
+    if accuracies:
+        console.table(_table(trained, feature_names(latent), accuracies, options.k))
+    for caveat in [*embed.plane_caveats(trained), *_caveats(encoded)]:
+        console.warn(caveat)
+    console.facts({"map": code_map.name, "results": str(results.folder)})
+
+
+def _warn_if_slow(kind: MapKind | None, count: int) -> None:
+    """Print a warning before a map that takes more than a few seconds."""
+    if kind in SLOW and count > MANY:
+        console.warn(f"{SLOW[kind]} of {count:,} codes takes a while: n={MANY} would be faster")
+
+
+def _scores(accuracies: dict[str, float]) -> dict[str, float]:
+    return {f"accuracy_{name}": accuracy for name, accuracy in accuracies.items()}
+
+
+def _points(code_map: Map) -> dict[str, Any]:
+    """The map, with the coordinates of its points in two columns."""
+    x, y = (
+        [float(f"{each:.{DIGITS}g}") for each in column] for column in code_map.points.T.tolist()
+    )
+    return {"map": code_map.kind, "variance": code_map.variance, "x": x, "y": y}
+
+
+def _caveats(encoded: Encoded) -> list[str]:
+    """Why there are no accuracies, if so."""
+    reason = encoded.unlabelled
+    return [f"no nearest-neighbour accuracy: {reason}"] if reason else []
+
+
+def _table(
+    trained: Trained, features: dict[str, str], accuracies: dict[str, float], k: int
+) -> Table:
+    """A single row: the accuracy with neighbours in each feature space."""
+    title = f"{trained.config.name}: nearest neighbours on the {trained.images_name}; accuracy"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("neighbours that vote")
+    for name in features.values():
+        table.add_column(name, justify="right")
+    table.add_row(f"{k:,}", *(f"{accuracy:.4f}" for accuracy in accuracies.values()))
+    return table

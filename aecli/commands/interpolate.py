@@ -1,20 +1,106 @@
-"""`aecli interpolate`: ways between images through latent space, beside pixel space."""
+"""Go from one image to another through latent space.
 
-from aecli.cli.options import InterpolateOptions, one_run, open_chosen, parse_options
+usage: aecli interpolate RUN [key=value ...]
+
+Goes from one test image to another along a line between their codes, beside the same line between
+their pixels, as a figure and as an animation, and measures how far each step is from the nearest
+training image.
+
+examples:
+  aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456 pairs=3:7,12:40 steps=9
+  aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456 n=4 spherical=true
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from aecli.cli import console
+from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class Options(RunOptions):
+    """Which images to go between, and how."""
+
+    n: int | None = None
+    """Pairs that are drawn where none are given; null: 6, or as many as there are."""
+
+    pairs: str | None = None
+    """Pairs of images by number, the first being 0, as in 3:7,12:40; null: drawn by seed."""
+
+    steps: int = 12
+    """Images in a row, the two ends among them."""
+
+    seed: int = 0
+    """Of the pairs that are drawn."""
+
+    spherical: bool = False
+    """Along an arc around the origin of the latent space, or along a straight line."""
 
 
 def main(arguments: list[str]) -> None:
-    """Interpolate between test images of the run that the command line names.
+    """Interpolate between images in latent space and in pixel space, and save what is found.
 
     Raises:
-        UsageError: it is no finished run, or what is asked for makes no sense.
-        DataError, StorageError: its images or its files cannot be used.
+        UsageError: the run is not finished, or pairs, steps or a number of pairs make no sense.
+        DataError, StorageError: the run's images or files cannot be used.
     """
-    options = parse_options("interpolate", InterpolateOptions, arguments)
+    options = parse_options("interpolate", Options, arguments)
     path = one_run("interpolate", options)
 
-    # A mistake in the line is told without waiting for torch.
-    from aecli.uses.interpolate import interpolate
+    # Mistakes in the line are reported without waiting for torch.
+    from aecli.analysis.interpolate import (
+        choose_pairs,
+        distance_to_real,
+        figure,
+        interpolate,
+        to_gif,
+    )
+    from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    interpolate(trained, options.pairs, options.n, options.steps, options.seed, options.spherical)
+    data = trained.data()
+    pairs = choose_pairs(options.pairs, options.n, data.test, options.seed)
+    paths = interpolate(trained, data.test, pairs, options.steps, options.spherical)
+    distances = {
+        "latent": distance_to_real(paths.latent, data.train.images),
+        "pixel": distance_to_real(paths.pixel, data.train.images),
+    }
+    title = f"{trained.config.name} on {trained.images_name}: from one to another"
+    with Results(trained.run, "interpolate") as results:
+        results.figure("interpolation", figure(title, paths, pairs))
+        results.file("interpolation.gif", to_gif(paths))
+        results.numbers(
+            {
+                "pairs": [list(pair) for pair in pairs],
+                "labels": [[int(data.test.labels[each]) for each in pair] for pair in pairs],
+                "spherical": options.spherical,
+                "nearest_mse": {name: mse.tolist() for name, mse in distances.items()},
+                **{f"nearest_mse_{name}": float(mse.mean()) for name, mse in distances.items()},
+            }
+        )
+    console.table(_table(title, distances, options.spherical))
+    console.facts({"results": str(results.folder)})
+
+
+def _table(title: str, distances: dict[str, Tensor], along_arcs: bool) -> Table:
+    """How near each step is to a real image."""
+    table = Table(
+        title=f"{title}; mse to the nearest training image",
+        title_justify="left", title_style="bold", header_style="bold",
+    )  # fmt: skip
+    line = "arc in latent space" if along_arcs else "line in latent space"
+    for name in ("t", line, "line in pixel space"):
+        table.add_column(name, justify="right")
+    steps = len(distances["latent"])
+    for number, (latent, pixel) in enumerate(zip(*distances.values(), strict=True)):
+        table.add_row(f"{number / (steps - 1):.2f}", f"{latent:.6f}", f"{pixel:.6f}")
+    return table

@@ -1,20 +1,132 @@
-"""`aecli sample`: images from codes that no image was encoded to."""
+"""Decode codes drawn from a fitted density.
 
-from aecli.cli.options import SampleOptions, one_run, open_chosen, parse_options
+usage: aecli sample RUN [key=value ...]
+
+Fits a density to the codes of the training images, decodes codes drawn from it, and shows each
+image above its nearest training image. Measures the Frechet distance to the test images on the
+logits of a linear classifier of pixels, which is the same for every density and every run on the
+same images.
+
+examples:
+  aecli sample outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli sample outputs/conv-z25/2026-11-21_10-15-00-123456 density=full n=64
+  aecli sample outputs/conv-z25/2026-11-21_10-15-00-123456 density=gmm components=20
+"""
+
+# No postponed annotations: the help lists the choices of an enum by the type of its field.
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from aecli.cli import console
+from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+
+if TYPE_CHECKING:
+    from aecli.analysis.sample import Samples
+    from aecli.runs.trained import Trained
+
+FEW_IMAGES = 1000  # below which sampling error dominates their mean and covariance
+WITHOUT_CLASSES = (
+    "no Frechet distance: it is measured with a classifier, and the images are all of one class"
+)
+
+
+class Density(Enum):
+    """Densities that can be fitted to the codes."""
+
+    diagonal = "diagonal"
+    full = "full"
+    gmm = "gmm"
+
+
+@dataclass
+class Options(RunOptions):
+    """Which density to fit, and how many images to show."""
+
+    n: int = 16
+    """Images to show, 1 to 64; the distance to real images is always measured on as many images as
+    the test set has."""
+
+    density: Density = Density.diagonal
+    """A Gaussian without correlations (diagonal), one with all of them (full), or a mixture of such
+    full Gaussians (gmm; pip install 'aecli[uses]')."""
+
+    components: int = 10
+    """Gaussians in the mixture with density=gmm."""
+
+    seed: int = 0
+    """Seed of the random codes, and of the initial mixture."""
 
 
 def main(arguments: list[str]) -> None:
-    """Sample from the run that the command line names.
+    """Sample images from a run, save them, and print how close they are to real images.
 
     Raises:
-        UsageError: it is no finished run, or what is asked for makes no sense.
-        DataError, StorageError: its images or its files cannot be used.
+        UsageError: the run is not finished, or an option is not valid.
+        DataError, StorageError: the run's images or files cannot be used.
     """
-    options = parse_options("sample", SampleOptions, arguments)
+    options = parse_options("sample", Options, arguments)
     path = one_run("sample", options)
 
-    # A mistake in the line is told without waiting for torch.
-    from aecli.uses.sample import sample
+    # Mistakes in the line are reported without waiting for torch.
+    from aecli.analysis.sample import decoding_caveats, figure, sample
+    from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    sample(trained, options.n, options.density, options.components, options.seed)
+    density, components, seed = options.density.value, options.components, options.seed
+    samples = sample(trained, options.n, density, components, seed)
+    shape = f"mixture of {components} Gaussians" if density == "gmm" else f"{density} Gaussian"
+    title = f"{trained.config.name} on {trained.data().name}: samples, {shape}"
+    with Results(trained.run, "sample") as results:
+        results.figure("samples", figure(title, samples.images))
+        settings = {"density": density, "components": samples.components, "seed": seed}
+        results.numbers({**settings, **_numbers(samples)})
+    console.table(_table(title, trained.images_kind, samples))
+    for caveat in [*decoding_caveats(trained), *_caveats(trained, samples)]:
+        console.warn(caveat)
+    console.facts({"results": str(results.folder)})
+
+
+def _numbers(samples: "Samples") -> dict[str, Any]:
+    """Every number in the table and the figure."""
+    return {
+        **{f"frechet_{name}": distance for name, distance in samples.frechet.items()},
+        **{f"nearest_mse_{name}": mse for name, mse in samples.nearest_mse.items()},
+        "nearest": samples.images.indices.tolist(),
+        "nearest_mse": samples.images.mse.tolist(),
+    }
+
+
+def _caveats(trained: "Trained", samples: "Samples") -> list[str]:
+    """Limitations of the Frechet distance."""
+    if not samples.frechet:
+        return [WITHOUT_CLASSES]
+    count = len(trained.images)
+    if trained.own and count < FEW_IMAGES:
+        return [f"with only {count:,} images, the Frechet distance comes out too large"]
+    return []
+
+
+def _table(title: str, real: str, samples: "Samples") -> Table:
+    """The samples above their references; `real` names the test images."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("")
+    table.add_column(f"Frechet distance\nto the {real}", justify="right")
+    table.add_column("mse to the nearest\ntraining image", justify="right")
+    labels = {
+        "samples": "samples",
+        "reconstructions": f"reconstructions of {real}",
+        "training": "training images",
+        "test": real,
+    }
+    for name, label in labels.items():
+        cells = (
+            f"{samples.frechet[name]:.3f}" if name in samples.frechet else "",
+            f"{samples.nearest_mse[name]:.6f}" if name in samples.nearest_mse else "",
+        )
+        if any(cells):
+            table.add_row(label, *cells, style="bold" * (name == "samples"))
+    return table

@@ -1,4 +1,19 @@
-"""`aecli shapes`: a network layer by layer, without training it and without images."""
+"""Show a network layer by layer: sizes, parameters, multiply-adds.
+
+usage: aecli shapes [key=value ...]
+
+Shows the network that aecli train would build from the same arguments, layer by layer, without
+training it or loading images: kernel, stride, padding and output padding, the output size with its
+formula filled in, parameters, and multiply-adds per image. If a layer does not fit, the layers
+before it are shown.
+
+image_size and channels, if given, replace those of any data set.
+
+examples:
+  aecli shapes model=conv latent=25 data=cifar10
+  aecli shapes model=deep image_size=64 channels=3
+  aecli shapes model=conv upsample=max_unpool image_size=27x31
+"""
 
 from aecli.cli.compose import check_overrides, compose
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
@@ -11,13 +26,13 @@ def main(arguments: list[str]) -> None:
     """Show the network that the command line describes.
 
     Raises:
-        UsageError: there is no such network; what fits of its encoder has been shown.
+        UsageError: the network cannot be built; the encoder layers that fit have been shown.
     """
     check_overrides(arguments, multirun=False)
     config = compose(arguments)
     shape = _image_shape(config)
 
-    # A mistake in the line is told without waiting for torch.
+    # Mistakes in the line are reported without waiting for torch.
     import torch
 
     from aecli.cli import console
@@ -25,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
     console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})
     try:
-        with torch.device("meta"):  # no memory, no arithmetic: shapes alone
+        with torch.device("meta"):  # no memory, no arithmetic: only shapes
             layers = describe(build_model(config.model, config.upsample, shape))
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
@@ -39,25 +54,26 @@ def main(arguments: list[str]) -> None:
 
 
 def _image_shape(config: TrainConfig) -> tuple[int, int, int]:
-    """Channels, height and width: those of the data set where they are not given.
+    """Channels, height and width; those not given are taken from the data set.
 
     Raises:
-        UsageError: one of them is not valid, or not known.
+        UsageError: one of them is invalid or unknown.
     """
-    own = config.data.image_shape
-    if own is None and (config.image_size is None or config.channels is None):
+    fixed = config.data.image_shape
+    if fixed is None and (config.image_size is None or config.channels is None):
         raise UsageError(
-            f"data={config.data.name} has no shape of its own: give image_size=... and channels=..."
+            f"data={config.data.name} has no image shape of its own: give image_size=... and "
+            f"channels=..."
         )
-    channels, *sides = own or (0, 0, 0)
+    channels, *sides = fixed or (0, 0, 0)
     height, width = sides if config.image_size is None else read_image_size(config.image_size)
     return config.channels or channels, height, width
 
 
 def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool) -> list[str]:
-    """What the strides, or poolings in their place, do to sizes that they do not divide.
+    """Sentences on what the strides, or the poolings that replace them, do to the sizes.
 
-    `sides`: the beginning of the sentences -> pixels along that side of the image.
+    `sides`: the beginning of each sentence -> pixels along that side of the image.
     """
     sentences = []
     for beginning, size in sides.items():
@@ -66,13 +82,13 @@ def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool
             output = conv_output_size(size, *settings)
             if layer.stride > 1:
                 others = [n for n in conv_input_sizes(output, *settings) if n > 0 and n != size]
-                # The last cell of a pooling may hang over, so that nothing is left out.
+                # The last pooling window may extend past the edge, so no pixel is unread.
                 unread = 0 if pools else unread_pixels(size, *settings)
-                left_out = f"the last {unread} are" if unread > 1 else "the last one is"
+                ignored = f"the last {unread} are" if unread > 1 else "the last one is"
                 sentences.append(
                     f"{beginning}layer {number}: {size} pixels become {output}"
                     + (f", as {' or '.join(map(str, others))} would" if others else "")
-                    + (f"; {left_out} read by no kernel position" if unread else "")
+                    + (f"; {ignored} read by no kernel position" if unread else "")
                     + f"; the decoder goes back to {size}."
                 )
             size = output

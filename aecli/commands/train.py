@@ -1,4 +1,27 @@
-"""`aecli train`: from a command line to finished run directories."""
+"""Train an autoencoder, or with -m a sweep of them.
+
+usage: aecli train [-m] [key=value ...]
+
+Trains an autoencoder and writes a run directory under output_dir. --cfg job prints the
+configuration instead of training. Flags may appear anywhere.
+
+With -m (--multirun), lists of values such as latent=5,25,125 train one run per combination, and
+sweep=... supplies ready-made lists, which values on the command line override.
+
+resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
+checkpoint; epochs=... may be raised, even for a finished run.
+
+Under torchrun, all processes train one run together; batch_size is their total.
+
+examples:
+  aecli train model=conv latent=25
+  aecli train model=denoising latent=32 epochs=10 corruption.noise_std=0.3
+  aecli train experiment=lecture_fc latent=125
+  aecli train -m model=fc latent=5,25,125 seed=0,1,2
+  aecli train -m sweep=latent hydra/launcher=joblib
+  aecli train resume=outputs/latent/2026-11-21_10-15-00-123456
+  torchrun --nproc_per_node=2 -m aecli train model=denoising
+"""
 
 import argparse
 import shlex
@@ -11,7 +34,7 @@ from typing import NoReturn
 from aecli.cli import console
 from aecli.cli.compose import check_overrides, compose, compose_run
 from aecli.cli.jobs import run_once, show_config
-from aecli.cli.options import taken_out
+from aecli.cli.options import pop_value
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, resolve_config
@@ -35,50 +58,50 @@ def main(arguments: list[str]) -> None:
     """Train what the command line describes.
 
     Raises:
-        AecliError: why it could not be done.
+        AecliError: it cannot be done; the message says why.
     """
-    flush_denormals()  # before there are threads that add up what processes send one another
+    flush_denormals()  # before the threads that reduce gradients exist
     with init_distributed() as group:
         if group.is_main_process:
-            lead(arguments, group)
+            run_main(arguments, group)
             group.release_workers()
         else:
             run_worker(group)
 
 
-def lead(arguments: list[str], group: ProcessGroup) -> None:
-    """Do what the command line says; the first of `group` does it, and calls the others to help."""
+def run_main(arguments: list[str], group: ProcessGroup) -> None:
+    """Execute the command line in the main process of `group`; the others join in for training."""
     options = _parse(arguments)
     check_overrides(options.overrides, options.multirun)
     if options.cfg:
-        compose(options.overrides)  # which refuses what Hydra would print
-        show_config(options.flags, options.overrides)
+        compose(options.overrides)  # rejects invalid values, which Hydra would print
+        show_config(options.cfg, options.resolve, options.overrides)
     elif options.resume is not None:
         resume(Path(options.resume), options, group)
     elif options.multirun:
         _check_single_process(group)
-        from aecli.sweep import launch as sweep  # a single run does not wait for it
+        from aecli.sweep import launch as sweep  # a single run need not wait for it
 
         sweep.start(options.overrides, options.compare)
     else:
-        single(options.overrides, group)
+        train_single(options.overrides, group)
 
 
 def _check_single_process(group: ProcessGroup) -> None:
     if group.size > 1:
         raise UsageError(
-            "torchrun has its processes train one run together: train a sweep without it, with "
-            "hydra/launcher=joblib for several runs at a time"
+            "under torchrun all processes train one run together: start a sweep without it, with "
+            "hydra/launcher=joblib to train several runs at a time"
         )
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; aecli train --help tells what is valid")
+        raise UsageError(f"{message}; aecli train --help says what is valid")
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    """Hydra's flags, wherever they stand on the line, ours, and the overrides in their order."""
+    """Parse Hydra's flags, which may appear anywhere, our own, and the overrides, in order."""
     parser = _Parser(prog="aecli train", add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
@@ -89,10 +112,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--cfg shows the configuration of one run: leave -m out")
     if options.resolve and not options.cfg:
         parser.error("--resolve goes with --cfg job")
-    options.flags = [argument for argument in arguments if argument not in options.overrides]
-    # These two are about the sweep and not about its runs, so Hydra does not get to see them.
-    options.resume = taken_out(options.overrides, "resume")
-    compare = taken_out(options.overrides, "compare")
+    # These two concern the sweep rather than its runs, so they are not passed to Hydra.
+    options.resume = pop_value(options.overrides, "resume")
+    compare = pop_value(options.overrides, "compare")
     if compare not in (None, "true", "false"):
         parser.error(f"compare={compare} is not valid: give true or false")
     if compare is not None and not options.multirun and options.resume is None:
@@ -101,11 +123,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def single(overrides: list[str], group: ProcessGroup) -> None:
-    """Train one run, by all of `group`.
+def train_single(overrides: list[str], group: ProcessGroup) -> None:
+    """Train one run with all processes of `group`.
 
     Raises:
-        AecliError: why it could not be done.
+        AecliError: it cannot be done; the message says why.
     """
     run = compose_run(overrides)
     check_runnable(run.config)
@@ -113,11 +135,11 @@ def single(overrides: list[str], group: ProcessGroup) -> None:
 
 
 def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> None:
-    """Go on with an interrupted run, or with the unfinished runs of a sweep.
+    """Resume an interrupted run, or the unfinished runs of a sweep.
 
     Raises:
-        UsageError: there is neither in `folder`, or a setting that is not to be changed.
-        AecliError: why it could not be done.
+        UsageError: `folder` holds neither, or a setting cannot be changed on resuming.
+        AecliError: it cannot be done; the message says why.
     """
     run = RunDirectory(folder)
     if not run.config_file.exists():
@@ -133,16 +155,16 @@ def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> No
 
 
 def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> None:
-    """Go on with a run from its newest checkpoint, in its own folder.
+    """Resume a run from its newest checkpoint, in its own folder.
 
     Args:
-        run: its folder.
-        overrides: may raise epochs, and nothing else that the result depends on.
-        group: who trains; not necessarily as many as before.
+        run: the directory of the run.
+        overrides: may raise epochs, but change nothing else that affects the result.
+        group: the processes that train; their number may differ from before.
 
     Raises:
-        UsageError: another setting, or fewer epochs.
-        AecliError: why it could not be done.
+        UsageError: another setting is changed, or epochs is lowered.
+        AecliError: it cannot be done; the message says why.
     """
     planned = run.load_config()
     config = _with_more_epochs(planned, overrides)
@@ -154,24 +176,24 @@ def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> 
         return
     data = check_runnable(config)
     _announce(config, data, group)
-    with _explaining(run), exclusive_run(run):
+    with _describing_interruption(run), exclusive_run(run):
         run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
         outcome = run_experiment(config, data, run, config.name, group, console.warn)
     _conclude(config, data, run, outcome)
 
 
-# What may be given on resuming: the one that trains further, and where things are by now.
+# What may be given on resuming: more epochs, and the current data folder and device.
 CHANGEABLE = ("epochs", "data_dir", "device")
 
 
 def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
-    """The configuration of a run with what may be changed on resuming it."""
+    """The configuration of a run, updated with what may change on resuming."""
     for override in overrides:
         key = override.partition("=")[0]
         if key not in CHANGEABLE:
             raise UsageError(
-                f"{override} would make it another run: a run is resumed as it was configured, and "
-                f"only {', '.join(CHANGEABLE)} may be given"
+                f"{override} would make it a different run: a run keeps its configuration when "
+                f"resumed, and only {', '.join(CHANGEABLE)} may be given"
             )
     given = compose(overrides)
     keys = {override.partition("=")[0] for override in overrides}
@@ -179,45 +201,45 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
     if config.epochs < planned.epochs:
         raise UsageError(
             f"epochs={config.epochs} is not valid: the run has {planned.epochs}, which may be "
-            f"raised and not lowered"
+            f"raised but not lowered"
         )
     return config
 
 
 def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None:
-    """One run, from an empty folder to its summary, told in the terminal.
+    """Train one run, from an empty folder to its summary, and print its progress and scores.
 
     Raises:
-        UsageError: the folder holds a run already.
-        DivergenceError: the loss is no longer finite.
-        Interrupted: Ctrl-C or SIGTERM; says what is kept.
+        UsageError: the folder already holds a run.
+        DivergenceError: the loss is not finite.
+        Interrupted: Ctrl-C or SIGTERM; the message says what is kept.
     """
     data = load_cached_data(config)
     config = resolve_config(config, data)
     check_unused(run)
     _announce(config, data, group)
-    with _explaining(run), run.locked():
-        check_unused(run)  # by a process that was faster
+    with _describing_interruption(run), run.locked():
+        check_unused(run)  # again, in case another process was faster
         with record_failure(run):
             outcome = run_experiment(config, data, run, config.name, group, console.warn)
     _conclude(config, data, run, outcome)
 
 
 def check_unused(run: RunDirectory) -> None:
-    """No run may come to lie over another.
+    """Check that `run` would not overwrite another run.
 
     Raises:
-        UsageError: there is one.
+        UsageError: it would.
     """
     if run.config_file.exists():
         raise UsageError(
-            f"{run.path} holds a run already: go on with it by resume={run.path}, or give another "
+            f"{run.path} already holds a run: resume it with resume={run.path}, or give another "
             f"hydra.run.dir"
         )
 
 
 def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
-    """What is about to be trained."""
+    """Print the data, the model and the device."""
     if data.notice is not None:
         console.notice(data.notice)
     console.facts(
@@ -227,15 +249,15 @@ def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
             "device": device_name(data.train.images.device, group.size),
         }
     )
-    # Not on the device "meta", whose first forward pass has torch import its compiler: a second.
+    # Not on the meta device: its first forward pass imports torch's compiler, which takes 1 s.
     console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
 
 
 def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outcome) -> None:
-    """What came out of it, and how to look at it."""
+    """Print the scores, the training time, and how to view the run."""
     console.score_table(
         f"{config.name} on the {len(data.test):,} test images of {data.name}",
-        {LABELS[name]: each for name, each in outcome.scores.items()},
+        {LABELS[name]: score for name, score in outcome.scores.items()},
     )
     if data.notice is not None:
         console.notice(data.notice)
@@ -243,7 +265,7 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
         console.warn(f"upsample=max_unpool: {UNPOOLING_BYPASSES_CODE}")
     records, best = outcome.training.records, outcome.training.best
     epochs = len(records)
-    stopped = f", stopped early of {config.epochs}" if epochs < config.epochs else ""
+    stopped = f" of {config.epochs}, stopped early," if epochs < config.epochs else ""
     seconds = sum(record.seconds for record in records)
     console.facts(
         {
@@ -256,16 +278,16 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
 
 
 @contextmanager
-def _explaining(run: RunDirectory) -> Iterator[None]:
-    """An interruption says what it leaves behind, and how to go on."""
+def _describing_interruption(run: RunDirectory) -> Iterator[None]:
+    """If interrupted, say what is kept and how to resume."""
     try:
         yield
     except KeyboardInterrupt as interruption:
-        if not run.config_file.exists():  # nor anything else
+        if not run.config_file.exists():  # nothing was written
             raise
         kind = Terminated if isinstance(interruption, Terminated) else Interrupted
         epochs = run.finished_epochs()
-        kept = f"epoch {epochs} is the last finished one" if epochs else "no epoch was finished"
+        kept = f"epoch {epochs} was the last to finish" if epochs else "no epoch has finished"
         raise kind(
-            f"interrupted: {kept}; to go on: aecli train resume={shlex.quote(str(run.path))}"
+            f"interrupted: {kept}; to resume: aecli train resume={shlex.quote(str(run.path))}"
         ) from None

@@ -1,4 +1,4 @@
-"""Compare runs: read them, put them side by side, and write the comparison."""
+"""Compare runs: load them, group them, and write the comparison."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,16 @@ class Compared:
     settings: list[RunGroup]
     """In the order of the table."""
     findings: list[str]
-    """What it means, in sentences."""
+    """The results in sentences."""
     report: Path
 
 
 def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
-    """Compare all runs below `folders`, leaving the comparison in the folder `output`.
+    """Compare all runs below `folders` and write the comparison to the folder `output`.
 
     Raises:
-        UsageError: there are none, they cannot be compared, or `output` holds something else.
-        StorageError, OSError: it cannot be written.
+        UsageError: there are none, they cannot be compared, or `output` holds other files.
+        StorageError, OSError: the comparison cannot be written.
     """
     check_output_folder(output)
     comparison = gather(folders)

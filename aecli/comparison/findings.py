@@ -1,4 +1,4 @@
-"""What a comparison says, in sentences: the best first, and what to beware of last."""
+"""The results of a comparison in sentences: the best setting first, caveats last."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,12 +10,12 @@ from aecli.config import Upsampling
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 
 # How much worse than the best a smaller code may be and still count as good enough.
-WITHIN = 0.05
+TOLERANCE = 0.05
 
-# Families that have sentences of their own; where there are more, as after a search, the best has.
+# Families with sentences of their own; if there are more, as after a search, only the best has.
 MAX_FAMILIES = 6
 
-# Status of a run that was left out -> how it is told of one, and of several.
+# Status of a run that was left out -> verb for one run, and for several.
 VERBS = {
     "failed": ("failed", "failed"),
     "interrupted": ("was interrupted", "were interrupted"),
@@ -25,38 +25,38 @@ VERBS = {
 
 
 def findings(comparison: Comparison) -> list[str]:
-    """The sentences that a reader wants before the numbers."""
+    """The sentences to read before the numbers."""
     families = comparison.families
     sentences = []
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
     if len(families) > MAX_FAMILIES:
-        best = best_setting(_by_the_code(comparison.settings)).family
+        best = best_setting(_from_code_alone(comparison.settings)).family
         families = {best: families[best]}
     sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
     sentences += [_against_pca(name, each) for name, each in families.items()]
     if len(comparison.families) > MAX_FAMILIES:
         sentences.append(_share_that_beats_pca(comparison.settings))
-    sentences += _where_pca_is_exact(comparison.settings)
-    sentences += _checkerboards(comparison.families)
-    sentences += _past_the_code(comparison.families)
+    sentences += _exact_pca(comparison.settings)
+    sentences += _checkerboard_scores(comparison.families)
+    sentences += _unpooling_caveat(comparison.families)
     if all(len(set(setting.seeds)) == 1 for setting in comparison.settings):
         sentences.append(
             "Each setting was trained with one seed only: "
             "differences of a few per cent may be chance."
         )
     if comparison.skipped:
-        sentences.append(_missing(comparison.skipped, len(comparison.results)))
+        sentences.append(_missing_runs(comparison.skipped, len(comparison.results)))
     if comparison.data.name == "synthetic":
         sentences.append(
-            "The images are digits that aecli drew itself: these are not MNIST, "
-            "and errors on MNIST cannot be compared with them."
+            "The images are synthetic digits drawn by aecli, not MNIST: "
+            "their errors cannot be compared with errors on MNIST."
         )
     return sentences
 
 
 def listed(words: Iterable[object]) -> str:
-    """As in: 5, 25 and 125."""
+    """Join words, as in: 5, 25 and 125."""
     *most, last = map(str, words)
     return f"{', '.join(most)} and {last}" if most else last
 
@@ -66,14 +66,16 @@ def _mse(setting: RunGroup) -> float:
 
 
 def _best_of_all(settings: Sequence[RunGroup]) -> str:
-    candidates = _by_the_code(settings)
+    candidates = _from_code_alone(settings)
     best = best_setting(candidates)
-    among = "of all" if len(candidates) == len(settings) else "of all that decode by the code alone"
+    among = (
+        "of all" if len(candidates) == len(settings) else "of all that decode from the code alone"
+    )
     return f"{best.label} has the best test mse {among} ({format_mse(_mse(best))})."
 
 
-def _by_the_code(settings: Sequence[RunGroup]) -> Sequence[RunGroup]:
-    """Those whose decoder gets nothing but the code; all where there are no such."""
+def _from_code_alone(settings: Sequence[RunGroup]) -> Sequence[RunGroup]:
+    """The settings whose decoder gets only the code; all settings if there are none."""
     return [each for each in settings if not _unpools(each)] or settings
 
 
@@ -84,8 +86,8 @@ def _unpools(setting: RunGroup) -> bool:
 def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
     """The size beyond which a larger code gains little."""
     best = best_setting(settings)
-    figure, percent = format_mse(_mse(best)), f"{WITHIN:.0%}"
-    good_enough = [each for each in settings if _mse(each) <= _mse(best) * (1 + WITHIN)]
+    figure, percent = format_mse(_mse(best)), f"{TOLERANCE:.0%}"
+    good_enough = [each for each in settings if _mse(each) <= _mse(best) * (1 + TOLERANCE)]
     smallest = min(good_enough, key=lambda setting: setting.latent)
     if smallest.latent < best.latent:
         return (
@@ -101,7 +103,7 @@ def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
 
 
 def _against_pca(family: str, settings: Sequence[RunGroup]) -> str:
-    """At which sizes the network is worth its training."""
+    """The latent sizes at which the network beats, loses to or ties with PCA."""
     outcomes = {
         "beats": [each.latent for each in settings if _mse(each) < each.pca_mse],
         "loses to": [each.latent for each in settings if _mse(each) > each.pca_mse],
@@ -110,8 +112,8 @@ def _against_pca(family: str, settings: Sequence[RunGroup]) -> str:
     clauses: list[str] = []
     for verb, latents in outcomes.items():
         if latents:
-            rival = "it at" if clauses else "PCA of the same size at latent"
-            clauses.append(f"{verb} {rival} {listed(sorted(latents))}")
+            baseline = "it at" if clauses else "PCA of the same size at latent"
+            clauses.append(f"{verb} {baseline} {listed(sorted(latents))}")
     return f"{family} {', and '.join(clauses)}."
 
 
@@ -120,8 +122,8 @@ def _share_that_beats_pca(settings: Sequence[RunGroup]) -> str:
     return f"{better} of {len(settings)} settings beat PCA of the same size: see the table."
 
 
-def _where_pca_is_exact(settings: Sequence[RunGroup]) -> list[str]:
-    """Why a network loses to PCA where the code is no bottleneck; nothing where it does not."""
+def _exact_pca(settings: Sequence[RunGroup]) -> list[str]:
+    """Why networks lose to PCA where the code is no bottleneck; empty if none does."""
     latents = {
         each.latent
         for each in settings
@@ -135,8 +137,8 @@ def _where_pca_is_exact(settings: Sequence[RunGroup]) -> list[str]:
     ]
 
 
-def _checkerboards(families: dict[str, list[RunGroup]]) -> list[str]:
-    """Which way of enlarging leaves the least and the most; nothing where there is one only."""
+def _checkerboard_scores(families: dict[str, list[RunGroup]]) -> list[str]:
+    """Which upsampling has the lowest and the highest score; empty if there are not two."""
     scores = {
         name: fmean(each.checkerboard.mean for each in settings if each.checkerboard is not None)
         for name, settings in families.items()
@@ -155,15 +157,15 @@ def _checkerboards(families: dict[str, list[RunGroup]]) -> list[str]:
     ]
 
 
-def _past_the_code(families: dict[str, list[RunGroup]]) -> list[str]:
-    """Where the code is not all that the decoder gets."""
+def _unpooling_caveat(families: dict[str, list[RunGroup]]) -> list[str]:
+    """The caveat for decoders that get more than the code."""
     unpooling = [name for name, settings in families.items() if _unpools(settings[0])]
     if not unpooling:
         return []
     return [f"{listed(unpooling)}: {UNPOOLING_BYPASSES_CODE}."]
 
 
-def _missing(skipped: Sequence[SkippedRun], finished: int) -> str:
+def _missing_runs(skipped: Sequence[SkippedRun], finished: int) -> str:
     counts = Counter(each.status for each in skipped)
     causes = [f"{count} {VERBS[status][count > 1]}" for status, count in counts.items()]
     verb = "is" if len(skipped) == 1 else "are"

@@ -1,7 +1,7 @@
-"""The runs below some folders, read and put side by side: what was set, and what came out.
+"""Load the runs below some folders and group their results by their settings.
 
-Only run directories are read: neither the data set nor torch's models are needed, and whatever a
-figure shows is read when it is drawn, so that memory does not grow with the runs.
+Only run directories are read: neither the data set nor the models are needed, and images are read
+when a figure is drawn, so that memory does not grow with the number of runs.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from aecli.comparison.results import Comparison, DataFacts, Result, SkippedRun
 from aecli.errors import AecliError, UsageError, one_line
 from aecli.runs.directory import RunDirectory, Status, runs_below
 
-# What a file that is not what a run leaves ends in, whichever part of it is wrong.
+# The errors that damaged files in a run directory can raise.
 DAMAGE = (
     AecliError,
     OSError,
@@ -26,10 +26,10 @@ DAMAGE = (
 
 
 def gather(folders: list[Path]) -> Comparison:
-    """Every run below `folders`.
+    """Load every run below `folders`.
 
     Raises:
-        UsageError: a folder without runs, no run that is finished, or runs on different images.
+        UsageError: a folder has no runs, no run is finished, or the images differ between runs.
     """
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
     results, skipped = [], []
@@ -53,14 +53,14 @@ def _unfinished(run: RunDirectory) -> SkippedRun:
     reasons = {
         Status.failed: run.failure,
         Status.interrupted: lambda: f"it has {run.finished_epochs()} epochs and no summary",
-        Status.planned: lambda: "it was planned, and not begun",
+        Status.planned: lambda: "it was planned but not started",
     }
     status = run.status
     return SkippedRun(run.path, status.value, reasons[status]())
 
 
 def _reason(error: Exception) -> str:
-    return one_line(f"there is no {error}" if isinstance(error, KeyError) else error)
+    return one_line(f"{error} is missing" if isinstance(error, KeyError) else error)
 
 
 def _check_same_images(results: list[Result]) -> None:

@@ -1,4 +1,4 @@
-"""Which runs differ by their seed alone, and what the others differ by."""
+"""Group runs that differ only by seed, and find the settings that differ between groups."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from aecli.comparison.results import Result, RunGroup
 from aecli.config import TrainConfig, plain
 from aecli.files import natural_key
 
-# What does not make two runs different: where they lie and ran; the seed is averaged over.
+# Keys that do not set runs apart: where they are stored and ran; the seed is averaged over.
 INCIDENTAL = {
     "name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape",
     "path", "data.path", "checkpoint.epochs", "checkpoint.minutes",
 }  # fmt: skip
-# What has a column or an axis of its own.
+# Keys with a column or an axis of their own.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name"}
 
 Key = tuple[str, str]
-"""The model that a key belongs to, empty where it belongs to all, and the key."""
+"""The model that a key belongs to, empty if it belongs to all, and the key."""
 
 
 def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
-    """The settings by family and latent size, and what was set alike in all of them."""
+    """Groups by family and latent size, and the settings that are the same in all of them."""
     configs = [_flat(result.config, INCIDENTAL | NAMED) for result in results]
     values = _values(configs)
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
-    for result, different in zip(results, _differences(configs, values), strict=True):
-        family = _family(result, different, several_upsamplings)
-        differences[family] = different
+    for result, differing in zip(results, _differences(configs, values), strict=True):
+        family = _family(result, differing, several_upsamplings)
+        differences[family] = differing
         groups[family, result.config.latent].append(result)
     settings = [
         RunGroup(family, differences[family], sorted(group, key=lambda each: each.config.seed))
@@ -41,20 +41,20 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
 
 
 def distinctions(configs: list[TrainConfig]) -> list[str]:
-    """What was set in each run and not alike in all, besides the model and the latent size.
+    """For each run, the settings that differ between runs, besides model and latent size.
 
     As in `seed=1, upsample=nearest`: a few words for each run of a sweep.
     """
     left_out = (INCIDENTAL | NAMED) - {"seed", "upsample.name"}
     flat = [_flat(config, left_out) for config in configs]
     return [
-        ", ".join(f"{key}={value}" for key, value in different.items())
-        for different in _differences(flat, _values(flat))
+        ", ".join(f"{key}={value}" for key, value in differing.items())
+        for differing in _differences(flat, _values(flat))
     ]
 
 
 def _flat(config: TrainConfig, left_out: set[str]) -> tuple[str, dict[Key, str]]:
-    """The model's name, and what was set."""
+    """The model's name, and the settings by key."""
     model = str(config.model.name)
     return model, {
         (model if key.startswith("model.") else "", key): value
@@ -64,7 +64,7 @@ def _flat(config: TrainConfig, left_out: set[str]) -> tuple[str, dict[Key, str]]
 
 
 def _values(configs: list[tuple[str, dict[Key, str]]]) -> dict[Key, set[str]]:
-    """Every value that each key has; a key that only some runs have is null in the others."""
+    """All values of each key; a key that only some runs have is null in the others."""
     everywhere = {key for _, config in configs for key in config}
     return {
         key: {config.get(key, "null") for model, config in configs if key[0] in ("", model)}
@@ -75,11 +75,11 @@ def _values(configs: list[tuple[str, dict[Key, str]]]) -> dict[Key, set[str]]:
 def _differences(
     configs: list[tuple[str, dict[Key, str]]], values: dict[Key, set[str]]
 ) -> list[dict[str, str]]:
-    """For each run the keys that not all share; a model's own keys count among its own kind."""
-    different = sorted(key for key, found in values.items() if len(found) > 1)
-    names = _shortened([name for _, name in different])
+    """For each run, the keys whose values differ; a model's own keys within that model only."""
+    differing = sorted(key for key, found in values.items() if len(found) > 1)
+    names = _shortened([name for _, name in differing])
     return [
-        {names[key[1]]: config.get(key, "null") for key in different if key[0] in ("", model)}
+        {names[key[1]]: config.get(key, "null") for key in differing if key[0] in ("", model)}
         for model, config in configs
     ]
 
@@ -114,14 +114,14 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """As a person would type it."""
+    """As typed on the command line."""
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shortened(keys: list[str]) -> dict[str, str]:
-    """Each key by its last word, where that is no other's; `corruption.name` is `corruption`."""
+    """Each key by its last word, if that is unique; `corruption.name` becomes `corruption`."""
     last = {key: key.removesuffix(".name").rpartition(".")[2] for key in keys}
     words = list(last.values())
     return {key: word if words.count(word) == 1 else key for key, word in last.items()}

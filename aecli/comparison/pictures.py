@@ -1,4 +1,4 @@
-"""What a comparison shows: which figures there are, of what, and how each is read."""
+"""The figures of a comparison: what each shows, and the caption that explains it."""
 
 import re
 from collections.abc import Callable
@@ -28,11 +28,11 @@ from aecli.figures import (
     study_losses,
 )
 
-MAX_FAMILIES = 8  # with reconstructions of their own, as there are ways of enlarging
-MAX_LATENTS = 8  # in the reconstructions of a family
-MAX_SETTINGS = 12  # in a figure that shows images of each
+MAX_FAMILIES = 8  # with reconstructions of their own: the number of upsampling methods
+MAX_LATENTS = 8  # in the reconstructions of one family
+MAX_SETTINGS = 12  # in a figure with images of each
 IMAGES = 8  # in a panel of reconstructions
-FOLLOWED_IMAGES = 3  # from epoch to epoch
+FOLLOWED_IMAGES = 3  # shown at several epochs
 MAX_SLUG_LENGTH = 80  # characters
 
 T = TypeVar("T")
@@ -40,20 +40,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that can be drawn as often as there are themes."""
+    """A figure that can be drawn once per theme."""
 
     name: str
-    """Of its files, without a suffix."""
+    """The name of its files, without a suffix."""
     title: str
-    """Its heading, for people."""
+    """The heading above it."""
     caption: str
-    """What is shown and how it is read, in a sentence or a few."""
+    """What it shows and how to read it, in a few sentences."""
     draw: Callable[[], Figure]
-    """A new figure in the theme of the moment. Images are read here and not kept."""
+    """Make a new figure in the current theme. Images are read here and not kept."""
 
 
 def pictures(comparison: Comparison) -> list[Picture]:
-    """Every figure of a comparison, from the general to the particular."""
+    """All figures of a comparison, from general to specific."""
     families = comparison.families
     best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
     return [
@@ -73,7 +73,7 @@ def _loss(comparison: Comparison) -> Picture:
     caption = (
         "Left: the loss of every run, in the units that its model is trained in. "
         "Right: the mse of the validation images, in pixels from 0 to 1. "
-        "Runs of one colour differ by their seed alone."
+        "Runs of one colour differ only by seed."
     )
     scales = [setting.first.config.data for setting in comparison.settings]
     if len({(scale.mean, scale.std) for scale in scales}) > 1:
@@ -103,12 +103,12 @@ def _curve(label: str, result: Result) -> Curve:
 def _mse_by_latent(comparison: Comparison) -> Picture:
     settings = comparison.settings
     caption = (
-        "The test error of each kind of network by the size of its code; lower is better. "
-        "Dashed: PCA with as many components, which leaves the chart where it is far below. "
-        "Dotted: the mean image, whatever is to be reconstructed."
+        "The test error of each kind of network by latent size; lower is better. "
+        "Dashed: PCA with as many components; the curve is cut off where it is far below. "
+        "Dotted: the mean image as the reconstruction of every image."
     )
     if any(len(setting.results) > 1 for setting in settings):
-        caption += " A bar is one standard deviation over the seeds to each side."
+        caption += " Bars show one standard deviation over the seeds in each direction."
     if any(_inputs_of_pca(setting) != _inputs_of_pca(settings[0]) for setting in settings):
         family = settings[0].family
         settings = comparison.families[family]
@@ -130,20 +130,22 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
 
 
 def _inputs_of_pca(setting: RunGroup) -> tuple[object, ...]:
-    """What PCA's error depends on, besides the latent size."""
+    """What the error of PCA depends on, besides the latent size."""
     config = setting.first.config
     return *plain(config.corruption).values(), config.data.train_size, config.data.val_size
 
 
 def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
     settings = comparison.families[family]
-    shown = _evenly(settings, MAX_LATENTS)
+    shown = _evenly_spaced(settings, MAX_LATENTS)
     caption = (
-        f"Test images as {family} and as PCA return them from codes of the same size, "
-        f"and the absolute error: black is none, the lighter the larger."
-        + _only(len(shown), len(settings), "latent sizes, evenly chosen")
-        + _only(MAX_FAMILIES, len(comparison.families), "families, those with the lowest error")
-        + _of_one_seed(shown)
+        f"Test images as reconstructed by {family} and by PCA from codes of the same size, "
+        f"and the absolute error: black is none, lighter is larger."
+        + _selection_note(len(shown), len(settings), "latent sizes, evenly spaced")
+        + _selection_note(
+            MAX_FAMILIES, len(comparison.families), "families, those with the lowest error"
+        )
+        + _seed_note(shown)
     )
     title = f"Reconstructions on {comparison.data}"
     draw = partial(_draw_reconstructions, title, family, shown)
@@ -166,7 +168,7 @@ def _draw_reconstructions(title: str, family: str, settings: list[RunGroup]) -> 
 
 
 def _checkerboards(comparison: Comparison) -> list[Picture]:
-    """The pattern that decoders leave which enlarge; none where there are no such decoders."""
+    """The patterns left by decoders that upsample; empty if there are no such decoders."""
     families = {
         name: [each for each in settings if each.checkerboard is not None]
         for name, settings in comparison.families.items()
@@ -176,19 +178,19 @@ def _checkerboards(comparison: Comparison) -> list[Picture]:
     if not families:
         return []
     best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
-    only = _only(len(best), len(families), "families, those with the lowest error")
+    note = _selection_note(len(best), len(families), "families, those with the lowest error")
     shown = {name: families[name] for name in best}
-    return [_checkerboard_scores(comparison, shown, only), _patterns(comparison, shown, only)]
+    return [_checkerboard_scores(comparison, shown, note), _patterns(comparison, shown, note)]
 
 
 def _checkerboard_scores(
-    comparison: Comparison, families: dict[str, list[RunGroup]], only: str
+    comparison: Comparison, families: dict[str, list[RunGroup]], note: str
 ) -> Picture:
     originals = next(iter(families.values()))[0].first.checkerboard_of_originals or 0.0
     caption = (
-        "How much of the outputs' energy repeats with the stride of the decoder, in parts per "
-        "million: the pattern that uneven overlap leaves. Lower is better, down to what the test "
-        f"images have themselves ({format_ppm(originals)})."
+        "The share of the outputs' energy that repeats with the stride of the decoder, in parts "
+        "per million: the pattern left by uneven overlap. Lower is better, down to the score of "
+        f"the test images themselves ({format_ppm(originals)})."
     )
     points = {
         name: [
@@ -204,46 +206,46 @@ def _checkerboard_scores(
         score_by_family, title, "checkerboard score (ppm)", points, originals * MILLION,
         "test images",
     )  # fmt: skip
-    return Picture("checkerboard", "Checkerboard score", caption + only, draw)
+    return Picture("checkerboard", "Checkerboard score", caption + note, draw)
 
 
-def _patterns(comparison: Comparison, families: dict[str, list[RunGroup]], only: str) -> Picture:
+def _patterns(comparison: Comparison, families: dict[str, list[RunGroup]], note: str) -> Picture:
     caption = (
-        "The mean of all outputs without its smooth part, on one scale for all: the images differ "
-        "and cancel, and what the decoder leaves at the same pixels of every output stays. Grey is "
-        "nothing. Above each: the latent size, and the checkerboard score in parts per million."
-        + only
-        + _of_one_seed([setting for settings in families.values() for setting in settings])
+        "The mean of all outputs without its smooth part, all on one scale: the images differ and "
+        "cancel out, and what the decoder leaves at the same pixels of every output remains. Grey "
+        "is zero. Above each: the latent size, and the checkerboard score in parts per million."
+        + note
+        + _seed_note([setting for settings in families.values() for setting in settings])
     )
-    title = f"What all outputs have in common on {comparison.data}"
+    title = f"Pattern common to all outputs on {comparison.data}"
     return Picture(
         "pattern", "Checkerboard pattern", caption, partial(_draw_patterns, title, families)
     )
 
 
-def _fine(mean: Tensor, period: int) -> Tensor:
-    """The fine part of an image, as large as the image: nothing where the border has no average."""
+def _padded_high_pass(mean: Tensor, period: int) -> Tensor:
+    """The high-pass part of an image at its full size: 0 at the border, which has no average."""
     return pad(high_pass(mean, period), [period - 1] * 4)
 
 
 def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
-    fine: dict[str, list[Tensor]] = {"test images": []}
+    patterns: dict[str, list[Tensor]] = {"test images": []}
     captions: dict[str, list[str]] = {"test images": []}
     for name, settings in families.items():
-        fine[name], captions[name] = [], []
-        for setting in _evenly(settings, MAX_LATENTS):
+        patterns[name], captions[name] = [], []
+        for setting in _evenly_spaced(settings, MAX_LATENTS):
             images, result = setting.first.run.load_images(), setting.first
             period = stride_grid(result.config.model)
-            fine[name].append(_fine(images["mean/output"], period))
+            patterns[name].append(_padded_high_pass(images["mean/output"], period))
             captions[name].append(f"{setting.latent}: {format_ppm(result.checkerboard or 0.0)}")
-            if not fine["test images"]:
-                fine["test images"].append(_fine(images["mean/original"], period))
+            if not patterns["test images"]:
+                patterns["test images"].append(_padded_high_pass(images["mean/original"], period))
                 captions["test images"].append(format_ppm(result.checkerboard_of_originals or 0.0))
-    largest = max(image.abs().max() for images in fine.values() for image in images)
+    largest = max(image.abs().max() for images in patterns.values() for image in images)
     rows = [
-        # From black over grey, which is nothing, to white.
+        # From black through grey, which is zero, to white.
         Row(name, torch.cat(images) / (2 * largest) + 0.5, captions=captions[name])
-        for name, images in fine.items()
+        for name, images in patterns.items()
     ]
     return panels(title, {"": rows})
 
@@ -251,13 +253,17 @@ def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
 def _epochs(comparison: Comparison) -> Picture:
     shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
     caption = (
-        "A few test images as the networks returned them while they were trained: the number "
-        "above an image is the epoch after which it was made, and orig. is the original."
-        + _only(len(shown), len(comparison.settings), "settings, those with the lowest error")
-        + _of_one_seed(shown)
+        "A few test images as reconstructed during training: the number above an image is the "
+        "epoch after which it was made, and orig. is the original."
+        + _selection_note(
+            len(shown), len(comparison.settings), "settings, those with the lowest error"
+        )
+        + _seed_note(shown)
     )
-    title = f"Reconstructions from epoch to epoch on {comparison.data}"
-    return Picture("epochs", "From epoch to epoch", caption, partial(_draw_epochs, title, shown))
+    title = f"Reconstructions by epoch on {comparison.data}"
+    return Picture(
+        "epochs", "Reconstructions by epoch", caption, partial(_draw_epochs, title, shown)
+    )
 
 
 def _draw_epochs(title: str, settings: list[RunGroup]) -> Figure:
@@ -272,7 +278,7 @@ def _draw_epochs(title: str, settings: list[RunGroup]) -> Figure:
     if all(row.captions == grids[0][0].captions for row in grids[0]):
         grids = [[*rows[:1], *(row._replace(captions=()) for row in rows[1:])] for rows in grids]
     headings = [f"test image {number}, after epoch" for number in range(1, FOLLOWED_IMAGES + 1)]
-    found = zip(headings, grids, strict=True)  # in a small data set there are fewer
+    found = zip(headings, grids, strict=True)  # a small data set has fewer
     return panels(title, {heading: rows for heading, rows in found if rows})
 
 
@@ -280,9 +286,11 @@ def _extremes(comparison: Comparison) -> Picture:
     shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
     caption = (
         "The test images that each network reconstructs best and worst, each with its mse, "
-        "and below them what the network returns."
-        + _only(len(shown), len(comparison.settings), "settings, those with the lowest error")
-        + _of_one_seed(shown)
+        "and below them the reconstructions."
+        + _selection_note(
+            len(shown), len(comparison.settings), "settings, those with the lowest error"
+        )
+        + _seed_note(shown)
     )
     title = f"Best and worst reconstructions on {comparison.data}"
     return Picture(
@@ -306,31 +314,31 @@ def _mse(setting: RunGroup) -> float:
     return setting.spread("mse").mean
 
 
-def _lowest(items: list[T], error: Callable[[T], float], most: int) -> list[T]:
-    """The items with the lowest error, at most so many, in the order in which they came."""
+def _lowest(items: list[T], error: Callable[[T], float], limit: int) -> list[T]:
+    """At most `limit` items with the lowest error, in their original order."""
     ranked = sorted(range(len(items)), key=lambda number: error(items[number]))
-    return [items[number] for number in sorted(ranked[:most])]
+    return [items[number] for number in sorted(ranked[:limit])]
 
 
-def _evenly(items: list[T], most: int) -> list[T]:
-    """At most so many items, evenly chosen: the first and the last are among them."""
-    if len(items) <= most:
+def _evenly_spaced(items: list[T], limit: int) -> list[T]:
+    """At most `limit` items, evenly spaced, including the first and the last."""
+    if len(items) <= limit:
         return items
-    return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]
+    return [items[round(number * (len(items) - 1) / (limit - 1))] for number in range(limit)]
 
 
-def _only(shown: int, total: int, what: str) -> str:
-    """A sentence for the caption where not everything is shown."""
-    return f" Shown are {shown} of {total} {what}." if shown < total else ""
+def _selection_note(shown: int, total: int, what: str) -> str:
+    """A sentence for the caption if not everything is shown."""
+    return f" Shown: {shown} of {total} {what}." if shown < total else ""
 
 
-def _of_one_seed(settings: list[RunGroup]) -> str:
+def _seed_note(settings: list[RunGroup]) -> str:
     several = any(len(setting.results) > 1 for setting in settings)
-    return " Where there are several seeds, the first is shown." if several else ""
+    return " With several seeds, the first is shown." if several else ""
 
 
 def _slugs(names: list[str]) -> list[str]:
-    """The names as parts of file names: short, plain, and no two alike."""
+    """The names as parts of file names: short, plain and unique."""
     slugs: list[str] = []
     for name in names:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG_LENGTH]

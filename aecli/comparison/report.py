@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that needs no network, no script and no other file."""
+"""A comparison as one self-contained HTML file: no network, no scripts, no other files."""
 
 import base64
 import io
@@ -14,9 +14,9 @@ from aecli.comparison.findings import findings, listed
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 
-PIXELS_PER_POINT = 96 / 72  # of CSS
+PIXELS_PER_POINT = 96 / 72  # in CSS
 
-# Every text is escaped, whatever it is: folder names and error messages are other people's.
+# All text is escaped: folder names and error messages can contain anything.
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -48,7 +48,7 @@ class ReportFigure:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height, whose ratio lets a browser lay the page out before it decodes."""
+        """Width and height; their ratio lets a browser lay out the page before decoding."""
         return _png_size(self.light) if self.media_type == "image/png" else _svg_size(self.light)
 
     def _uri(self, content: bytes) -> str:
@@ -63,7 +63,7 @@ def render(
     Args:
         table: the settings in the order of the table.
         figures: in the order in which they are shown.
-        made: when the report was made, as its end says.
+        made: when the report was made, shown at its end.
     """
     shown = columns(table)
     return ENVIRONMENT.get_template("report.html.j2").render(
@@ -94,18 +94,18 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _versions(result: Result) -> str:
-    """What a run was made by; read here, for nothing else needs it."""
+    """The versions that made a run; read here because nothing else needs them."""
     versions = result.run.load_summary()["versions"]
     return f"aecli {versions['aecli']} with torch {versions['torch']}"
 
 
 def _png_size(content: bytes) -> tuple[int, int]:
-    """In pixels: the header's first two fields, by the PNG specification, 11.2.1."""
+    """In pixels: the first two header fields (PNG specification, 11.2.1)."""
     return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
 
 
 def _svg_size(content: bytes) -> tuple[int, int]:
-    """In pixels: the view box of what matplotlib draws is in points."""
+    """In pixels: matplotlib's view box is in points."""
     _, root = next(ElementTree.iterparse(io.BytesIO(content), events=["start"]))
     *_, width, height = re.split(r"[\s,]+", root.attrib["viewBox"].strip())
     return round(float(width) * PIXELS_PER_POINT), round(float(height) * PIXELS_PER_POINT)

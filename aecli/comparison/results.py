@@ -1,4 +1,4 @@
-"""What a comparison consists of: finished runs, grouped by what was set, and the runs left out."""
+"""The contents of a comparison: finished runs grouped by settings, and the runs left out."""
 
 import math
 import statistics
@@ -11,7 +11,7 @@ from aecli.config import TrainConfig
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import EpochRecord
 
-# What figures show of every run; `corrupted` and the epochs are not there always.
+# The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {
     "original",
     "output",
@@ -24,22 +24,22 @@ REQUIRED_IMAGES = {
     "mean/output",
 }
 
-# Below this a mean squared error is rounding: PCA with a component for each pixel leaves as much.
+# A mean squared error below this is rounding: PCA with a component per pixel leaves as much.
 EXACT_MSE = 1e-9
 
 
 def is_exact(mse: float) -> bool:
-    """Whether there is no error but rounding."""
+    """Whether the error is only rounding."""
     return mse < EXACT_MSE
 
 
 @dataclass(frozen=True)
 class MeanStd:
-    """A quantity measured once for each seed."""
+    """The mean and standard deviation of a quantity over the seeds."""
 
     mean: float
     std: float | None
-    """Of the sample (n - 1); None with one seed, or where the mean is infinite."""
+    """Of the sample (n - 1); None with a single seed, or if the mean is infinite."""
 
     @classmethod
     def from_values(cls, values: list[float]) -> "MeanStd":
@@ -48,18 +48,18 @@ class MeanStd:
         return cls(mean, statistics.stdev(values) if has_std else None)
 
     def times(self, factor: float) -> "MeanStd":
-        """In another unit."""
+        """Convert to another unit."""
         return MeanStd(self.mean * factor, None if self.std is None else self.std * factor)
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the images of two runs must share for their errors to be comparable."""
+    """What the images of two runs must have in common for their errors to be comparable."""
 
     name: str
     image_shape: tuple[int, ...]
     test: int
-    """Images that were measured on."""
+    """Number of test images."""
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
@@ -76,7 +76,7 @@ class Result:
     mse: float
     sse: float
     psnr: float
-    """In dB; infinite where the mse is 0."""
+    """In dB; infinite if the mse is 0."""
     ssim: float | None
     checkerboard: float | None
     """Of the outputs on the test images, from 0 to 1."""
@@ -88,7 +88,7 @@ class Result:
     pca_curve: dict[int, float]
     """Latent size -> test mse of PCA."""
     upsample: str | None
-    """None where the model has no such choice."""
+    """None if the model has no such option."""
     parameters: int
     seconds: float
     """Of training."""
@@ -97,11 +97,11 @@ class Result:
 
     @classmethod
     def load(cls, run: RunDirectory) -> "Result":
-        """A finished run.
+        """Load a finished run.
 
         Raises:
             AecliError, OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError:
-                it is damaged.
+                the run is damaged.
         """
         summary = run.load_summary()
         missing = REQUIRED_IMAGES - set(run.load_images())
@@ -136,14 +136,14 @@ class Result:
 
 @dataclass(frozen=True)
 class RunGroup:
-    """The runs that differ by their seed alone."""
+    """Runs that differ only by seed."""
 
     family: str
-    """What it is called together with the settings that differ from it by the latent size alone."""
+    """A name shared with the settings that differ only by latent size."""
     differences: dict[str, str]
-    """The keys that differ among the runs compared, besides those with a column of their own."""
+    """Keys that differ between the compared runs, besides those with a column of their own."""
     results: list[Result]
-    """At least one; by seed."""
+    """At least one; sorted by seed."""
 
     @property
     def first(self) -> Result:
@@ -175,7 +175,7 @@ class RunGroup:
 
     @property
     def compression(self) -> float:
-        """Numbers in an image for each number of its code."""
+        """Values in an image per value of its code."""
         return math.prod(self.first.data.image_shape) / self.latent
 
     @property
@@ -184,36 +184,36 @@ class RunGroup:
 
     @property
     def ratio_to_pca(self) -> float:
-        """Test mse over PCA's at the same latent size: infinite where PCA is exact."""
+        """Test mse divided by that of PCA at the same latent size; infinite if PCA is exact."""
         return math.inf if is_exact(self.pca_mse) else self.spread("mse").mean / self.pca_mse
 
     def spread(self, quantity: str) -> MeanStd:
-        """`mse`, `sse`, `psnr` or `seconds` over the seeds."""
+        """The mean and std of `mse`, `sse`, `psnr` or `seconds` over the seeds."""
         return MeanStd.from_values([getattr(result, quantity) for result in self.results])
 
     @property
     def ssim(self) -> MeanStd | None:
-        """None for images that are too small for it."""
-        return _known([result.ssim for result in self.results])
+        """None if the images are too small for it."""
+        return _mean_std_of_known([result.ssim for result in self.results])
 
     @property
     def checkerboard(self) -> MeanStd | None:
-        """None for images that are too small for it."""
-        return _known([result.checkerboard for result in self.results])
+        """None if the images are too small for it."""
+        return _mean_std_of_known([result.checkerboard for result in self.results])
 
 
 def _optional(number: Any) -> float | None:
     return None if number is None else float(number)
 
 
-def _known(values: list[float | None]) -> MeanStd | None:
+def _mean_std_of_known(values: list[float | None]) -> MeanStd | None:
     known = [value for value in values if value is not None]
     return MeanStd.from_values(known) if known else None
 
 
 @dataclass(frozen=True)
 class SkippedRun:
-    """A run that is not in the comparison."""
+    """A run that was left out of the comparison."""
 
     path: Path
     status: str
@@ -223,14 +223,14 @@ class SkippedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Finished runs on the same images, and those that could not be taken in."""
+    """Finished runs on the same images, and the runs that were left out."""
 
     data: DataFacts
     settings: list[RunGroup]
     """At least one; by family, then by latent size."""
     skipped: list[SkippedRun]
     common: dict[str, str]
-    """Key -> value of what was set alike in all runs."""
+    """Key -> value of the settings that are the same in all runs."""
 
     @property
     def results(self) -> list[Result]:

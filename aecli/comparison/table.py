@@ -20,7 +20,7 @@ SIGNIFICANT_DIGITS = 4
 MILLION = 1e6
 PLUS_MINUS = " ± "
 
-# What a narrow terminal does without, in this order.
+# Columns that are left out in a narrow terminal, in this order.
 EXPENDABLE = (
     "sse",
     "compression ratio",
@@ -32,10 +32,10 @@ EXPENDABLE = (
     "checkerboard (ppm)",
     "psnr (dB)",
 )
-GAP = 2  # blanks between the columns of the terminal
+GAP = 2  # spaces between columns in the terminal
 
 Value = str | float | None
-"""A cell in CSV: with all its digits; None where there is none."""
+"""A cell in CSV: a number with all its digits; None if there is no value."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,28 @@ class Column:
     """One column, in every format."""
 
     name: str
-    """As people read it."""
+    """The heading, as displayed."""
     text: Callable[[RunGroup], str]
-    """A cell as people read it."""
+    """The cell, as displayed."""
     values: dict[str, Callable[[RunGroup], Value]]
-    """Name in CSV -> cell; two of them for a mean and its standard deviation."""
+    """Name in CSV -> cell; two for a mean and its standard deviation."""
     is_number: bool = True
     meaning: str = ""
-    """For who meets the quantity for the first time; empty where the name says it."""
+    """An explanation of the quantity; empty if the name is enough."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One setting as people read it."""
+    """One setting, as displayed."""
 
     cells: list[str]
-    """One for each column."""
+    """One per column."""
     is_best: bool
-    """It has the smallest test mse of several settings."""
+    """Whether it has the smallest test mse of several settings."""
 
 
 SORT_KEYS: dict[str, Callable[[RunGroup], float | None]] = {
-    "model": lambda setting: 0.0,  # all alike, so that the comparison's own order stays
+    "model": lambda setting: 0.0,  # all equal, which keeps the comparison's order
     "latent": lambda setting: setting.latent,
     "mse": lambda setting: setting.spread("mse").mean,
     "sse": lambda setting: setting.spread("sse").mean,
@@ -77,11 +77,11 @@ SORT_KEYS: dict[str, Callable[[RunGroup], float | None]] = {
     "parameters": lambda setting: setting.parameters,
     "seconds": lambda setting: setting.spread("seconds").mean,
 }
-"""What a table can be sorted by -> a number, smaller for what comes first."""
+"""Sort key -> a number that is smaller for settings that come first."""
 
 
 def sort_settings(settings: Sequence[RunGroup], key: str) -> list[RunGroup]:
-    """The best first, by a key of `SORT_KEYS`; those without the quantity last."""
+    """Sort by a key of `SORT_KEYS`, best first; settings without the quantity come last."""
 
     def rank(setting: RunGroup) -> tuple[bool, float]:
         number = SORT_KEYS[key](setting)
@@ -91,12 +91,12 @@ def sort_settings(settings: Sequence[RunGroup], key: str) -> list[RunGroup]:
 
 
 def best_setting(settings: Sequence[RunGroup]) -> RunGroup:
-    """The one with the smallest test mse."""
+    """The setting with the smallest test mse."""
     return min(settings, key=lambda setting: setting.spread("mse").mean)
 
 
 def columns(settings: Sequence[RunGroup]) -> list[Column]:
-    """The columns that these settings need, in their order."""
+    """The columns that these settings need, in order."""
     shown = [_text_column("model", "model", lambda setting: setting.model)]
     if any(setting.upsample for setting in settings):
         shown.append(_text_column("upsampling", "upsample", lambda setting: setting.upsample or ""))
@@ -105,13 +105,13 @@ def columns(settings: Sequence[RunGroup]) -> list[Column]:
 
 
 def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
-    """A row of cells for each setting."""
+    """One row of cells per setting."""
     best = best_setting(settings) if len(settings) > 1 else None
     return [Row([each.text(setting) for each in shown], setting is best) for setting in settings]
 
 
 def notes(settings: Sequence[RunGroup]) -> list[str]:
-    """What must be known to read the cells of this table, a sentence each."""
+    """Notes needed to read the cells of this table, one sentence each."""
     sentences = []
     if len(settings) > 1:
         sentences.append("Bold: the smallest test mse.")
@@ -123,12 +123,12 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
 
 
 def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
-    """A table for `width` characters that breaks no number and names what it leaves out.
+    """A table for `width` characters that breaks no number and names the columns it leaves out.
 
-    What does not fit goes in this order: the standard deviations of all but the mse, then the
-    columns of `EXPENDABLE`, the deviation of the mse, and the wholeness of long words.
+    To fit, it drops the standard deviations of all but the mse, then the columns of `EXPENDABLE`,
+    then the deviation of the mse, and finally breaks long words.
     """
-    shown = _fitting(settings, width)
+    shown = _columns_that_fit(settings, width)
     names = [each.name for each in shown]
     skipped = [each.name for each in columns(settings) if each.name not in names]
     missing = [f"Left out at this width: {', '.join(skipped)}."] if skipped else []
@@ -137,9 +137,9 @@ def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
         header_style="bold", caption=Text(" ".join([*notes(settings), *missing])),
         caption_justify="left",
     )  # fmt: skip
-    for each, granted in zip(shown, _granted_widths(settings, shown, width), strict=True):
+    for each, column_width in zip(shown, _column_widths(settings, shown, width), strict=True):
         justify: JustifyMethod = "right" if each.is_number else "left"
-        table.add_column(Text(each.name), justify=justify, overflow="fold", width=granted)
+        table.add_column(Text(each.name), justify=justify, overflow="fold", width=column_width)
     for row in rows(settings, shown):
         cells = [
             Text(cell, no_wrap=each.is_number) for cell, each in zip(row.cells, shown, strict=True)
@@ -149,7 +149,7 @@ def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
 
 
 def to_csv(settings: Sequence[RunGroup]) -> str:
-    """For programs: all digits, and the standard deviations in columns of their own."""
+    """CSV for programs: all digits, and standard deviations in columns of their own."""
     cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -159,26 +159,26 @@ def to_csv(settings: Sequence[RunGroup]) -> str:
 
 
 def to_markdown(settings: Sequence[RunGroup]) -> str:
-    """A table in the Markdown of GitHub, and its notes."""
+    """A table in GitHub Markdown, with its notes."""
     shown = columns(settings)
     lines = [
-        [_markdown(each.name) for each in shown],
+        [_escape_markdown(each.name) for each in shown],
         ["---:" if each.is_number else "---" for each in shown],
     ]
     for row in rows(settings, shown):
-        cells = [_markdown(cell) for cell in row.cells]
+        cells = [_escape_markdown(cell) for cell in row.cells]
         lines.append([f"**{cell}**" if row.is_best and cell else cell for cell in cells])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return table + "".join(f"\n{sentence}\n" for sentence in notes(settings))
 
 
 def format_ppm(share: float) -> str:
-    """A share in parts per million, as every table and sentence shows it."""
+    """A share in parts per million, as in all tables and sentences."""
     return _ppm(MeanStd(share, None))
 
 
 def format_mse(mse: float) -> str:
-    """A mean squared error as every table and sentence shows it."""
+    """A mean squared error, as in all tables and sentences."""
     return _error(MeanStd(mse, None))
 
 
@@ -191,7 +191,7 @@ def _difference(key: str) -> Column:
 
 
 def _sizes() -> list[Column]:
-    """What a setting consists of."""
+    """Columns for what a setting consists of."""
     return [
         Column("latent", lambda each: str(each.latent), {"latent": lambda each: each.latent}),
         Column(
@@ -209,17 +209,17 @@ def _sizes() -> list[Column]:
             "compression ratio",
             lambda each: f"{each.compression:.1f}",
             {"compression_ratio": lambda each: each.compression},
-            meaning="numbers in an image for each number of its code",
+            meaning="values in an image per value of its code",
         ),
     ]
 
 
 def _errors() -> list[Column]:
-    """What was measured on the test images."""
+    """Columns for the scores on the test images."""
     return [
         _measured(
             "test mse", "test_mse", lambda each: each.spread("mse"), _error,
-            "squared error of a pixel in [0, 1], averaged over all pixels and test images",
+            "squared error of pixels in [0, 1], averaged over all pixels and test images",
         ),
         _measured(
             "sse", "test_sse", lambda each: each.spread("sse"), _error,
@@ -231,12 +231,12 @@ def _errors() -> list[Column]:
         ),
         _measured(
             "ssim", "test_ssim", lambda each: each.ssim, lambda it: _fixed(it, 4),
-            "mean structural similarity (Wang et al., 2004), 1 where the images are equal",
+            "mean structural similarity (Wang et al., 2004), 1 for identical images",
         ),
         _measured(
             "checkerboard (ppm)", "test_checkerboard", lambda each: each.checkerboard, _ppm,
-            "millionths of the outputs' energy that repeat with the decoder's stride: what uneven "
-            "overlap leaves",
+            "share of the outputs' energy that repeats with the decoder's stride, in parts per "
+            "million: the pattern left by uneven overlap",
         ),
     ]  # fmt: skip
 
@@ -266,13 +266,13 @@ def _measured(
 
 
 def _pca_and_time() -> list[Column]:
-    """What the errors and the effort stand against."""
+    """Columns for the comparison with PCA and for the training time."""
     return [
         Column(
             "PCA mse",
             lambda each: format_mse(each.pca_mse),
             {"pca_mse": lambda each: each.pca_mse},
-            meaning="test mse of PCA with as many components as the code has numbers",
+            meaning="test mse of PCA with as many components as the latent size",
         ),
         Column(
             "ratio to PCA",
@@ -296,7 +296,7 @@ def _error(spread: MeanStd) -> str:
 
 
 def _ppm(spread: MeanStd) -> str:
-    """A share in parts per million: two digits of it, and hundredths at the finest."""
+    """A share in parts per million, to two significant digits and at most two decimals."""
     scaled = spread.times(MILLION)
     return _fixed(scaled, _decimals(max(scaled.mean, 0.1), 2))
 
@@ -311,18 +311,18 @@ def _significant(number: float, digits: int) -> str:
 
 
 def _decimals(number: float, digits: int) -> int:
-    """Decimals that show so many digits of `number` after its leading zeros."""
-    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # of the number as it is rounded
+    """Decimals that show `digits` significant digits of `number`."""
+    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # of the rounded number
     return max(0, digits - 1 - exponent)
 
 
-def _markdown(text: str) -> str:
-    """Text that no renderer takes for a table's edge, emphasis, code or HTML."""
+def _escape_markdown(text: str) -> str:
+    """Escape text that a renderer could take for a table edge, emphasis, code or HTML."""
     return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(text, quote=False))
 
 
-def _fitting(settings: Sequence[RunGroup], width: int) -> list[Column]:
-    """The columns that `width` characters have room for."""
+def _columns_that_fit(settings: Sequence[RunGroup], width: int) -> list[Column]:
+    """The columns that fit into `width` characters."""
     shown = columns(settings)
     if _table_width(settings, shown) > width:
         shown = [each if each.name == "test mse" else _mean_only(each) for each in shown]
@@ -334,19 +334,19 @@ def _fitting(settings: Sequence[RunGroup], width: int) -> list[Column]:
     return shown
 
 
-def _granted_widths(settings: Sequence[RunGroup], shown: Sequence[Column], width: int) -> list[int]:
-    """Characters for each column: what is to spare goes to the first, what lacks is text's."""
-    granted = [_least_width(settings, each) for each in shown]
+def _column_widths(settings: Sequence[RunGroup], shown: Sequence[Column], width: int) -> list[int]:
+    """Characters per column: spare ones go to the first columns, missing ones come from text."""
+    widths = [_min_width(settings, each) for each in shown]
     spare = width - _table_width(settings, shown)
     for number, each in enumerate(shown):
-        more = min(max(spare, 0), _comfortable_width(settings, each) - granted[number])
-        granted[number] += more
-        spare -= more
+        extra = min(max(spare, 0), _preferred_width(settings, each) - widths[number])
+        widths[number] += extra
+        spare -= extra
     texts = [number for number, each in enumerate(shown) if not each.is_number]
     for _ in range(-spare):
-        widest = max(texts, key=granted.__getitem__)
-        granted[widest] = max(1, granted[widest] - 1)
-    return granted
+        widest = max(texts, key=widths.__getitem__)
+        widths[widest] = max(1, widths[widest] - 1)
+    return widths
 
 
 def _mean_only(column: Column) -> Column:
@@ -354,19 +354,19 @@ def _mean_only(column: Column) -> Column:
 
 
 def _table_width(settings: Sequence[RunGroup], shown: Sequence[Column]) -> int:
-    """Characters that a table needs."""
-    return sum(_least_width(settings, each) + GAP for each in shown) - GAP
+    """Characters that the table needs."""
+    return sum(_min_width(settings, each) + GAP for each in shown) - GAP
 
 
-def _least_width(settings: Sequence[RunGroup], column: Column) -> int:
-    """Characters that a column needs: its numbers are not broken, its words not within."""
+def _min_width(settings: Sequence[RunGroup], column: Column) -> int:
+    """Characters that a column needs so that no number and no word is broken."""
     cells = [column.text(setting) for setting in settings]
     pieces = cells if column.is_number else " ".join(cells).split()
     return max(map(cell_len, [*column.name.split(), *pieces]))
 
 
-def _comfortable_width(settings: Sequence[RunGroup], column: Column) -> int:
-    """Characters that keep every cell on one line, and the name of a number on two."""
+def _preferred_width(settings: Sequence[RunGroup], column: Column) -> int:
+    """Characters that keep every cell on one line, and the name on at most two."""
     words = column.name.split()
     name = min(
         max(map(cell_len, (" ".join(words[:line]), " ".join(words[line:]))))

@@ -1,4 +1,4 @@
-"""The files of a comparison: tables, figures, the report, and the same for TensorBoard."""
+"""Write the files of a comparison: tables, figures, the report, and TensorBoard events."""
 
 import io
 from datetime import datetime
@@ -18,7 +18,7 @@ from aecli.runs.tensorboard import EventsFile
 from aecli.runs.tracker import STUDY_LAYOUT
 
 FOLDER = "compare"
-"""Where a comparison lies in the folder that it is of."""
+"""Where a comparison is written within the folder that it compares."""
 
 REPORT = "report.html"
 CSV = "table.csv"
@@ -27,10 +27,10 @@ FIGURES = "figures"
 
 
 def check_output_folder(folder: Path) -> None:
-    """A comparison takes the place of an earlier one, and of nothing else.
+    """Check that a comparison in `folder` would replace an earlier one, and nothing else.
 
     Raises:
-        UsageError: there is something in `folder` that no comparison has left.
+        UsageError: `folder` holds something that no comparison has written.
     """
     if not folder.exists():
         return
@@ -40,13 +40,13 @@ def check_output_folder(folder: Path) -> None:
     foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
     if foreign:
         raise UsageError(
-            f"{folder} holds {foreign[0]}, which is not of a comparison: "
-            f"give a folder of its own as output=..."
+            f"{folder} holds {foreign[0]}, which is not part of a comparison: "
+            f"give a new or empty folder as output=..."
         )
 
 
 def write(comparison: Comparison, table: list[RunGroup], folder: Path) -> None:
-    """Everything that there is to look at, the report last.
+    """Write all files of a comparison, the report last.
 
     Args:
         comparison: what the figures show, in its own order.

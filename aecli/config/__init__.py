@@ -1,8 +1,8 @@
-"""The configuration: the one home of every option.
+"""The configuration: every option is defined here.
 
-YAML under `conf/` holds choices and differences; the dataclasses in `schema` and `model` hold the
-defaults. Hydra composes the two (`aecli/cli/compose.py`), `to_config` turns the result into a
-`TrainConfig` once, at the edge, and from there on no other module sees anything else.
+The YAML files under `conf/` hold the choices and what they override; the dataclasses in `schema`
+and `model` hold the defaults. Hydra composes the two (`aecli/cli/compose.py`), `to_config` converts
+the result to a `TrainConfig` once, and all other modules see only that.
 """
 
 from aecli.config.choices import (

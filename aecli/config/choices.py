@@ -1,10 +1,10 @@
-"""Options that take one of several names."""
+"""Enumerations for options that take one of several names."""
 
 from enum import Enum
 
 
 class Activation(Enum):
-    """The function behind a layer."""
+    """Activation function after a layer."""
 
     identity = "identity"
     relu = "relu"
@@ -14,17 +14,17 @@ class Activation(Enum):
 
 
 class Bottleneck(Enum):
-    """How a convolutional encoder turns its last feature map into the code."""
+    """How a convolutional encoder maps its last feature map to the code."""
 
     conv = "conv"
-    """One convolution whose kernel is as large as the map."""
+    """A convolution whose kernel covers the whole map."""
 
     linear = "linear"
     """A fully connected layer on the flattened map."""
 
 
 class Upsampling(Enum):
-    """How a convolutional decoder makes a small map large."""
+    """How a convolutional decoder upsamples its feature maps."""
 
     transposed = "transposed"
     nearest = "nearest"
@@ -36,32 +36,32 @@ class Upsampling(Enum):
 
 
 class Schedule(Enum):
-    """How the learning rate changes after the warm-up."""
+    """Learning rate schedule after the warm-up."""
 
     constant = "constant"
     cosine = "cosine"
 
 
 class Precision(Enum):
-    """The numbers that a training step computes with; validation and tests are always exact."""
+    """Precision of training steps; validation and testing always use float32."""
 
     float32 = "float32"
     bf16 = "bf16"
-    """Products of 16-bit numbers, where torch's autocast finds them good enough."""
+    """Mixed precision: bfloat16 for the operations that torch's autocast selects."""
 
 
 class CorruptionKind(Enum):
-    """What is done to an image before the encoder sees it."""
+    """Corruption of the encoder's input."""
 
     none = "none"
     gaussian = "gaussian"
-    """Noise on every pixel."""
+    """Gaussian noise on every pixel."""
 
     masking = "masking"
-    """Pixels that become black."""
+    """Random pixels set to black."""
 
     salt_and_pepper = "salt_and_pepper"
-    """Pixels that become black or white."""
+    """Random pixels set to black or white."""
 
     downsample = "downsample"
-    """Less resolution: smaller, and as large again by bicubic interpolation."""
+    """Reduced resolution: downsampled, then resized back by bicubic interpolation."""

@@ -1,4 +1,4 @@
-"""What values must be: a wrong one is an error that names it and what would be valid."""
+"""Checks of option values; the errors name the bad value and the valid values."""
 
 import math
 

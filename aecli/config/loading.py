@@ -1,4 +1,4 @@
-"""Configurations as YAML, as Hydra composes them, and as the dataclasses that they become."""
+"""Convert configurations between YAML, Hydra's composed form and dataclasses."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from aecli.config.model import MODEL_CONFIGS
 from aecli.config.schema import TrainConfig
 from aecli.errors import UsageError, one_line, suggest
 
-# A wheel carries the YAML inside the package; in a checkout it stands beside it.
+# In a wheel the YAML files are inside the package; in a checkout they are beside it.
 _PACKAGE = Path(__file__).parents[1]
 CONF_DIR = next(
     folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()
@@ -26,17 +26,17 @@ CONF_DIR = next(
 
 
 def config_groups() -> dict[str, list[str]]:
-    """The choices that have files: group -> the names that `group=name` accepts."""
+    """The config groups: group -> the names that `group=name` accepts."""
     return {
         folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
         for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not ours to offer
+        if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not offered
     }
 
 
 @cache
 def field_docs(schema: type) -> dict[str, str]:
-    """Field name -> the docstring that stands under it in the source of `schema` or its bases."""
+    """Field name -> the docstring below it in the source of `schema` or its bases."""
     inherited = [field_docs(base) for base in schema.__bases__ if is_dataclass(base)]
     tree = ast.parse(textwrap.dedent(inspect.getsource(schema)))
     body = cast(ast.ClassDef, tree.body[0]).body
@@ -53,10 +53,10 @@ def field_docs(schema: type) -> dict[str, str]:
 
 
 def to_config(composed: DictConfig) -> TrainConfig:
-    """What Hydra composed, as a checked dataclass with every interpolation resolved.
+    """Convert what Hydra composed to a validated dataclass with all interpolations resolved.
 
     Raises:
-        UsageError: a value is of the wrong type or outside its limits.
+        UsageError: a value has the wrong type or is out of range.
     """
     try:
         return cast(TrainConfig, OmegaConf.to_object(composed))
@@ -65,7 +65,7 @@ def to_config(composed: DictConfig) -> TrainConfig:
 
 
 def explain(error: OmegaConfBaseException) -> str:
-    """What OmegaConf refused, in one line: the key, the value, and what would be valid."""
+    """Describe an OmegaConf error in one line: the key, the value and the valid values."""
     reason = str(error.msg or error).splitlines()[0]
     wrong_type = re.match(r"Value '(.*?)' (?:of type|is not) .*\b(Integer|Float|bool)\b", reason)
     if wrong_type:
@@ -91,13 +91,13 @@ RENAMED_KEYS = {
     "delta": "min_delta",
     "model.output": "model.output_activation",
 }
-"""Key in earlier versions -> its name."""
+"""Key in earlier versions -> its current name."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
 
 def plain(config: Any) -> Any:
-    """A config dataclass as the dicts, lists, numbers and strings that YAML and JSON hold."""
+    """Convert a config dataclass to dicts, lists, numbers and strings for YAML and JSON."""
     if is_dataclass(config):
         return {f.name: plain(getattr(config, f.name)) for f in fields(config)}
     if isinstance(config, list):
@@ -106,15 +106,15 @@ def plain(config: Any) -> Any:
 
 
 def to_yaml(config: TrainConfig) -> str:
-    """The resolved configuration as `from_yaml` reads it back."""
+    """Write the resolved configuration as YAML for `from_yaml`."""
     return yaml.safe_dump(plain(config), sort_keys=False)
 
 
 def from_yaml(text: str) -> TrainConfig:
-    """A saved configuration. It is read as plain data: nothing in it is resolved or imported.
+    """Read a saved configuration as plain data: nothing in it is resolved or imported.
 
     Raises:
-        UsageError: it is not a configuration of this program.
+        UsageError: it is not an aecli configuration.
     """
     try:
         saved = yaml.safe_load(text)
@@ -124,7 +124,7 @@ def from_yaml(text: str) -> TrainConfig:
         config = OmegaConf.structured(TrainConfig)
         config.model = OmegaConf.structured(schema)
         return to_config(cast(DictConfig, OmegaConf.merge(config, saved)))
-    except OmegaConfBaseException as error:  # of which some are errors of the next kinds as well
+    except OmegaConfBaseException as error:  # some are also KeyErrors or TypeErrors
         raise UsageError(explain(error)) from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UsageError(f"it is not a configuration of aecli: {one_line(error)}") from error
+        raise UsageError(f"it is not an aecli configuration: {one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""What a model is made of."""
+"""Model configurations."""
 
 from dataclasses import dataclass, field
 
@@ -10,28 +10,28 @@ from aecli.config.limits import check_not_negative, check_positive_integer, chec
 
 @dataclass
 class FCConfig:
-    """A fully connected autoencoder: image - widths - code - widths reversed - image."""
+    """A fully connected autoencoder: image - widths - code - reversed widths - image."""
 
     name: str = MISSING
-    """What the model is called in run names and tables."""
+    """Model name in run names and tables."""
 
     kind: str = "fc"
-    """Which class builds it: a key of the table in `aecli/models`."""
+    """Model class: a key of `MODELS` in `aecli/models`."""
 
     latent: int = MISSING
     """Size of the code."""
 
     widths: list[int] = field(default_factory=list)
-    """Units of each hidden layer between the image and the code; the decoder mirrors them."""
+    """Units of each hidden encoder layer; the decoder mirrors them."""
 
     activation: Activation = Activation.relu
-    """Behind each hidden layer."""
+    """Activation after each hidden layer."""
 
     code_activation: Activation = Activation.relu
-    """Behind the code."""
+    """Activation after the code layer."""
 
     output_activation: Activation = Activation.sigmoid
-    """Behind the last layer."""
+    """Activation after the last decoder layer."""
 
     def __post_init__(self) -> None:
         check_valid(self.kind == "fc", "model.kind", self.kind, "fc, or choose another model=...")
@@ -42,7 +42,7 @@ class FCConfig:
 
 @dataclass
 class LayerConfig:
-    """One convolution of the encoder; the decoder mirrors it."""
+    """One encoder convolution; the decoder mirrors it."""
 
     channels: int = MISSING
     """Output channels."""
@@ -51,10 +51,10 @@ class LayerConfig:
     """Height and width of the kernel, in pixels."""
 
     stride: int = 1
-    """Step between kernel positions, in pixels."""
+    """Distance between kernel positions, in pixels."""
 
     padding: int = 0
-    """Zeros added on each side, in pixels."""
+    """Zero padding on each side, in pixels."""
 
     def __post_init__(self) -> None:
         check_positive_integer("model.layers channels", self.channels)
@@ -65,34 +65,34 @@ class LayerConfig:
 
 @dataclass
 class ConvConfig:
-    """A convolutional autoencoder: a list of convolutions, a bottleneck, and their mirror."""
+    """A convolutional autoencoder: convolutions, a bottleneck, and their mirror image."""
 
     name: str = MISSING
-    """What the model is called in run names and tables."""
+    """Model name in run names and tables."""
 
     kind: str = "conv"
-    """Which class builds it: a key of the table in `aecli/models`."""
+    """Model class: a key of `MODELS` in `aecli/models`."""
 
     latent: int = MISSING
     """Size of the code."""
 
     layers: list[LayerConfig] = field(default_factory=list)
-    """The encoder's convolutions in front of the bottleneck."""
+    """The encoder's convolutions before the bottleneck."""
 
     bottleneck: Bottleneck = Bottleneck.conv
-    """From the last map to the code and back: one convolution over the whole map, or linear."""
+    """Layer between the last feature map and the code: full-size convolution or linear."""
 
     batch_norm: bool = False
     """Batch normalisation between each convolution and its activation."""
 
     activation: Activation = Activation.relu
-    """Behind each convolution."""
+    """Activation after each convolution."""
 
     code_activation: Activation = Activation.identity
-    """Behind the code."""
+    """Activation after the code layer."""
 
     output_activation: Activation = Activation.sigmoid
-    """Behind the last layer."""
+    """Activation after the last decoder layer."""
 
     def __post_init__(self) -> None:
         check_valid(
@@ -103,5 +103,5 @@ class ConvConfig:
 
 ModelConfig = FCConfig | ConvConfig
 
-# Hydra composes a model's YAML onto the schema of its kind.
+# Hydra merges a model's YAML into the schema of its kind.
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"fc": FCConfig, "conv": ConvConfig}

@@ -1,4 +1,4 @@
-"""Every option of a run: its name, type, default, unit and limits."""
+"""Every option of a run: name, type, default, unit and valid range."""
 
 import math
 import os
@@ -17,51 +17,51 @@ from aecli.config.choices import (
 from aecli.config.limits import check_not_negative, check_positive_integer, check_valid
 from aecli.errors import UsageError
 
-# A run's name becomes a folder, so it holds nothing that a shell or a URL would have to quote.
+# A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")
 
 
 @dataclass
 class DataConfig:
-    """Which images, and how they are split and scaled."""
+    """The data set, its splits and its normalisation."""
 
     name: str = MISSING
-    """A key of the table in `aecli/data`, or auto."""
+    """A key of `DATASETS` in `aecli/data`, or auto."""
 
     path: str | None = None
     """Folder with the images of data=folder."""
 
     image_size: str | None = None
-    """What the images of data=folder are resized to; null: they are not resized."""
+    """Size to which the images of data=folder are resized; null: not resized."""
 
     channels: int | None = None
-    """Of the images of data=folder; null: those that they have."""
+    """Channels of the images of data=folder; null: as in the files."""
 
     classes: list[str] | None = None
     """Classes to keep, by name, as in [3,5] or [cat,dog]; null: all."""
 
     exclude_classes: list[str] | None = None
-    """Classes to leave out, by name; null: none."""
+    """Classes to exclude, by name; null: none."""
 
     train_size: int | None = None
     """Images to train on; null: all but the validation split."""
 
     val_size: int | None = 5000
-    """Images at the end of the training set that are kept for validation; null, as with
-    data=folder: a tenth of them, or those that its folder val holds."""
+    """Images at the end of the training set used for validation; null, as with data=folder: a
+    tenth of them, or the images in its folder val."""
 
     test_size: int | None = None
-    """Images of the test set to measure on; null: all."""
+    """Test images to evaluate on; null: all."""
 
     mean: float = 0.0
-    """Subtracted from every pixel, which lies in [0, 1], before the model sees it."""
+    """Subtracted from every pixel in [0, 1] before the model sees it."""
 
     std: float = 1.0
-    """Every pixel is divided by it after the subtraction."""
+    """Divides every pixel after the subtraction."""
 
     image_shape: list[int] | None = None
-    """Channels, height and width that the images must have; null: whatever they have."""
+    """Required channels, height and width; null: any."""
 
     def __post_init__(self) -> None:
         for key in ("train_size", "val_size", "test_size"):
@@ -98,45 +98,45 @@ class DataConfig:
 
 @dataclass
 class UpsampleConfig:
-    """How a convolutional decoder goes from a small map to a large one."""
+    """How a convolutional decoder upsamples its feature maps."""
 
     name: Upsampling = Upsampling.transposed
     """The method."""
 
     kernel: int | None = None
-    """Height and width of the kernel where it enlarges, in pixels; null: as in the encoder.
-    A transposed convolution overlaps evenly where the stride divides it."""
+    """Height and width of the kernel of upsampling layers, in pixels; null: as in the encoder.
+    A transposed convolution overlaps evenly if the stride divides the kernel."""
 
     def __post_init__(self) -> None:
         if self.kernel is not None:
             check_positive_integer("upsample.kernel", self.kernel)
 
 
-COMMON_FACTOR = 2  # of downsampling, unless another is asked for
+DEFAULT_FACTOR = 2  # for downsampling
 
 
 @dataclass
 class CorruptionConfig:
-    """What is done to an image before the encoder sees it; the loss compares with the clean one."""
+    """Corruption of the encoder's input; the loss compares with the clean image."""
 
     name: CorruptionKind = CorruptionKind.none
-    """The kind of damage."""
+    """The kind of corruption."""
 
     noise_std: float = 0.1
-    """Standard deviation of Gaussian noise, in pixel units; the result is clipped to [0, 1]."""
+    """Standard deviation of Gaussian noise on pixels in [0, 1]; the result is clipped."""
 
     example_noise_std: float | None = None
-    """Standard deviation in the reconstructions that are shown; null: the same as in training."""
+    """Standard deviation in the example reconstructions; null: as in training."""
 
     rate: float = 0.25
-    """Fraction of the pixels that masking or salt_and_pepper hits, drawn anew for every image."""
+    """Probability that masking or salt_and_pepper affects a pixel, drawn anew for every image."""
 
     factor: int | None = None
-    """By how much downsampling makes an image smaller in both directions."""
+    """Factor by which downsampling reduces height and width."""
 
     def __post_init__(self) -> None:
         if self.name is CorruptionKind.downsample and self.factor is None:
-            self.factor = COMMON_FACTOR
+            self.factor = DEFAULT_FACTOR
         if self.factor is not None:
             check_valid(self.factor >= 2, "factor", self.factor, "a whole number of at least 2")
         check_valid(0 <= self.rate <= 1, "corruption.rate", self.rate, "a number from 0 to 1")
@@ -147,16 +147,16 @@ class CorruptionConfig:
 
 @dataclass
 class OptimizerConfig:
-    """Adam, and what is done with its step size and its gradients."""
+    """Adam's learning rate schedule and gradient clipping."""
 
     schedule: Schedule = Schedule.constant
-    """Course of the learning rate after the warm-up: constant, or cosine down to zero."""
+    """Learning rate after the warm-up: constant, or cosine decay to zero."""
 
     warmup_epochs: float = 0.0
     """Epochs over which the learning rate rises from zero to `lr`."""
 
     clip_norm: float | None = None
-    """Gradients are scaled down to this Euclidean norm; null: left as they are."""
+    """Maximum Euclidean norm of the gradients; null: no clipping."""
 
     def __post_init__(self) -> None:
         check_not_negative("optimizer.warmup_epochs", self.warmup_epochs)
@@ -168,13 +168,13 @@ class OptimizerConfig:
 
 @dataclass
 class CheckpointConfig:
-    """How much training an interruption may cost."""
+    """How often checkpoints are written."""
 
     epochs: int = 1
-    """Epochs between checkpoints; the last epoch always leaves one."""
+    """Epochs between checkpoints; the last epoch always writes one."""
 
     minutes: float = 10.0
-    """Minutes between checkpoints, within an epoch too."""
+    """Minutes between checkpoints, also within an epoch."""
 
     def __post_init__(self) -> None:
         check_positive_integer("checkpoint.epochs", self.epochs)
@@ -186,10 +186,10 @@ class TrainConfig:
     """One training run."""
 
     latent: int = 25
-    """Size of the code: numbers per image between encoder and decoder."""
+    """Size of the latent code, in numbers per image."""
 
     epochs: int = 25
-    """Passes over the training images."""
+    """Passes over the training set."""
 
     batch_size: int = 128
     """Images per step."""
@@ -197,60 +197,59 @@ class TrainConfig:
     lr: float = 1e-3
     """Adam's learning rate."""
 
-    # The lectures' value, and no ornament: without it a third of the ReLU codes of model=fc die.
+    # The lectures' value, and necessary: without it a third of the ReLU code units of model=fc die.
     weight_decay: float = 1e-5
     """Adam's L2 penalty on the weights."""
 
     seed: int = 0
-    """Of the weights, the order of the images and the noise; 0 to 4294967295."""
+    """Random seed for weights, image order and noise, 0 to 4294967295."""
 
     device: str = "auto"
     """auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
 
     precision: Precision = Precision.float32
-    """Of the arithmetic of a training step. bf16 is faster with wide layers and many channels,
-    where the processor or the GPU has it, and slower with small ones such as those of fc and conv
-    with 25."""
+    """Precision of training steps. bf16 is faster with wide layers and many channels on hardware
+    that supports it, and slower with small ones such as fc and conv with latent=25."""
 
     deterministic: bool = True
-    """Whether a GPU takes the same seed to the same bits; false allows the fastest algorithms for
+    """On a GPU, the same seed gives bit-identical results; false allows faster algorithms for
     training steps, which matters for model=deep."""
 
     compile: bool = False
-    """Have torch.compile write code for the training step, which takes a while at the start and a
-    C++ compiler."""
+    """Compile the training step with torch.compile, which needs a C++ compiler and some time at
+    the start."""
 
     val_every: int = 1
-    """Epochs between validations; the first and the last epoch are always validated."""
+    """Epochs between validations; the first and last epochs are always validated."""
 
     patience: int | None = None
-    """Stop after so many validations without improvement; null: never stop early."""
+    """Early stopping: validations without improvement before training stops; null: never."""
 
     min_delta: float = 0.0
-    """What the validation loss must fall by to count as an improvement."""
+    """Minimum decrease of the validation loss that counts as an improvement."""
 
     name: str = MISSING
-    """Of the run and its folder under output_dir; if not given, model and latent: conv-z25."""
+    """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25."""
 
     output_dir: str = "outputs"
-    """Folder that holds the run folders."""
+    """Folder for the run folders."""
 
     path: str | None = None
-    """data=folder: the folder with your images, nested as they are; folders in it are classes,
-    unless they are called train, val and test."""
+    """data=folder: the folder with your images, at any depth; its subfolders are classes, unless
+    they are called train, val and test."""
 
     image_size: str | None = None
-    """data=folder: rows and columns to which images are cropped and resized, as in 64 or 48x64;
-    null: they are not, and must have one size."""
+    """data=folder: rows x columns to which images are cropped and resized, as in 64 or 48x64;
+    null: not resized, all images must have the same size."""
 
     channels: int | None = None
-    """data=folder: 1 for grey or 3 for colour; null: grey if all of them are."""
+    """data=folder: 1 for greyscale or 3 for RGB; null: 1 if all images are grey, else 3."""
 
     factor: int | None = None
-    """corruption=downsample: by how much images are made smaller in both directions; null: 2."""
+    """corruption=downsample: factor by which height and width are reduced; null: 2."""
 
     data_dir: str = field(default_factory=lambda: os.environ.get("AECLI_DATA", "data"))
-    """Folder that holds the data sets, or will; the environment variable AECLI_DATA sets it too."""
+    """Folder for the data sets; the environment variable AECLI_DATA sets its default."""
 
     data: DataConfig = field(default_factory=DataConfig)
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
@@ -288,14 +287,14 @@ class TrainConfig:
 
 
 def check_unread_keys(config: TrainConfig) -> None:
-    """What one data set or one corruption reads must not be given beside another.
+    """Reject options that the chosen data set or corruption does not read.
 
     Raises:
-        UsageError: it is.
+        UsageError: there is one.
     """
     if config.factor is not None and config.corruption.factor is None:
         raise UsageError(
-            f"factor={config.factor} is for images that lose resolution: add corruption=downsample"
+            f"factor={config.factor} is for downsampling only: add corruption=downsample"
         )
     for key in ("path", "image_size", "channels"):
         value = getattr(config, key)

@@ -1,24 +1,24 @@
 """Sizes of convolutions and transposed convolutions along one axis, and how evenly they overlap.
 
-The one place where they are computed. The formulas are those of Dumoulin and Visin, "A guide to
-convolution arithmetic for deep learning" (2016), and hold for torch's `Conv2d` and
-`ConvTranspose2d`; the names of the quantities are theirs too. A `..._formula` is the same
-computation as people write it, with the numbers filled in.
+All size computations are here. The formulas and the names of the quantities are those of Dumoulin
+and Visin, "A guide to convolution arithmetic for deep learning" (2016), and hold for torch's
+`Conv2d` and `ConvTranspose2d`. Each `..._formula` function returns the same computation as text,
+with the numbers filled in.
 """
 
 import math
 from itertools import count, islice, takewhile
 
-# In words, of one axis.
+# As text, for one axis.
 CONV_FORMULA = "floor((input + 2*padding - kernel) / stride) + 1"
 TRANSPOSED_FORMULA = "(input - 1)*stride - 2*padding + kernel + output_padding"
-EXTENT_FORMULA = "dilation*(kernel - 1) + 1"  # in place of the kernel, where there is a dilation
+EXTENT_FORMULA = "dilation*(kernel - 1) + 1"  # replaces the kernel if there is a dilation
 
 
 def conv_output_size(
     size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> int:
-    """Kernel positions along an axis of `size` pixels; below 1 where the kernel does not fit.
+    """Kernel positions along an axis of `size` pixels; below 1 if the kernel does not fit.
 
     floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
     """
@@ -35,13 +35,13 @@ def conv_formula(
 
 
 def conv_input_sizes(output: int, kernel: int, stride: int, padding: int) -> range:
-    """The sizes of which a convolution makes `output` pixels: as many as its stride."""
+    """The input sizes for which a convolution gives `output` pixels: as many as its stride."""
     smallest = transposed_conv_output_size(output, kernel, stride, padding)
     return range(smallest, smallest + stride)
 
 
 def unread_pixels(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Pixels at the end of an axis that no position of a convolution's kernel reaches."""
+    """Pixels at the end of an axis that no kernel position of a convolution covers."""
     positions = conv_output_size(size, kernel, stride, padding)
     counts = overlap_counts(positions, size, kernel, stride, padding)
     return len(list(takewhile(lambda count: count == 0, reversed(counts))))
@@ -55,7 +55,7 @@ def transposed_conv_output_size(
     output_padding: int = 0,
     dilation: int = 1,
 ) -> int:
-    """Pixels that a transposed convolution makes of `size` pixels; below 1: there is no output.
+    """Output pixels of a transposed convolution for `size` input pixels; below 1: no output.
 
     (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1
     """
@@ -77,16 +77,16 @@ def transposed_conv_formula(
 
 
 Pair = tuple[int, int]
-"""Along the rows and along the columns."""
+"""(rows, columns)."""
 
 
-def short(pair: Pair) -> str:
-    """As in `3` or, where rows and columns differ, `3x1`."""
+def pair_text(pair: Pair) -> str:
+    """As in `3` or, if rows and columns differ, `3x1`."""
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 def kernel_extent(kernel: int, dilation: int = 1) -> int:
-    """Pixels from the first of `kernel` weights to the last, where `dilation` sets them apart."""
+    """Pixels spanned by `kernel` weights that are `dilation` pixels apart."""
     return dilation * (kernel - 1) + 1
 
 
@@ -95,10 +95,10 @@ def _extent_formula(kernel: int, dilation: int) -> str:
 
 
 def pooled_size(size: int, stride: int) -> int:
-    """Cells of `stride` pixels that cover `size` pixels; the last may hang over.
+    """Output size of pooling `size` pixels in cells of `stride` pixels; the last may be partial.
 
-    What a convolution without stride makes, pooled, is as large as what the same convolution
-    makes with the stride: ceil(n / s) = floor((n - 1) / s) + 1.
+    Pooling the output of a convolution with stride 1 gives the size of the same convolution with
+    the stride: ceil(n / s) = floor((n - 1) / s) + 1.
     """
     return math.ceil(size / stride)
 
@@ -109,13 +109,13 @@ def pooled_formula(size: int, stride: int) -> str:
 
 
 def transposed_paddings_for(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Padding and output padding with which a transposed convolution makes `target` of `size`.
+    """Padding and output padding with which a transposed convolution maps `size` to `target`.
 
-    The padding is the smallest that leaves nothing to cut off, so the image stays in the middle.
+    The padding is the smallest that leaves nothing to crop, so the image stays centred.
 
     Raises:
-        ValueError: the kernel is too small to reach `target` pixels, or, without a stride, its
-            parity is wrong.
+        ValueError: the kernel is too small to give `target` pixels or, with stride 1, has the
+            wrong parity.
     """
     surplus = transposed_conv_output_size(size, kernel, stride) - target
     padding = max(0, math.ceil(surplus / 2))
@@ -123,18 +123,18 @@ def transposed_paddings_for(size: int, target: int, kernel: int, stride: int) ->
 
 
 def output_padding_for(size: int, target: int, kernel: int, stride: int, padding: int) -> int:
-    """The output padding with which a transposed convolution makes `target` pixels of `size`.
+    """The output padding with which a transposed convolution maps `size` to `target` pixels.
 
-    A convolution with stride s maps s neighbouring sizes to the same one; the output padding says
-    which of them to go back to. So it always exists where `size` is the convolution of `target`.
+    A convolution with stride s maps s consecutive sizes to the same one; the output padding selects
+    one of them. It always exists if `size` is the convolution's output size for `target`.
 
     Raises:
-        ValueError: no output padding from 0 to stride - 1 does it.
+        ValueError: no output padding from 0 to stride - 1 gives `target`.
     """
     output_padding = target - transposed_conv_output_size(size, kernel, stride, padding)
     if not 0 <= output_padding < stride:
         raise ValueError(
-            f"no output padding below the stride {stride} makes {target} pixels of {size} "
+            f"no output padding below the stride {stride} gives {target} pixels from {size} "
             f"with kernel {kernel} and padding {padding}"
         )
     return output_padding
@@ -143,11 +143,11 @@ def output_padding_for(size: int, target: int, kernel: int, stride: int, padding
 def overlap_counts(
     positions: int, length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> list[int]:
-    """How many of a kernel's `positions` reach each of the `length` pixels of an axis.
+    """How many of a kernel's `positions` cover kernel of the `length` pixels of an axis.
 
-    Position i reaches the pixels i stride - padding + j dilation, for j from 0 to kernel - 1. Of
-    a transposed convolution these are the pixels that it writes, of a convolution those it reads.
-    In two dimensions the counts of both axes are multiplied.
+    Position i covers the pixels i stride - padding + j dilation, for j from 0 to kernel - 1. A
+    convolution reads these pixels, a transposed convolution writes them. In two dimensions the
+    counts of both axes are multiplied.
     """
     counts = [0] * length
     for position in range(positions):
@@ -159,18 +159,18 @@ def overlap_counts(
 
 
 def overlaps_evenly(kernel: int, stride: int, dilation: int = 1) -> bool:
-    """Whether, away from the border, as many kernel positions reach each pixel as every other.
+    """Whether, away from the border, the same number of kernel positions covers kernel pixel.
 
-    The pixels fall into `stride` phases, and each weight reaches one of them from all positions.
-    All phases get equally many weights where the stride divides the kernel (Odena et al.,
-    "Deconvolution and checkerboard artifacts", 2016), unless the dilation shares a factor with
-    the stride: then some phases get none.
+    The pixels fall into `stride` phases, and kernel weight covers only one of them. All phases get
+    the same number of weights if the stride divides the kernel (Odena et al., "Deconvolution and
+    checkerboard artifacts", 2016), unless the dilation shares a factor with the stride: then some
+    phases get none.
     """
     return stride == 1 or (kernel % stride == 0 and math.gcd(stride, dilation) == 1)
 
 
 def even_kernels(stride: int, dilation: int = 1, at_most: int = 4) -> list[int]:
-    """The smallest kernels that overlap evenly; none where the dilation forbids it."""
+    """The smallest kernels that overlap evenly; none if the dilation rules it out."""
     if not overlaps_evenly(stride, stride, dilation):
         return []
-    return list(islice((each for each in count(1) if overlaps_evenly(each, stride)), at_most))
+    return list(islice((kernel for kernel in count(1) if overlaps_evenly(kernel, stride)), at_most))

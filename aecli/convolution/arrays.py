@@ -1,6 +1,6 @@
-"""Small arrays of numbers that a person types in or keeps in a file.
+"""Small arrays of numbers from the command line or a file.
 
-Both are read as numbers and as nothing else: nothing in them is executed.
+They are parsed as plain numbers; nothing in them is executed.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from aecli.errors import StorageError, UsageError, one_line
 
 Array = NDArray[np.float64]
 
-MAX_BYTES = 2**24  # of a file
+MAX_BYTES = 2**24  # file size
 MAX_VALUE = 1e100  # so that no sum of products overflows
-MAX_QUOTE_LENGTH = 60  # characters of what was typed, in an error's line
+MAX_QUOTE_LENGTH = 60  # characters of the input quoted in an error message
 
 
 def read_sizes(key: str, text: str) -> tuple[int, int]:
-    """Rows and columns: `3x1`, or `3` for both.
+    """Parse rows and columns: `3x1`, or `3` for both.
 
     Raises:
         UsageError: `key=text` is neither.
@@ -34,7 +34,7 @@ def read_sizes(key: str, text: str) -> tuple[int, int]:
 
 
 def read_image_size(text: str) -> tuple[int, int]:
-    """Rows and columns of an image, of one pixel at least.
+    """Parse rows and columns of an image, at least one of each.
 
     Raises:
         UsageError: `image_size=text` is not valid.
@@ -46,19 +46,19 @@ def read_image_size(text: str) -> tuple[int, int]:
 
 
 def looks_like_sizes(text: str) -> bool:
-    """Whether somebody who typed `text` meant a size, be it a valid one."""
+    """Whether `text` is meant as a size, valid or not."""
     return re.fullmatch(r"[-+0-9.x*]+", text) is not None
 
 
-def read_array(key: str, text: str, otherwise: str = "") -> Array:
-    """What `key=text` gives: a number, a list of numbers in brackets, or those in a file.
+def read_array(key: str, text: str, alternatives: str = "") -> Array:
+    """Read the array given as `key=text`: a number, a list of numbers in brackets, or a file.
 
     Args:
-        key, text: what was typed.
-        otherwise: what else would have been valid, for the error.
+        key, text: the option as typed.
+        alternatives: other valid inputs, for the error message.
 
     Raises:
-        UsageError: there is no such file, or what is given is no full array of finite numbers.
+        UsageError: there is no such file, or it is not a full array of finite numbers.
         StorageError: the file cannot be read.
     """
     source = f"{key}={_quoted(text)}"
@@ -70,7 +70,7 @@ def read_array(key: str, text: str, otherwise: str = "") -> Array:
     if path.suffix not in READERS:
         suffixes = ", ".join(READERS)
         raise UsageError(
-            f"{source} is not valid: give {otherwise}a list such as [[1,2],[3,4]], or a file "
+            f"{source} is not valid: give {alternatives}a list such as [[1,2],[3,4]], or a file "
             f"({suffixes})"
         )
     if not path.is_file():
@@ -89,17 +89,17 @@ def _read_json(source: str, content: bytes) -> object:
 
 
 def _parse_json(source: str, text: str) -> object:
-    # JSON wants the digits that people and torch leave out: .5 and 1. are 0.5 and 1.0.
+    # JSON needs the zeros that people and torch omit: .5 and 1. are 0.5 and 1.0.
     text = re.sub(r"(?<![0-9])\.(?=[0-9])", "0.", text)
     text = re.sub(r"(?<=[0-9])\.(?![0-9])", ".0", text)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{source} is no list of numbers such as [[1,2],[3,4]]") from error
+        raise UsageError(f"{source} is not a list of numbers such as [[1,2],[3,4]]") from error
 
 
 def _read_table(source: str, content: bytes) -> list[list[float]]:
-    """Numbers between commas or blanks, a row a line."""
+    """Numbers separated by commas or blanks, one row per line."""
     lines = _decoded(source, content).splitlines()
     return [
         [_number(f"{source}, line {number}", cell.strip()) for cell in _cells(line)]
@@ -116,7 +116,7 @@ def _number(place: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{place}: {_quoted(text)!r} is no number") from error
+        raise UsageError(f"{place}: {_quoted(text)!r} is not a number") from error
 
 
 def _read_npy(source: str, content: bytes) -> object:
@@ -124,8 +124,8 @@ def _read_npy(source: str, content: bytes) -> object:
         array: NDArray[np.generic] = np.lib.format.read_array(
             io.BytesIO(content), allow_pickle=False
         )
-    except Exception as error:  # of many kinds, where the header is damaged
-        raise UsageError(f"{source} is no array of numbers that numpy.save has written") from error
+    except Exception as error:  # a damaged header raises many kinds
+        raise UsageError(f"{source} is not an array of numbers saved by numpy.save") from error
     if array.dtype.kind not in "iuf":
         raise UsageError(f"{source} holds {array.dtype}, not numbers")
     return array.astype(np.float64).tolist()
@@ -133,39 +133,39 @@ def _read_npy(source: str, content: bytes) -> object:
 
 def _decoded(source: str, content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")  # spreadsheets put a mark in front
+        return content.decode("utf-8-sig")  # spreadsheets add a byte order mark
     except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is no text file") from error
+        raise UsageError(f"{source} is not a text file") from error
 
 
 READERS = {".json": _read_json, ".csv": _read_table, ".txt": _read_table, ".npy": _read_npy}
 
 
 def _checked(source: str, values: object) -> Array:
-    """Nested lists as an array.
+    """Convert nested lists to an array.
 
     Raises:
-        UsageError: they hold something else than finite numbers, nothing, or rows that differ.
+        UsageError: they are empty, contain anything but finite numbers, or have unequal rows.
     """
-    left = [values]
-    while left:
-        value = left.pop()
+    remaining = [values]
+    while remaining:
+        value = remaining.pop()
         if isinstance(value, list):
-            left += value
+            remaining += value
         elif type(value) not in (int, float):
-            raise UsageError(f"{source}: {_quoted(json.dumps(value))} is no number")
-        elif not abs(value) <= MAX_VALUE:  # type: ignore[arg-type]  # nor is NaN
+            raise UsageError(f"{source}: {_quoted(json.dumps(value))} is not a number")
+        elif not abs(value) <= MAX_VALUE:  # type: ignore[arg-type]  # also catches NaN
             raise UsageError(f"{source}: give finite numbers, of at most {MAX_VALUE:g}")
     try:
         array = np.array(values, np.float64)
     except ValueError as error:
-        raise UsageError(f"{source}: its rows are not equally long") from error
+        raise UsageError(f"{source}: its rows differ in length") from error
     if not array.size:
         raise UsageError(f"{source} is empty: give at least one number")
     return array
 
 
 def _quoted(text: str) -> str:
-    """What was typed, in one line that is not too long."""
+    """The input in one line, truncated if it is too long."""
     text = one_line(text)
     return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}..."

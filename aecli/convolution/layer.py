@@ -1,4 +1,4 @@
-"""One convolution or transposed convolution with its image, from what was typed to numbers."""
+"""One convolution or transposed convolution with its image, parsed from options."""
 
 import math
 from typing import NamedTuple, Protocol
@@ -8,25 +8,25 @@ import numpy as np
 from aecli.convolution.arithmetic import Pair
 from aecli.convolution.arrays import looks_like_sizes, read_array, read_sizes
 from aecli.convolution.reference import (
-    AT_LEAST,
+    MIN_VALUES,
     Array,
     ConvSettings,
-    by,
     convolve,
     convolve_zero_inserted,
     matrix,
     multiply,
+    shape_text,
     transposed_convolve,
 )
 from aecli.errors import UsageError
 
-MAX_NUMBERS = 2**19  # in the image, the weights, the output, and the image with its zeros
-MAX_PRODUCTS = 2**26  # of a weight with a pixel
-MAX_ENTRIES = 2**24  # of the matrix; above that only the other ways are compared
+MAX_NUMBERS = 2**19  # in the image, the weights, the output, and the padded image
+MAX_PRODUCTS = 2**26  # multiplications of a weight and a pixel
+MAX_ENTRIES = 2**24  # in the matrix; above that only the other methods are compared
 
 
 class ConvLayer(NamedTuple):
-    """One layer, and the image that it is given; shapes as in `convolution`."""
+    """One layer and its input image; shapes as in `convolution.reference`."""
 
     settings: ConvSettings
     image: Array
@@ -51,13 +51,13 @@ class ConvLayer(NamedTuple):
         return outer * math.prod(positions), inner * math.prod(pixels)
 
     def matrix(self) -> Array | None:
-        """W, as `convolution.matrix` makes it; None where it is too large."""
+        """W, as in `reference.matrix`; None if it is too large."""
         if math.prod(self.matrix_shape) > MAX_ENTRIES:
             return None
         return matrix(self.weight, self.settings, self.size)
 
     def outputs(self, matrix: Array | None) -> dict[str, Array]:
-        """The output in each way that it can be computed in, the direct one first."""
+        """The output computed with each method, the direct one first."""
         layer = self.image, self.weight, self.bias, self.settings
         direct = transposed_convolve if self.settings.transposed else convolve
         outputs = {"directly": direct(*layer)}
@@ -70,7 +70,7 @@ class ConvLayer(NamedTuple):
 
 
 class LayerText(Protocol):
-    """A layer as it is typed: sizes such as 3 or 3x1, lists of numbers, or names of files."""
+    """A layer as typed: sizes such as 3 or 3x1, lists of numbers, or file names."""
 
     input: str
     kernel: str | None
@@ -84,10 +84,10 @@ class LayerText(Protocol):
 
 
 def read_layer(options: LayerText) -> ConvLayer:
-    """The layer that `options` describe.
+    """Parse the layer that `options` describe.
 
     Raises:
-        UsageError: there is no such layer, it has no output, or it is too large to be worked out.
+        UsageError: the layer is invalid, has no output, or is too large to compute.
         StorageError: a file cannot be read.
     """
     image = _read_image(options.input)
@@ -96,28 +96,28 @@ def read_layer(options: LayerText) -> ConvLayer:
     channels = inner if options.transposed else outer
     settings = ConvSettings(
         (rows, columns),
-        **{key: read_sizes(key, getattr(options, key)) for key in AT_LEAST if key != "kernel"},
+        **{key: read_sizes(key, getattr(options, key)) for key in MIN_VALUES if key != "kernel"},
         transposed=options.transposed,
     )
     layer = ConvLayer(settings, image, weight, _read_bias(options.bias, channels))
     _check_size("the output", channels, *layer.output_size)
-    _check_size("the input with its zeros", len(image), *settings.surface_size(layer.size))
+    _check_size("the input with its zeros", len(image), *settings.padded_input_size(layer.size))
     products = weight.size * math.prod(layer.output_size)
     if products > MAX_PRODUCTS:
         raise UsageError(
-            f"this layer is too large: it takes {products:,} products of a weight and a pixel, "
-            f"and {MAX_PRODUCTS:,} is the limit"
+            f"this layer is too large: it needs {products:,} multiplications of a weight and a "
+            f"pixel, and the limit is {MAX_PRODUCTS:,}"
         )
     return layer
 
 
 def _read_image(text: str) -> Array:
-    """`input` as (channels, height, width)."""
+    """Parse `input` as (channels, height, width)."""
     if looks_like_sizes(text):
         size = read_sizes("input", text)
         if min(size) < 1:
             raise UsageError(f"input={text} is not valid: give at least one row and one column")
-        return _counting("input", 1, *size)
+        return _consecutive("input", 1, *size)
     image = read_array("input", text, "a size such as 2x3, ")
     if image.ndim not in (2, 3):
         raise UsageError(
@@ -128,7 +128,7 @@ def _read_image(text: str) -> Array:
 
 
 def _read_weight(options: LayerText, channels: int) -> Array:
-    """The weights in torch's layout, for an image of so many channels."""
+    """Parse the weights in torch's layout, for an image with `channels` channels."""
     kernel = None
     if options.kernel is not None:
         kernel = ConvSettings(read_sizes("kernel", options.kernel)).kernel
@@ -136,7 +136,7 @@ def _read_weight(options: LayerText, channels: int) -> Array:
         if kernel is None:
             raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
         layers = (channels, 1) if options.transposed else (1, channels)
-        return _counting("kernel", *layers, *kernel)
+        return _consecutive("kernel", *layers, *kernel)
     weight = read_array("weight", options.weight)
     if weight.ndim not in (2, 4):
         raise UsageError(
@@ -146,21 +146,21 @@ def _read_weight(options: LayerText, channels: int) -> Array:
     weight = weight if weight.ndim == 4 else weight[None, None]
     if kernel not in (None, weight.shape[2:]):
         raise UsageError(
-            f"kernel={options.kernel} is not the size of weight, {by(weight.shape[2:])}: leave "
-            "kernel out"
+            f"kernel={options.kernel} is not the size of weight, {shape_text(weight.shape[2:])}: "
+            "leave kernel out"
         )
-    taken = weight.shape[0 if options.transposed else 1]
-    if taken != channels:
+    input_channels = weight.shape[0 if options.transposed else 1]
+    if input_channels != channels:
         order = "input, output" if options.transposed else "output, input"
         raise UsageError(
-            f"weight and input differ in their channels, {taken} and {channels}: the dimensions of "
-            f"weight are {order}, rows, columns"
+            f"weight and input differ in channels, {input_channels} and {channels}: the "
+            f"dimensions of weight are {order}, rows, columns"
         )
     return weight
 
 
 def _read_bias(text: str | None, channels: int) -> Array:
-    """`bias` as (output channels,)."""
+    """Parse `bias` as (output channels,)."""
     if text is None:
         return np.zeros(channels)
     bias = read_array("bias", text, "a number, ").ravel()
@@ -172,8 +172,8 @@ def _read_bias(text: str | None, channels: int) -> Array:
     return np.broadcast_to(bias, channels)
 
 
-def _counting(what: str, *shape: int) -> Array:
-    """1, 2, 3, ... in the order in which arrays are written, so that each can be followed."""
+def _consecutive(what: str, *shape: int) -> Array:
+    """1, 2, 3, ... in row-major order, so that each number can be traced."""
     _check_size(what, *shape)
     return np.arange(1.0, math.prod(shape) + 1).reshape(shape)
 
@@ -181,5 +181,6 @@ def _counting(what: str, *shape: int) -> Array:
 def _check_size(what: str, *shape: int) -> None:
     if math.prod(shape) > MAX_NUMBERS:
         raise UsageError(
-            f"{what} is too large: {by(shape)} is more than {MAX_NUMBERS:,} numbers, the limit"
+            f"{what} is too large: {shape_text(shape)} is more than the limit of {MAX_NUMBERS:,} "
+            f"numbers"
         )

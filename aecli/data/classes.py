@@ -1,4 +1,4 @@
-"""Part of a data set by what its images show: data.classes and data.exclude_classes."""
+"""Select images by class: data.classes and data.exclude_classes."""
 
 import torch
 from torch import Tensor
@@ -8,26 +8,26 @@ from aecli.data.split import Split
 from aecli.errors import DataError, UsageError, suggest
 
 
-def of_classes(config: DataConfig, split: Split) -> Split:
-    """The images of `split` that are of the classes that the configuration asks for.
+def select_classes(config: DataConfig, split: Split) -> Split:
+    """The images of `split` in the classes that `config` selects.
 
     Raises:
         UsageError: there is no such class.
-        DataError: there is no image of them.
+        DataError: no images are left.
     """
     if config.classes is None and config.exclude_classes is None:
         return split
-    chosen = split[is_of_classes(config, split)]
+    chosen = split[class_mask(config, split)]
     if not len(chosen):
         raise DataError(
-            f"data={config.name}{limits(config)} has no images left to train on, to validate with "
-            f"or to test on: choose other classes"
+            f"data={config.name}{class_suffix(config)} has no images left for training, "
+            f"validation or testing: choose other classes"
         )
     return chosen
 
 
-def is_of_classes(config: DataConfig, split: Split) -> Tensor:
-    """Which images of `split` these are: (N,) of bool.
+def class_mask(config: DataConfig, split: Split) -> Tensor:
+    """Boolean mask (N,) of the images of `split` that `config` selects.
 
     Raises:
         UsageError: there is no such class.
@@ -39,8 +39,8 @@ def is_of_classes(config: DataConfig, split: Split) -> Tensor:
     )
 
 
-def limits(config: DataConfig) -> str:
-    """What a title says of the classes; nothing where all are there."""
+def class_suffix(config: DataConfig) -> str:
+    """The end of a title that names the selected classes; empty if all are used."""
     if config.classes is not None:
         return f" (only {', '.join(config.classes)})"
     return (
@@ -49,7 +49,7 @@ def limits(config: DataConfig) -> str:
 
 
 def _labels(key: str, names: list[str], split: Split) -> Tensor:
-    """The labels of classes that are given by name."""
+    """Look up the labels of classes by name."""
     known = {name: label for label, name in enumerate(split.classes)}
     for name in names:
         if name not in known:
@@ -57,5 +57,5 @@ def _labels(key: str, names: list[str], split: Split) -> Tensor:
                 f"data.{key}=[{','.join(names)}] is not valid: there is no class {name!r}: "
                 f"{suggest(name, known)}"
             )
-    wanted = [known[name] for name in names]
-    return torch.tensor(wanted, dtype=split.labels.dtype, device=split.labels.device)
+    labels = [known[name] for name in names]
+    return torch.tensor(labels, dtype=split.labels.dtype, device=split.labels.device)

@@ -1,9 +1,9 @@
-"""Getting a torchvision data set from the network, without ever waiting on a dead line.
+"""Download a torchvision data set without ever hanging on a dead connection.
 
-torchvision downloads with no time limit of its own, and a name server that does not answer hangs
-outside the reach of any socket's. So the download runs in a thread that is watched from outside:
-what counts is whether bytes arrive on disk. It works in a folder of its own, and only whole files
-that torchvision has verified are moved to where they belong.
+torchvision sets no timeout on downloads, and socket timeouts do not cover a name server that does
+not answer. So the download runs in a thread, and a monitor checks whether bytes arrive on disk. The
+thread writes to a temporary folder, and only complete files that torchvision has verified are moved
+to their final place.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from aecli.files import writable_folder
 
 POLL_SECONDS = 0.2
 
-# No thread that redraws bars now and then: it would wait for a lock that is never given back (see
-# _stop), and the process for the thread.
+# Disable tqdm's monitor thread: it would wait for a lock that is never released (see _abort), and
+# the process would wait for the thread.
 tqdm.monitor_interval = 0
 
 
@@ -37,7 +37,7 @@ class MissingDataError(DataError):
         self.reason = reason
         super().__init__(
             f"data={name} is not complete in {folder}, and {reason}: put its files there, or "
-            f"give their place as data_dir=... (or AECLI_DATA=...); data=synthetic needs no files"
+            f"set data_dir=... (or AECLI_DATA=...) to their folder; data=synthetic needs no files"
         )
 
 
@@ -45,21 +45,21 @@ def download(
     fetch: Callable[[str], object],
     data_dir: Path,
     archives: list[Path],
-    silence: float,
-    total: float,
+    stall_timeout: float,
+    total_timeout: float,
 ) -> str | None:
-    """Run `fetch(folder)` in a scratch folder and move what it brings into `data_dir`.
+    """Run `fetch(folder)` on a temporary folder and move the resulting files into `data_dir`.
 
-    Archives that are there already go along, so that they need not be fetched again.
+    Existing archives are copied to the temporary folder, so that they are not downloaded again.
 
     Args:
-        fetch: downloads, verifies and unpacks into the folder it is given.
+        fetch: downloads, verifies and unpacks into the given folder.
         archives: files under `data_dir` that torchvision would use if it found them.
-        silence: seconds without a new byte after which it is given up.
-        total: seconds after which it is given up in any case.
+        stall_timeout: abort after this many seconds without new data.
+        total_timeout: abort after this many seconds in any case.
 
     Returns:
-        Why it failed, or None.
+        The reason for a failure, or None.
 
     Raises:
         StorageError: `data_dir` cannot be written.
@@ -67,7 +67,7 @@ def download(
     missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         writable_folder(data_dir, "data_dir")
-        # The thread may still hold a file open when it is given up: leave no trace, raise no error.
+        # An aborted thread may still hold a file open: clean up what is possible, raise no error.
         with tempfile.TemporaryDirectory(
             prefix=".download-", dir=data_dir, ignore_cleanup_errors=True
         ) as scratch:
@@ -75,33 +75,33 @@ def download(
                 copy = Path(scratch, archive.relative_to(data_dir))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(archive, copy)
-            failure = _watched(fetch, Path(scratch), silence, total)
+            failure = _fetch_monitored(fetch, Path(scratch), stall_timeout, total_timeout)
             if failure is None:
                 _move_files(Path(scratch), data_dir)
     finally:
         for folder in missing:
-            with contextlib.suppress(OSError):  # not empty: the files have come, or it is in use
+            with contextlib.suppress(OSError):  # not empty: download done, or in use
                 folder.rmdir()
     return failure
 
 
-def _watched(
-    fetch: Callable[[str], object], folder: Path, silence: float, total: float
+def _fetch_monitored(
+    fetch: Callable[[str], object], folder: Path, stall_timeout: float, total_timeout: float
 ) -> str | None:
     failures: list[Exception] = []
 
     def work() -> None:
         try:
             fetch(str(folder))
-        except Exception as error:  # handed to the thread that waits
+        except Exception as error:  # reported by the waiting thread
             failures.append(error)
-        except _GivenUp:
+        except _DownloadAborted:
             pass
 
     thread = threading.Thread(target=work, daemon=True)
-    system_timeout = socket.getdefaulttimeout()
-    # So that an abandoned thread does not hang on for ever; later than the verdict below.
-    socket.setdefaulttimeout(2 * silence)
+    default_timeout = socket.getdefaulttimeout()
+    # Keeps an abandoned thread from hanging forever; expires after the stall check below.
+    socket.setdefaulttimeout(2 * stall_timeout)
     try:
         thread.start()
         started = last_growth = time.monotonic()
@@ -109,36 +109,36 @@ def _watched(
         while thread.is_alive():
             thread.join(POLL_SECONDS)
             now = time.monotonic()
-            if (grown := _bytes_in(folder)) != size:
-                size, last_growth = grown, now
-            if now - last_growth > silence:
-                return f"the download was given up after {silence:.0f} s without a byte"
-            if now - started > total:
-                return f"the download was given up after {total:.0f} s"
+            if (new_size := _bytes_in(folder)) != size:
+                size, last_growth = new_size, now
+            if now - last_growth > stall_timeout:
+                return f"the download was aborted after {stall_timeout:.0f} s without data"
+            if now - started > total_timeout:
+                return f"the download was aborted after {total_timeout:.0f} s"
     finally:
-        socket.setdefaulttimeout(system_timeout)
-        _stop(thread)
+        socket.setdefaulttimeout(default_timeout)
+        _abort(thread)
     if not failures:
         return None
     return f"it could not be downloaded ({_last_line(failures[0])})"
 
 
-class _GivenUp(BaseException):
-    """Ends the download's thread. No Exception: torchvision would go on with its next mirror."""
+class _DownloadAborted(BaseException):
+    """Stops the download thread. Not an Exception: torchvision would try its next mirror."""
 
 
-def _stop(thread: threading.Thread) -> None:
-    """Keep `thread` from making its folder again once that is gone, and from loading on unseen.
+def _abort(thread: threading.Thread) -> None:
+    """Keep `thread` from recreating its removed folder and from downloading on in the background.
 
-    A thread cannot be ended from outside, but it meets an exception before its next line of Python.
+    A thread cannot be killed, but an exception can be raised before its next Python instruction.
     """
     if thread.is_alive():
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_GivenUp)
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_DownloadAborted)
         )
         thread.join(POLL_SECONDS)
-        # torchvision's progress bar takes the lock of all bars, and keeps it if it meets the
-        # exception while it draws: the bars to come get another.
+        # torchvision's progress bar takes tqdm's global lock and never releases it if the exception
+        # is raised while it draws: give later bars a new lock.
         tqdm.set_lock(threading.RLock())
 
 
@@ -148,18 +148,18 @@ def _last_line(error: Exception) -> str:
 
 
 def _bytes_in(folder: Path) -> int:
-    total = 0
+    size = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # moved away between the two calls
+            size += path.stat().st_size
+        except FileNotFoundError:  # moved between the two calls
             continue
-    return total
+    return size
 
 
 def _move_files(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            goal = target / path.relative_to(source)
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, goal)
+            destination = target / path.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, destination)

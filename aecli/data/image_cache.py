@@ -1,8 +1,8 @@
-"""Decoded images on disk, mapped into memory instead of read: a set may be larger than that.
+"""Decoded images on disk, memory-mapped so that a data set may be larger than memory.
 
-A cache is two files: the uint8 pixels of all images (N, C, H, W), one after the other, and an index
-as JSON, which is written last and holds the digests of both. Without a whole index, or with pixels
-that are not the ones that it tells of, there is no cache, and it is made anew.
+A cache consists of two files: the uint8 pixels of all images (N, C, H, W), and a JSON index, which
+is written last and holds the digests of both. If the index is incomplete or the pixels do not match
+it, the cache is rebuilt.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ from aecli.files import write_atomically
 
 @dataclass(frozen=True)
 class ImageCache:
-    """Where the two files are."""
+    """The two files of a cache."""
 
     pixels_file: Path
     index_file: Path
 
     def write(self, images: Iterable[Tensor]) -> str:
-        """Write uint8 images (C, H, W) as they come; the digest of them all.
+        """Write uint8 images (C, H, W) one by one and return the digest of all pixels.
 
         Raises:
-            StorageError: there is no room for them, for one thing.
+            StorageError: they cannot be written, for example because the disk is full.
         """
         digest = hashlib.sha256()
         path = self.pixels_file
@@ -49,19 +49,20 @@ class ImageCache:
             os.replace(scratch, path)
         except OSError as error:
             raise StorageError(
-                f"{path} cannot be written ({error.strerror}): give another place as data_dir=..."
+                f"{path} cannot be written ({error.strerror}): choose another folder with "
+                f"data_dir=..."
             ) from error
         finally:
             scratch.unlink(missing_ok=True)
         return digest.hexdigest()
 
     def write_index(self, facts: dict[str, Any]) -> None:
-        """Say what the pixels are, which makes them a cache."""
+        """Write the index, which completes the cache."""
         text = json.dumps({"sha256": _digest(facts), "facts": facts}, indent=1)
         write_atomically(self.index_file, text.encode())
 
     def read_index(self) -> dict[str, Any] | None:
-        """What `write_index` was given; None where there is no whole index."""
+        """Read what `write_index` wrote; None if the index is missing or damaged."""
         try:
             index = json.loads(self.index_file.read_bytes())
             facts: dict[str, Any] = index["facts"]
@@ -70,12 +71,12 @@ class ImageCache:
             return None
         except OSError as error:
             raise StorageError(
-                f"{self.index_file} cannot be read ({error.strerror}): give another place as "
-                f"data_dir=..."
+                f"{self.index_file} cannot be read ({error.strerror}): choose another folder "
+                f"with data_dir=..."
             ) from error
 
     def map(self, shape: tuple[int, ...], digest: str) -> Tensor | None:
-        """The pixels as a tensor of `shape`, which must not be written to; None if damaged."""
+        """Map the pixels as a read-only tensor of `shape`; None if missing or damaged."""
         try:
             with open(self.pixels_file, "rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -85,11 +86,11 @@ class ImageCache:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
-    # Read-only, and so of pages that the system may drop and read again: torch's own mapping counts
-    # as memory that it must be able to hold.
+    # The pages of a read-only mapping can be evicted and read again; torch's own mapping counts
+    # towards the memory limit.
     array = np.memmap(path, np.uint8, mode="r", shape=shape)
     with warnings.catch_warnings():
-        # Nobody writes to images, which is what torch warns of.
+        # torch warns about writing to the tensor, and nothing writes to images.
         warnings.filterwarnings("ignore", message=".*not writable")
         return torch.from_numpy(array)
 

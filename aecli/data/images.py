@@ -1,8 +1,8 @@
-"""A person's own image files: finding them, and decoding each to uint8 pixels.
+"""Find the user's image files and decode each to uint8 pixels.
 
-What becomes of an image, in this order: it is turned as its EXIF orientation says, laid over white
-where it is transparent, brought to 8 bits by the range of its own type, resized if it has another
-size than is wanted, and made grey or coloured. Of a file with several images, the first counts.
+Each image is rotated according to its EXIF orientation, composited over white if transparent,
+scaled to 8 bits by the range of its own type, resized if its size differs from the requested one,
+and converted to greyscale or RGB, in this order. If a file holds several images, the first is used.
 """
 
 import os
@@ -28,27 +28,31 @@ from aecli.errors import DataError, StorageError, one_line
 from aecli.files import natural_key
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-# What a file may be, whatever its suffix says. Pillow knows more kinds, for some of which it would
-# start other programs.
+# Accepted file formats, whatever the suffix. Pillow knows more, and starts other programs for some
+# of them.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 
-# Largest value of the modes with more than 8 bits. Pillow has no mode for every type: a 32-bit
-# integer holds the 16 bits of older files, and floats are taken to be pixels in [0, 1].
-DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
-GREY = {"1", "L", "LA", "La", *DEEP}
-BACKGROUND = "white"  # of transparent images
+# Largest value of the modes with more than 8 bits. Pillow does not have a mode for every type: it
+# reads some 16-bit files as 32-bit integers; floats are assumed to be pixels in [0, 1].
+MAX_VALUES = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
+GREY_MODES = {"1", "L", "LA", "La", *MAX_VALUES}
+BACKGROUND = "white"  # for transparent images
 
-RESIZING = Image.Resampling.BICUBIC  # Pillow widens it where it shrinks, so it does not alias
-# A JPEG is decoded at a fraction of its size while that leaves so many times the wanted one.
-SPARE = 2
-NO_FOLDER = "."  # the class of images that lie beside the folders of the others
-NAMED = 3  # broken files that a line names
-# Images that each worker may be ahead of the one that is waited for.
-AHEAD = 8
+RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens the kernel when shrinking: no aliasing
+# A JPEG is decoded at a reduced size, but at least this many times the requested one.
+DRAFT_SCALE = 2
+NO_FOLDER = "."  # the class of images outside of any class folder
+MAX_LISTED = 3  # broken files listed in a message
+# Images queued per worker ahead of the one being consumed.
+QUEUED_PER_WORKER = 8
+
+
+DECODER_VERSION = 1
+"""To be raised whenever images are decoded differently: caches of decoded images depend on it."""
 
 
 class BrokenImageError(Exception):
-    """Why a file cannot be used, in one line without its name."""
+    """An unusable file; the message is one line without the file name."""
 
 
 @dataclass(frozen=True)
@@ -59,45 +63,45 @@ class Broken:
     reason: str
 
 
-def named(broken: list[Broken]) -> str:
-    """The end of a line: the first broken files, with what is wrong with each."""
-    some = "; ".join(f"{each.path}: {each.reason}" for each in broken[:NAMED])
-    others = f"; and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
-    return f" ({some}{others})" if broken else ""
+def broken_suffix(broken: list[Broken]) -> str:
+    """The end of a message that lists the first broken files and their reasons."""
+    listed = "; ".join(f"{each.path}: {each.reason}" for each in broken[:MAX_LISTED])
+    more = f"; and {len(broken) - MAX_LISTED:,} more" if len(broken) > MAX_LISTED else ""
+    return f" ({listed}{more})" if broken else ""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image."""
+    """What the header of an image file says."""
 
     size: tuple[int, int]
-    """Rows and columns, once it is turned."""
+    """Rows and columns, after EXIF rotation."""
 
     is_grey: bool
-    """Whether it is stored without colours."""
+    """Whether it is stored as greyscale."""
 
 
 def plain_name(folder: str) -> str:
-    """The name of a folder for titles and tables, which take some signs for markup, and files."""
+    """A folder's name, safe for file names and for titles and tables that interpret markup."""
     return re.sub(r"[^\w .-]", "_", folder)
 
 
 def size_text(size: tuple[int, int]) -> str:
-    """Rows x columns, as a person would type them."""
+    """Rows x columns, as in `48x64`."""
     return "x".join(map(str, size))
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The images among files and in folders, at any depth, each folder in natural order.
+    """Find the image files in `paths`, files or folders at any depth, in natural order per folder.
 
-    Hidden files and folders are left out, and a folder that is met again by a link. A file that is
-    given by name is taken whatever its name.
+    Hidden files and folders are skipped, and so are folders reached again through a link. A file
+    given explicitly is taken whatever its name.
 
     Raises:
         DataError: there is no such file or folder.
         StorageError: a folder cannot be read.
     """
-    found: dict[Path, None] = {}  # a set that keeps its order
+    found: dict[Path, None] = {}  # an ordered set
     visited: set[tuple[int, int]] = set()
     for path in paths:
         if path.is_dir():
@@ -110,72 +114,72 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def _images_below(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
-        facts = os.stat(place)
-        if (facts.st_dev, facts.st_ino) in visited:
+    for root, folders, names in os.walk(folder, onerror=_raise_storage_error, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        visited.add((facts.st_dev, facts.st_ino))
-        folders[:] = _in_order(each for each in folders if each[0] != ".")
-        for name in _in_order(names):
-            path = Path(place, name)
-            # A link to nothing is kept, to be named among the broken ones; a pipe would block.
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = _naturally_sorted(each for each in folders if each[0] != ".")
+        for name in _naturally_sorted(names):
+            path = Path(root, name)
+            # A dangling link is kept, to be reported as broken; a pipe would block.
             is_file = path.is_file() or not path.exists()
             if name[0] != "." and path.suffix.lower() in SUFFIXES and is_file:
                 yield path
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    """01 and 1 are the same number, so the text decides between them."""
+def _naturally_sorted(names: Iterable[str]) -> list[str]:
+    """Natural order; ties such as 01 and 1 are broken by the text."""
     return sorted(names, key=lambda name: (natural_key(name), name))
 
 
-def _unreadable(error: OSError) -> None:
+def _raise_storage_error(error: OSError) -> None:
     raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def read_header(path: Path) -> Header:
-    """Size and kind of an image, without decoding it.
+    """Read the size of an image and whether it is grey, without decoding it.
 
     Raises:
-        BrokenImageError: it has none.
+        BrokenImageError: the header cannot be read.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         columns, rows = image.size
-        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        # Of a TIFF, Pillow tells the size that it has once it is turned.
-        size = (columns, rows) if lies and image.format != "TIFF" else (rows, columns)
-        return Header(size, image.mode in GREY or _has_grey_palette(image))
+        is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        # For a TIFF, Pillow reports the size after rotation.
+        size = (columns, rows) if is_rotated and image.format != "TIFF" else (rows, columns)
+        return Header(size, image.mode in GREY_MODES or _has_grey_palette(image))
 
 
 def decode_image(path: Path, channels: int, size: tuple[int, int]) -> Tensor:
-    """One image as uint8 (C, H, W).
+    """Decode one image to uint8 (C, H, W).
 
-    Where it has another size, its larger sides are cut equally at both ends to the wanted shape,
-    and the rest is resized. `decode_images` also keeps Pillow's warnings off the screen.
+    If its size differs, it is centre-cropped to the requested aspect ratio and resized.
+    `decode_images` also suppresses Pillow's warnings.
 
     Args:
         path: the file.
-        channels: 1 for the luma of ITU-R 601, or 3 for RGB.
+        channels: 1 for greyscale (ITU-R 601 luma), or 3 for RGB.
         size: rows and columns.
 
     Raises:
         BrokenImageError: it cannot be decoded.
     """
     rows, columns = size
-    with _opened(path) as image:
-        image.draft(None, (SPARE * max(size), SPARE * max(size)))
-        flat = _flat(ImageOps.exif_transpose(image))
-        if flat.size != (columns, rows):
-            flat = ImageOps.fit(flat, (columns, rows), RESIZING)
-        pixels = np.array(flat.convert("L" if channels == 1 else "RGB"))
+    with _open_image(path) as image:
+        image.draft(None, (DRAFT_SCALE * max(size), DRAFT_SCALE * max(size)))
+        opaque = _to_8_bit_opaque(ImageOps.exif_transpose(image))
+        if opaque.size != (columns, rows):
+            opaque = ImageOps.fit(opaque, (columns, rows), RESAMPLING)
+        pixels = np.array(opaque.convert("L" if channels == 1 else "RGB"))
     return torch.from_numpy(pixels).reshape(rows, columns, channels).permute(2, 0, 1).contiguous()
 
 
 def decode_images(
     paths: list[Path], channels: int, size: tuple[int, int]
 ) -> Iterator[Tensor | Broken]:
-    """`decode_image` of every file in parallel, in their order, with a progress bar."""
+    """Apply `decode_image` to all files in parallel, in order, with a progress bar."""
     return in_parallel(partial(decode_image, channels=channels, size=size), paths, "decoding")
 
 
@@ -185,20 +189,20 @@ Result = TypeVar("Result")
 def in_parallel(
     function: Callable[[Path], Result], paths: list[Path], title: str
 ) -> Iterator[Result | Broken]:
-    """What `function` makes of each file, in their order, or why it can make nothing of it.
+    """Yield `function(path)` for each file, in order, or a `Broken` with the reason it failed.
 
-    In threads, because Pillow lets go of the interpreter while it decodes; only a few results wait
-    to be taken, so that memory does not grow with the files.
+    Uses threads, because Pillow releases the GIL while decoding. Only a few results are queued, so
+    memory does not grow with the number of files.
     """
-    Image.init()  # Pillow fills its table of formats at the first use, which several may be at once
+    Image.init()  # Pillow fills its format table on first use, which is not thread-safe
     workers = _usable_cores()
     waiting: deque[Future[Result | Broken]] = deque()
     bar = tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None)
-    with bar, _pillow_kept_quiet(), ThreadPoolExecutor(workers) as pool:
+    with bar, _pillow_warnings_suppressed(), ThreadPoolExecutor(workers) as pool:
         try:
             for path in paths:
-                waiting.append(pool.submit(_attempt, function, path))
-                if len(waiting) > AHEAD * workers:
+                waiting.append(pool.submit(_try, function, path))
+                if len(waiting) > QUEUED_PER_WORKER * workers:
                     yield waiting.popleft().result()
                     bar.update()
             while waiting:
@@ -209,11 +213,11 @@ def in_parallel(
 
 
 def _usable_cores() -> int:
-    """How many this process may use: a scheduler may have given it some of the machine's."""
+    """Cores available to this process; a scheduler may have assigned it only some of them."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _attempt(function: Callable[[Path], Result], path: Path) -> Result | Broken:
+def _try(function: Callable[[Path], Result], path: Path) -> Result | Broken:
     try:
         return function(path)
     except BrokenImageError as error:
@@ -221,8 +225,8 @@ def _attempt(function: Callable[[Path], Result], path: Path) -> Result | Broken:
 
 
 @contextmanager
-def _pillow_kept_quiet() -> Iterator[None]:
-    """Without Pillow's warnings; that of a huge image refuses it instead."""
+def _pillow_warnings_suppressed() -> Iterator[None]:
+    """Suppress Pillow's warnings; turn the one about huge images into an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -230,16 +234,16 @@ def _pillow_kept_quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The first image of a file; whatever is wrong with it ends as a BrokenImageError."""
+def _open_image(path: Path) -> Iterator[Image.Image]:
+    """Open the first image of a file; any failure is raised as a BrokenImageError."""
     try:
-        # A file given by name is mapped by Pillow, which gets the pixels wrong of a TIFF that lies
-        # on its side.
+        # Given a name, Pillow memory-maps the file, and then gets the pixels of a rotated TIFF
+        # wrong.
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             yield image
     except BrokenImageError:
         raise
-    except Exception as error:  # of as many kinds as there are decoders and kinds of damage
+    except Exception as error:  # each decoder raises its own kinds
         raise BrokenImageError(_reason(path, error)) from error
 
 
@@ -248,30 +252,30 @@ def _reason(path: Path, error: Exception) -> str:
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(error, UnidentifiedImageError):
         is_empty = path.stat().st_size == 0
-        return "it is empty" if is_empty else f"it is none of {', '.join(FORMATS)}"
+        return "it is empty" if is_empty else f"its format is not one of {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return one_line(error) or type(error).__name__
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """`image` in a mode of 8 bits without transparency."""
-    if image.mode in DEEP:
-        return _in_8_bits(image)
+def _to_8_bit_opaque(image: Image.Image) -> Image.Image:
+    """Convert `image` to an 8-bit mode without transparency."""
+    if image.mode in MAX_VALUES:
+        return _to_8_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer)
-    if image.mode in ("1", "P"):  # whose pixels cannot be mixed
+    if image.mode in ("1", "P"):  # their pixels cannot be interpolated
         return image.convert("RGB")
     return image
 
 
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    values, largest = np.asarray(image, np.float64), DEEP[image.mode]
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    values, largest = np.asarray(image, np.float64), MAX_VALUES[image.mode]
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= largest):  # nor is NaN
+    if not (low >= 0 and high <= largest):  # also catches NaN
         raise BrokenImageError(
-            f"its values reach from {low:g} to {high:g}, where {image.mode} is read as 0 to "
+            f"its values range from {low:g} to {high:g}, but mode {image.mode} is read as 0 to "
             f"{largest}"
         )
     return Image.fromarray(np.rint(values * (255 / largest)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""The images of a run, decoded once for all runs of a process that want the same."""
+"""The images of a run, decoded once per process for all runs that use the same data."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ _loaded: dict[tuple[str, str, str], Data] = {}
 
 
 def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
-    """The images of a run, kept for the next run that wants the same.
+    """Load the images of a run, cached for the next run that uses the same data.
 
     Args:
-        config: says which, and where they lie.
-        shared: a folder in which `share_data` has left them, decoded.
+        config: selects the data set and its location.
+        shared: a folder in which `share_data` may have left the decoded images.
 
     Raises:
-        AecliError: they cannot be had.
+        AecliError: they cannot be loaded.
     """
     check_unread_keys(config)
     device = open_device(config.device)
@@ -32,15 +32,15 @@ def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
             if file is not None and file.exists()
             else load_data(config.data, Path(config.data_dir), device)
         )
-        _loaded.clear()  # one data set at a time
+        _loaded.clear()  # keep one data set at a time
         _loaded[_data_key(config)] = _loaded[_data_key(resolve_config(config, data))] = data
     return _loaded[_data_key(config)]
 
 
 def share_data(config: TrainConfig, folder: Path) -> None:
-    """Leave the images of a run in `folder`, so that no other process has to decode them.
+    """Write the images of a run to `folder`, so that no other process has to decode them.
 
-    Those that lie in a mapped file are shared already.
+    Memory-mapped images are already shared.
     """
     file = _shared_file(config, folder)
     if not file.exists() and not load_cached_data(config).is_mapped:
@@ -53,13 +53,13 @@ def _shared_file(config: TrainConfig, folder: Path) -> Path:
 
 
 def _data_key(config: TrainConfig) -> tuple[str, str, str]:
-    """What two runs must share to use the same tensors."""
+    """The settings that two runs must have in common to use the same tensors."""
     return json.dumps(plain(config.data)), config.data_dir, config.device
 
 
 def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
-    """The configuration to save: it names the data set that was used, and the shape built for."""
-    # auto became another
+    """The configuration to save, with the data set that was used and its image shape."""
+    # data=auto was replaced by the data set it resolved to
     return replace(
         config, data=replace(config.data, name=data.key, image_shape=list(data.image_shape))
     )

@@ -1,4 +1,4 @@
-"""Images that a person hands to a trained model: of one shape, labelled by their folders."""
+"""The user's images for a trained model, all of one shape and labelled by their folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ from aecli.data.images import (
     SUFFIXES,
     Broken,
     Header,
+    broken_suffix,
     decode_images,
     find_images,
     in_parallel,
-    named,
     plain_name,
     read_header,
     size_text,
@@ -27,51 +27,51 @@ from aecli.files import natural_key
 
 @dataclass(frozen=True)
 class OwnImages:
-    """Images from files."""
+    """Images decoded from files."""
 
     split: Split
-    """Labelled by the folders right below the one that was given; all alike without such."""
+    """Labelled by the top-level subfolders of the given folder; one class without any."""
 
     name: str
-    """What titles call them."""
+    """Name for titles."""
 
     files: list[Path]
-    """Where each lies."""
+    """File of each image."""
 
     notices: list[str]
-    """What a person must know: files that were left out, and what was done to others."""
+    """Messages about files that were left out or converted."""
 
     def to(self, device: torch.device) -> "OwnImages":
         return replace(self, split=self.split.to(device))
 
 
 def load_own_images(
-    places: Sequence[str], image_shape: tuple[int, int, int], resize: bool
+    paths: Sequence[str], image_shape: tuple[int, int, int], resize: bool
 ) -> OwnImages:
-    """The images in `places`, which are folders and files.
+    """Load the images in `paths`.
 
     Args:
-        places: where they lie.
-        image_shape: channels, height and width that they must have. Colours become grey, and grey
-            becomes colours; other sizes are cropped and resized where that is asked for.
-        resize: asks for it.
+        paths: files and folders.
+        image_shape: required channels, height and width. Channels are converted between greyscale
+            and RGB; other sizes are cropped and resized only with `resize`.
+        resize: crop and resize images of other sizes.
 
     Raises:
-        DataError: there is no such place, no image in it that can be read, or one of another size.
+        DataError: a path does not exist, no image can be read, or one has another size.
         StorageError: a folder cannot be read.
     """
     classes: dict[Path, str] = {}
-    for place in places:
-        root = Path(place).expanduser()
+    for path in paths:
+        root = Path(path).expanduser()
         classes |= {file: _class_of(file, root) for file in find_images([root])}
     if not classes:
         raise DataError(
-            f"images={','.join(places)} holds no images: files are looked for that end in "
-            f"{', '.join(SUFFIXES)}, in folders at any depth"
+            f"images={','.join(paths)} contains no images: no file at any depth ends in "
+            f"{', '.join(SUFFIXES)}"
         )
     channels, *size = image_shape
-    headers = _headers(list(classes), (size[0], size[1]), resize)
-    notices = _conversions(headers, channels, (size[0], size[1]))
+    headers = _read_headers(list(classes), (size[0], size[1]), resize)
+    notices = _conversion_notices(headers, channels, (size[0], size[1]))
     files, pixels, broken = [], [], []
     for file, image in zip(
         classes, decode_images([*classes], channels, (size[0], size[1])), strict=True
@@ -82,58 +82,58 @@ def load_own_images(
             files.append(file)
             pixels.append(image)
     if not files:
-        raise DataError(f"none of the {len(broken):,} images can be read{named(broken)}")
+        raise DataError(f"none of the {len(broken):,} images can be read{broken_suffix(broken)}")
     if broken:
         notices.append(
             f"{len(broken):,} of the {len(classes):,} image files cannot be read and are left out"
-            f"{named(broken)}"
+            f"{broken_suffix(broken)}"
         )
     split = _labelled(pixels, [classes[file] for file in files])
-    return OwnImages(split, _title(places), files, notices)
+    return OwnImages(split, _title(paths), files, notices)
 
 
-def _title(places: Sequence[str]) -> str:
-    """The folder that was given; or nothing but that they are a person's own."""
-    folders = [Path(place).expanduser() for place in places]
+def _title(paths: Sequence[str]) -> str:
+    """Name the folder if a single one is given."""
+    folders = [Path(path).expanduser() for path in paths]
     is_one = len(folders) == 1 and folders[0].is_dir()
     return f"images in {plain_name(folders[0].resolve().name)}" if is_one else "images of your own"
 
 
 def _class_of(file: Path, root: Path) -> str:
-    """The folder right below `root` in which the file lies, if it does."""
+    """The top-level subfolder of `root` that contains the file, or NO_FOLDER."""
     parts = file.relative_to(root).parts
     return plain_name(parts[0]) if len(parts) > 1 else NO_FOLDER
 
 
-def _headers(files: list[Path], size: tuple[int, int], resize: bool) -> list[Header]:
-    """Those that can be read; the decoding tells of the others.
+def _read_headers(files: list[Path], size: tuple[int, int], resize: bool) -> list[Header]:
+    """Read the headers; files that cannot be read are skipped here and reported by the decoder.
 
     Raises:
-        DataError: one is of another size than `size`, and nobody asked to resize it.
+        DataError: an image is not of `size`, and `resize` is false.
     """
     headers = []
-    for file, header in zip(files, in_parallel(read_header, files, "looking"), strict=True):
+    for file, header in zip(files, in_parallel(read_header, files, "reading headers"), strict=True):
         if isinstance(header, Broken):
             continue
         if header.size != size and not resize:
             raise DataError(
-                f"{file} has {size_text(header.size)} pixels, and the run takes images of "
-                f"{size_text(size)}: resize=true crops and resizes what has another size"
+                f"{file} has {size_text(header.size)} pixels, but the run takes images of "
+                f"{size_text(size)}: resize=true crops and resizes images of other sizes"
             )
         headers.append(header)
     return headers
 
 
-def _conversions(headers: list[Header], channels: int, size: tuple[int, int]) -> list[str]:
-    """What is done to images that are not as the model takes them."""
+def _conversion_notices(headers: list[Header], channels: int, size: tuple[int, int]) -> list[str]:
+    """Messages about images that are resized or made grey to fit the model."""
     resized = sum(header.size != size for header in headers)
     coloured = sum(not header.is_grey for header in headers)
-    words = []
+    notices = []
     if resized:
-        words.append(f"cropped and resized to {size_text(size)}: {resized:,} of the images")
+        notices.append(f"cropped and resized to {size_text(size)}: {resized:,} of the images")
     if channels == 1 and coloured:
-        words.append(f"made grey, as the run takes images: {coloured:,} of them")
-    return words
+        notices.append(f"converted to greyscale, which the run takes: {coloured:,} of the images")
+    return notices
 
 
 def _labelled(pixels: list[Tensor], names: list[str]) -> Split:

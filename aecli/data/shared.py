@@ -1,4 +1,4 @@
-"""A decoded data set as a file that other processes map into their memory: one copy for all."""
+"""A decoded data set in a file that other processes memory-map: one copy for all."""
 
 import json
 from dataclasses import fields
@@ -15,20 +15,20 @@ SPLITS = ("train", "validation", "test")
 
 
 def share(data: Data, file: Path) -> None:
-    """Write `data` for `load_shared`."""
+    """Write `data` to `file` for `load_shared`."""
     tensors = {}
     for name in SPLITS:
         split: Split = getattr(data, name)
         tensors[f"{name}/images"] = split.images.cpu().contiguous()
         tensors[f"{name}/labels"] = split.labels.cpu().contiguous()
-    facts = {field.name: getattr(data, field.name) for field in fields(Data)}
-    about = {name: fact for name, fact in facts.items() if name not in SPLITS}
-    about["classes"] = data.train.classes
-    save_file(tensors, file, {"about": json.dumps(about)})
+    values = {field.name: getattr(data, field.name) for field in fields(Data)}
+    metadata = {name: value for name, value in values.items() if name not in SPLITS}
+    metadata["classes"] = data.train.classes
+    save_file(tensors, file, {"about": json.dumps(metadata)})
 
 
 def load_shared(file: Path, device: torch.device) -> Data:
-    """What `share` wrote, on `device`; on the CPU the file's own pages."""
+    """Read what `share` wrote onto `device`; on the CPU the tensors are the mapped file pages."""
     with safe_open(file, framework="pt") as tensors:
         facts: dict[str, Any] = json.loads(tensors.metadata()["about"])
         classes = tuple(facts.pop("classes"))

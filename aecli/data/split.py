@@ -1,6 +1,7 @@
-"""Images and labels that belong together, and the data set that they make up."""
+"""Splits of a data set: images with their labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,13 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """Part of a data set."""
+    """One split of a data set."""
 
     images: Tensor  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
 
     classes: tuple[str, ...] = ()
-    """What each label is called, from 0 on; without names, its number."""
+    """Class name of each label, starting at 0; if empty, labels are shown as numbers."""
+
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Results computed from these images that are kept with them, such as their PCA."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -26,58 +30,58 @@ class Split:
         return Split(self.images.to(device), self.labels.to(device), self.classes)
 
     def class_name(self, label: int) -> str:
-        """What the images with this label show."""
+        """The class name of a label."""
         return self.classes[label] if self.classes else str(label)
 
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A whole data set as its files hold it."""
+    """A whole data set as read from its files."""
 
     train: Split
     test: Split
     source: str
-    """Where it came from, for people to read."""
+    """Where it came from, for display."""
 
     name: str | None = None
-    """What it is called, where the key of `DATASETS` does not say enough."""
+    """Display name, if the key in `DATASETS` is not specific enough."""
 
     notice: str | None = None
-    """What a person must know about it, if anything."""
+    """A message for the user, if any."""
 
     validation: int | None = None
-    """How many of the last training images it sets apart itself for validation."""
+    """How many of the last training images are its own validation split, if it has one."""
 
     is_mapped: bool = False
-    """Whether the images lie in a file that every process maps, and not in memory."""
+    """Whether the images are memory-mapped from a file shared by all processes."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, split and on its device."""
+    """A data set, split and moved to its device."""
 
     name: str
-    """What titles call the data set that was really loaded: its key, or folder:<name of the
-    folder>, and the classes to which it is limited."""
+    """Display name of the data set that was loaded: its key or folder:<name of the folder>, and
+    the selected classes."""
 
     key: str
-    """The same as a key of `DATASETS`."""
+    """Its key in `DATASETS`."""
 
     requested: str
-    """The name that was asked for; auto may become another."""
+    """The requested name; auto resolves to another one."""
 
     source: str
-    """Where it came from, for people to read."""
+    """Where it came from, for display."""
 
     notice: str | None
-    """What a person must know about it, if anything."""
+    """A message for the user, if any."""
 
     train: Split
     validation: Split
     test: Split
 
     is_mapped: bool = False
-    """Whether the images lie in a file that every process maps, and not in memory."""
+    """Whether the images are memory-mapped from a file shared by all processes."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,14 +1,13 @@
-"""Handwriting-like digits drawn from a seed: a stand-in for MNIST that needs no download.
+"""Handwriting-like digits drawn from a seed: a substitute for MNIST that needs no download.
 
-Every digit is a few pen strokes. A stroke is a Catmull-Rom spline through control points; the
-points are shaken, bent, slanted, turned and fitted into the image, and a pixel is as bright as
-it is near to the curve.
+Every digit consists of a few pen strokes. A stroke is a Catmull-Rom spline through control points;
+the points are jittered, bent, slanted, rotated and scaled to the image, and a pixel's brightness
+depends on its distance from the curve.
 
-The same seed gives the same bytes on every machine. That is why the random numbers are plain
-uniforms (normal ones need logarithms and cosines, whose last bit is up to the machine), why tensors
-meet only + - * / min max, which IEEE 754 defines to the bit (so it does the square root, but torch
-may take it from a library that rounds otherwise), and why sums are written out term by term instead
-of left to a reduction.
+The same seed gives the same bytes on every machine. Therefore the random numbers are plain uniforms
+(normal ones need logarithms and cosines, whose last bit depends on the machine), tensors use only
++ - * / min max, which IEEE 754 defines exactly (the square root too, but torch may take it from a
+library that rounds differently), and sums are written out term by term instead of as a reduction.
 """
 
 from itertools import pairwise
@@ -20,9 +19,9 @@ from torch import Tensor
 
 SIZE = 28  # px, side of an image
 CLASSES = 10
-SAMPLES = 96  # points along all strokes of a glyph: about half a pixel apart, so no beads show
-CHUNK = 256  # images drawn at once: the distances (28 * 28 * 256 floats) stay in cache
-TERMS = 3  # uniforms added up for one bell-shaped number
+SAMPLES = 96  # points along all strokes of a glyph, about half a pixel apart: no visible beads
+CHUNK = 256  # images drawn at once: the distances (28 * 28 * 256 floats) fit in the cache
+TERMS = 3  # uniforms summed for one bell-shaped number
 
 Point = tuple[int, int]
 Stroke = tuple[Point, ...]
@@ -30,9 +29,8 @@ Glyph = tuple[Stroke, ...]
 
 # The templates of each digit, equally likely: a template is a tuple of strokes, a stroke a tuple of
 # points (x, y) in hundredths of the glyph's height, x to the right and y down from 0 (top) to 100.
-# Equal points of one template are one point and move together: two strokes that share a point meet
-# there in a corner.
-MIDDLE: Point = (30, 50)  # the point that a glyph is bent and turned about
+# Equal points of a template move together: two strokes that share a point meet in a corner there.
+MIDDLE: Point = (30, 50)  # the point about which a glyph is bent and rotated
 # fmt: off
 GLYPHS: tuple[tuple[Glyph, ...], ...] = (
     (  # 0: closed, curled in, wide, narrow
@@ -121,42 +119,43 @@ GLYPHS: tuple[tuple[Glyph, ...], ...] = (
 )
 # fmt: on
 
-# How hands differ: mean and standard deviation of each trait, bell-shaped and never further than
-# three deviations from the mean.
+# How handwriting varies: mean and standard deviation of each trait; the distribution is bell-shaped
+# and ends three standard deviations from the mean.
 TRAITS: dict[str, tuple[float, float]] = {
-    "slant": (0.20, 0.20),  # sideways shift per height
+    "slant": (0.20, 0.20),  # horizontal shift per unit of height
     "turn": (0.0, 0.06),  # tangent of half the angle of rotation
-    "width": (1.0, 0.14),  # stretch of the glyph's width
-    "bow": (0.0, 0.04),  # sideways bend of the upright, heights
-    "sag": (0.0, 0.04),  # downward bend of the level, heights
-    "taper": (0.0, 0.12),  # growth of the width from top to bottom, per height
-    "waist": (0.0, 0.05),  # shift of the middle up or down, heights
-    "extent": (18.6, 0.8),  # longer side of the strokes' box, px
-    "left": (0.0, 0.7),  # shift of the digit, px
-    "down": (0.0, 0.7),  # px
+    "width": (1.0, 0.14),  # scale of the glyph's width
+    "bow": (0.0, 0.04),  # horizontal bend of vertical strokes, heights
+    "sag": (0.0, 0.04),  # downward bend of horizontal strokes, heights
+    "taper": (0.0, 0.12),  # increase in width from top to bottom, per unit of height
+    "waist": (0.0, 0.05),  # vertical shift of the middle, heights
+    "extent": (18.6, 0.8),  # longer side of the bounding box of the strokes, px
+    "left": (0.0, 0.7),  # horizontal shift of the digit, px
+    "down": (0.0, 0.7),  # vertical shift of the digit, px
     "pen": (1.20, 0.34),  # half the width of a stroke, px
-    "nib": (1.0, 0.08),  # how much wider upright strokes are than level ones
-    "edge": (0.9, 0.1),  # width of the ramp from ink to paper, px
-    "ink": (1.0, 0.06),  # brightness of a stroke; more than 1 is cut to 1
+    "nib": (1.0, 0.08),  # how much wider vertical strokes are than horizontal ones
+    "edge": (0.9, 0.1),  # width of the transition from ink to paper, px
+    "ink": (1.0, 0.06),  # brightness of a stroke, clipped at 1
 }
-SHAKE = 0.028  # standard deviation of each control point's own displacement, heights
-THINNEST = 0.6  # px, the least half width: a thinner stroke would come out grey, not thin
+JITTER = 0.028  # standard deviation of each control point's jitter, heights
+MIN_HALF_WIDTH = 0.6  # px, minimum half width: a thinner stroke would look grey, not thin
 
 
 class _Templates(NamedTuple):
-    """All glyphs in tensors: T templates, K control points at most, P samples."""
+    """All glyphs as tensors: T templates, at most K control points, P samples."""
 
-    first: Tensor  # (10,) each digit's first template
-    number: Tensor  # (10,) each digit's number of templates
-    points: Tensor  # (T, K, 2) control points, heights from the middle of the box
-    source: Tensor  # (T, P, 4) the control points that a sample mixes
-    weight: Tensor  # (T, P, 4) and in what parts
+    first: Tensor  # (10,) index of each digit's first template
+    number: Tensor  # (10,) number of templates of each digit
+    points: Tensor  # (T, K, 2) control points, heights relative to the middle of the box
+    source: Tensor  # (T, P, 4) indices of the control points of each sample
+    weight: Tensor  # (T, P, 4) and their weights
 
 
 def synthetic_digits(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` digits: the ten classes in equal number (to one), in random order.
+    """Draw `count` digits: ten classes of equal size (to within one), in random order.
 
-    Returns images uint8 (count, 1, 28, 28), 0 paper and 255 full ink, and labels int64 (count,).
+    Returns images uint8 (count, 1, 28, 28), 0 for paper and 255 for full ink, and labels int64
+    (count,).
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
@@ -172,9 +171,9 @@ def synthetic_digits(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _draw(labels: Tensor, templates: _Templates, generator: torch.Generator) -> Tensor:
-    """Images uint8 (n, 28, 28) of the digits `labels` (n,)."""
+    """Draw images uint8 (n, 28, 28) of the digits `labels` (n,)."""
     n, k = len(labels), templates.points.shape[1]
-    # One row per image, so that the images do not depend on how they are cut into chunks.
+    # One row per image, so that the images do not depend on the chunk size.
     draws = 1 + TERMS * (len(TRAITS) + 2 * k)
     uniform = torch.rand(n, draws, generator=generator, dtype=torch.float32, device="cpu")
     number = templates.number[labels]
@@ -184,22 +183,22 @@ def _draw(labels: Tensor, templates: _Templates, generator: torch.Generator) -> 
         name: mean + deviation * bell[:, i : i + 1]  # (n, 1)
         for i, (name, (mean, deviation)) in enumerate(TRAITS.items())
     }
-    shake = SHAKE * bell[:, len(TRAITS) :].reshape(n, k, 2)
-    x, y = _bend(templates.points[which] + shake, traits)  # (n, K) each
+    jitter = JITTER * bell[:, len(TRAITS) :].reshape(n, k, 2)
+    x, y = _bend(templates.points[which] + jitter, traits)  # (n, K) each
     source, weight = templates.source[which], templates.weight[which]  # (n, P, 4)
     x, y = _fit(_spline(x, source, weight), _spline(y, source, weight), traits)  # (n, P) each
     return _ink(x, y, traits)
 
 
 def _bell(uniform: Tensor) -> Tensor:
-    """Bell-shaped numbers (n, m) of mean 0 and deviation 1, within +-3, from (n, 3, m)."""
+    """Bell-shaped numbers (n, m) with mean 0 and deviation 1, within +-3, from (n, 3, m)."""
     return (uniform[:, 0] + uniform[:, 1] + uniform[:, 2]) * 2.0 - 3.0
 
 
 def _bend(points: Tensor, traits: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Give control points (n, K, 2) the hand's traits: x and y, (n, K) each, in heights."""
+    """Apply the traits to control points (n, K, 2): x and y, (n, K) each, in heights."""
     x, y = points[..., 0], points[..., 1]  # y from -0.5 (top) to 0.5
-    middle = 1.0 - 4.0 * y * y  # 0 at top and bottom, 1 half way
+    middle = 1.0 - 4.0 * y * y  # 0 at top and bottom, 1 halfway
     x, y = (
         x * traits["width"] * (1.0 + traits["taper"] * y) + traits["bow"] * middle,
         y + traits["waist"] * middle + traits["sag"] * (4.0 * x * x),
@@ -212,7 +211,7 @@ def _bend(points: Tensor, traits: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _spline(values: Tensor, source: Tensor, weight: Tensor) -> Tensor:
-    """Mix control values (n, K) into samples (n, P)."""
+    """Interpolate control values (n, K) into samples (n, P)."""
     a, b, c, d = (values.gather(1, source[..., i]) * weight[..., i] for i in range(4))
     return (a + b) + (c + d)
 
@@ -230,19 +229,19 @@ def _fit(x: Tensor, y: Tensor, traits: dict[str, Tensor]) -> tuple[Tensor, Tenso
 
 def _ink(x: Tensor, y: Tensor, traits: dict[str, Tensor]) -> Tensor:
     """Images uint8 (n, 28, 28) of strokes through the points (n, P), in pixels."""
-    # The image index goes last: it is the long axis, so the inner loops run over whole vectors.
+    # The image index is the last axis: it is the longest, so the inner loops use whole vectors.
     pixel = torch.arange(SIZE, dtype=torch.float32, device="cpu").reshape(1, SIZE, 1)
     dx = pixel - x.t().unsqueeze(1)  # (P, 28, n)
     dy = (pixel - y.t().unsqueeze(1)) * traits["nib"].t()
     dx2, dy2 = (dx * dx).unsqueeze(1), (dy * dy).unsqueeze(2)  # (P, 1, 28, n), (P, 28, 1, n)
     nearest = dx2[0] + dy2[0]  # (28, 28, n) squared distance
-    other = torch.empty_like(nearest)
+    candidate = torch.empty_like(nearest)
     for p in range(1, len(dx2)):
-        torch.add(dx2[p], dy2[p], out=other)
-        torch.minimum(nearest, other, out=nearest)
+        torch.add(dx2[p], dy2[p], out=candidate)
+        torch.minimum(nearest, candidate, out=nearest)
     pen, edge, ink = (traits[name].t() for name in ("pen", "edge", "ink"))  # (1, n)
-    pen, half = pen.clamp(min=THINNEST), edge * 0.5
-    # From full ink at `full` to none at `none`, in squared distance: that spares an inexact root.
+    pen, half = pen.clamp(min=MIN_HALF_WIDTH), edge * 0.5
+    # From full ink at `full` to none at `none`, in squared distance to avoid an inexact root.
     full, none = (pen - half).clamp(min=0.0), pen + half
     full, none = full * full, none * none
     light = ((none - nearest) / (none - full)).clamp(0.0, 1.0) * ink.clamp(max=1.0)
@@ -253,8 +252,8 @@ def _templates() -> _Templates:
     glyphs = [glyph for digit in GLYPHS for glyph in digit]
     number = torch.tensor([len(digit) for digit in GLYPHS], device="cpu")
     points = [list(dict.fromkeys(p for stroke in glyph for p in stroke)) for glyph in glyphs]
-    most = max(len(own) for own in points)
-    padded = [own + [MIDDLE] * (most - len(own)) for own in points]  # no sample uses the padding
+    longest = max(len(own) for own in points)
+    padded = [own + [MIDDLE] * (longest - len(own)) for own in points]  # no sample uses the padding
     samples = [_samples(glyph, own) for glyph, own in zip(glyphs, points, strict=True)]
     return _Templates(
         first=number.cumsum(0) - number,
@@ -270,17 +269,17 @@ def _floats(values: object) -> Tensor:
 
 
 def _samples(glyph: Glyph, points: list[Point]) -> list[tuple[list[int], list[float]]]:
-    """Spread P samples evenly along the strokes: four indices into `points` and their weights."""
-    segments: list[tuple[list[int], float]] = []  # a segment's four points, length of its chord
+    """Space P samples evenly along the strokes: four indices into `points` and their weights."""
+    segments: list[tuple[list[int], float]] = []  # four points and chord length of each segment
     for stroke in glyph:
         own = [points.index(p) for p in stroke]
-        own = [own[0], *own, own[-1]]  # a segment at an end lacks a neighbour: the end stands in
+        own = [own[0], *own, own[-1]]  # repeat the end points for the outer segments
         for i, ((ax, ay), (bx, by)) in enumerate(pairwise(stroke)):
             chord = sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
             segments.append((own[i : i + 4], chord))
     total = sum(chord for _, chord in segments)
     samples: list[tuple[list[int], list[float]]] = []
-    segment, start = 0, 0.0  # start: length of the path before the segment
+    segment, start = 0, 0.0  # start: path length before the segment
     for p in range(SAMPLES):
         along = (p + 0.5) / SAMPLES * total
         while along > start + segments[segment][1]:

@@ -1,7 +1,7 @@
-"""The data sets of torchvision, found where torchvision puts them.
+"""torchvision's data sets, in the folders where torchvision puts them.
 
-What torchvision has read and verified once is kept in a file of ours, as long as its own files stay
-what they were: importing torchvision takes a second or two, as long as many epochs.
+What torchvision has read and verified is cached in a file of our own for as long as its files do
+not change: importing torchvision takes a second or two, as long as many epochs.
 """
 
 import hashlib
@@ -22,40 +22,43 @@ from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
 from aecli.errors import DataError, StorageError
 
-# Seconds without a byte, and in all, after which a download is given up. One second below the 15
-# that are promised, for noticing and for ending it; an hour is for slow lines.
-SILENCE, TOTAL = 14.0, 3600.0
+# Seconds without new data, and in total, after which a download is aborted. One second below the
+# documented 15, to detect and stop it; an hour allows for slow connections.
+STALL_TIMEOUT, TOTAL_TIMEOUT = 14.0, 3600.0
 
-KEPT_VERSION = 1
-"""Of what `_TorchvisionCache` writes."""
+CACHE_VERSION = 1
+"""Format version of `_TorchvisionCache` files."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data set of torchvision."""
+    """One torchvision data set."""
 
     class_name: str
-    """In `torchvision.datasets`."""
+    """Class in `torchvision.datasets`."""
 
     folder: str
-    """Where its files lie, under data_dir."""
+    """Folder of its files, relative to data_dir."""
 
     archives: str
-    """Pattern of the files that torchvision would download, under data_dir."""
+    """Pattern of the files that torchvision downloads, relative to data_dir."""
 
     check: Callable[[Path], None] | None = None
-    """Raises DataError, with the file's name, where a file in the folder is damaged; None:
-    torchvision checks each file that it reads."""
+    """Raises DataError, naming the file, if a file in the folder is damaged; None if torchvision
+    itself checks each file that it reads."""
 
 
 def load_torchvision(
-    name: str, data_dir: Path, silence: float = SILENCE, total: float = TOTAL
+    name: str,
+    data_dir: Path,
+    stall_timeout: float = STALL_TIMEOUT,
+    total_timeout: float = TOTAL_TIMEOUT,
 ) -> LoadedData:
-    """The data set `name`, from `data_dir` or, where it is not there, from the network.
+    """Load the data set `name` from `data_dir`, downloading it if it is not there.
 
     Args:
-        silence: seconds without a byte after which a download is given up.
-        total: seconds after which it is given up in any case.
+        stall_timeout: abort a download after this many seconds without new data.
+        total_timeout: abort it after this many seconds in any case.
 
     Raises:
         MissingDataError: it is not there and cannot be downloaded.
@@ -64,10 +67,10 @@ def load_torchvision(
     """
     source = SOURCES[name]
     folder = data_dir / source.folder
-    kept = _TorchvisionCache.for_dataset(name, folder)
-    found = kept.load()
-    if found is not None:
-        return found
+    cache = _TorchvisionCache.for_dataset(name, folder)
+    cached = cache.load()
+    if cached is not None:
+        return cached
 
     from torchvision import datasets
 
@@ -76,66 +79,69 @@ def load_torchvision(
     if loaded is None:
         archives = sorted(data_dir.glob(source.archives))
         fetch = partial(dataset, train=True, download=True)
-        failure = download(fetch, data_dir, archives, silence, total)
+        failure = download(fetch, data_dir, archives, stall_timeout, total_timeout)
         if failure is not None:
             raise MissingDataError(name, folder, failure)
         loaded = _read(dataset, data_dir, folder, source)
     if loaded is None:
         raise DataError(f"{folder} is not what torchvision expects: delete it and run again")
-    kept.save(loaded)
+    cache.save(loaded)
     return loaded
 
 
 @dataclass(frozen=True)
 class _TorchvisionCache:
-    """A data set that torchvision has read, in a file of ours."""
+    """A cache file with a data set that torchvision has read."""
 
     path: Path
     folder: Path
-    """With the files that torchvision reads."""
+    """Holds the files that torchvision reads."""
 
     state: str
-    """Of these files: their names, sizes and times of change."""
+    """Names, sizes and modification times of these files."""
 
     @classmethod
     def for_dataset(cls, name: str, folder: Path) -> "_TorchvisionCache":
-        """For the data set `name` in `folder` as it is now."""
-        place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
-        path = cache_dir() / f"{name}-{place}-v{KEPT_VERSION}.safetensors"
-        return cls(path, folder, _state_of(folder))
+        """The cache for the data set `name` in `folder` in its current state."""
+        folder_hash = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
+        path = cache_dir() / f"{name}-{folder_hash}-v{CACHE_VERSION}.safetensors"
+        return cls(path, folder, _folder_state(folder))
 
     def load(self) -> LoadedData | None:
-        """What `save` was given; None where there is none, or the files have changed since."""
+        """Read what `save` wrote; None if it is missing or the files have changed since."""
         try:
             found = read_tensors(self.path)
             if found is None or found[1]["state"] != self.state:
                 return None
-            tensors, facts = found
-            classes = tuple(json.loads(facts["classes"]))
+            tensors, metadata = found
+            classes = tuple(json.loads(metadata["classes"]))
             train, test = (
                 Split(tensors[f"{part}_images"], tensors[f"{part}_labels"], classes)
                 for part in ("train", "test")
             )
-        except (OSError, ValueError, KeyError):  # it is made anew
+        except (OSError, ValueError, KeyError):  # the cache is rebuilt
             return None
         return LoadedData(train, test, str(self.folder))
 
     def save(self, loaded: LoadedData) -> None:
-        """Keep it for the next time; without a place for it, the next time takes longer."""
+        """Write the cache; if it cannot be written, the next load is slower."""
         tensors = {
             "train_images": loaded.train.images,
             "train_labels": loaded.train.labels,
             "test_images": loaded.test.images,
             "test_labels": loaded.test.labels,
         }
-        facts = {"state": _state_of(self.folder), "classes": json.dumps(loaded.train.classes)}
+        metadata = {
+            "state": _folder_state(self.folder),
+            "classes": json.dumps(loaded.train.classes),
+        }
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(self.path, tensors, facts)
+            write_tensors(self.path, tensors, metadata)
 
 
-def _state_of(folder: Path) -> str:
-    """By which a change of the files in `folder` is seen."""
+def _folder_state(folder: Path) -> str:
+    """Names, sizes and modification times of the files in `folder`, to detect changes."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return json.dumps([[file.name, *_size_and_time(file)] for file in files])
 
@@ -146,7 +152,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedData | None:
-    """The data set from its files, or None where some are not there."""
+    """Read the data set from its files; None if some are missing."""
     try:
         if source.check is not None:
             source.check(folder)
@@ -154,7 +160,7 @@ def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedD
     except OSError as error:
         raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from error
     except RuntimeError as error:
-        if "not found" in str(error):  # torchvision has no class of its own for this
+        if "not found" in str(error):  # torchvision has no exception class for this
             return None
         raise
     train, test = (
@@ -165,19 +171,19 @@ def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedD
 
 
 def _class_names(dataset: Any) -> tuple[str, ...]:
-    """torchvision's names, but MNIST's digits as digits: it calls them `3 - three`."""
+    """torchvision's class names, with MNIST's `3 - three` shortened to `3`."""
     return tuple(name.partition(" - ")[0] for name in dataset.classes)
 
 
 def _images(pixels: Any) -> torch.Tensor:
-    """torchvision's pixels, (N, H, W) or (N, H, W, C) -> (N, C, H, W)."""
+    """torchvision's pixels (N, H, W) or (N, H, W, C) as a tensor (N, C, H, W)."""
     images = torch.as_tensor(pixels)
     return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
 
 
 def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
-    """Hold every file of an MNIST-like folder against its own header and the known digests."""
-    for path in (folder / name for name in MNIST_DIGESTS):  # the same in each such folder
+    """Check every file of an MNIST-like folder against its header and the known digests."""
+    for path in (folder / name for name in MNIST_DIGESTS):  # all such folders use these names
         if not path.is_file():
             continue
         content = path.read_bytes()
@@ -187,18 +193,16 @@ def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
         if len(sizes) != axes or 0 in sizes:
             problem = f"it does not begin with the header of an idx{axes} file"
         elif len(content) != expected:
-            problem = f"it has {len(content):,} bytes where its header promises {expected:,}"
+            problem = f"it has {len(content):,} bytes, but its header says {expected:,}"
         elif path.name in digests and hashlib.sha256(content).hexdigest() != digests[path.name]:
             problem = "its content is not that of the published file"
         else:
             continue
-        raise DataError(
-            f"{path} is damaged: {problem}; delete it and run again to download it anew"
-        )
+        raise DataError(f"{path} is damaged: {problem}; delete it and run again to download it")
 
 
 def _idx_sizes(content: bytes) -> tuple[int, ...]:
-    """Size of each axis as the header of an idx file of unsigned bytes has it; () without one.
+    """Axis sizes from the header of an idx file of unsigned bytes; () if the header is invalid.
 
     The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, the type (8), the
     number of axes, then the size of each as a big-endian 32-bit integer.
@@ -209,7 +213,7 @@ def _idx_sizes(content: bytes) -> tuple[int, ...]:
     return struct.unpack_from(f">{axes}I", content, 4)
 
 
-# sha256 of the four published files, unpacked.
+# sha256 of the four published files, uncompressed.
 MNIST_DIGESTS = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",

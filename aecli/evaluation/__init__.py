@@ -1,1 +1,1 @@
-"""Models held against images."""
+"""Evaluation of models on images."""

@@ -1,4 +1,4 @@
-"""What is measured, in pixels in [0, 1]: one meaning each, everywhere."""
+"""Reconstruction metrics, in pixels in [0, 1]: each defined once, for every caller."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +12,14 @@ from torch import Tensor
 from aecli.data.batches import ordered_batches
 from aecli.data.corruption import Corruption
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
-from aecli.latent.interpolation import nearest
 
 EVALUATION_BATCH = 500
-# Numbers in a batch on a GPU, where large batches mean fewer kernels to wait for.
+# Values in a batch on a GPU, where large batches mean fewer kernel launches.
 GPU_BATCH_NUMBERS = 2**21
 
 
 def evaluation_batch(images: Tensor) -> int:
-    """How many of `images` (N, C, H, W) are looked at together where nothing is trained."""
+    """Batch size for `images` (N, C, H, W) outside of training."""
     if images.device.type != "cuda":
         return EVALUATION_BATCH
     return max(EVALUATION_BATCH, GPU_BATCH_NUMBERS // images[0].numel())
@@ -30,7 +29,7 @@ Reconstruct = Callable[[Tensor], Tensor]
 """Pixels (B, C, H, W) -> pixels of the same shape, clipped to [0, 1]."""
 
 # Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
-# a Gaussian window of 11 x 11 pixels; what hangs over the edge of an image does not count.
+# a Gaussian window of 11 x 11 pixels; windows that cross the edge of an image do not count.
 SSIM_SIGMA, SSIM_MARGIN = 1.5, 5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 MIN_SSIM_SIDE = 2 * SSIM_MARGIN + 1
@@ -38,36 +37,36 @@ MIN_SSIM_SIDE = 2 * SSIM_MARGIN + 1
 
 @dataclass(frozen=True)
 class Score:
-    """How far reconstructions lie from their originals."""
+    """How close reconstructions are to their originals."""
 
     mse: float
-    """Mean over all pixels and images of the squared error."""
+    """Squared error, averaged over all pixels and images."""
 
     sse: float
-    """Mean over the images of the sum over their pixels: mse x C x H x W."""
+    """Squared error summed over the pixels, averaged over the images: mse x C x H x W."""
 
     psnr: float
-    """10 log10(1 / mse), in dB: the peak of a pixel is 1."""
+    """10 log10(1 / mse), in dB: the peak pixel value is 1."""
 
     ssim: float | None
-    """Mean structural similarity of the images, at most 1; None where they are under 11 pixels."""
+    """Mean structural similarity of the images, at most 1; None if they are under 11 pixels."""
 
     checkerboard: float | None
     """Share of the outputs' energy at the frequencies of the stride grid, from 0 to 1: see
-    `aecli/evaluation/checkerboard.py`; None where they are too small for it."""
+    `aecli/evaluation/checkerboard.py`; None if they are too small for it."""
 
     @classmethod
     def from_images(
         cls, mse: Tensor, ssim: Tensor | None, checkerboard: float | None, pixels_per_image: int
     ) -> Self:
-        """From each image's mse and ssim, (N,) both, and what all outputs share."""
+        """From the mse and ssim of each image, both (N,), and values of all outputs together."""
         mean = mse.double().mean().item()
         similarity = None if ssim is None else ssim.double().mean().item()
         return cls(mean, mean * pixels_per_image, psnr(mean), similarity, checkerboard)
 
 
 def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error of pixels in [0, 1]."""
+    """Peak signal-to-noise ratio, in dB, for a mean squared error of pixels in [0, 1]."""
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
@@ -77,10 +76,10 @@ def image_mse(pixels: Tensor, outputs: Tensor) -> Tensor:
 
 
 def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
-    """Structural similarity of each image, its channels averaged: (B, C, H, W) twice -> (B,).
+    """Structural similarity of each image, averaged over channels: (B, C, H, W) twice -> (B,).
 
-    Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None where the images
-    are smaller than the window.
+    Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None if the images are
+    smaller than the window.
     """
     windows = SSIMWindows.from_pixels(pixels)
     return None if windows is None else windows.similarity(outputs)
@@ -88,24 +87,24 @@ def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
 
 @dataclass(frozen=True)
 class SSIMWindows:
-    """What the ssim to some images needs of them, whatever they are held against."""
+    """Window statistics of reference images, shared by all comparisons with them."""
 
     pixels: Tensor  # (B, C, H, W), in double precision
-    mean: Tensor  # (B, C, H - 10, W - 10): in each window
-    square: Tensor  # (B, C, H - 10, W - 10): the mean square in each window
+    mean: Tensor  # (B, C, H - 10, W - 10): of each window
+    square: Tensor  # (B, C, H - 10, W - 10): mean square of each window
 
     @classmethod
     def from_pixels(cls, pixels: Tensor) -> Self | None:
-        """For pixels (B, C, H, W); None where they are smaller than the window."""
+        """For pixels (B, C, H, W); None if they are smaller than the window."""
         if min(pixels.shape[2:]) < MIN_SSIM_SIDE:
             return None
-        x = _in_double(pixels)
+        x = _to_double(pixels)
         return cls(x, *_window_means(torch.stack([x, x * x])).unbind())
 
     def similarity(self, outputs: Tensor) -> Tensor:
-        """Of each image, (B,), to `outputs` (B, C, H, W): see `image_ssim`."""
-        c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak of a pixel is 1
-        y = _in_double(outputs)
+        """The ssim of each image, (B,), with `outputs` (B, C, H, W): see `image_ssim`."""
+        c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak pixel value is 1
+        y = _to_double(outputs)
         mean, square, product = _window_means(torch.stack([y, y * y, self.pixels * y])).unbind()
         products = self.mean * mean
         squares = self.mean * self.mean + mean * mean
@@ -114,23 +113,23 @@ class SSIMWindows:
         return (luminance * contrast).mean((1, 2, 3))
 
 
-def _in_double(images: Tensor) -> Tensor:
-    """In float32 too little is left of a variance when the square of a large mean is subtracted.
+def _to_double(images: Tensor) -> Tensor:
+    """Cast to double: in float32 a variance is lost when the square of a large mean is subtracted.
 
-    On the CPU where the device has no such numbers.
+    On the CPU for MPS, which has no float64.
     """
     return (images.cpu() if images.device.type == "mps" else images).double()
 
 
 def _window_means(maps: Tensor) -> Tensor:
-    """The weighted mean in every window, (..., H, W) -> (..., H - 10, W - 10): a matrix from each
-    side, since a Gaussian window is separable."""
-    rows, columns = (_windows(side, maps.device) for side in maps.shape[-2:])
+    """The weighted mean of every window, (..., H, W) -> (..., H - 10, W - 10): one matrix product
+    per axis, since a Gaussian window is separable."""
+    rows, columns = (_window_weights(side, maps.device) for side in maps.shape[-2:])
     return rows @ (maps @ columns.T)
 
 
 @lru_cache
-def _windows(side: int, device: torch.device) -> Tensor:
+def _window_weights(side: int, device: torch.device) -> Tensor:
     """The weights of every window along an axis, (side - 10, side)."""
     distances = torch.arange(-SSIM_MARGIN, SSIM_MARGIN + 1, dtype=torch.float64)
     weights = torch.exp(-(distances**2) / (2 * SSIM_SIGMA**2))
@@ -141,7 +140,7 @@ def _windows(side: int, device: torch.device) -> Tensor:
 
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-"""Pixels and their reconstruction, (B, C, H, W) each."""
+"""Pixels and their reconstructions, (B, C, H, W) each."""
 
 
 def reconstructed_batches(
@@ -150,9 +149,9 @@ def reconstructed_batches(
     corrupt: Corruption | None,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pixels of all uint8 `images` (N, C, H, W) as they lie, each batch with its reconstruction.
+    """Batches of the pixels of uint8 `images` (N, C, H, W) in order, with their reconstructions.
 
-    Where there is a corruption, `reconstruct` gets the damaged pixels; the clean ones are yielded.
+    With a corruption, `reconstruct` gets the corrupted pixels; the clean ones are yielded.
     """
     for pixels, inputs in corrupted_batches(images, corrupt, generator):
         yield pixels, reconstruct(inputs)
@@ -161,33 +160,33 @@ def reconstructed_batches(
 def corrupted_batches(
     images: Tensor, corrupt: Corruption | None, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pixels of all uint8 `images` (N, C, H, W) as they lie, and what an encoder sees of them."""
+    """Batches of the pixels of uint8 `images` (N, C, H, W) in order, with the encoder's inputs."""
     for pixels in ordered_batches(images, evaluation_batch(images)):
         yield pixels, corrupt(pixels, generator) if corrupt else pixels
 
 
 @dataclass(frozen=True)
 class PerImageScores:
-    """What was measured of each image, in their order."""
+    """Scores of each image, in their order."""
 
     mse: Tensor  # (N,)
-    ssim: Tensor | None  # (N,); None where the images are under 11 pixels
+    ssim: Tensor | None  # (N,); None if the images are under 11 pixels
     pixels_per_image: int
     checkerboard: float | None
     """Of all outputs together."""
 
     def score(self) -> Score:
-        """Of all images, each counting the same."""
+        """The mean over all images."""
         return Score.from_images(self.mse, self.ssim, self.checkerboard, self.pixels_per_image)
 
     def subset_score(self, which: Tensor) -> Score:
-        """Of the images that the mask (N,) picks; their checkerboard is not told apart."""
+        """The mean over the images that the mask (N,) selects, without a checkerboard score."""
         ssim = None if self.ssim is None else self.ssim[which]
         return Score.from_images(self.mse[which], ssim, None, self.pixels_per_image)
 
 
 class ScoreAccumulator:
-    """Measures reconstructions as they come, batch by batch; nothing waits for the device."""
+    """Measures reconstructions batch by batch, without synchronising with the device."""
 
     def __init__(self, image_shape: torch.Size, device: torch.device) -> None:
         self._errors: list[Tensor] = []
@@ -195,8 +194,8 @@ class ScoreAccumulator:
         self._grid = CheckerboardAccumulator(image_shape, device)
 
     def add(self, pixels: Tensor, windows: SSIMWindows | None, outputs: Tensor) -> Tensor:
-        """Take in a batch: pixels (B, C, H, W) with their windows, and their reconstruction; the
-        mse of each image, (B,)."""
+        """Add a batch: pixels (B, C, H, W) with their windows, and their reconstructions. Return
+        the mse of each image, (B,)."""
         self._errors.append(image_mse(pixels, outputs))
         if windows is not None:
             self._similarities.append(windows.similarity(outputs))
@@ -204,8 +203,8 @@ class ScoreAccumulator:
         return self._errors[-1]
 
     def measured(self, grid: int) -> PerImageScores:
-        """What was measured; `grid` is the period, in pixels, of the stride grid of whatever made
-        the reconstructions."""
+        """The scores so far; `grid` is the period, in pixels, of the stride grid of the model that
+        made the reconstructions."""
         ssim = torch.cat(self._similarities).cpu() if self._similarities else None
         errors = torch.cat(self._errors).cpu()
         return PerImageScores(errors, ssim, self._grid.pixels.numel(), self._grid.score(grid))
@@ -213,35 +212,16 @@ class ScoreAccumulator:
 
 @torch.inference_mode()
 def measure(batches: Batches, grid: int) -> PerImageScores:
-    """Measure every image, with the stride grid of `ScoreAccumulator.measured`."""
-    measurement: ScoreAccumulator | None = None
+    """Measure every image; for `grid` see `ScoreAccumulator.measured`."""
+    accumulator: ScoreAccumulator | None = None
     for pixels, outputs in batches:
-        measurement = measurement or ScoreAccumulator(outputs.shape[1:], outputs.device)
-        measurement.add(pixels, SSIMWindows.from_pixels(pixels), outputs)
-    assert measurement is not None, "a split has images"
-    return measurement.measured(grid)
+        accumulator = accumulator or ScoreAccumulator(outputs.shape[1:], outputs.device)
+        accumulator.add(pixels, SSIMWindows.from_pixels(pixels), outputs)
+    assert accumulator is not None, "a split has images"
+    return accumulator.measured(grid)
 
 
 @torch.inference_mode()
 def mse_of_each(batches: Batches) -> Tensor:
-    """The mse of each image, (N,), without the rest of the score."""
+    """The mse of each image, (N,), without the other scores."""
     return torch.cat([image_mse(pixels, outputs) for pixels, outputs in batches]).cpu()
-
-
-SEARCHED = 5000  # images at a time, of those among which the nearest is looked for
-
-
-@torch.inference_mode()
-def nearest_image(pixels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """For each of `pixels` (K, C, H, W) the uint8 one of `images` (N, C, H, W) that is nearest.
-
-    Returns:
-        The mse to it (K,), and its number (K,).
-    """
-    best = torch.full((len(pixels),), torch.inf, device=pixels.device)
-    numbers = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
-    for batch, others in enumerate(ordered_batches(images, SEARCHED)):
-        errors, places = nearest(pixels, others)
-        numbers = torch.where(errors < best, batch * SEARCHED + places, numbers)
-        best = torch.minimum(best, errors)
-    return best, numbers

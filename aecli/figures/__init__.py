@@ -1,4 +1,4 @@
-"""Tensors and numbers as pictures: every function returns a figure of its own."""
+"""Figures of tensors and numbers: every plotting function returns a new figure."""
 
 from aecli.figures.bars import error_histogram, grouped_bars, score_by_family
 from aecli.figures.cells import overlap_figure

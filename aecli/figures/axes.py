@@ -1,4 +1,4 @@
-"""What charts have in common: axes, ticks, styles of lines, and legends."""
+"""Shared parts of charts: axes, ticks, line styles and legends."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,31 +17,31 @@ from aecli.figures import text
 from aecli.figures.theme import sequence
 
 TITLE, LABEL = 10, 8  # font sizes, in points
-WIDTH, HEIGHT = 9.0, 3.6  # inches, without a legend below
-MAX_LABEL_WIDTH = 2.6  # inches; longer ones are broken into lines
+WIDTH, HEIGHT = 9.0, 3.6  # inches, without the legend below
+MAX_LABEL_WIDTH = 2.6  # inches; longer ones are wrapped
 MAX_LABELS = 20  # in a legend
-HANDLE_INCHES = 0.55  # of a legend, for the line before a label and the gap behind it
-LABEL_GAP = 0.1  # inches between the labels of ticks
-AXIS_INCHES = 1.0  # what of a figure's width is not the chart's own
+HANDLE_INCHES = 0.55  # in a legend: the line before a label and the gap after it
+LABEL_GAP = 0.1  # inches between tick labels
+AXIS_INCHES = 1.0  # of a figure's width outside the plot area
 
 BASELINES = ("--", ":", "-.")
 MARKERS = "osD^vPX<>*"
 
 
 def axes_by_epoch(title: str) -> tuple[Figure, Axes, Axes]:
-    """A figure with room for losses on the left and for mse on the right."""
+    """A figure with axes for losses on the left and for mse on the right."""
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     losses, errors = figure.subplots(1, 2)
-    describe(losses, "epoch", "loss (mean squared error, model units)")
-    describe(errors, "epoch", "validation mse (pixels in [0, 1])")
+    label_axes(losses, "epoch", "loss (mean squared error, model units)")
+    label_axes(errors, "epoch", "validation mse (pixels in [0, 1])")
     for axes in (losses, errors):
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     return figure, losses, errors
 
 
-def describe(axes: Axes, x: str, y: str) -> None:
+def label_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x, fontsize=LABEL + 1)
     axes.set_ylabel(y, fontsize=LABEL + 1)
     axes.tick_params(labelsize=LABEL)
@@ -54,18 +54,18 @@ def line(axes: Axes, values: dict[int, float], **style: Any) -> Line2D:
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:
-    """How lines are told apart: by colour, and by marker where colours are close."""
-    looks = zip(sequence(count), cycle(MARKERS), strict=False)
+    """Styles that differ by colour, and by marker where colours are close."""
+    styles = zip(sequence(count), cycle(MARKERS), strict=False)
     return [
         {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
-        for colour, marker in looks
+        for colour, marker in styles
     ]
 
 
-def ticks_apart(sizes: list[int], span: float) -> list[int]:
+def spaced_ticks(sizes: list[int], span: float) -> list[int]:
     """Those of `sizes` whose labels do not touch, on an axis whose end is `span` times its start.
 
-    What comes first has the right of way.
+    Earlier sizes take precedence.
     """
     inches = {size: text.width(str(size), LABEL) for size in sizes}
     scale = (WIDTH - AXIS_INCHES) / math.log(span)
@@ -80,19 +80,19 @@ def ticks_apart(sizes: list[int], span: float) -> list[int]:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Ticks for a logarithmic axis, several of them however little it spans."""
+    """Round ticks for a logarithmic axis, several of them even if it spans little."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7)):
         ticks = [digit * 10.0**power for power in powers for digit in digits]
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) >= 4:
             return inside
-    evenly = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(tick) for tick in evenly if low <= tick <= high]
+    linear = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in linear if low <= tick <= high]
 
 
 def set_ticks(axis: Axis, ticks: Sequence[float]) -> None:
-    """Ticks at `ticks` and nowhere else, as plain numbers: 0.00005 and not 5e-5."""
+    """Set only these ticks, labelled as plain numbers: 0.00005 and not 5e-5."""
     labels = [np.format_float_positional(float(f"{tick:.6g}"), trim="-") for tick in ticks]
     axis.set_ticks(ticks, labels)
     axis.set_minor_locator(NullLocator())
@@ -113,17 +113,17 @@ def legend_above(axes: Axes, lines: Iterable[Any], columns: int = 2) -> None:
     )
 
 
-def first_labels(lines: list[Line2D]) -> list[Line2D]:
-    """As many as a reader can tell apart, and a word on the others."""
+def truncated_legend(lines: list[Line2D]) -> list[Line2D]:
+    """The first MAX_LABELS lines, and an entry that counts the others."""
     others = len(lines) - MAX_LABELS
     if others <= 0:
         return lines
-    word = Line2D([], [], linestyle="none", label=f"... and {others} more")
-    return [*lines[:MAX_LABELS], word]
+    entry = Line2D([], [], linestyle="none", label=f"... and {others} more")
+    return [*lines[:MAX_LABELS], entry]
 
 
 def legend_below(figure: Figure, lines: list[Line2D]) -> None:
-    """A legend under the axes, for which the figure becomes taller."""
+    """Add a legend under the axes and make the figure taller for it."""
     labels = [text.wrapped(str(line.get_label()), MAX_LABEL_WIDTH, LABEL) for line in lines]
     column = max(text.width(label, LABEL) for label in labels) + HANDLE_INCHES
     legend = figure.legend(

@@ -1,4 +1,4 @@
-"""Numbers as bars and dots."""
+"""Bar charts, dot plots and histograms."""
 
 from typing import Any
 
@@ -14,28 +14,28 @@ from aecli.figures.axes import (
     TITLE,
     WIDTH,
     as_percent,
-    describe,
-    first_labels,
+    label_axes,
     legend_above,
     legend_below,
     line_styles,
     round_ticks,
     set_ticks,
+    truncated_legend,
 )
 from aecli.figures.curves import Point
 from aecli.figures.theme import neutral, sequence
 
-BAR = 0.16  # inches for each bar of a group
-ROW = 0.3  # inches for each row of a chart that has a row for each label
+BAR = 0.16  # inches per bar of a group
+ROW = 0.3  # inches per row of a chart with one row per label
 
 
 def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]]) -> Figure:
-    """A group of bars for each row, all of them from zero.
+    """One group of horizontal bars per row, all starting at zero.
 
     Args:
-        title: over the chart.
-        quantity: what the length of a bar shows.
-        groups: label of the row -> label of the bar -> its length; the same bars in every group.
+        title: of the chart.
+        quantity: the quantity that the bars show.
+        groups: row label -> bar label -> length; the same bars in every group.
     """
     labels = list(next(iter(groups.values())))
     thickness = 0.8 / len(labels)
@@ -43,14 +43,14 @@ def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]])
     figure = Figure((WIDTH, 1.4 + inches), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot()
-    describe(axes, quantity, "")
-    # The first is what the chart is about, the others are what it is held against.
+    label_axes(axes, quantity, "")
+    # The first is the subject of the chart, the others are what it is compared with.
     colours = [sequence(2)[0], *(neutral() for _ in labels[1:])]
     for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         offset = (number - (len(labels) - 1) / 2) * thickness
-        places = [row + offset for row in range(len(groups))]
+        positions = [row + offset for row in range(len(groups))]
         lengths = [bars[label] for bars in groups.values()]
-        axes.barh(places, lengths, thickness * 0.9, color=colour, label=label)
+        axes.barh(positions, lengths, thickness * 0.9, color=colour, label=label)
     axes.set_yticks(range(len(groups)), list(groups), fontsize=LABEL)
     axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
     axes.grid(visible=False, axis="y")
@@ -62,21 +62,21 @@ def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]])
 def score_by_family(
     title: str, quantity: str, families: dict[str, list[Point]], level: float, level_label: str
 ) -> Figure:
-    """A row for each family with a dot for each of its latent sizes, on a logarithmic scale.
+    """One row per family with a dot for each of its latent sizes, on a logarithmic scale.
 
     Args:
-        title: over the chart.
-        quantity: what the scale shows.
-        families: label -> points by rising latent size, their means above 0.
-        level: what the points are held against, drawn as a vertical line; none where it is 0.
-        level_label: what it is called.
+        title: of the chart.
+        quantity: the quantity on the scale.
+        families: label -> points by increasing latent size, with means above 0.
+        level: a reference value, drawn as a vertical line unless it is 0.
+        level_label: its label.
     """
     labels = [text.wrapped(family, MAX_LABEL_WIDTH, LABEL) for family in families]
     heights = [max(ROW, text.height(label, LABEL) + LABEL_GAP) for label in labels]
     figure = Figure((WIDTH, 1.3 + sum(heights)), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(xscale="log")
-    describe(axes, quantity, "")
+    label_axes(axes, quantity, "")
     latents = sorted({point.latent for points in families.values() for point in points})
     lines = [
         Line2D([], [], label=f"latent {latent}", linestyle="none", **style)
@@ -99,26 +99,26 @@ def score_by_family(
     low, high = min(value for value in values if value > 0) / 1.5, max(values) * 1.5
     axes.set_xlim(low, high)
     set_ticks(axes.xaxis, round_ticks(low, high))
-    legend_below(figure, first_labels(lines))
+    legend_below(figure, truncated_legend(lines))
     return figure
 
 
 def error_histogram(
     title: str, edges: list[float], groups: dict[str, list[float]], level: float, level_label: str
 ) -> Figure:
-    """How many images have which error, on a logarithmic scale of errors.
+    """A histogram of the error per image, on a logarithmic scale.
 
     Args:
-        title: over the chart.
-        edges: mse between which images are counted, rising, above 0.
-        groups: what images -> the share of them between each two neighbouring edges.
+        title: of the chart.
+        edges: bin edges in mse, increasing, above 0.
+        groups: label of the images -> the share of them in each bin.
         level: a threshold, drawn as a vertical line.
-        level_label: what it is called.
+        level_label: its label.
     """
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(xscale="log")
-    describe(axes, "mse of an image (pixels in [0, 1])", "share of the images")
+    label_axes(axes, "mse per image (pixels in [0, 1])", "share of images")
     handles: list[Any] = [
         axes.stairs(shares, edges, fill=True, alpha=0.5, color=colour, label=label)
         for colour, (label, shares) in zip(sequence(len(groups)), groups.items(), strict=True)

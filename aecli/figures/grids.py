@@ -1,4 +1,4 @@
-"""Images in labelled rows."""
+"""Grids of images in labelled rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from aecli.figures import text
 from aecli.figures.theme import paper
 
-if TYPE_CHECKING:  # a figure of numbers does not wait for torch
+if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
 
-GAP = 1  # pixels of paper around each image
+GAP = 1  # pixels of background around each image
 TITLE, HEADING, LABEL, CAPTION = 10, 9, 8, 7  # font sizes, in points
 
 # All in inches.
-WIDTH = 9.0  # of a figure, unless its images would become too small to see
-HEIGHT = 10.0  # of the images above each other, likewise
+WIDTH = 9.0  # of a figure, unless its images would be too small to see
+HEIGHT = 10.0  # of the stacked images, with the same exception
 MAX_IMAGE, MIN_IMAGE = 0.6, 0.25
-MAX_LABEL_WIDTH = 1.6  # longer ones are broken into lines
-MIN_PANEL_WIDTH = 1.2  # so that a heading over a single image is not a column of words
+MAX_LABEL_WIDTH = 1.6  # longer ones are wrapped
+MIN_PANEL_WIDTH = 1.2  # so that a heading over a single image is not one word per line
 MARGIN = 0.1
 PANEL_GAP = 0.2
 LABEL_GAP, CAPTION_GAP = 0.05, 0.03
@@ -37,18 +37,18 @@ class Row(NamedTuple):
     label: str
     images: Tensor  # (N, C, H, W) in [0, 1]
     is_error: bool = False
-    """Magnitudes rather than a picture: shown by a scale of colours."""
+    """Magnitudes rather than a picture: drawn with a colour map."""
     captions: Sequence[str] = ()
     """A few characters above each image."""
 
 
 def image_grid(title: str, rows: list[Row]) -> Figure:
-    """Images in labelled rows, every pixel as large as every other."""
+    """Images in labelled rows, all pixels of the same size."""
     return panels(title, {"": rows})
 
 
 class _Block(NamedTuple):
-    """One panel, ready to be put into a figure."""
+    """One panel, ready to be drawn into a figure."""
 
     heading: str
     rows: list[Row]
@@ -57,21 +57,21 @@ class _Block(NamedTuple):
 
 
 def panels(title: str, panels: dict[str, list[Row]]) -> Figure:
-    """Grids of images beside each other, every pixel as large as every other.
+    """Grids of images side by side, all pixels of the same size.
 
     Args:
-        title: over all of them.
-        panels: heading -> rows, as many in each panel, of images of one shape. The labels are
-            those of the first panel.
+        title: over all panels.
+        panels: heading -> rows, the same number in each panel, of images of one shape. The labels
+            are those of the first panel.
     """
     grids = list(panels.values())
     labels = [text.wrapped(row.label, MAX_LABEL_WIDTH, LABEL) for row in grids[0]]
     left = max(text.width(label, LABEL) for label in labels) + 2 * MARGIN
     gaps = PANEL_GAP * (len(grids) - 1)
     scale = _inches_per_pixel(grids, WIDTH - left - gaps - MARGIN)
-    spaces = _spaces(grids, labels, scale)
-    blocks = [_block(heading, rows, spaces, scale) for heading, rows in panels.items()]
-    overhang = (text.height(labels[-1], LABEL) - _side(grids[0])[0] * scale) / 2
+    spaces = _row_spaces(grids, labels, scale)
+    blocks = [_make_block(heading, rows, spaces, scale) for heading, rows in panels.items()]
+    overhang = (text.height(labels[-1], LABEL) - _tile_shape(grids[0])[0] * scale) / 2
     below = MARGIN + max(0.0, overhang)
 
     figure = _sheet(title, blocks, left, below, scale)
@@ -79,13 +79,13 @@ def panels(title: str, panels: dict[str, list[Row]]) -> Figure:
     for block in blocks:
         _draw(figure, block, spaces, x, below, scale)
         x += block.width + PANEL_GAP
-    middle = (_side(grids[0])[0] - 1) / 2
-    figure.axes[0].set_yticks([top + middle for top in _tops(grids[0], spaces)], labels)
+    middle = (_tile_shape(grids[0])[0] - 1) / 2
+    figure.axes[0].set_yticks([top + middle for top in _row_tops(grids[0], spaces)], labels)
     return figure
 
 
 def _sheet(title: str, blocks: list[_Block], left: float, below: float, scale: float) -> Figure:
-    """A figure with its title, and with room for all else."""
+    """A figure with its title, and with room for everything else."""
     width = sum(block.width for block in blocks) + PANEL_GAP * (len(blocks) - 1)
     width = left + max(width, text.width(title, TITLE)) + MARGIN
     headings = max(text.height(block.heading, HEADING) for block in blocks)
@@ -99,21 +99,21 @@ def _sheet(title: str, blocks: list[_Block], left: float, below: float, scale: f
 
 
 def _inches_per_pixel(grids: list[list[Row]], room: float) -> float:
-    """So large that all panels fit into `room` inches, within the limits for an image.
+    """The largest scale at which all panels fit into `room` inches, within the image limits.
 
     No image is narrower than a caption.
     """
-    height, width = _side(grids[0])
+    height, width = _tile_shape(grids[0])
     columns = sum(_columns(rows) for rows in grids)
-    fitting = min(room / (columns * width), HEIGHT / (len(grids[0]) * height))
+    largest_fit = min(room / (columns * width), HEIGHT / (len(grids[0]) * height))
     captions = {each for rows in grids for row in rows for each in row.captions}
     caption = max((text.width(each, CAPTION) for each in captions), default=0.0)
     smallest, largest = (side / max(height, width) for side in (MIN_IMAGE, MAX_IMAGE))
-    return max(min(fitting, largest), smallest, (caption + CAPTION_GAP) / width)
+    return max(min(largest_fit, largest), smallest, (caption + CAPTION_GAP) / width)
 
 
-def _side(rows: list[Row]) -> tuple[int, int]:
-    """Height and width of an image with its share of the paper, in pixels."""
+def _tile_shape(rows: list[Row]) -> tuple[int, int]:
+    """Height and width of an image with its gaps, in pixels."""
     height, width = rows[0].images.shape[2:]
     return height + 2 * GAP, width + 2 * GAP
 
@@ -122,9 +122,9 @@ def _columns(rows: list[Row]) -> int:
     return max(len(row.images) for row in rows)
 
 
-def _spaces(grids: list[list[Row]], labels: list[str], scale: float) -> list[int]:
-    """Pixels above each row: for its captions, and so that tall labels keep apart."""
-    image = _side(grids[0])[0] * scale
+def _row_spaces(grids: list[list[Row]], labels: list[str], scale: float) -> list[int]:
+    """Pixels above each row: for its captions, and to keep tall labels apart."""
+    image = _tile_shape(grids[0])[0] * scale
     heights = [text.height(label, LABEL) + LABEL_GAP for label in labels]
     captioned = [any(row.captions for row in rows) for rows in zip(*grids, strict=True)]
     inches = [
@@ -134,18 +134,18 @@ def _spaces(grids: list[list[Row]], labels: list[str], scale: float) -> list[int
     return [max(0, math.ceil(each / scale)) for each in inches]
 
 
-def _tops(rows: list[Row], spaces: list[int]) -> list[int]:
-    """The line of pixels in which each row begins, below its space."""
-    height, _ = _side(rows)
+def _row_tops(rows: list[Row], spaces: list[int]) -> list[int]:
+    """The first line of pixels of each row, below its space."""
+    height, _ = _tile_shape(rows)
     return [sum(spaces[: number + 1]) + number * height for number in range(len(rows))]
 
 
-def _block(heading: str, rows: list[Row], spaces: list[int], scale: float) -> _Block:
-    height, width = _side(rows)
+def _make_block(heading: str, rows: list[Row], spaces: list[int], scale: float) -> _Block:
+    height, width = _tile_shape(rows)
     pixels = np.empty((sum(spaces) + len(rows) * height, _columns(rows) * width, 3), np.float32)
     pixels[:] = paper()
-    for row, top in zip(rows, _tops(rows, spaces), strict=True):
-        strip = _strip(_coloured(row.images) if row.is_error else _rgb(row.images))
+    for row, top in zip(rows, _row_tops(rows, spaces), strict=True):
+        strip = _strip(_colour_mapped(row.images) if row.is_error else _rgb(row.images))
         pixels[top : top + height, : strip.shape[1]] = strip
     room = max(pixels.shape[1] * scale, MIN_PANEL_WIDTH)
     heading = text.wrapped(heading, room, HEADING)
@@ -155,7 +155,7 @@ def _block(heading: str, rows: list[Row], spaces: list[int], scale: float) -> _B
 def _draw(
     figure: Figure, block: _Block, spaces: list[int], left: float, below: float, scale: float
 ) -> None:
-    """The images of one panel, its heading and its captions; `left` and `below` in inches."""
+    """Draw the images, heading and captions of one panel; `left` and `below` in inches."""
     rows, columns = block.pixels.shape[:2]
     size = figure.get_size_inches()
     corner, extent = (left, below) / size, (columns * scale, rows * scale) / size
@@ -166,8 +166,8 @@ def _draw(
     axes.set_yticks([])
     axes.tick_params(length=0, labelsize=LABEL)
     axes.spines[:].set_visible(False)
-    _, width = _side(block.rows)
-    for row, top in zip(block.rows, _tops(block.rows, spaces), strict=True):
+    _, width = _tile_shape(block.rows)
+    for row, top in zip(block.rows, _row_tops(block.rows, spaces), strict=True):
         for number, caption in enumerate(row.captions):
             centre = (number + 0.5) * width - 0.5
             axes.text(centre, top, caption, fontsize=CAPTION, ha="center", va="bottom")
@@ -180,17 +180,17 @@ def _rgb(images: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _coloured(images: Tensor) -> NDArray[np.float32]:
-    """Magnitudes (N, C, H, W) in [0, 1], averaged over the channels -> (N, H, W, 3)."""
-    scale = matplotlib.colormaps["magma"]
-    array: NDArray[np.float32] = scale(images.mean(1).cpu().numpy())[..., :3].astype(np.float32)
+def _colour_mapped(images: Tensor) -> NDArray[np.float32]:
+    """Magnitudes (N, C, H, W) in [0, 1] -> (N, H, W, 3): channel means through a colour map."""
+    colormap = matplotlib.colormaps["magma"]
+    array: NDArray[np.float32] = colormap(images.mean(1).cpu().numpy())[..., :3].astype(np.float32)
     return array
 
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, H, W, 3) -> one row of images with paper around each."""
+    """(N, H, W, 3) -> one row of images with a gap around each."""
     count, height, width, _ = images.shape
-    sheet = np.empty((count, height + 2 * GAP, width + 2 * GAP, 3), np.float32)
-    sheet[:] = paper()
-    sheet[:, GAP:-GAP, GAP:-GAP] = images
-    return np.concatenate(list(sheet), axis=1)
+    tiles = np.empty((count, height + 2 * GAP, width + 2 * GAP, 3), np.float32)
+    tiles[:] = paper()
+    tiles[:, GAP:-GAP, GAP:-GAP] = images
+    return np.concatenate(list(tiles), axis=1)

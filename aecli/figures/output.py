@@ -12,28 +12,28 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:  # a figure of numbers does not wait for torch
+if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG and as SVG: `path` without a suffix."""
+    """Write `figure` as PNG and SVG; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Packed hardest a PNG is a sixth smaller, and takes twice as long.
+    # With the highest compression a PNG is a sixth smaller and takes twice as long.
     figure.savefig(path.with_suffix(".png"), dpi=200, pil_kwargs={"compress_level": 1})
-    figure.set_layout_engine("none")  # it is laid out by now, which takes as long as drawing
+    figure.set_layout_engine("none")  # the layout is done, and takes as long as drawing
     figure.savefig(path.with_suffix(".svg"), dpi=100)
 
 
 def as_image(pixels: Tensor) -> Image.Image:
-    """(C, H, W) in [0, 1] as a picture: the first three channels, or the first one as grey."""
+    """(C, H, W) in [0, 1] as an image: the first three channels, or the first one as grey."""
     channels = pixels[:3] if len(pixels) >= 3 else pixels[:1]
     levels = (channels * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels)
 
 
 def as_png(pixels: Tensor) -> bytes:
-    """(C, H, W) in [0, 1] as the content of a PNG."""
+    """(C, H, W) in [0, 1] as the bytes of a PNG file."""
     content = io.BytesIO()
     as_image(pixels).save(content, "PNG")
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""How much room text takes, before there is a figure to draw it in."""
+"""Size and wrapping of text, before there is a figure to draw it in."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ POINTS_PER_INCH = 72
 
 
 def width(text: str, size: float) -> float:
-    """Inches from the left to the right of `text`, of `size` points."""
+    """Width of `text` in inches, at `size` points."""
     return max(_line_width(line, size) for line in text.split("\n"))
 
 
@@ -26,19 +26,19 @@ def _line_width(line: str, size: float) -> float:
 
 
 def height(text: str, size: float) -> float:
-    """Inches from the top to the bottom of `text`, of `size` points."""
+    """Height of `text` in inches, at `size` points."""
     return len(text.split("\n")) * LINE * size / POINTS_PER_INCH if text else 0.0
 
 
 def wrapped(text: str, inches: float, size: float) -> str:
-    """`text` in lines of at most `inches`, broken behind commas where that is enough.
+    """Wrap `text` into lines of at most `inches`, after commas if that is enough.
 
     Only a single word may be longer.
     """
-    return "\n".join(_broken(line, inches, size) for line in text.split("\n"))
+    return "\n".join(_wrapped_line(line, inches, size) for line in text.split("\n"))
 
 
-def _broken(line: str, inches: float, size: float) -> str:
+def _wrapped_line(line: str, inches: float, size: float) -> str:
     first, *others = _pieces(line, inches, size)
     lines = [first]
     for piece in others:
@@ -51,7 +51,7 @@ def _broken(line: str, inches: float, size: float) -> str:
 
 
 def _pieces(line: str, inches: float, size: float) -> list[str]:
-    """What stands between commas and, where that is too long for a line, its words."""
+    """The parts between commas, split into words if they are too long for a line."""
     clauses = re.split("(?<=,) ", line)
     words = [[each] if width(each, size) <= inches else each.split(" ") for each in clauses]
     return list(chain.from_iterable(words))

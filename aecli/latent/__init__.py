@@ -1,1 +1,1 @@
-"""What can be done with codes."""
+"""Operations on codes."""

@@ -1,13 +1,13 @@
-"""Ways through a latent space: pure functions on codes."""
+"""Interpolation in latent space: pure functions on codes."""
 
 import torch
 from torch import Tensor
 
 
 def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Points on the lines from `start` to `end`, the ends among them.
+    """Points on the straight lines from `start` to `end`, including both.
 
-    (1 - t) start + t end, with t from 0 to 1 in equal steps.
+    (1 - t) start + t end, for t from 0 to 1 in equal steps.
 
     Args:
         start, end: (K, ...) of the same shape: codes, or images.
@@ -26,8 +26,8 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
     With the angle w between them, sin((1 - t) w) / sin(w) start + sin(t w) / sin(w) end (Shoemake,
     "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016).
-    Codes drawn from a Gaussian lie near a sphere, which a straight line leaves. Where the angle is
-    0 or 180 degrees, or a code is the origin, there is no one arc, and the line is straight.
+    Codes drawn from a Gaussian lie near a sphere, which a straight line leaves. If the angle is 0
+    or 180 degrees, or a code is the origin, the arc is not unique and the line is straight.
 
     Args:
         start, end: codes (K, D).
@@ -47,22 +47,5 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     return torch.where(has_arc, arcs, straight(start, end, steps))
 
 
-# Sine of an angle below which rounding decides where the arc would lie.
+# Sine of the angle below which rounding would determine the arc.
 PARALLEL_SINE = 1e-4
-
-
-def nearest(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """For each image the one of `others` with the smallest mean squared error.
-
-    Args:
-        images: (K, C, H, W).
-        others: (N, C, H, W).
-
-    Returns:
-        The smallest errors (K,), and which they belong to (K,).
-    """
-    rows, columns = images.flatten(1), others.flatten(1)
-    squares = columns.square().sum(1) - 2 * rows @ columns.T  # (K, N), less the images' own
-    best = squares.min(1)
-    errors = (best.values + rows.square().sum(1)).clamp_(min=0) / rows.shape[1]
-    return errors, best.indices

@@ -1,4 +1,4 @@
-"""A linear classifier: what features say about classes, as far as a plane can tell."""
+"""A linear probe: how well a linear classifier predicts classes from features."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 
-# Of the squared weights, beside the mean cross-entropy. With it every solution is unique, and no
+# On the squared weights, added to the mean cross-entropy. It makes every solution unique, and no
 # set of features, large or small, with few labels or with all, is far from its best accuracy.
 PENALTY = 1e-3
-# Largest slope of the loss at which it counts as minimal, and steps after which it must do.
+# Largest gradient at which the loss counts as minimal, and the limit on steps.
 GRADIENT_TOLERANCE, MAX_STEPS = 1e-4, 300
-REMEMBERED_STEPS = 20  # from which L-BFGS guesses the curvature
+HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
 MIN_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """One linear function of the features for each class; the largest wins."""
+    """One linear function of the features per class; the largest wins."""
 
     weights: Tensor  # (K, D)
     bias: Tensor  # (K,)
@@ -29,13 +29,13 @@ class LinearClassifier:
         return torch.addmm(self.bias, features, self.weights.T)
 
     def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        """The share of `features` (N, D) that are given their `labels` (N,)."""
+        """The share of `features` (N, D) that are classified as their `labels` (N,)."""
         return int((self.logits(features).argmax(1) == labels).sum()) / len(labels)
 
 
 @dataclass(frozen=True)
 class Standardizer:
-    """What features are measured in: as deviations from a mean."""
+    """The mean and deviation by which features are standardised."""
 
     mean: Tensor  # (D,)
     deviation: Tensor  # (D,)
@@ -44,36 +44,36 @@ class Standardizer:
     def fit(cls, features: Tensor) -> "Standardizer":
         """The mean and standard deviation of each of the `features` (N, D).
 
-        None is measured in less than a tenth of their root mean square deviation. A pixel that is
-        dark in all training images but one would else be large beyond measure in another image
-        that lights it; and a feature that never varies would be divided by 0.
+        No deviation is below a tenth of their root mean square. Otherwise a pixel that is dark in
+        all training images but one would become huge in another image that lights it, and a
+        feature that never varies would be divided by 0.
         """
         mean, deviation = features.mean(0), features.std(0, correction=0)
-        least = MIN_DEVIATION * deviation.square().mean().sqrt()
-        smallest = torch.finfo(features.dtype).tiny  # where nothing varies
-        return cls(mean, deviation.clamp(min=least.clamp(min=smallest)))
+        floor = MIN_DEVIATION * deviation.square().mean().sqrt()
+        tiny = torch.finfo(features.dtype).tiny  # if nothing varies
+        return cls(mean, deviation.clamp(min=floor.clamp(min=tiny)))
 
 
 def fit_classifier(
     features: Tensor, labels: Tensor, classes: int, units: Standardizer
 ) -> LinearClassifier:
-    """Multinomial logistic regression: the least mean cross-entropy + PENALTY / 2 |weights|^2.
+    """Multinomial logistic regression: minimise mean cross-entropy + PENALTY / 2 |weights|^2.
 
-    By L-BFGS from zero, so that nothing is drawn. scikit-learn's LogisticRegression with
+    By L-BFGS from zero, so that nothing is random. scikit-learn's LogisticRegression with
     C = 1 / (N PENALTY) has the same solution, but computes in double precision: on all pixels of
-    MNIST it takes minutes where this takes seconds, and it does not use a GPU.
+    MNIST it takes minutes instead of seconds, and it does not use a GPU.
 
     Args:
         features: (N, D).
         labels: (N,), from 0 to `classes` - 1.
-        classes: how many there are, K.
-        units: in which the penalty measures weights.
+        classes: the number of classes, K.
+        units: the standardisation of the features, to which the penalty applies.
     """
     weights = features.new_zeros(classes, features.shape[1]).requires_grad_()
     bias = features.new_zeros(classes, 1).requires_grad_()
     rows = (features - units.mean).div_(units.deviation)
     optimizer = torch.optim.LBFGS(
-        [weights, bias], max_iter=MAX_STEPS, history_size=REMEMBERED_STEPS,
+        [weights, bias], max_iter=MAX_STEPS, history_size=HISTORY_SIZE,
         tolerance_grad=GRADIENT_TOLERANCE, tolerance_change=0, line_search_fn="strong_wolfe",
     )  # fmt: skip
 
@@ -92,21 +92,21 @@ def fit_classifier(
 
 
 def class_count(split: Split) -> int:
-    """Labels run from 0 to one less."""
+    """The number of classes; labels run from 0 to one less."""
     return int(split.labels.max()) + 1
 
 
 def has_classes(split: Split) -> bool:
-    """Whether there is anything to tell apart."""
+    """Whether there is more than one class."""
     return len(split.labels.unique()) > 1
 
 
 def flat_pixels(images: Tensor) -> Tensor:
-    """uint8 images (N, C, H, W) as features (N, C H W): their pixels in [0, 1]."""
+    """uint8 images (N, C, H, W) -> features (N, C H W): their pixels in [0, 1]."""
     return to_pixels(images).flatten(1)
 
 
 def fit_to_pixels(split: Split) -> LinearClassifier:
-    """The classifier of the pixels of `split`: the same for every run on the same images."""
+    """Fit a classifier to the pixels of `split`: the same for every run on the same images."""
     pixels = flat_pixels(split.images)
     return fit_classifier(pixels, split.labels, class_count(split), Standardizer.fit(pixels))

@@ -1,16 +1,19 @@
-"""The nearest neighbours among features: which class is around a point."""
+"""Nearest neighbours: among features, with the class they vote for, and among images."""
 
 import torch
 from torch import Tensor
 
+from aecli.data.batches import ordered_batches
+
 CHUNK_NUMBERS = 2**25  # distances in memory at a time
+SEARCH_BATCH = 5000  # images searched at a time for the nearest one
 
 
 @torch.inference_mode()
 def nearest_neighbours(rows: Tensor, others: Tensor, k: int) -> Tensor:
-    """Which of the `others` are the nearest to each of the `rows`, by Euclidean distance.
+    """Find the `k` of `others` that are nearest to each of `rows`, by Euclidean distance.
 
-    By all distances, and in chunks of the rows, so that memory does not grow with them.
+    Computes all distances, in chunks of rows, so that memory does not grow with them.
 
     Args:
         rows: (M, D).
@@ -18,40 +21,73 @@ def nearest_neighbours(rows: Tensor, others: Tensor, k: int) -> Tensor:
         k: at least 1, and at most N.
 
     Returns:
-        Their numbers (M, k), the nearest first.
+        Their indices (M, k), nearest first.
     """
-    mean = others.mean(0)  # far from the origin, rounding would take the place of distances
+    mean = others.mean(0)  # far from the origin, rounding would swamp the distances
     columns = others - mean
     squares = columns.square().sum(1)  # (N,)
     chunk = max(1, CHUNK_NUMBERS // len(others))
-    numbers = []
-    for some in (rows - mean).split(chunk):
-        distances = torch.addmm(squares, some, columns.T, alpha=-2)  # less the rows' own squares
-        numbers.append(distances.topk(k, dim=1, largest=False).indices)
-    return torch.cat(numbers)
+    indices = []
+    for part in (rows - mean).split(chunk):
+        distances = torch.addmm(squares, part, columns.T, alpha=-2)  # without the rows' own squares
+        indices.append(distances.topk(k, dim=1, largest=False).indices)
+    return torch.cat(indices)
 
 
 def majority(labels: Tensor) -> Tensor:
-    """The class that most of the neighbours are of.
+    """The most common class among the neighbours.
 
-    Of several with as many neighbours it is the one to which the nearest of these belongs.
+    A tie goes to the class of the nearest neighbour among the tied classes.
 
     Args:
-        labels: of the neighbours (M, k), those of the nearest first.
+        labels: of the neighbours (M, k), nearest first.
 
     Returns:
         (M,)
     """
-    votes = (labels.unsqueeze(1) == labels.unsqueeze(2)).sum(2)  # (M, k): for each one's class
-    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # the first, where they tie
+    votes = (labels.unsqueeze(1) == labels.unsqueeze(2)).sum(2)  # (M, k): for its class
+    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # the first on a tie
 
 
 def neighbour_accuracy(
     features: Tensor, labels: Tensor, known: Tensor, known_labels: Tensor, k: int
 ) -> float:
-    """The share of `features` (M, D) that have the class of most of their `k` neighbours.
+    """The share of `features` (M, D) that have the majority class of their `k` neighbours.
 
-    These are the nearest among the `known` features (N, D), of which there are at least `k`.
+    The neighbours are the nearest of the `known` features (N, D), of which there are at least `k`.
     """
     found = majority(known_labels[nearest_neighbours(features, known, k)])
     return int((found == labels).sum()) / len(labels)
+
+
+@torch.inference_mode()
+def nearest_image(pixels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of `pixels` (K, C, H, W), find the nearest of the uint8 `images` (N, C, H, W).
+
+    Returns:
+        The mse to it (K,), and its index (K,).
+    """
+    best = torch.full((len(pixels),), torch.inf, device=pixels.device)
+    indices = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
+    for batch, others in enumerate(ordered_batches(images, SEARCH_BATCH)):
+        errors, batch_indices = nearest(pixels, others)
+        indices = torch.where(errors < best, batch * SEARCH_BATCH + batch_indices, indices)
+        best = torch.minimum(best, errors)
+    return best, indices
+
+
+def nearest(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """For each image, find the one of `others` with the smallest mean squared error.
+
+    Args:
+        images: (K, C, H, W).
+        others: (N, C, H, W).
+
+    Returns:
+        The smallest errors (K,), and their indices (K,).
+    """
+    rows, columns = images.flatten(1), others.flatten(1)
+    squares = columns.square().sum(1) - 2 * rows @ columns.T  # (K, N), without the images' own
+    best = squares.min(1)
+    errors = (best.values + rows.square().sum(1)).clamp_(min=0) / rows.shape[1]
+    return errors, best.indices

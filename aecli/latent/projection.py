@@ -1,4 +1,4 @@
-"""Codes on a plane: by their principal components, or so that neighbours stay neighbours."""
+"""Codes projected to two dimensions: by principal components, t-SNE or UMAP."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,69 +10,70 @@ from torch.nn.functional import pad
 from aecli.errors import UsageError
 from aecli.latent.density import gaussian
 
-# The neighbours that a code is kept near to: the usual numbers, where there are as many codes.
+# Neighbours that a code is kept near to: the usual values, or fewer if there are few codes.
 PERPLEXITY, UMAP_NEIGHBOURS = 30, 15
-MIN_CODES = 5  # of which t-SNE and UMAP make a map
+MIN_CODES = 5  # that t-SNE and UMAP need
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Codes along the two directions in which others vary most."""
+    """Codes along the two directions of largest variance of other codes."""
 
     points: Tensor  # (N, 2)
     shares: list[float]
-    """Of the variance of those others, by direction."""
+    """Of the variance of those other codes, by direction."""
 
 
 def principal(codes: Tensor, others: Tensor) -> Principal:
-    """`codes` (N, D) by the first two principal components of `others` (M, D).
+    """Project `codes` (N, D) onto the first two principal components of `others` (M, D).
 
-    Codes of a single number vary in one direction, and lie on a line. A direction and its opposite
-    are as good; its largest part is taken to be above 0.
+    Codes of size 1 vary in one direction and lie on a line. The sign of a direction is arbitrary;
+    it is chosen so that the largest component is positive.
     """
-    fitted = gaussian(_wide(others))
+    fitted = gaussian(_pad_to_two(others))
     variances, directions = torch.linalg.eigh(fitted.covariance)  # smallest variance first
     variances, directions = variances.flip(0).clamp(min=0), directions.flip(1)[:, :2]
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))  # (1, 2)
-    points = (_wide(codes).cpu().double() - fitted.mean) @ (directions * largest.sign())
-    total = variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)  # where nothing varies
+    points = (_pad_to_two(codes).cpu().double() - fitted.mean) @ (directions * largest.sign())
+    total = variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)  # if nothing varies
     return Principal(points, (variances[:2] / total).tolist())
 
 
 def t_sne(codes: Tensor) -> Tensor:
-    """A map of `codes` (N, D), (N, 2), that keeps near what is near (van der Maaten and Hinton,
-    "Visualizing data using t-SNE", 2008). It has no unit, and far distances mean little. It begins
-    with the principal components, so that it is always the same.
+    """Map `codes` (N, D) to (N, 2) so that near codes stay near (van der Maaten and Hinton,
+    "Visualizing data using t-SNE", 2008). The map has no unit, and large distances mean little. It
+    is initialised with the principal components, so that it is deterministic.
 
     Raises:
         UsageError: scikit-learn is not installed, or there are too few codes.
     """
-    _enough("tsne", codes)
+    _check_count("tsne", codes)
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise UsageError("map=tsne is an extra: pip install 'aecli[uses]'") from error
     perplexity = min(PERPLEXITY, (len(codes) - 1) / 3)
-    varied = torch.linalg.matrix_rank(codes - codes.mean(0)) > 1  # or all would stay on a line
-    how = TSNE(
+    varied = torch.linalg.matrix_rank(codes - codes.mean(0)) > 1  # if not, all stay on a line
+    tsne = TSNE(
         perplexity=perplexity,
         init="pca" if varied else "random",
         random_state=0,
         n_jobs=-1,
     )
-    return torch.from_numpy(how.fit_transform(_wide(codes).cpu().numpy()))
+    return torch.from_numpy(tsne.fit_transform(_pad_to_two(codes).cpu().numpy()))
 
 
 def umap(codes: Tensor, seed: int) -> Tensor:
-    """A map of `codes` (N, D), (N, 2), that keeps neighbours (McInnes et al., "UMAP: uniform
-    manifold approximation and projection", 2018). It has no unit, and far distances mean little.
+    """Map `codes` (N, D) to (N, 2) so that neighbours stay neighbours (McInnes et al., "UMAP:
+    uniform manifold approximation and projection", 2018). The map has no unit, and large distances
+    mean little.
 
     Raises:
         UsageError: umap-learn is not installed, or there are too few codes.
     """
-    _enough("umap", codes)
+    _check_count("umap", codes)
     with warnings.catch_warnings():
-        # Of TensorFlow, which only another of its maps needs, and of what it does with few codes.
+        # About TensorFlow, which only another of its maps needs, and about few codes.
         warnings.simplefilter("ignore")
         try:
             from umap import UMAP
@@ -80,15 +81,15 @@ def umap(codes: Tensor, seed: int) -> Tensor:
             raise UsageError("map=umap is an extra: pip install 'aecli[umap]'") from error
         neighbours = min(UMAP_NEIGHBOURS, len(codes) - 1)
         # With several threads the same seed would not give the same map.
-        how = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
-        return torch.from_numpy(how.fit_transform(_wide(codes).cpu().numpy()))
+        reducer = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
+        return torch.from_numpy(reducer.fit_transform(_pad_to_two(codes).cpu().numpy()))
 
 
-def _wide(codes: Tensor) -> Tensor:
-    """Codes of at least two numbers: a further one of 0 changes no distance."""
+def _pad_to_two(codes: Tensor) -> Tensor:
+    """Pad codes of size 1 to 2: a second value of 0 changes no distance."""
     return pad(codes, (0, max(0, 2 - codes.shape[1])))
 
 
-def _enough(kind: str, codes: Tensor) -> None:
+def _check_count(kind: str, codes: Tensor) -> None:
     if len(codes) < MIN_CODES:
         raise UsageError(f"map={kind} needs {MIN_CODES} images or more, not {len(codes)}")

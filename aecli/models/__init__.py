@@ -1,4 +1,4 @@
-"""The models: `build_model` makes one, `describe` lists its layers."""
+"""The models: `build_model` creates one, `describe` lists its layers."""
 
 from collections.abc import Callable
 
@@ -25,10 +25,10 @@ MODELS: dict[str, Callable[..., Autoencoder]] = {"fc": FCAutoencoder, "conv": Co
 def build_model(
     model: ModelConfig, upsample: UpsampleConfig, image_shape: ImageShape
 ) -> Autoencoder:
-    """An autoencoder for images of `image_shape`, with torch's initial weights.
+    """Build an autoencoder for images of `image_shape` with torch's default initialisation.
 
     Raises:
-        UsageError: a layer list that leaves nothing of the image, a kernel that cannot lead back
-            to it, or an upsampling that the model has no place for.
+        UsageError: the layers reduce the image to nothing, a decoder kernel cannot restore its
+            size, or the model does not support the upsampling.
     """
     return MODELS[model.kind](model, upsample, image_shape)

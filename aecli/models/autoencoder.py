@@ -1,4 +1,4 @@
-"""What every autoencoder has: an encoder, a decoder, and the shapes between them."""
+"""Base class of the autoencoders: an encoder, a decoder, and their shapes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from aecli.config import Activation
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
 
-# In place where the gradient needs no more than the sign: large maps are not written twice.
+# In place if the gradient needs only the sign, which saves a copy of large feature maps.
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     Activation.identity: nn.Identity,
     Activation.relu: partial(nn.ReLU, inplace=True),
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
 
 
 def activation(kind: Activation) -> list[nn.Module]:
-    """The layers that an activation adds to a network: one, or none for the identity."""
+    """The layers of an activation: one, or none for the identity."""
     return [] if kind is Activation.identity else [ACTIVATIONS[kind]()]
 
 

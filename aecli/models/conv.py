@@ -1,4 +1,4 @@
-"""The convolutional autoencoder: a list of convolutions, a bottleneck, and their mirror."""
+"""The convolutional autoencoder: convolutions, a bottleneck, and their mirror image."""
 
 import math
 from itertools import pairwise
@@ -13,11 +13,11 @@ from aecli.models.autoencoder import Autoencoder, ImageShape, activation
 from aecli.models.linear import Linear
 from aecli.models.pooling import MaxPool, Switches, run
 from aecli.models.transposed import ConvTranspose2d
-from aecli.models.upsample import mirrored
+from aecli.models.upsample import mirror_layers
 
 
 class ConvAutoencoder(Autoencoder):
-    """Convolutions down to a small map, a bottleneck, and the same layers mirrored."""
+    """Convolutions down to a small feature map, a bottleneck, and a mirrored decoder."""
 
     def __init__(
         self, config: ConvConfig, upsample: UpsampleConfig, image_shape: ImageShape
@@ -25,12 +25,12 @@ class ConvAutoencoder(Autoencoder):
         super().__init__(image_shape, config.latent)
         shapes = map_shapes(config.layers, image_shape)
         self.encoder = nn.Sequential(
-            *convolutions(config, upsample, shapes),
-            *_to_code(config, shapes[-1]),
+            *encoder_layers(config, upsample, shapes),
+            *_encoder_bottleneck(config, shapes[-1]),
         )
         self.decoder = nn.Sequential(
-            *_from_code(config, shapes[-1]),
-            *_mirror(config, upsample, shapes),
+            *_decoder_bottleneck(config, shapes[-1]),
+            *_decoder_layers(config, upsample, shapes),
         )
         for part in (self.encoder, self.decoder):
             _fix_cancelled_biases(part)
@@ -42,65 +42,65 @@ class ConvAutoencoder(Autoencoder):
         return run(self.decoder, codes, switches=[])
 
     def forward(self, images: Tensor) -> Tensor:
-        switches: Switches = []  # which the encoder hands to the decoder, past the code
+        switches: Switches = []  # passed from the encoder to the decoder, bypassing the code
         codes = run(self.encoder, images, switches)
         return run(self.decoder, codes, switches)
 
 
-def convolutions(
+def encoder_layers(
     config: ConvConfig, upsample: UpsampleConfig, shapes: list[ImageShape]
 ) -> list[nn.Module]:
-    """The encoder in front of its bottleneck.
+    """The encoder layers before the bottleneck.
 
-    Where the decoder unpools, a pooling takes the place of each stride; the maps are as large.
+    If the decoder unpools, pooling replaces each stride; the feature maps have the same sizes.
 
     Raises:
-        UsageError: there is nothing to pool.
+        UsageError: the decoder unpools, and no layer has a stride to replace.
     """
-    pools = upsample.name is Upsampling.max_unpool
-    if pools and all(layer.stride == 1 for layer in config.layers):
+    uses_pooling = upsample.name is Upsampling.max_unpool
+    if uses_pooling and all(layer.stride == 1 for layer in config.layers):
         raise UsageError(
-            f"upsample=max_unpool needs an encoder that pools, and no layer of "
-            f"model={config.name} strides: give one a stride, as in model.layers.0.stride=2, "
-            f"or another upsample=..."
+            f"upsample=max_unpool needs an encoder that pools, but no layer of "
+            f"model={config.name} has a stride: give one a stride, as in "
+            f"model.layers.0.stride=2, or choose another upsample=..."
         )
     modules: list[nn.Module] = []
     for layer, (channels, _, _) in zip(config.layers, shapes, strict=False):
-        stride = 1 if pools else layer.stride
+        stride = 1 if uses_pooling else layer.stride
         modules += [
             nn.Conv2d(channels, layer.channels, layer.kernel, stride, layer.padding),
-            *_hidden(config, layer.channels),
+            *_norm_act(config, layer.channels),
             *([MaxPool(layer.stride)] if layer.stride > stride else []),
         ]
     return modules
 
 
-def _mirror(
+def _decoder_layers(
     config: ConvConfig, upsample: UpsampleConfig, shapes: list[ImageShape]
 ) -> list[nn.Module]:
-    """The decoder behind its bottleneck."""
+    """The decoder layers after the bottleneck."""
     modules: list[nn.Module] = []
     for depth in reversed(range(len(config.layers))):
         source, target = shapes[depth + 1], shapes[depth]
-        modules += mirrored(config.layers[depth], upsample, source, target)
-        modules += _hidden(config, target[0]) if depth else activation(config.output_activation)
+        modules += mirror_layers(config.layers[depth], upsample, source, target)
+        modules += _norm_act(config, target[0]) if depth else activation(config.output_activation)
     return modules or activation(config.output_activation)
 
 
 class MisfitError(UsageError):
-    """A layer whose kernel does not fit its map."""
+    """A layer's kernel does not fit its input map."""
 
     def __init__(self, message: str, shapes: list[ImageShape]) -> None:
         super().__init__(message)
         self.shapes = shapes
-        """Of the image and behind each layer in front of it."""
+        """Shapes of the image and after each layer before the failing one."""
 
 
 def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[ImageShape]:
-    """Channels, height and width of the image and behind each layer.
+    """Channels, height and width of the image and after each layer.
 
     Raises:
-        MisfitError: a layer's kernel does not fit its map.
+        MisfitError: a layer's kernel does not fit its input map.
     """
     shapes = [image_shape]
     for number, layer in enumerate(layers, start=1):
@@ -115,34 +115,34 @@ def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[Image
                 f"model.layers: layer {number} of {len(layers)} (kernel {layer.kernel}, stride "
                 f"{layer.stride}, padding {layer.padding}) leaves nothing of its "
                 f"{sizes[0]}x{sizes[1]} map, {formula}: give it a kernel of at most "
-                f"{smallest + 2 * layer.padding}, or fewer or less strided layers before it",
+                f"{smallest + 2 * layer.padding}, or fewer layers or smaller strides before it",
                 shapes,
             )
         shapes.append((layer.channels, height, width))
     return shapes
 
 
-def _hidden(config: ConvConfig, channels: int) -> list[nn.Module]:
-    """What stands behind every convolution but the last."""
+def _norm_act(config: ConvConfig, channels: int) -> list[nn.Module]:
+    """The layers after every convolution but the last."""
     norm = [nn.BatchNorm2d(channels)] if config.batch_norm else []
     return [*norm, *activation(config.activation)]
 
 
 def _fix_cancelled_biases(part: nn.Sequential) -> None:
-    """Spare the gradients of biases that batch normalisation takes out again with the mean.
+    """Freeze biases that a following batch normalisation cancels by subtracting the mean.
 
-    They are zero. What rounding leaves of them would have Adam move the biases to no effect.
+    Their gradients are zero except for rounding errors, which Adam would turn into useless updates.
     """
     for layer, following in pairwise(part):
         if isinstance(following, nn.BatchNorm2d) and isinstance(
             layer, nn.Conv2d | nn.ConvTranspose2d
         ):
-            assert layer.bias is not None, "our layers have one"
+            assert layer.bias is not None, "our layers have a bias"
             layer.bias.requires_grad_(False)
 
 
-def _to_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
-    """The bottleneck, (B, C, h, w) -> (B, D)."""
+def _encoder_bottleneck(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
+    """The encoder's bottleneck, (B, C, h, w) -> (B, D)."""
     channels, height, width = shape
     if config.bottleneck is Bottleneck.conv:
         layers = [nn.Conv2d(channels, config.latent, (height, width)), nn.Flatten()]
@@ -152,33 +152,33 @@ def _to_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
 
 
 class Flatten(nn.Flatten):
-    """Rows out of maps, whose gradient comes back in the layout that convolutions like.
+    """`nn.Flatten` whose gradient is returned in channels_last layout.
 
-    In the rows' own layout it does not match the maps, and the activation in front of this takes
-    several times as long.
+    In contiguous layout it would not match the feature maps, and the preceding activation would
+    take several times as long.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C h w)."""
         if maps.requires_grad and not torch.compiler.is_compiling():
-            maps.register_hook(_in_channels_last)
+            maps.register_hook(_to_channels_last)
         return super().forward(maps)
 
 
 class Unflatten(nn.Unflatten):
-    """Maps out of rows, in the layout that convolutions like, for the same reason."""
+    """`nn.Unflatten` with its output in channels_last layout, for the same reason."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, C h w) -> (B, C, h, w)."""
-        return _in_channels_last(super().forward(rows))
+        return _to_channels_last(super().forward(rows))
 
 
-def _in_channels_last(maps: Tensor) -> Tensor:
+def _to_channels_last(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
 
 
-def _from_code(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
-    """The bottleneck mirrored, (B, D) -> (B, C, h, w)."""
+def _decoder_bottleneck(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
+    """The decoder's bottleneck, (B, D) -> (B, C, h, w)."""
     channels, height, width = shape
     if config.bottleneck is Bottleneck.conv:
         layers = [

@@ -1,4 +1,4 @@
-"""What a model consists of: every layer with its sizes, and what it costs."""
+"""Description of a model: every layer with its sizes, parameters and multiply-adds."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from aecli.config import ConvConfig, UpsampleConfig
 from aecli.convolution.arithmetic import (
     Pair,
     conv_formula,
+    pair_text,
     pooled_formula,
-    short,
     transposed_conv_formula,
 )
 from aecli.models.autoencoder import Autoencoder
-from aecli.models.conv import MisfitError, convolutions
+from aecli.models.conv import MisfitError, encoder_layers
 from aecli.models.pooling import MaxPool, MaxUnpool, run
 from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
@@ -34,39 +34,39 @@ class Layer:
     """encoder or decoder."""
 
     name: str
-    """The operation with its channels or units, such as `Conv2d 1 -> 16`."""
+    """The operation with its channels or units, as in `Conv2d 1 -> 16`."""
 
     kernel: Pair | None
     stride: Pair | None
     padding: Pair | None
     output_padding: Pair | None
-    """None where the operation has no such thing."""
+    """None if the operation has no such parameter."""
 
     output_shape: tuple[int, ...]
-    """Without the batch."""
+    """Without the batch dimension."""
 
     formulas: tuple[str, ...]
-    """How the output's height and width come about, with the numbers filled in; one where both are
-    alike, none where the operation leaves the size alone."""
+    """The formulas for the output's height and width, with numbers filled in; one if both are the
+    same, none if the operation keeps the size."""
 
     parameters: int
 
     multiply_adds: int
-    """For one image, of convolutions and linear layers: one for each weight and each place that it
-    is applied at, the padding included."""
+    """Per image, for convolutions and linear layers: one for each weight and position where it is
+    applied, including the padding."""
 
     @property
     def operation(self) -> str:
-        """The name with the sizes, as in `Conv2d 1 -> 16, k3 s2 p1`; op: output padding."""
+        """The name with its sizes, as in `Conv2d 1 -> 16, k3 s2 p1`; op: output padding."""
         sizes = {"k": self.kernel, "s": self.stride, "p": self.padding}
         if self.output_padding is not None and any(self.output_padding):
             sizes["op"] = self.output_padding
-        words = [f"{letter}{short(pair)}" for letter, pair in sizes.items() if pair is not None]
+        words = [f"{letter}{pair_text(pair)}" for letter, pair in sizes.items() if pair is not None]
         return ", ".join([self.name, " ".join(words)] if words else [self.name])
 
 
 def describe(model: Autoencoder) -> list[Layer]:
-    """Every layer of `model` in the order in which an image passes through them."""
+    """List every layer of `model` in forward order."""
     weights = next(model.parameters())
     image = torch.zeros(1, *model.image_shape, device=weights.device)
     was_training = model.training
@@ -79,10 +79,10 @@ def describe(model: Autoencoder) -> list[Layer]:
 def describe_fitting(
     config: ConvConfig, upsample: UpsampleConfig, error: MisfitError
 ) -> list[Layer]:
-    """The encoder's layers in front of the one that does not fit."""
+    """List the encoder's layers before the one that does not fit."""
     *before, _ = error.shapes
     with torch.device("meta"):
-        encoder = nn.Sequential(*convolutions(config, upsample, before))
+        encoder = nn.Sequential(*encoder_layers(config, upsample, before))
         image = torch.zeros(1, *error.shapes[0])
         with _recording({"encoder": encoder}) as layers:
             run(encoder.eval(), image, switches=[])
@@ -91,17 +91,17 @@ def describe_fitting(
 
 @contextmanager
 def _recording(parts: dict[str, nn.Module]) -> Iterator[list[Layer]]:
-    """A list to which a row is added for each layer of `parts` that is called."""
+    """Yield a list to which a row is appended for each layer of `parts` that is called."""
     layers: list[Layer] = []
 
-    def listen(part: str, module: nn.Module) -> RemovableHandle:
+    def register(part: str, module: nn.Module) -> RemovableHandle:
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             layers.append(_layer(part, module, inputs[0].shape[1:], output.shape[1:]))
 
         return module.register_forward_hook(record)
 
     handles = [
-        listen(part, module)
+        register(part, module)
         for part, whole in parts.items()
         for module in whole.modules()
         if not list(module.children()) and module is not whole
@@ -134,7 +134,7 @@ def _layer(part: str, module: nn.Module, inputs: Shape, outputs: Shape) -> Layer
 
 
 def _name(module: nn.Module) -> str:
-    """The operation with its channels or units, or with what it does."""
+    """The operation with its channels, units or mode."""
     name = type(module).__name__
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return f"{name} {module.in_channels} -> {module.out_channels}"
@@ -144,7 +144,7 @@ def _name(module: nn.Module) -> str:
 
 
 def _formulas(module: nn.Module, inputs: Shape, outputs: Shape) -> list[str]:
-    """One for each axis of a map; one for a map that is laid flat."""
+    """One formula per axis of a feature map; one for a flattened map."""
     if isinstance(module, nn.Flatten):
         return [f"{'*'.join(map(str, inputs))} = {outputs[0]}"] if len(inputs) > 1 else []
     if len(outputs) < 3 or len(inputs) < 3:
@@ -157,7 +157,7 @@ def _formulas(module: nn.Module, inputs: Shape, outputs: Shape) -> list[str]:
 
 
 def _formula(module: nn.Module, axis: int, size: int, result: int) -> str:
-    """How `result` pixels come of `size` pixels along an axis; empty where it is left alone."""
+    """The formula from `size` to `result` pixels along an axis; empty if the size is kept."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         kernel, stride, padding, dilation = (
             _pair(each)[axis]
@@ -185,5 +185,5 @@ def _multiply_adds(module: nn.Module, inputs: Shape, outputs: Shape) -> int:
 
 
 def _pair(values: object) -> Pair:
-    rows, columns = cast(Pair, values)  # never torch's words for a padding, "same" or "valid"
+    rows, columns = cast(Pair, values)  # never torch's padding strings "same" or "valid"
     return rows, columns

@@ -12,30 +12,30 @@ from aecli.models.linear import Linear
 
 
 class FCAutoencoder(Autoencoder):
-    """Image - hidden widths - code - the same widths backwards - image."""
+    """Image - hidden widths - code - reversed hidden widths - image."""
 
     def __init__(self, config: FCConfig, upsample: UpsampleConfig, image_shape: ImageShape) -> None:
         super().__init__(image_shape, config.latent)
         if upsample.name is Upsampling.max_unpool:
             raise UsageError(
-                f"upsample=max_unpool needs an encoder that pools, and model={config.name} has no "
-                f"map to pool: give a convolutional model, such as model=conv"
+                f"upsample=max_unpool needs an encoder that pools, but model={config.name} has no "
+                f"map to pool: choose a convolutional model, such as model=conv"
             )
         sizes = [math.prod(image_shape), *config.widths, config.latent]
         self.encoder = nn.Sequential(
             nn.Flatten(),  # (B, C, H, W) -> (B, C H W)
-            *_dense(sizes, config.activation, config.code_activation),  # -> (B, D)
+            *_linear_layers(sizes, config.activation, config.code_activation),  # -> (B, D)
         )
         self.decoder = nn.Sequential(
-            *_dense(
+            *_linear_layers(
                 sizes[::-1], config.activation, config.output_activation
             ),  # (B, D) -> (B, C H W)
             nn.Unflatten(1, image_shape),  # -> (B, C, H, W)
         )
 
 
-def _dense(sizes: list[int], hidden: Activation, last: Activation) -> list[nn.Module]:
-    """Linear layers from size to size, each with its activation."""
+def _linear_layers(sizes: list[int], hidden: Activation, last: Activation) -> list[nn.Module]:
+    """Linear layers between consecutive sizes, each with its activation."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [Linear(inputs, outputs), *activation(hidden)]

@@ -1,4 +1,4 @@
-"""A transposed convolution that takes a CPU less time than torch's own."""
+"""A transposed convolution that is faster on a CPU than torch's own."""
 
 from typing import Any
 
@@ -12,13 +12,12 @@ from aecli.convolution.arithmetic import transposed_conv_output_size
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`nn.ConvTranspose2d` with the same weights and, but for rounding, the same results and
+    """`nn.ConvTranspose2d` with the same weights and, except for rounding, the same results and
     gradients, without groups and dilation.
 
-    oneDNN, which torch asks, takes long for two things: the gradient of the bias, which is a sum
-    over the maps (it costs up to what the other gradients cost), and a single map as the result.
-    These are computed otherwise. Elsewhere, and in a graph that is exported, the layer is torch's
-    own.
+    oneDNN, which torch uses, is slow in two cases: the gradient of the bias, a sum over the maps
+    (which can cost as much as the other gradients), and a single output channel. Both are computed
+    differently here. On other devices and in exported graphs, this is torch's own layer.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -26,13 +25,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
             return super().forward(maps, output_size)
         weight, bias = self.weight, self.bias
-        assert bias is not None, "our layers have one"
-        assert not isinstance(self.padding, str), "convolutions alone know words for it"
+        assert bias is not None, "our layers have a bias"
+        assert not isinstance(self.padding, str), "only nn.Conv2d accepts strings"
         settings = self.stride, self.padding, self.output_padding
-        if torch.compiler.is_compiling():  # the sum, and its gradient, join the code that follows
+        if torch.compiler.is_compiling():  # which fuses the addition and its gradient
             columns = F.conv_transpose2d(maps, weight, None, *settings)
             return columns + bias.to(columns.dtype)[:, None, None]
-        if torch.is_autocast_enabled("cpu"):  # which does not see what follows
+        if torch.is_autocast_enabled("cpu"):  # it does not reach custom autograd functions
             dtype = torch.get_autocast_dtype("cpu")
             maps, weight, bias = (tensor.to(dtype) for tensor in (maps, weight, bias))
         result: Tensor = _Transposed.apply(maps, weight, bias, settings)
@@ -40,7 +39,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 Settings = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""Stride, padding and output padding, along both axes each."""
+"""Stride, padding and output padding, each for both axes."""
 
 
 class _Transposed(torch.autograd.Function):
@@ -59,7 +58,7 @@ class _Transposed(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         maps, weight = ctx.saved_tensors
         stride, padding, _ = ctx.settings
-        # The gradients of a transposed convolution are those of a convolution that goes back.
+        # The gradients of a transposed convolution are ordinary convolutions.
         grad_input = (
             F.conv2d(gradient, weight, None, stride, padding) if ctx.needs_input_grad[0] else None
         )
@@ -71,17 +70,17 @@ class _Transposed(torch.autograd.Function):
 def _single_channel_forward(
     maps: Tensor, weight: Tensor, bias: Tensor, settings: Settings
 ) -> Tensor:
-    """The one map that results: each pixel lays the kernel down, as large as it is bright.
+    """Transposed convolution to a single channel: each input pixel adds a scaled kernel.
 
-    All that the pixels lay down is one matrix product, whose rows are the kernel's cells. Each of
-    them is then added where it falls.
+    One matrix product gives all scaled kernels, with one row per kernel element. Each row is then
+    added to the output at its offset.
     """
     batch, channels, *source = maps.shape
     kernel, (stride, padding, _) = weight.shape[2:], settings
     pixels = maps.movedim(1, -1).reshape(-1, channels).T  # (C, B h w)
     columns = (weight.reshape(channels, -1).T @ pixels).view(*kernel, batch, *source)
     height, width = map(transposed_conv_output_size, source, kernel, *settings)
-    # Of bf16 numbers a sum of many would lose what they have.
+    # Sums of many bf16 numbers would lose precision.
     bias = bias.to(torch.promote_types(bias.dtype, torch.float32))
     result = bias.expand(batch, 1, height, width).contiguous()
     for row in range(kernel[0]):
@@ -95,11 +94,11 @@ def _single_channel_forward(
 
 
 def _valid_slices(
-    cell: int, source: int, target: int, stride: int, padding: int
+    offset: int, source: int, target: int, stride: int, padding: int
 ) -> tuple[slice, slice]:
-    """Along one axis: the pixels whose `cell` of the kernel falls on the result, and where."""
-    first = max(0, -((cell - padding) // stride))
-    last = min(source - 1, (target - 1 + padding - cell) // stride)
+    """Along one axis: input pixels whose kernel element `offset` hits the output, and where."""
+    first = max(0, -((offset - padding) // stride))
+    last = min(source - 1, (target - 1 + padding - offset) // stride)
     count = max(0, last - first + 1)
-    start = first * stride + cell - padding
+    start = first * stride + offset - padding
     return slice(first, first + count), slice(start, start + count * stride, stride)

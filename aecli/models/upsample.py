@@ -1,4 +1,4 @@
-"""How a decoder undoes one convolution of the encoder: each method makes the mirrored layers."""
+"""Decoder layers that mirror one encoder convolution, for each upsampling method."""
 
 import math
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from aecli.models.pooling import MaxUnpool, crop_or_pad, zero_insert
 from aecli.models.transposed import ConvTranspose2d
 
 
-def mirrored(
+def mirror_layers(
     layer: LayerConfig, upsample: UpsampleConfig, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """The layers that lead back from what `layer` made of a map, (B, *source) -> (B, *target).
+    """The decoder layers that mirror `layer`, (B, *source) -> (B, *target).
 
-    A layer that does not stride has nothing to enlarge and overlaps evenly; its mirror is the
-    transposed convolution, whatever the method.
+    A layer with stride 1 needs no upsampling, and its transposed convolution overlaps evenly: it is
+    mirrored by one, whatever the method.
 
     Raises:
-        UsageError: a kernel that cannot lead back to `target`.
+        UsageError: the kernel cannot restore the size of `target`.
     """
     if layer.stride == 1:
         return transposed(layer, layer.kernel, source, target)
@@ -48,10 +48,10 @@ def transposed(
 ) -> list[nn.Module]:
     """A transposed convolution, (B, *source) -> (B, *target).
 
-    With the encoder's kernel it has the encoder's padding, otherwise one that leads to `target`.
+    With the encoder's kernel it uses the encoder's padding, otherwise one that gives `target`.
 
     Raises:
-        ValueError: the kernel is too small for that.
+        ValueError: the kernel is too small.
     """
     stride, padding = layer.stride, layer.padding
     rows, columns = (
@@ -67,18 +67,18 @@ def transposed(
 def interpolated(
     mode: str, layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """Pixels between pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
+    """Interpolation, then a convolution with stride 1: (B, *source) -> (B, *target)."""
     return [
-        nn.Upsample(_enlarged(kernel, target), mode=mode),
-        _convolution(kernel, source, target),
+        nn.Upsample(_upsampled_size(kernel, target), mode=mode),
+        _same_conv(kernel, source, target),
     ]
 
 
 class Bicubic(nn.Module):
     """Bicubic interpolation: (B, C, *source) -> (B, C, *size).
 
-    Interpolation is linear, and separate along rows and columns: a matrix from each side. On a CPU
-    that takes a fraction of the time of torch's own bicubic mode, which fills the matrices.
+    Interpolation is linear and separable: one matrix for the rows and one for the columns, both
+    computed with torch's bicubic mode. On a CPU this takes a fraction of the time of that mode.
     """
 
     def __init__(self, source: tuple[int, int], size: tuple[int, int]) -> None:
@@ -92,7 +92,7 @@ class Bicubic(nn.Module):
 
 
 def _bicubic_weights(source: int, size: int) -> Tensor:
-    """What each of `source` pixels adds to each of `size`: (size, source)."""
+    """Interpolation matrix (size, source) from `source` to `size` pixels."""
     pixels = torch.eye(source).reshape(1, 1, source, source)
     return F.interpolate(pixels, (size, source), mode="bicubic")[0, 0]
 
@@ -100,13 +100,13 @@ def _bicubic_weights(source: int, size: int) -> Tensor:
 def bicubic(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """Cubic curves between pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
-    enlarge = Bicubic((source[1], source[2]), _enlarged(kernel, target))
-    return [enlarge, _convolution(kernel, source, target)]
+    """Bicubic interpolation, then a convolution with stride 1: (B, *source) -> (B, *target)."""
+    interpolation = Bicubic((source[1], source[2]), _upsampled_size(kernel, target))
+    return [interpolation, _same_conv(kernel, source, target)]
 
 
 class BedOfNails(nn.Module):
-    """Each pixel in the corner of a cell of zeros: (B, C, h, w) -> (B, C, *size)."""
+    """Put each pixel in the corner of a cell of zeros: (B, C, h, w) -> (B, C, *size)."""
 
     def __init__(self, size: tuple[int, int], stride: int) -> None:
         super().__init__()
@@ -119,38 +119,38 @@ class BedOfNails(nn.Module):
 def bed_of_nails(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """Zeros between the pixels, then a convolution of stride 1: (B, *source) -> (B, *target)."""
-    nails = BedOfNails(_enlarged(kernel, target), layer.stride)
-    return [nails, _convolution(kernel, source, target)]
+    """Zeros between pixels, then a convolution with stride 1: (B, *source) -> (B, *target)."""
+    zero_insertion = BedOfNails(_upsampled_size(kernel, target), layer.stride)
+    return [zero_insertion, _same_conv(kernel, source, target)]
 
 
 def max_unpool(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """Each pixel where the encoder's pooling found it, then a transposed convolution of stride 1.
+    """Max-unpooling, then a transposed convolution with stride 1.
 
-    The encoder has the same convolution without its stride, and pools what that makes: see
-    `conv.convolutions`.
+    The encoder has the same convolution without its stride, followed by max-pooling: see
+    `conv.encoder_layers`.
 
     Raises:
         ValueError: the kernel is too small to reach `target`.
     """
     pooled_from = unstrided_sizes(layer, target)
-    # Rows and columns alike, for neither has a stride.
+    # The same for rows and columns, because neither has a stride.
     surplus = transposed_conv_output_size(pooled_from[0], kernel) - target[1]
     if surplus < 0:
         raise ValueError(
-            f"it cannot make {target[1]}x{target[2]} pixels of the "
-            f"{pooled_from[0]}x{pooled_from[1]} that were pooled"
+            f"it cannot turn {pooled_from[0]}x{pooled_from[1]} unpooled pixels into "
+            f"{target[1]}x{target[2]}"
         )
     convolution = ConvTranspose2d(source[0], target[0], kernel, padding=surplus // 2)
-    # An even kernel in place of an odd one, or the other way round, makes a pixel too many.
+    # Replacing an even kernel by an odd one, or vice versa, gives one pixel too many.
     crop = [Crop((target[1], target[2]))] if surplus % 2 else []
     return [MaxUnpool(pooled_from, layer.stride), convolution, *crop]
 
 
 def unstrided_sizes(layer: LayerConfig, image_shape: ImageShape) -> tuple[int, int]:
-    """Height and width of what `layer` would make of an image if it did not stride."""
+    """Height and width of the output of `layer` if its stride were 1."""
     height, width = (
         conv_output_size(size, layer.kernel, padding=layer.padding) for size in image_shape[1:]
     )
@@ -171,13 +171,13 @@ class Crop(nn.Module):
 def pixel_shuffle(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
-    """A convolution to stride x stride as many channels, which become the pixels of a cell.
+    """A convolution to stride**2 times as many channels, which are rearranged into pixels.
 
     Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
     convolutional neural network", 2016.
     """
     stride = layer.stride
-    # As many cells as cover the target, in each direction; what hangs over is cut off.
+    # Enough cells to cover the target in each direction; the excess is cropped.
     cells = [pooled_size(goal, stride) for goal in target[1:]]
     padding = [
         max(0, math.ceil((count - conv_output_size(size, kernel)) / 2))
@@ -186,26 +186,26 @@ def pixel_shuffle(
     convolution = nn.Conv2d(
         source[0], target[0] * stride**2, kernel, padding=(padding[0], padding[1])
     )
-    made = [
-        conv_output_size(size, kernel, padding=margin) * stride
-        for size, margin in zip(source[1:], padding, strict=True)
+    output_size = [
+        conv_output_size(size, kernel, padding=pad) * stride
+        for size, pad in zip(source[1:], padding, strict=True)
     ]
-    crop = [Crop((target[1], target[2]))] if made != list(target[1:]) else []
+    crop = [Crop((target[1], target[2]))] if output_size != list(target[1:]) else []
     return [convolution, nn.PixelShuffle(stride), *crop]
 
 
-def _enlarged(kernel: int, target: ImageShape) -> tuple[int, int]:
-    """The size of which `_convolution` makes `target`'s."""
-    # An even kernel has no middle: one more row and column make up for it.
-    surplus = kernel - 1 - 2 * _margin(kernel)
+def _upsampled_size(kernel: int, target: ImageShape) -> tuple[int, int]:
+    """The input size for which `_same_conv` gives `target`'s size."""
+    # An even kernel has no centre: one more row and column compensate.
+    surplus = kernel - 1 - 2 * _same_padding(kernel)
     return target[1] + surplus, target[2] + surplus
 
 
-def _convolution(kernel: int, source: ImageShape, target: ImageShape) -> nn.Module:
-    return nn.Conv2d(source[0], target[0], kernel, padding=_margin(kernel))
+def _same_conv(kernel: int, source: ImageShape, target: ImageShape) -> nn.Module:
+    return nn.Conv2d(source[0], target[0], kernel, padding=_same_padding(kernel))
 
 
-def _margin(kernel: int) -> int:
+def _same_padding(kernel: int) -> int:
     return (kernel - 1) // 2
 
 
@@ -220,4 +220,4 @@ UPSAMPLERS: dict[
     Upsampling.max_unpool: max_unpool,
     Upsampling.pixel_shuffle: pixel_shuffle,
 }
-"""Method -> the layers that lead back from `source` to `target` with a kernel of that size."""
+"""Method -> (layer, kernel, source, target) -> the layers from `source` to `target`."""

@@ -1,1 +1,1 @@
-"""A run on disk."""
+"""Run directories: files, locks, logs and checkpoints."""

@@ -1,7 +1,7 @@
-"""States of a training, kept so that any interruption leaves one to go on from.
+"""Checkpoints of a training run, written so that one survives any interruption.
 
-Each is a file with a manifest beside it, which is written last: without a manifest that fits, the
-file does not count. torch does not check the sums of its own archives.
+Each is a file with a manifest beside it. The manifest is written last, and a file without a
+matching manifest is ignored. torch does not verify the checksums in its own archives.
 """
 
 import io
@@ -17,24 +17,24 @@ from aecli.errors import StorageError
 from aecli.files import fingerprint, read_verified, remove_scratch, write_atomically
 
 KEEP_LAST = 2
-"""The newest, and the one before it in case that the newest is damaged."""
+"""The newest, and the one before it in case the newest is damaged."""
 
 
 CHECKPOINT_PATTERN = re.compile(r"(\d{10})\.(json|pt)")
-"""Names of our files, which are the only ones that are ever removed."""
+"""Names of our own files; no others are ever removed."""
 
 
 class Checkpoints:
-    """A folder of states, each named by its position in the training, a number that grows."""
+    """A folder of checkpoints, each named by its position in training, an increasing number."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, position: int, state: dict[str, Any]) -> None:
-        """Keep a state: tensors, numbers and text in dicts and lists.
+        """Save a state: tensors, numbers and text in dicts and lists.
 
         Raises:
-            OSError: it cannot be written; those before it are still good.
+            OSError: it cannot be written; earlier checkpoints stay valid.
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -46,14 +46,15 @@ class Checkpoints:
         self._remove_all_but(KEEP_LAST)
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest state that is sound, None where none was ever kept, and what is wrong with
-        those that are newer. Nothing in a file is executed.
+        """Load the newest undamaged state, and list the problems of any newer ones.
+
+        The state is None if no checkpoint was ever saved. Nothing in a file is executed.
 
         Raises:
-            StorageError: there are some, and all are damaged.
+            StorageError: there are checkpoints, but all are damaged.
         """
         problems: list[str] = []
-        for position in self._kept():
+        for position in self._positions():
             try:
                 return self._load(position), problems
             except StorageError as error:
@@ -65,7 +66,7 @@ class Checkpoints:
         return None, []
 
     def keep_newest(self) -> None:
-        """Of a training that has come to its end there is nothing to fall back to."""
+        """Remove all but the newest: a finished run needs no fallback."""
         self._remove_all_but(1)
 
     def _load(self, position: int) -> dict[str, Any]:
@@ -77,20 +78,20 @@ class Checkpoints:
         content = io.BytesIO(read_verified(file, expected))
         try:
             state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError) as error:  # an object that is no tensor
-            raise StorageError(f"{file} cannot be used: it holds more than a state") from error
+        except (pickle.UnpicklingError, RuntimeError) as error:  # an object of another type
+            raise StorageError(f"{file} cannot be used: it holds more than a checkpoint") from error
         return state
 
-    def _kept(self) -> list[int]:
-        """By their position, the newest first."""
+    def _positions(self) -> list[int]:
+        """Positions of the saved checkpoints, newest first."""
         names = (
             CHECKPOINT_PATTERN.fullmatch(manifest.name) for manifest in self.folder.glob("*.json")
         )
         return sorted((int(name[1]) for name in names if name), reverse=True)
 
     def _remove_all_but(self, count: int) -> None:
-        kept = self._kept()[:count]
-        for file in sorted(self.folder.iterdir()):  # the manifest of each first
+        kept = self._positions()[:count]
+        for file in sorted(self.folder.iterdir()):  # each manifest before its checkpoint
             found = CHECKPOINT_PATTERN.fullmatch(file.name)
             if found and int(found[1]) not in kept:
                 file.unlink()

@@ -20,26 +20,26 @@ from aecli.runs.lock import locked
 
 CONFIG = "config.yaml"
 EVENTS = "events.out.tfevents.*"
-"""TensorBoard's files, whose names it makes up itself."""
+"""Event files, named by TensorBoard's convention."""
 SWEEP_FILE = "multirun.yaml"
-"""In the folder of a sweep: its command line, as Hydra notes it."""
+"""In a sweep folder: the command line, as Hydra records it."""
 
 
 class Status(Enum):
-    """How far a run is."""
+    """The state of a run."""
 
     finished = "finished"
     failed = "failed"
     interrupted = "interrupted"
-    """Or still going on: the files do not tell."""
+    """Or still running: the files do not tell which."""
     planned = "not started"
 
 
 class RunDirectory:
-    """Where one run keeps everything. With a summary in it the run is finished.
+    """The directory that holds everything about one run. A run with a summary is finished.
 
-    A manifest holds the fingerprints of the configuration and, once the run is finished, of all
-    that is read from it again: a damaged file is an error, and no wrong number.
+    A manifest holds the fingerprints of the configuration and, once the run is finished, of every
+    file that is read back: a damaged file raises an error instead of giving wrong numbers.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,17 +65,17 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Have the folder for this process alone.
+        """Lock the directory for this process.
 
         Raises:
-            StorageError: another process has it.
+            StorageError: another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path) as self._check_lock:
             yield
 
     def clear(self) -> None:
-        """Remove what an attempt has left that came to no checkpoint; the configuration stays."""
+        """Remove what an attempt without a checkpoint has left; keep the configuration."""
         for events in self.path.glob(EVENTS):
             events.unlink()
         for file in (self.metrics_file, self.weights_file, self.images_file, self.failure_file):
@@ -91,11 +91,11 @@ class RunDirectory:
         write_atomically(self.config_file, content)
 
     def load_config(self) -> TrainConfig:
-        """The configuration that the run was planned with.
+        """Load the configuration of the run.
 
         Raises:
             StorageError: the file is damaged.
-            UsageError: it is not a configuration of this program.
+            UsageError: it is not an aecli configuration.
         """
         try:
             return from_yaml(self._read(self.config_file).decode())
@@ -103,57 +103,57 @@ class RunDirectory:
             raise UsageError(f"{self.config_file}: {error}") from error
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
-        """Keep a state to go on from; positions grow as the training goes on.
+        """Save a state to resume from; `position` increases during training.
 
         Raises:
-            OSError: it cannot be written; those before it are still good.
-            StorageError: the folder has been taken over by another process.
+            OSError: it cannot be written; earlier checkpoints stay valid.
+            StorageError: another process has taken over the directory.
         """
         if self._check_lock is not None:
             self._check_lock()
         self.checkpoints.save(position, state)
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
-        """The weights to use: those of the best epoch so far."""
-        whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-        write_atomically(self.weights_file, save(whole))
+        """Save the weights of the best epoch so far."""
+        contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+        write_atomically(self.weights_file, save(contiguous))
 
     def load_weights(self, model: nn.Module) -> None:
-        """Put the best epoch's weights of a finished run into `model`."""
+        """Load the best epoch's weights of a finished run into `model`."""
         model.load_state_dict(load(self._read(self.weights_file)))
 
     def save_images(self, images: dict[str, Tensor], means: dict[str, Tensor]) -> None:
-        """What a comparison shows of the run.
+        """Save the images that a comparison shows of the run.
 
         Args:
-            images: pictures by name, (K, C, H, W) each in [0, 1], kept as uint8.
-            means: means of many, likewise; kept as they are, for a uint8 would hide what they
-                have in common.
+            images: name -> images (K, C, H, W) in [0, 1], stored as uint8.
+            means: name -> means over many images, same shape and range; stored as floats, because
+                rounding to uint8 would hide the patterns they share.
         """
-        pixels = {name: (each * 255).round().to(torch.uint8) for name, each in images.items()}
-        tensors = {name: each.contiguous() for name, each in {**pixels, **means}.items()}
+        pixels = {name: (image * 255).round().to(torch.uint8) for name, image in images.items()}
+        tensors = {name: tensor.contiguous() for name, tensor in {**pixels, **means}.items()}
         write_atomically(self.images_file, save(tensors))
 
     def load_images(self) -> dict[str, Tensor]:
-        """What `save_images` wrote, all of it in [0, 1] again."""
+        """Load what `save_images` wrote, as float32 in [0, 1]."""
         tensors = load(self._read(self.images_file))
         return {
-            name: each.to(torch.float32) / 255 if each.dtype is torch.uint8 else each
-            for name, each in tensors.items()
+            name: tensor.to(torch.float32) / 255 if tensor.dtype is torch.uint8 else tensor
+            for name, tensor in tensors.items()
         }
 
     def load_metrics(self) -> list[dict[str, Any]]:
-        """What `metrics.jsonl` of a finished run holds, an object an epoch."""
+        """The records in `metrics.jsonl` of a finished run, one per epoch."""
         return [json.loads(line) for line in self._read(self.metrics_file).splitlines()]
 
     def finished_epochs(self) -> int:
-        """How many epochs are in the metrics file; 0 where there is none yet."""
+        """The number of epochs in the metrics file; 0 if there is no file yet."""
         if not self.metrics_file.exists():
             return 0
         return self.metrics_file.read_bytes().count(b"\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        """The last thing a run writes; now the manifest vouches for all that is read again."""
+        """Save the summary, last of all, and the fingerprints of every file that is read back."""
         content = (json.dumps(summary, indent=2) + "\n").encode()
         others = (self.config_file, self.metrics_file, self.weights_file, self.images_file)
         contents = {file: file.read_bytes() for file in others if file.exists()}
@@ -161,14 +161,14 @@ class RunDirectory:
         write_atomically(self.summary_file, content)
 
     def load_summary(self) -> dict[str, Any]:
-        """What the run ended with.
+        """Load the summary of a finished run.
 
         Raises:
-            StorageError: there is none, so the run is not finished, or it is damaged.
+            StorageError: it is damaged, or missing because the run is not finished.
         """
         if not self.summary_file.exists():
             raise StorageError(
-                f"{self.path} is no finished run: it has no {self.summary_file.name}"
+                f"{self.path} is not a finished run: it has no {self.summary_file.name}"
             )
         summary: dict[str, Any] = json.loads(self._read(self.summary_file))
         return summary
@@ -178,27 +178,27 @@ class RunDirectory:
         write_atomically(self.manifest_file, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def _read(self, file: Path) -> bytes:
-        """What a file holds for which the manifest vouches.
+        """Read a file and verify it against the manifest.
 
         Raises:
-            StorageError: the manifest does not, or cannot be read.
+            StorageError: it does not match, or the manifest cannot be read.
         """
         try:
             expected = json.loads(self.manifest_file.read_bytes())[file.name]
         except OSError as error:
             problem = error.strerror or error
         except (ValueError, KeyError, TypeError):
-            problem = f"it says nothing of {file.name}"
+            problem = f"it has no entry for {file.name}"
         else:
             return read_verified(file, expected)
         raise StorageError(f"{self.manifest_file} is damaged or cannot be read: {problem}")
 
     def save_failure(self, reason: str) -> None:
-        """Why the run came to no end, in one line."""
+        """Record in one line why the run failed."""
         write_atomically(self.failure_file, (json.dumps({"reason": reason}) + "\n").encode())
 
     def failure(self) -> str:
-        """The reason that `save_failure` wrote."""
+        """The reason that `save_failure` recorded."""
         try:
             return str(json.loads(self.failure_file.read_text(encoding="utf-8"))["reason"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -206,20 +206,18 @@ class RunDirectory:
 
 
 def runs_below(folder: Path) -> list[RunDirectory]:
-    """The runs in `folder`, itself or at any depth, by name with numbers in their order.
+    """All runs in `folder`, at any depth and including itself, in natural order of their paths.
 
     Raises:
-        UsageError: there are none.
+        UsageError: it contains none.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: give run folders or folders that hold some")
+        raise UsageError(f"{folder} is not a folder: give run folders or folders that hold runs")
     runs = [
         RunDirectory(file.parent)
         for file in folder.rglob(CONFIG)
         if file.parent.name != ".hydra"  # Hydra's own copy
     ]
     if not runs:
-        raise UsageError(
-            f"{folder} holds no runs: give a folder in which aecli train has left some"
-        )
+        raise UsageError(f"{folder} holds no runs: give a folder that aecli train has written")
     return sorted(runs, key=lambda run: natural_key(str(run.path)))

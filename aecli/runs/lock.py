@@ -1,4 +1,4 @@
-"""One process at a time in a folder, on network disks as well."""
+"""A lock that gives one process at a time a folder, also on network file systems."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from aecli.errors import StorageError
 
 LOCK, CLAIM = ".lock", ".lock.claim-"
 
-# Where the holder runs on another machine, only what it touches tells whether it is alive.
+# On another machine, only the modification time of its file shows whether the holder is alive.
 HEARTBEAT_SECONDS = 30.0
 STALE_AFTER_SECONDS = 600.0
 
@@ -26,68 +26,68 @@ Holder = dict[str, Any]
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold `folder`, and yield what raises StorageError once somebody else holds it.
+    """Lock `folder`; yield a check that raises StorageError once another process has taken it over.
 
-    The lock is a folder in it with a file that names its holder. It is made under another name, and
-    renamed: of any number of processes that succeeds for one, and only where there is no lock or an
-    empty one. The file has a name that no other holder's has, so that whoever removes it frees the
-    lock of that holder, and never that of the next. It is removed for a process that has ended or,
-    on another machine, has not been heard of for ten minutes.
+    The lock is a subfolder with a file that identifies the holder. It is created under another name
+    and renamed: of several processes, the rename succeeds for only one, and only if there is no
+    lock or an empty one. The file name is unique to its holder, so removing it can only release
+    that holder's lock, never its successor's. Another process removes it if the holder has ended
+    or, on another machine, has sent no heartbeat for ten minutes.
 
     Raises:
-        StorageError: another process holds it.
+        StorageError: another process holds the lock.
     """
-    entry = _acquired(folder / LOCK)
+    our_file = _acquire(folder / LOCK)
 
     def check() -> None:
-        # Read, and not only looked for: of files on a network disk that much may be remembered.
-        if not _holder(entry):
+        # Read the file: on a network file system its mere existence may be cached.
+        if not _read_holder(our_file):
             raise StorageError(
-                f"{folder} is no longer ours: while this process stood still, another has gone on "
-                f"with it"
+                f"{folder} is no longer locked by this process: another took it over while this "
+                f"one was stalled"
             )
 
-    is_over = threading.Event()
-    heart = threading.Thread(target=_heartbeat, args=(entry, is_over), daemon=True)
-    heart.start()
+    stopped = threading.Event()
+    heartbeat = threading.Thread(target=_heartbeat, args=(our_file, stopped), daemon=True)
+    heartbeat.start()
     try:
         yield check
     finally:
-        is_over.set()
-        heart.join()
-        # Where the disk lets nothing be removed the lock stays, and is that of an ended process.
+        stopped.set()
+        heartbeat.join()
+        # If the file cannot be removed, the lock stays and counts as that of an ended process.
         with suppress(OSError):
-            entry.unlink()
-            entry.parent.rmdir()
+            our_file.unlink()
+            our_file.parent.rmdir()
 
 
-def _acquired(lock: Path) -> Path:
-    """Our entry in the lock, which is ours."""
+def _acquire(lock: Path) -> Path:
+    """Acquire the lock and return our file in it."""
     claim = Path(tempfile.mkdtemp(prefix=CLAIM, dir=lock.parent))
     try:
-        ours = claim / f"{os.urandom(8).hex()}.json"
-        ours.write_text(json.dumps(_ourselves()), encoding="utf-8")
-        while not _renamed(claim, lock):
-            theirs = _entry(lock)
-            if theirs is None and not claim.exists():
+        our_file = claim / f"{os.urandom(8).hex()}.json"
+        our_file.write_text(json.dumps(_this_process()), encoding="utf-8")
+        while not _try_rename(claim, lock):
+            their_file = _holder_file(lock)
+            if their_file is None and not claim.exists():
                 raise StorageError(f"{lock.parent} is gone")
-            if theirs is None:
-                continue  # it has just been given back
-            other = _holder(theirs)
-            if not _is_stale(other, theirs, ours):
+            if their_file is None:
+                continue  # it has just been released
+            other = _read_holder(their_file)
+            if not _is_stale(other, their_file, our_file):
                 raise StorageError(
                     f"{lock.parent} is in use by process {other.get('pid')} on "
                     f"{other.get('host')}, since {other.get('since')}: wait for it or stop it; "
                     f"if there is no such process, remove {lock}"
                 )
-            theirs.unlink(missing_ok=True)
+            their_file.unlink(missing_ok=True)
     finally:
-        shutil.rmtree(claim, ignore_errors=True)  # where it has not become the lock
-    return lock / ours.name
+        shutil.rmtree(claim, ignore_errors=True)  # if it has not become the lock
+    return lock / our_file.name
 
 
-def _renamed(claim: Path, lock: Path) -> bool:
-    """Whether the claim could be made the lock: not if it is gone, or there is one with a file."""
+def _try_rename(claim: Path, lock: Path) -> bool:
+    """Rename `claim` to `lock`; False if the claim is gone or a lock with a file in it exists."""
     try:
         os.rename(claim, lock)
     except OSError as error:
@@ -97,51 +97,51 @@ def _renamed(claim: Path, lock: Path) -> bool:
     return True
 
 
-def _entry(lock: Path) -> Path | None:
-    """The file that names the holder, if there is one."""
+def _holder_file(lock: Path) -> Path | None:
+    """The file that identifies the holder, if there is one."""
     try:
         return next(lock.iterdir(), None)
     except FileNotFoundError:
         return None
 
 
-def _holder(entry: Path) -> Holder:
-    """Whom the entry of a lock names; nobody where it is damaged or has just been removed."""
+def _read_holder(file: Path) -> Holder:
+    """The holder named in `file`; empty if the file is damaged or has just been removed."""
     try:
-        holder = json.loads(entry.read_bytes())
+        holder = json.loads(file.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}
 
 
-def _is_stale(other: Holder, theirs: Path, ours: Path) -> bool:
-    """Whether the holder of the lock is gone; its file and ours have their times from one clock."""
+def _is_stale(other: Holder, their_file: Path, our_file: Path) -> bool:
+    """Whether the lock's holder is gone. Both files get their times from the same clock."""
     if other.get("host") == socket.gethostname():
-        return bool(_started(other.get("pid")) != other.get("started"))
+        return bool(_process_identity(other.get("pid")) != other.get("started"))
     try:
-        return ours.stat().st_mtime - theirs.stat().st_mtime > STALE_AFTER_SECONDS
-    except FileNotFoundError:  # given back
+        return our_file.stat().st_mtime - their_file.stat().st_mtime > STALE_AFTER_SECONDS
+    except FileNotFoundError:  # released
         return True
 
 
-def _ourselves() -> Holder:
+def _this_process() -> Holder:
     return {
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": _process_identity(os.getpid()),
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
 
-def _started(pid: object) -> str | None:
-    """What tells a process from a later one of the same number; None if there is no such process.
+def _process_identity(pid: object) -> str | None:
+    """What tells a process from a later one with the same PID; None if there is no such process.
 
-    On Linux that is the time at which it started; elsewhere nothing but its being there.
+    On Linux this is the boot ID and the start time; elsewhere only whether it exists.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2]
-        fields = after_name.split()  # from the third on
-        return None if fields[0] == "Z" else f"{_boot()} {fields[19]}"
+        fields = after_name.split()  # from the third field on
+        return None if fields[0] == "Z" else f"{_boot_id()} {fields[19]}"
     except FileNotFoundError:
         if Path("/proc/self/stat").exists() or not isinstance(pid, int):
             return None
@@ -149,20 +149,20 @@ def _started(pid: object) -> str | None:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:  # somebody else's
+    except PermissionError:  # owned by another user
         pass
     return "running"
 
 
-def _boot() -> str:
-    """A number of the time for which this machine has been up."""
+def _boot_id() -> str:
+    """An ID that changes whenever the machine boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
-def _heartbeat(file: Path, is_over: threading.Event) -> None:
-    """Touch the lock now and then."""
-    while not is_over.wait(HEARTBEAT_SECONDS):
+def _heartbeat(file: Path, stopped: threading.Event) -> None:
+    """Touch the lock file at regular intervals."""
+    while not stopped.wait(HEARTBEAT_SECONDS):
         try:
             os.utime(file)
-        except OSError:  # taken over, or no disk: `check` finds out
+        except OSError:  # taken over, or the disk failed: `check` reports it
             return

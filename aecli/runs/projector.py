@@ -1,7 +1,7 @@
-"""The files of TensorBoard's projector: codes as points, with thumbnails and what they show.
+"""Files for TensorBoard's embedding projector: codes as points, with thumbnails and labels.
 
-SummaryWriter.add_embedding writes such files as well, but fails on images that are higher than
-wide, and does not see to it that names have no line breaks and that a browser shows the sprite.
+SummaryWriter.add_embedding writes such files too, but fails on images taller than wide, does not
+strip line breaks from labels, and can write sprites too large for a browser to show.
 """
 
 import math
@@ -13,13 +13,13 @@ from torch.nn.functional import interpolate, pad
 from aecli.errors import one_line
 from aecli.figures import as_png
 
-# Pixels. The projector refuses more than 8192, but not every graphics card shows more than this.
+# In pixels. The projector accepts up to 8192, but not every graphics card can show more than this.
 SPRITE_SIDE = 4096
-MIN_NUMBERS = 3  # of a point, without which it does not find its first three components
+MIN_DIMENSIONS = 3  # per point; with fewer the projector fails to compute three components
 CODES, METADATA, THUMBNAILS = (
     f"projector/{name}" for name in ("codes.tsv", "metadata.tsv", "thumbnails.png")
 )
-# What TensorBoard looks for; its paths are relative to it.
+# The file that TensorBoard looks for; paths in it are relative to its folder.
 CONFIG = "projector_config.pbtxt"
 EMBEDDING = """\
 embeddings {{
@@ -34,15 +34,15 @@ embeddings {{
 def projector_files(
     codes: Tensor, images: Tensor, columns: dict[str, list[str]]
 ) -> dict[str, bytes]:
-    """What the projector reads in a folder of TensorBoard.
+    """The files that the projector reads from a TensorBoard log directory.
 
     Args:
         codes: (N, D).
-        images: their thumbnails, uint8 (N, C, H, W); made smaller if there are so many.
-        columns: name -> what it says of each point; the first is what a point is called.
+        images: their thumbnails, uint8 (N, C, H, W); downscaled if the sprite would be too large.
+        columns: name -> one value per point; the first column labels the points.
 
     Returns:
-        The path of each file, inside that folder, and what is in it.
+        The path of each file, relative to the log directory, and its content.
     """
     sprite, (height, width) = _sprite(images)
     config = EMBEDDING.format(
@@ -50,21 +50,21 @@ def projector_files(
     )
     return {
         CONFIG: config.encode(),
-        CODES: _tensor(codes),
-        METADATA: _metadata(columns),
+        CODES: _codes_tsv(codes),
+        METADATA: _metadata_tsv(columns),
         THUMBNAILS: sprite,
     }
 
 
-def _tensor(codes: Tensor) -> bytes:
-    """A line for each point; a further number of 0 changes no distance."""
-    rows = pad(codes, (0, max(0, MIN_NUMBERS - codes.shape[1]))).tolist()
+def _codes_tsv(codes: Tensor) -> bytes:
+    """One line per point. Padding with zeros changes no distance."""
+    rows = pad(codes, (0, max(0, MIN_DIMENSIONS - codes.shape[1]))).tolist()
     lines = ("\t".join(f"{number:.6g}" for number in row) for row in rows)
     return _lines(lines)
 
 
-def _metadata(columns: dict[str, list[str]]) -> bytes:
-    """A line for each point, below one with the names of the columns unless there is only one."""
+def _metadata_tsv(columns: dict[str, list[str]]) -> bytes:
+    """One line per point, below a header line unless there is only one column."""
     rows = list(zip(*columns.values(), strict=True))
     header = [tuple(columns)] if len(columns) > 1 else []
     return _lines("\t".join(map(one_line, row)) for row in header + rows)
@@ -75,7 +75,7 @@ def _lines(lines: Iterable[str]) -> bytes:
 
 
 def _sprite(images: Tensor) -> tuple[bytes, tuple[int, int]]:
-    """All images in one, row by row, in as many rows as columns; height and width of each."""
+    """All images tiled row by row in a square sheet, as PNG; the height and width of each tile."""
     count, channels, height, width = images.shape
     side = math.ceil(math.sqrt(count))
     scale = min(1.0, SPRITE_SIDE / side / max(height, width))

@@ -1,4 +1,4 @@
-"""What a command leaves beside a run: figures, their numbers, and both for TensorBoard."""
+"""Results that a command writes to a run directory: figures, numbers, and TensorBoard events."""
 
 import json
 import shutil
@@ -18,10 +18,10 @@ NUMBERS = "numbers.json"
 
 
 class Results:
-    """The folder of a command in a run directory, made anew; a context manager.
+    """A context manager that writes a command's results to a subfolder of a run directory.
 
-    It takes the place of the command's earlier results at the end, and only if nothing went wrong:
-    until then everything lies beside them.
+    Everything goes to a temporary folder, which replaces the command's earlier results at the end
+    and only if no exception was raised.
     """
 
     def __init__(self, run: RunDirectory, command: str) -> None:
@@ -43,24 +43,24 @@ class Results:
         if error is not None:
             shutil.rmtree(self._scratch)
             return
-        self._scratch.chmod(0o755)  # that of a folder that is meant to be looked into
+        self._scratch.chmod(0o755)  # mkdtemp makes it private
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self._scratch.rename(self.folder)
 
     def figure(self, name: str, figure: Figure) -> None:
-        """A figure as PNG, as SVG, and in TensorBoard."""
+        """Save a figure as PNG and SVG, and log it to TensorBoard."""
         save(figure, self._scratch / name)
         self._events.image(f"{self._command}/{name}", to_array(figure))
 
     def file(self, name: str, content: bytes) -> None:
-        """Any other file."""
+        """Save any other file."""
         path = self._scratch / name
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, content)
 
     def numbers(self, numbers: dict[str, Any]) -> None:
-        """What the figures show, as JSON; numbers at the top of it are scalars in TensorBoard."""
+        """Save the numbers behind the figures as JSON, and log top-level floats as scalars."""
         self.file(NUMBERS, (json.dumps(numbers, indent=2) + "\n").encode())
         for name, number in numbers.items():
             if isinstance(number, float):

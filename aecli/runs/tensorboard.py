@@ -1,7 +1,7 @@
-"""The files that TensorBoard reads.
+"""A writer of TensorBoard event files.
 
-Written in place, and not by a thread in the background, as TensorBoard does it: a full disk is an
-error where it is met, and a flush is a flush.
+Unlike TensorBoard's own writer it uses no background thread: a full disk raises an error in the
+call that meets it, and a flush takes effect at once.
 """
 
 import itertools
@@ -21,23 +21,23 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, image, scalar
 
-_numbers = itertools.count()
-"""Of the files of this process, which may begin several in one second."""
+_file_numbers = itertools.count()
+"""Numbers the files of this process, which may create several in one second."""
 
 
 class EventsFile:
-    """A new file of events in a folder; a context manager that closes it."""
+    """A new event file in a folder; a context manager that closes it."""
 
     def __init__(self, folder: Path, first_step: int | None = None) -> None:
-        """With `first_step`, TensorBoard leaves out what earlier files have of that and later ones.
+        """With `first_step`, TensorBoard ignores events of earlier files from that step on.
 
         Raises:
-            OSError: the file cannot be written, as all methods do.
+            OSError: the file cannot be written; all methods may raise this.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        place = f"{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        # TensorBoard knows them by this name, and reads them in the order of their times.
-        self._file = open(folder / f"events.out.tfevents.{time.time():010.0f}.{place}", "wb")
+        origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
+        # TensorBoard recognises event files by this name, and reads them in order of their times.
+        self._file = open(folder / f"events.out.tfevents.{time.time():010.0f}.{origin}", "wb")
         self._records = RecordWriter(self._file)
         with ExitStack() as opened:
             opened.enter_context(self._file)
@@ -62,7 +62,7 @@ class EventsFile:
         self._file.close()
 
     def flush(self) -> None:
-        """From now on other processes see what has been added."""
+        """Make everything added so far visible to other processes."""
         self._records.flush()
 
     def scalar(self, tag: str, value: float, step: int = 0) -> None:
@@ -73,7 +73,7 @@ class EventsFile:
         self.summary(image(tag, pixels, dataformats="HWC"), step)
 
     def layout(self, charts: Mapping[str, Any]) -> None:
-        """What TensorBoard's page of custom scalars shows."""
+        """Set the layout of TensorBoard's "Custom scalars" page."""
         self.summary(custom_scalars(charts))
 
     def summary(self, summary: Summary, step: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""What can be watched while a run goes on: TensorBoard, metrics.jsonl and the progress bar."""
+"""Live output of a run: TensorBoard, metrics.jsonl and the progress bar."""
 
 import json
 import threading
@@ -23,11 +23,11 @@ from aecli.runs.tensorboard import EventsFile
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# tqdm's own lock is one between processes, which none of ours share; the system would keep it when
-# a worker of a sweep is killed, and complain.
+# tqdm's default lock is shared between processes, which we do not need; when a sweep worker is
+# killed, it would leak and cause a warning.
 tqdm.set_lock(threading.RLock())
 
-# Charts that show several curves: TensorBoard's "Custom scalars" page.
+# Charts with several curves, on TensorBoard's "Custom scalars" page.
 LAYOUT = {
     "training": {
         "loss": ["Multiline", ["loss/train", "loss/validation"]],
@@ -36,7 +36,7 @@ LAYOUT = {
     }
 }
 
-# The same with a curve of each run, for a folder that holds several.
+# The same with one curve per run, for a folder with several runs.
 STUDY_LAYOUT = {
     "all runs": {
         "training loss": ["Multiline", ["loss/train"]],
@@ -50,23 +50,23 @@ STUDY_LAYOUT = {
 
 @dataclass(frozen=True)
 class Validation:
-    """What the validation images tell of a model."""
+    """Metrics of a model on the validation images."""
 
     loss: float
-    """In the units that the model is trained in."""
+    """In normalised units, as in training."""
     mse: float
-    """In pixels in [0, 1]."""
+    """For pixels in [0, 1]."""
     checkerboard: float | None
-    """From 0 to 1; None where the images are too small for it."""
+    """From 0 to 1; None if the images are too small for it."""
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of metrics.jsonl. What was not measured in an epoch is None."""
+    """One line of metrics.jsonl. Values that were not measured in this epoch are None."""
 
     epoch: int
     train_loss: float
-    """Mean over the epoch, in the units that the model is trained in."""
+    """Mean over the epoch, in normalised units."""
     val_loss: float | None
     val_mse: float | None
     val_psnr: float | None
@@ -74,9 +74,9 @@ class EpochRecord:
     lr: float
     """At the end of the epoch."""
     images_per_second: float
-    """Of training; validation is left out."""
+    """Training only, without validation."""
     seconds: float
-    """Of training; validation is left out."""
+    """Training only, without validation."""
 
     @classmethod
     def from_epoch(
@@ -88,7 +88,7 @@ class EpochRecord:
         seconds: float,
         images: int,
     ) -> Self:
-        """From what was measured; `images` were seen in `seconds`."""
+        """Build the record; the model was trained on `images` images in `seconds`."""
         val_mse = validation.mse if validation else None
         return cls(
             epoch=epoch,
@@ -105,21 +105,21 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Resumed:
-    """Where a run goes on."""
+    """The point from which a run resumes."""
 
     records: list[EpochRecord]
-    """Of the epochs whose record stays as it is."""
+    """Records of the epochs to keep."""
     steps: int
-    """Of the optimiser that lie behind it."""
+    """Optimiser steps already taken."""
 
 
-def _line(record: EpochRecord) -> str:
-    """What metrics.jsonl holds of an epoch."""
+def _json_line(record: EpochRecord) -> str:
+    """The line of an epoch in metrics.jsonl."""
     return json.dumps(asdict(record)) + "\n"
 
 
 class Tracker:
-    """Records a run as it goes on; a context manager, so that everything is on disk at the end."""
+    """Logs a run while it trains; a context manager that closes its files."""
 
     def __init__(
         self,
@@ -131,14 +131,14 @@ class Tracker:
     ) -> None:
         """
         Args:
-            run: where files go.
-            epochs: in all.
-            steps_per_epoch: batches in each.
-            bar: what the progress bar calls the run; None where no bar is wanted.
-            resumed: where the run goes on, if it has begun. Of what has been recorded, the epochs
-                that it names stay, and all that is later is taken back.
+            run: the run directory to write to.
+            epochs: total number of epochs.
+            steps_per_epoch: batches per epoch.
+            bar: name of the run in the progress bar; None for no bar.
+            resumed: the point to resume from, if any. Its epochs stay recorded; everything after
+                them is discarded.
         """
-        lines = [_line(record) for record in resumed.records] if resumed else []
+        lines = [_json_line(record) for record in resumed.records] if resumed else []
         write_atomically(run.metrics_file, "".join(lines).encode())
         with ExitStack() as files:
             self._metrics = files.enter_context(open(run.metrics_file, "a", encoding="utf-8"))
@@ -152,7 +152,7 @@ class Tracker:
             total=epochs * steps_per_epoch,
             initial=resumed.steps if resumed else 0,
             unit="step",
-            # None: no bar where nobody looks, such as in a log file.
+            # None: no bar unless stderr is a terminal.
             disable=None if bar is not None else True,
             dynamic_ncols=True,
         )
@@ -172,12 +172,12 @@ class Tracker:
         self._files.close()
 
     def step(self) -> None:
-        """One optimiser step is done."""
+        """Advance the progress bar by one optimiser step."""
         self._bar.update()
 
     def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
-        """One epoch is done; `levels`: tag -> what stays the same, for a line beside a curve."""
-        self._metrics.write(_line(record))
+        """Log an epoch; `levels`: tag -> a constant, drawn as a reference line beside a curve."""
+        self._metrics.write(_json_line(record))
         self._metrics.flush()
         scalars = {
             "loss/train": record.train_loss,
@@ -202,15 +202,15 @@ class Tracker:
         self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
 
     def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
-        from aecli.figures import to_array  # training starts without waiting for matplotlib
+        from aecli.figures import to_array  # imported late: matplotlib would delay training
 
         self._events.image(tag, to_array(figure), epoch)
 
     def graph(self, layers: list[Layer]) -> None:
-        """The model as TensorBoard's graph: a chain of layers inside encoder and decoder.
+        """Log the model as TensorBoard's graph: a chain of layers inside encoder and decoder.
 
-        Written from the model's description: torch's own `add_graph` goes through the deprecated
-        tracer and shows its bookkeeping instead of the layers.
+        It is built from the model's description: torch's own `add_graph` uses the deprecated tracer
+        and shows its bookkeeping instead of the layers.
         """
         graph = GraphDef(node=[NodeDef(name="image", op="Placeholder")])
         for number, layer in enumerate(layers, start=1):
@@ -235,9 +235,9 @@ class Tracker:
     def results(
         self, hyperparameters: dict[str, Any], metrics: dict[str, float], epoch: int
     ) -> None:
-        """One row of the hparams table, and the final figures as scalars after `epoch`.
+        """Log a row of the hparams table, and the final metrics as scalars at `epoch`.
 
-        torch's own `add_hparams` would open a second run for them.
+        torch's own `add_hparams` would create a second run for them.
         """
         for summary in hparams(hyperparameters, metrics):
             self._events.summary(summary)

@@ -1,1 +1,1 @@
-"""The process and its machine."""
+"""Devices, processes, random numbers and signals."""

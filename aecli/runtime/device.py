@@ -1,4 +1,4 @@
-"""Where tensors live and steps are computed."""
+"""Choice of the device, and how torch computes on it."""
 
 import ctypes
 import os
@@ -13,16 +13,16 @@ import torch
 from aecli.errors import UsageError
 from aecli.runtime.distributed import process_group_from_env
 
-# Of glibc's malloc.h: blocks above the one are got from the kernel one by one (32 MB is the most
-# that it takes), and free memory above the other is given back.
+# From glibc's malloc.h: blocks above the mmap threshold (at most 32 MB) are mapped one by one, and
+# free memory above the trim threshold is returned to the kernel.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MAX_MMAP_THRESHOLD, NEVER = 32 * 2**20, 2**31 - 1
+MAX_MMAP_THRESHOLD, NEVER_TRIM = 32 * 2**20, 2**31 - 1
 
 
 def open_device(name: str) -> torch.device:
-    """The device that `device=name` asks for, with torch set up to compute on it.
+    """The device that `device=name` asks for, with torch configured to compute on it.
 
-    Whatever computes begins with this, in every process.
+    Every process must call this before it computes anything.
 
     Raises:
         UsageError: this machine, or this build of torch, does not have it.
@@ -35,42 +35,42 @@ def open_device(name: str) -> torch.device:
 
 
 def flush_denormals() -> None:
-    """Have this thread, and those that it starts from now on, take denormal numbers for zero.
+    """Flush denormal numbers to zero, in this thread and in those that it starts later.
 
-    Numbers between 0 and 1.2e-38, the smallest that float32 holds in full, cost a processor up to a
-    hundred times as long as others: on an Intel Xeon (Sapphire Rapids) an epoch of conv took 3.4 s
-    at first and 19 s from the fourth on, one of fc 0.5 s and then 3.2 s; on AMD it is less. They
-    come from units that are dead. These get no gradient but that of the L2 penalty, under which
-    their weights and both of Adam's moments shrink from step to step until they are below 1e-38.
-    After 25 epochs that was one of the 16 filters of the first layer of conv (6 % of the first
-    moments there, 9 % in the last layer of the decoder) and 9 % of those of fc.
+    Numbers below 1.2e-38, the smallest normal float32, can slow a CPU down a hundredfold: on an
+    Intel Xeon (Sapphire Rapids) an epoch of conv took 3.4 s at first and 19 s from the fourth on,
+    an epoch of fc 0.5 s and then 3.2 s; AMD is affected less. They come from dead units, whose only
+    gradient is that of the L2 penalty: their weights and both of Adam's moments shrink at every
+    step until they fall below 1e-38. After 25 epochs this held for one of the 16 filters in the
+    first layer of conv (6 % of the first moments there, 9 % in the last layer of the decoder) and
+    for 9 % of the first moments of fc.
 
-    A new thread inherits the setting from the one that starts it. So this must come before torch's
-    first computation, which starts the threads of OpenMP, and before the threads that decode
-    images. Where a processor cannot do it, all is as before.
+    A new thread inherits the setting from its parent, so this must be called before torch's first
+    computation, which starts the OpenMP threads, and before the image decoding threads start. On a
+    CPU without this feature it has no effect.
     """
     torch.set_flush_denormal(True)
 
 
 def compute_exactly() -> None:
-    """Have a GPU compute with full float32 numbers, and the same from the same every time.
+    """Make GPUs compute deterministically and in full float32 precision.
 
-    Sums whose order depends on what finishes first are computed otherwise, or are an error. cuBLAS
-    reads the variable when it is first called.
+    Nondeterministic operations are replaced or raise an error. cuBLAS reads the variable when it
+    is first called.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _set_deterministic(True)
-    # Which is for finding memory that is read before it is written, and takes time at every step.
+    # Filling only helps to find reads of uninitialised memory, and takes time at every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = False
 
 
 @contextmanager
 def training_arithmetic(device: torch.device, deterministic: bool) -> Iterator[None]:
-    """What training steps compute with: on a GPU, convolutions of TF32 numbers.
+    """Set the arithmetic of training steps: on a GPU, convolutions use TF32.
 
-    Their 10 bits are torch's default, and take a third of the time; weights and sums keep 23 bits.
-    Without `deterministic` the fastest algorithms are used, in whatever order they add.
+    TF32, with 10 mantissa bits, is torch's default and takes a third of the time; weights and sums
+    keep 23 bits. Without `deterministic`, the fastest algorithms are used, in any order of sums.
     """
     if device.type != "cuda":
         yield
@@ -86,20 +86,20 @@ def training_arithmetic(device: torch.device, deterministic: bool) -> Iterator[N
 def _set_deterministic(deterministic: bool) -> None:
     if "torch._inductor" in sys.modules:
         torch.use_deterministic_algorithms(deterministic)
-    else:  # the same, but that it does not import torch's compiler to tell it, for seconds
+    else:  # the same, without importing torch's compiler, which takes seconds
         torch.set_deterministic_debug_mode("error" if deterministic else "default")
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `device=name` asks for; `auto` takes the fastest kind that is there.
+    """The device that `device=name` asks for; `auto` picks the fastest kind available.
 
-    Of several processes that train one model, each gets a GPU of its own.
+    With several training processes, each gets its own GPU.
 
     Raises:
         UsageError: this machine, or this build of torch, does not have it.
     """
     if process_group_from_env().size > 1:
-        return _own_device(name)
+        return _rank_device(name)
     if name == "auto":
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -110,22 +110,25 @@ def resolve_device(name: str) -> torch.device:
         available.append("mps")
     if name not in available:
         raise UsageError(
-            f"device={name} is not on this machine: give one of auto, {', '.join(available)}"
+            f"device={name} is not available on this machine: give one of auto, "
+            f"{', '.join(available)}"
         )
     return torch.device(name)
 
 
-def _own_device(name: str) -> torch.device:
-    """The device of one of several processes."""
+def _rank_device(name: str) -> torch.device:
+    """The device of this process, one of several."""
     if name not in ("auto", "cuda", "cpu"):
-        raise UsageError(f"device={name} is one for all processes: give auto, cuda or cpu")
+        raise UsageError(
+            f"device={name} cannot be used by several processes: give auto, cuda or cpu"
+        )
     gpus, processes = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
     if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if gpus < processes:
         raise UsageError(
-            f"device={name}: this machine has {gpus} GPUs for {processes} processes: start as many "
-            f"as there are GPUs, or give device=cpu"
+            f"device={name}: this machine has {gpus} GPUs for {processes} processes: start one "
+            f"process per GPU, or give device=cpu"
         )
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(device)
@@ -133,21 +136,21 @@ def _own_device(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Have the process keep the memory that it frees, for the next step to use again.
+    """Make the process keep the memory that it frees, for reuse in the next step.
 
-    glibc gives large blocks back to the kernel at once, and every step of a convolutional network
-    would get its activations anew, page by page. Other C libraries have no such setting, and need
-    none.
+    By default glibc returns large blocks to the kernel at once, so every step of a convolutional
+    network would allocate its activations again, page by page. Other C libraries have no such
+    setting and need none.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
-    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)
 
 
 def check_compiler(device: torch.device) -> None:
-    """For the CPU torch.compile writes C++, and needs the compiler that CXX names, or g++.
+    """Check for the C++ compiler that torch.compile needs on the CPU: the one in CXX, or g++.
 
     Raises:
         UsageError: there is none.
@@ -155,20 +158,20 @@ def check_compiler(device: torch.device) -> None:
     compiler = os.environ.get("CXX", "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
         raise UsageError(
-            f"compile=true needs a C++ compiler, and there is no {compiler}: install g++, name "
-            f"another in CXX, or leave compile=true out"
+            f"compile=true needs a C++ compiler, but {compiler} was not found: install g++, set "
+            f"CXX to another compiler, or leave out compile=true"
         )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was asked for that is not there; on the CPU torch has no class for that."""
+    """Whether an allocation failed; on the CPU, torch has no exception class for this."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "DefaultCPUAllocator" in str(error)
     )
 
 
 def device_name(device: torch.device, processes: int = 1) -> str:
-    """What a person calls the device, and in how many processes there is one."""
+    """A readable name of the device, with the number of processes if there are several."""
     name, threads = str(device), torch.get_num_threads()
     if device.type == "cuda":
         name = f"{device}, {torch.cuda.get_device_name(device)}"

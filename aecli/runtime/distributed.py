@@ -1,5 +1,4 @@
-"""One model trained by several processes, which torchrun has started: their ranks, and what these
-say to one another."""
+"""Data-parallel training in several processes started by torchrun: ranks and communication."""
 
 import io
 import os
@@ -21,47 +20,47 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from aecli.errors import AecliError
-from aecli.runtime.signals import KINDS
+from aecli.runtime.signals import EXCEPTIONS
 
-# How long a rank waits for another that is alive: rank 0 may be busy with a PCA, or a slow disk.
-# One that has ended is noticed at once.
+# How long a rank waits for another that is alive: rank 0 may be busy with a PCA or a slow disk.
+# A rank that has ended is noticed at once.
 COLLECTIVE_TIMEOUT = timedelta(hours=2)
 
-PROCESS_LOST = "one of the processes of this training has ended"
+PROCESS_LOST = "one of the training processes has ended"
 
-# From a signal to the end of the process, whatever it waits for; torchrun kills after 30 s.
+# From a signal to the forced exit of a process that is waiting; torchrun kills it after 30 s.
 GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train a model together, as one of them sees them.
+    """The processes that train a model together, as seen from one of them.
 
-    All of them must make the same calls in the same order, for each waits for the others.
+    All ranks must make the same calls in the same order, since each waits for the others.
     """
 
     rank: int = 0
     size: int = 1
     store: Store | None = None
-    """What torchrun keeps for all of them, whichever of them ends."""
+    """torchrun's key-value store, which outlives any of the processes."""
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is rank 0, which alone reads the command line, writes and speaks."""
+        """Whether this is rank 0, the only one that reads the command line, writes and prints."""
         return self.rank == 0
 
     def wrap_ddp(self, model: nn.Module) -> nn.Module:
-        """`model` with the parameters of rank 0, and gradients that are the mean over the ranks."""
+        """`model` with the parameters of rank 0 and gradients averaged over the ranks."""
         if self.size == 1:
             return model
         device = next(model.parameters()).device
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
 
     def local_shard(self, batch: Tensor) -> Tensor:
-        """The part of a batch (B, ...) that this rank sees; none has two rows more than another.
+        """This rank's part of a batch (B, ...); the sizes of the parts differ by at most one row.
 
-        Where there are fewer rows than ranks, the others see one that is not theirs, and which
-        `scale_loss` takes out again: not every layer can do without.
+        With fewer rows than ranks, the ranks without a row get the first one, because not every
+        layer accepts an empty batch; `scale_loss` then gives it zero weight.
         """
         if self.size == 1:
             return batch
@@ -69,42 +68,42 @@ class ProcessGroup:
         return part if len(part) else batch[:1]
 
     def scale_loss(self, loss: Tensor, images: int) -> Tensor:
-        """The mean loss of this rank's share of so many images, weighted by the size of that share:
-        the mean over the ranks is then the mean over the images."""
+        """Weight the mean loss of this rank by its share of the `images` in the batch, so that the
+        mean over the ranks is the mean over the images."""
         if self.size == 1:
             return loss
         share = images // self.size + (self.rank < images % self.size)
         return loss * (share * self.size / images)
 
     def owns_batch(self, number: int) -> bool:
-        """Whether this rank is the one to take the batch of that number."""
+        """Whether this rank processes batch `number`."""
         return number % self.size == self.rank
 
     def all_reduce_sum(self, tensor: Tensor) -> None:
-        """Replace a tensor by its sum over the ranks."""
+        """Replace a tensor with its sum over the ranks."""
         if self.size > 1:
             dist.all_reduce(tensor)
 
     def all_gather(self, number: Tensor) -> Tensor:
-        """The number () of each rank, (ranks,)."""
+        """The scalar `number` () of every rank, as (ranks,)."""
         parts = torch.zeros(self.size, dtype=number.dtype, device=number.device)
         parts[self.rank] = number
         self.all_reduce_sum(parts)
         return parts
 
     def local_value(self, parts: Tensor) -> Tensor:
-        """This rank's () of what `all_gather` returned; the mean where ranks were more or fewer."""
+        """This rank's () of `all_gather`'s result; the mean if the number of ranks has changed."""
         return parts[self.rank] if len(parts) == self.size else parts.mean()
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Give all ranks the buffers of rank 0: each has its own running means, of its own share
-        of the images."""
+        """Copy the buffers of rank 0 to all ranks, whose running means differ because each sees its
+        own shard of the images."""
         if self.size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
     def any_process(self, flag: bool) -> bool:
-        """Whether any rank has given True."""
+        """Whether `flag` is True on any rank."""
         if self.size == 1:
             return flag
         flags = torch.tensor(flag, dtype=torch.int32)
@@ -112,7 +111,7 @@ class ProcessGroup:
         return bool(flags)
 
     def broadcast_object(self, message: dict[str, Any] | None) -> None:
-        """Rank 0 says something to all others, who `receive_object` it."""
+        """Send a message from rank 0 to all other ranks, which call `receive_object`."""
         if self.size == 1:
             return
         buffer = io.BytesIO()
@@ -122,13 +121,13 @@ class ProcessGroup:
         dist.broadcast(content, 0)
 
     def release_workers(self) -> None:
-        """Where there was nothing to train, rank 0 lets the others go."""
+        """On rank 0: let the other ranks exit if there was nothing to train."""
         if self.size > 1 and dist.is_initialized():
             self.broadcast_object(None)
             self.shutdown()
 
     def receive_object(self) -> dict[str, Any] | None:
-        """What rank 0 has sent."""
+        """Receive the message that rank 0 sends."""
         size = torch.tensor(0)
         dist.broadcast(size, 0)
         content = torch.empty(int(size), dtype=torch.uint8)
@@ -139,22 +138,22 @@ class ProcessGroup:
         return message
 
     def shutdown(self) -> None:
-        """The ranks need one another no longer. None leaves before all have come to this: what one
-        has sent may not have reached the others when it closes its connections."""
+        """Leave the process group once all ranks have called this: a rank that closed its
+        connections earlier could cut off data that others have yet to receive."""
         if self.store is None or not dist.is_initialized():
             return
-        if self.store.add("parted", 1) == self.size:
-            self.store.set("all parted", "")
-        self.store.wait(["all parted"])
+        if self.store.add("arrived", 1) == self.size:
+            self.store.set("all arrived", "")
+        self.store.wait(["all arrived"])
         dist.destroy_process_group()
 
 
 SINGLE_PROCESS = ProcessGroup()
-"""A process that trains by itself."""
+"""A process that trains alone."""
 
 
 def process_group_from_env() -> ProcessGroup:
-    """As torchrun has started this process, if it has."""
+    """The group from torchrun's environment variables; `SINGLE_PROCESS` without torchrun."""
     if not dist.is_torchelastic_launched():
         return SINGLE_PROCESS
     return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
@@ -164,29 +163,29 @@ def process_group_from_env() -> ProcessGroup:
 def init_distributed() -> Iterator[ProcessGroup]:
     """Join the other processes that torchrun has started; without torchrun there are none.
 
-    Of a failure one process tells, the first that has it: the others end in silence, since it is
-    the same, or is that the first is gone.
+    Only the first process to fail reports its error. The others exit silently, since theirs is the
+    same error or a consequence of it.
 
     Raises:
-        AecliError: another process has ended before its time.
+        AecliError: another process has ended prematurely.
     """
     group = process_group_from_env()
     if group.size == 1:
         yield group
         return
     store, _, _ = next(rendezvous("env://"))
-    # Numbers on a GPU go by nccl; what the processes say to one another does not wait for the GPU.
+    # GPU tensors use nccl; messages between the processes use gloo and do not wait for the GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(
         backend, store=store, rank=group.rank, world_size=group.size, timeout=COLLECTIVE_TIMEOUT
     )
     ours = PrefixStore("aecli", store)
     try:
-        with _end_on_signal(ours):
+        with _exit_on_signal(ours):
             yield replace(group, store=ours)
     except BaseException as error:
-        follows = isinstance(error, KeyboardInterrupt) and not group.is_main_process
-        if follows or not _is_first_failure(ours):
+        is_secondary = isinstance(error, KeyboardInterrupt) and not group.is_main_process
+        if is_secondary or not _is_first_failure(ours):
             raise SystemExit(getattr(error, "status", 1)) from error
         if is_process_lost(error):
             raise AecliError(PROCESS_LOST) from error
@@ -197,7 +196,7 @@ def init_distributed() -> Iterator[ProcessGroup]:
 
 
 def is_process_lost(error: BaseException) -> bool:
-    """Whether it says that another rank has not answered; of gloo torch makes no class."""
+    """Whether it says that another rank did not answer; torch has no class for gloo's errors."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
@@ -211,20 +210,20 @@ def _is_first_failure(store: Store) -> bool:
 
 
 @contextmanager
-def _end_on_signal(store: Store) -> Iterator[None]:
-    """See to it that a signal ends the process, even where it waits for a rank that hangs.
+def _exit_on_signal(store: Store) -> Iterator[None]:
+    """Make a signal end the process even while it waits for a rank that hangs.
 
-    Python's own handlers run between two lines, and never while one of them waits.
+    Python's own handlers run only between bytecodes, never inside a call that blocks.
     """
     reading, writing = socket.socketpair()
     writing.setblocking(False)
-    previous = signal.set_wakeup_fd(writing.fileno())  # gets the number of every signal
-    is_over = threading.Event()
+    previous = signal.set_wakeup_fd(writing.fileno())  # receives the number of every signal
+    finished = threading.Event()
 
     def watch() -> None:
-        received = (KINDS.get(byte[0]) for byte in iter(lambda: reading.recv(1), b""))
+        received = (EXCEPTIONS.get(byte[0]) for byte in iter(lambda: reading.recv(1), b""))
         kind = next((kind for kind in received if kind), None)
-        if kind is None or is_over.wait(GRACE_SECONDS):
+        if kind is None or finished.wait(GRACE_SECONDS):
             return
         if _is_first_failure(store):
             print(
@@ -239,7 +238,7 @@ def _end_on_signal(store: Store) -> Iterator[None]:
     try:
         yield
     finally:
-        is_over.set()
+        finished.set()
         signal.set_wakeup_fd(previous)
         writing.close()
         watcher.join()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something that happens between two steps, and not anywhere."""
+"""Handling of Ctrl-C and SIGTERM: they take effect between two training steps."""
 
 import signal
 import threading
@@ -7,28 +7,28 @@ from typing import Self
 
 from aecli.errors import Interrupted, Terminated
 
-KINDS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+EXCEPTIONS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
 
 class StopRequest:
-    """Takes note of a signal that `check` then raises; a second one raises at once.
+    """Records a signal, which `check` then raises; a second signal raises at once.
 
-    Left to itself Python raises in the middle of whatever line is running: between two writes that
-    belong together, or in a callback that drops exceptions, such as a weak reference's.
+    By default Python raises in whatever line is running: between two writes that belong together,
+    or in a callback that drops exceptions, such as that of a weak reference.
     """
 
     def __init__(self) -> None:
-        self._noted: type[Interrupted] | None = None
+        self._pending: type[Interrupted] | None = None
         self._previous: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            for number in KINDS:
+        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+            for number in EXCEPTIONS:
                 handler = signal.getsignal(number)
-                # A shell's background job is started with SIGINT ignored, and means it.
+                # A shell starts background jobs with SIGINT ignored; keep it so.
                 if handler is not signal.SIG_IGN:
                     self._previous[number] = handler
-                    signal.signal(number, self._note)
+                    signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -44,25 +44,25 @@ class StopRequest:
 
     @property
     def is_pending(self) -> bool:
-        """Whether `check` is going to raise."""
-        return self._noted is not None
+        """Whether `check` will raise."""
+        return self._pending is not None
 
     def check(self) -> None:
-        """Raise what has been noted, if anything."""
-        if self._noted is not None:
-            raise self._noted
+        """Raise the recorded signal, if any."""
+        if self._pending is not None:
+            raise self._pending
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self._noted is not None:
-            raise KINDS[number]
-        self._noted = KINDS[number]
+    def _record(self, number: int, _: FrameType | None) -> None:
+        if self._pending is not None:
+            raise EXCEPTIONS[number]
+        self._pending = EXCEPTIONS[number]
 
 
 def end_at_once() -> None:
-    """From here on a signal ends the process, without a word: all that was to be said is said.
+    """Make signals end the process silently from now on, since its output is complete.
 
-    While Python shuts down it would print what a handler raises, and go on.
+    During shutdown, Python would print an exception raised by a handler and continue.
     """
-    for number in KINDS:
+    for number in EXCEPTIONS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

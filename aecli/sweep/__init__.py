@@ -1,1 +1,1 @@
-"""Many runs: planned as folders, launched, watched and resumed."""
+"""Sweeps: many runs, planned as folders, launched, monitored and resumed."""

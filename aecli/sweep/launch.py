@@ -1,7 +1,7 @@
 """A sweep: a folder with a run directory for each of its runs.
 
-The folders are the truth: what is finished, failed or cut off is read from them, by whichever
-process asks. So a sweep may go on in other processes, on other machines, or on another day.
+The folders are the only record: any process can read from them which runs are finished, failed or
+interrupted. So a sweep can be resumed in other processes, on other machines, or on another day.
 """
 
 import shlex
@@ -18,8 +18,8 @@ from aecli.cli.compose import (
     Sweep,
     compose,
     compose_sweep,
-    note_sweep,
-    without_lists,
+    save_sweep_config,
+    single_value_overrides,
 )
 from aecli.cli.jobs import run_jobs, run_search
 from aecli.comparison.compare import compare as compare_runs
@@ -38,11 +38,11 @@ __all__ = ["resume", "start"]
 
 
 def start(overrides: list[str], compare: bool) -> None:
-    """Train every run of a sweep, having refused what makes no sense in any of them.
+    """Train every run of a sweep, after validating all of them.
 
     Raises:
-        AecliError: some runs have failed, or one could not be planned.
-        Interrupted: Ctrl-C or SIGTERM; says how to go on.
+        AecliError: some runs failed, or one could not be planned.
+        Interrupted: Ctrl-C or SIGTERM; says how to resume.
     """
     sweep = compose_sweep(overrides)
     if sweep.jobs is None:
@@ -54,53 +54,53 @@ def start(overrides: list[str], compare: bool) -> None:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
         configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
     plan(sweep.folder, configs)
-    note_sweep(sweep.folder / SWEEP_FILE, overrides)
-    problems = carry_out(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
-    conclude(sweep.folder, compare, problems, advice=_how_to_go_on(sweep.folder))
+    save_sweep_config(sweep.folder / SWEEP_FILE, overrides)
+    problems = launch_runs(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
+    report(sweep.folder, compare, problems, advice=_resume_advice(sweep.folder))
 
 
 def resume(folder: Path, overrides: list[str], compare: bool) -> None:
-    """Train the runs of a sweep that are not finished, each from where it is.
+    """Train the unfinished runs of a sweep, each from its newest checkpoint.
 
     Args:
-        folder: of the sweep.
-        overrides: may say how to launch the runs, and nothing else.
-        compare: write the comparison in the end.
+        folder: the sweep folder.
+        overrides: Hydra settings that say how to launch the runs; no others are accepted.
+        compare: write the comparison at the end.
 
     Raises:
-        AecliError: some runs have failed, or `folder` holds no sweep.
-        Interrupted: Ctrl-C or SIGTERM; says how to go on.
+        AecliError: some runs failed, or `folder` holds no sweep.
+        Interrupted: Ctrl-C or SIGTERM; says how to resume.
     """
     if not (folder / SWEEP_FILE).is_file():
         raise UsageError(
-            f"resume={folder} is neither the folder of a run, which has a {CONFIG} in it, nor that "
-            f"of a sweep, which has a {SWEEP_FILE}"
+            f"resume={folder} is neither a run folder, which contains a {CONFIG}, nor a sweep "
+            f"folder, which contains a {SWEEP_FILE}"
         )
     for override in overrides:
         if not override.startswith("hydra"):
             raise UsageError(
-                f"{override}: a resumed sweep trains what was planned, so leave it out"
+                f"{override}: a resumed sweep trains its runs as planned, so leave it out"
             )
-    todo = [run for run in runs_below(folder) if run.status is not Status.finished]
-    for run in todo:
+    unfinished = [run for run in runs_below(folder) if run.status is not Status.finished]
+    for run in unfinished:
         check_runnable(run.load_config())
-        run.failure_file.unlink(missing_ok=True)  # which would pass for that of the new attempt
-    # What Hydra noted at the first attempt stays; now it would note a line without the values.
-    lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in todo}
-    problems = carry_out(replace(compose_sweep(overrides), folder=folder), lines, overrides)
-    conclude(folder, compare, problems, advice=_how_to_go_on(folder))
+        run.failure_file.unlink(missing_ok=True)  # or it would count as that of the new attempt
+    # Keep the files that Hydra wrote at first; now it would record a command line without values.
+    lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in unfinished}
+    problems = launch_runs(replace(compose_sweep(overrides), folder=folder), lines, overrides)
+    report(folder, compare, problems, advice=_resume_advice(folder))
 
 
-def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
-    """Have Hydra's launcher train the planned runs.
+def launch_runs(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
+    """Train the planned runs with Hydra's launcher.
 
     Args:
-        sweep: where, and by which launcher.
-        lines: name of the run's folder -> what Hydra notes there as its command line.
-        overrides: of the whole sweep.
+        sweep: the sweep folder and the launcher.
+        lines: name of each run's folder -> the overrides that Hydra records there.
+        overrides: the overrides of the whole sweep.
 
     Returns:
-        What went wrong outside of the runs' own training, a line each.
+        Errors from outside the training of the runs, one line each.
     """
     runs = [RunDirectory(sweep.folder / name) for name in lines]
     if not runs:
@@ -108,47 +108,47 @@ def carry_out(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -
     try:
         _announce(sweep, runs)
         if sweep.launcher == BASIC:
-            errors = run_jobs(lines, sweep.folder, overrides, _train_here)
+            errors = run_jobs(lines, sweep.folder, overrides, _train_in_process)
         else:
-            errors = _launch_elsewhere(sweep, runs, lines, overrides)
+            errors = _train_in_workers(sweep, runs, lines, overrides)
     except KeyboardInterrupt as interruption:
-        raise _explained(interruption, sweep.folder) from None
-    return [_problem(error) for error in errors]
+        raise _with_advice(interruption, sweep.folder) from None
+    return [_describe(error) for error in errors]
 
 
-def _train_here(folder: Path) -> None:
+def _train_in_process(folder: Path) -> None:
     run_planned(folder, show_progress=True, threads=None, shared=None)
     console.run_line(RunDirectory(folder))
 
 
-def _launch_elsewhere(
+def _train_in_workers(
     sweep: Sweep, runs: list[RunDirectory], lines: dict[str, list[str]], overrides: list[str]
 ) -> list[Exception]:
-    """Train in other processes: the longest run first, and the images decoded once for all."""
+    """Train in worker processes: the longest run first, with images decoded once for all runs."""
     names = [str(run.path.relative_to(sweep.folder)) for run in longest_first(runs)]
     with _shared_images(sweep.folder, runs) as shared:
         job = partial(
             run_planned,
             show_progress=False,
-            # As many workers as cores: a second thread would only wait for the others.
+            # There are as many workers as cores, so more threads would only compete for them.
             threads=1 if sweep.launcher == "joblib" else None,
             shared=shared.absolute(),
         )
         with Watch(runs):
             try:
                 return run_jobs({name: lines[name] for name in names}, sweep.folder, overrides, job)
-            except Exception as error:  # no cluster, a worker killed: as many kinds as launchers
+            except Exception as error:  # no cluster, a killed worker: depends on the launcher
                 return [error]
 
 
 @contextmanager
 def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
-    """A folder with the images that `runs` need, decoded, for as long as they are trained.
+    """A temporary folder with the decoded images that `runs` need.
 
-    It is in the folder of the sweep, which the nodes of a cluster see as well.
+    It is in the sweep folder, which the nodes of a cluster can read too.
     """
     shared = folder / ".data"
-    shutil.rmtree(shared, ignore_errors=True)  # where an earlier attempt was killed
+    shutil.rmtree(shared, ignore_errors=True)  # left over if an earlier attempt was killed
     shared.mkdir()
     try:
         for run in runs:
@@ -159,13 +159,13 @@ def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
 
 
 def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
-    """Have one of Hydra's sweepers look for the settings with the smallest validation mse.
+    """Search for the settings with the lowest validation MSE, using one of Hydra's sweepers.
 
     Raises:
-        AecliError: some runs have failed, or what all of them share makes no sense.
+        AecliError: some runs failed, or the settings that all of them share are invalid.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    check_runnable(compose(without_lists(overrides)))
+    check_runnable(compose(single_value_overrides(overrides)))
     check_unused(sweep.folder)
     console.facts({"search": f"in {sweep.folder}"})
     problems = []
@@ -176,13 +176,13 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
         raise kind(f"interrupted: the runs so far are in {sweep.folder}") from None
     except AecliError:
         raise
-    except Exception as error:  # no trial has succeeded, no such database: as many as sweepers
-        problems = [_problem(error)]
-    conclude(sweep.folder, compare, problems)
+    except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
+        problems = [_describe(error)]
+    report(sweep.folder, compare, problems)
 
 
 def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
-    """One run of a search; its validation mse."""
+    """Train one run of a search and return its validation MSE."""
     run = RunDirectory(folder)
     data = load_cached_data(config)
     config = resolve_config(config, data)
@@ -198,7 +198,7 @@ def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
 
 
 def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
-    """What is about to be trained."""
+    """Print what is about to be trained."""
     data = load_cached_data(runs[0].load_config())
     if data.notice is not None:
         console.notice(data.notice)
@@ -210,28 +210,28 @@ def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
     )
 
 
-def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "") -> None:
-    """What became of every run in `folder`, as a table and as a comparison of the finished ones.
+def report(folder: Path, compare: bool, problems: list[str], advice: str = "") -> None:
+    """Print a table of all runs in `folder`, and write the comparison of the finished ones.
 
     Args:
-        folder: of the sweep.
+        folder: the sweep folder.
         compare: write the comparison.
-        problems: what went wrong outside of the runs' own training.
-        advice: what to do where some are not finished.
+        problems: errors from outside the training of the runs.
+        advice: what to do about unfinished runs.
 
     Raises:
-        AecliError: some are not finished.
+        AecliError: some runs are not finished, or there are `problems`.
     """
     runs = runs_below(folder)
     unfinished = [run for run in runs if run.status is not Status.finished]
     configs = [run.load_config() for run in runs]
     console.sweep_table(str(folder), runs, distinctions(configs))
-    if compare and are_on_several_classes(configs):
-        console.facts({"comparison": "none: the runs are on different classes"})
+    if compare and differ_in_classes(configs):
+        console.facts({"comparison": "none: the runs use different classes"})
     elif compare and len(unfinished) < len(runs):
         try:
             console.comparison(compare_runs([folder], folder / COMPARISON))
-        except UsageError as error:  # several data sets, for one thing: the runs are good
+        except UsageError as error:  # several data sets, for example: the runs themselves are valid
             console.warn(f"no comparison: {error}")
     console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
     reasons = [
@@ -243,23 +243,23 @@ def conclude(folder: Path, compare: bool, problems: list[str], advice: str = "")
         raise AecliError("\n".join([summary, *problems, *reasons]))
 
 
-def are_on_several_classes(configs: list[TrainConfig]) -> bool:
-    """Whether each run is meant to have images of its own, as in sweep=one_class."""
+def differ_in_classes(configs: list[TrainConfig]) -> bool:
+    """Whether the runs differ in their classes, as in sweep=one_class."""
     classes = [(config.data.classes, config.data.exclude_classes) for config in configs]
-    return any(each != classes[0] for each in classes)
+    return any(selection != classes[0] for selection in classes)
 
 
-def _problem(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def _how_to_go_on(folder: Path) -> str:
-    return f"; to go on: aecli train resume={shlex.quote(str(folder))}"
+def _resume_advice(folder: Path) -> str:
+    return f"; to resume: aecli train resume={shlex.quote(str(folder))}"
 
 
-def _explained(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
-    """The interruption with what it leaves behind."""
+def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
+    """The interruption with a message on the finished runs and how to resume."""
     kind = Terminated if isinstance(interruption, Terminated) else Interrupted
     runs = runs_below(folder)
     finished = sum(run.status is Status.finished for run in runs)
-    return kind(f"interrupted: {finished} of {len(runs)} runs are finished{_how_to_go_on(folder)}")
+    return kind(f"interrupted: {finished} of {len(runs)} runs are finished{_resume_advice(folder)}")

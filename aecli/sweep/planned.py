@@ -1,4 +1,4 @@
-"""The runs of a sweep as folders: planned before the first one starts, then trained one by one."""
+"""Planned runs of a sweep: all folders are created before the first run starts."""
 
 import traceback
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ from aecli.training.experiment import exclusive_run, run_experiment
 
 
 def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
-    """Make the folder of every run, with its configuration in it.
+    """Create the folder of every run and save its configuration there.
 
     Args:
-        folder: of the sweep.
-        configs: name of the run's folder -> what to train there.
+        folder: the sweep folder.
+        configs: name of each run's folder -> its configuration.
 
     Raises:
-        UsageError: there are runs in `folder` already.
+        UsageError: `folder` already holds runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs = []
@@ -40,25 +40,25 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
 
 
 def check_unused(folder: Path) -> None:
-    """No run may come to lie over another.
+    """Check that no run would overwrite another.
 
     Raises:
-        UsageError: there are runs in `folder` already.
+        UsageError: `folder` already holds runs.
     """
     if any(folder.rglob(CONFIG)):
         raise UsageError(
-            f"{folder} holds runs already: go on with them by resume={folder}, "
+            f"{folder} already holds runs: resume them with resume={folder}, "
             f"or give another hydra.sweep.dir"
         )
 
 
 def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
-    """By the work that each is, so that no long run is left alone at the end."""
-    return sorted(runs, key=lambda run: -work(run.load_config()))
+    """Sort by training cost, longest first, so that no long run is left alone at the end."""
+    return sorted(runs, key=lambda run: -training_flops(run.load_config()))
 
 
-def work(config: TrainConfig) -> float:
-    """Floating point operations of the whole training, early stopping left out."""
+def training_flops(config: TrainConfig) -> float:
+    """Floating point operations of the whole training, ignoring early stopping."""
     data = load_cached_data(config)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = build_model(config.model, config.upsample, data.image_shape)
@@ -70,28 +70,28 @@ def work(config: TrainConfig) -> float:
 def run_planned(
     folder: Path, show_progress: bool, threads: int | None, shared: Path | None
 ) -> None:
-    """Train the run that is planned in `folder`; what goes wrong is noted there.
+    """Train the run that is planned in `folder`; if it fails, record the reason there.
 
     Args:
-        folder: of the run; where an earlier attempt has left a checkpoint, it goes on from there.
-        show_progress: by a bar in this terminal.
-        threads: to compute with; None leaves them as they are.
-        shared: a folder with the images, decoded.
+        folder: the run directory; if it holds a checkpoint, training resumes from it.
+        show_progress: show a progress bar in this terminal.
+        threads: number of compute threads; None for torch's setting.
+        shared: a folder with the decoded images.
     """
     run = RunDirectory(folder)
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         with exclusive_run(run):
-            if run.status is not Status.finished:  # by another process, in the meantime
+            if run.status is not Status.finished:  # another process may have finished it
                 config = run.load_config()
                 bar = folder.name if show_progress else None
                 run_experiment(
                     config, load_cached_data(config, shared), run, bar, warn=console.warn
                 )
     except AecliError:
-        if run.status is not Status.failed:  # which notes why, for the end of the sweep
+        if run.status is not Status.failed:  # a failed run has recorded why, for the final report
             raise
-    except Exception as error:  # a bug: likewise, and the trace is needed
+    except Exception as error:  # a bug: record it too, and show the traceback
         traceback.print_exc()
         run.save_failure(f"{type(error).__name__}: {error}")

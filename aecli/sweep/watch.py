@@ -1,4 +1,4 @@
-"""Progress of runs that other processes train."""
+"""Progress display for runs that train in other processes."""
 
 import threading
 from pathlib import Path
@@ -21,10 +21,10 @@ POLL_SECONDS = 0.5
 
 
 class Watch:
-    """Shows how far the runs are that other processes train: a bar each, read off their folders."""
+    """Shows a progress bar per run in training, read from the run directories."""
 
     def __init__(self, runs: list[RunDirectory]) -> None:
-        self._waiting = list(runs)
+        self._unfinished = list(runs)
         self._epochs = {run.path: run.load_config().epochs for run in runs}
         self._bars: dict[Path, TaskID] = {}
         self._progress = Progress(
@@ -36,7 +36,7 @@ class Watch:
             console=console.err,
         )
         self._total = self._progress.add_task("sweep", total=len(runs), unit="runs")
-        self._is_over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> Self:
@@ -50,26 +50,26 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._is_over.set()
+        self._stopped.set()
         self._thread.join()
-        self._look()
+        self._update()
         self._progress.stop()
 
     def _poll(self) -> None:
-        while not self._is_over.wait(POLL_SECONDS):
-            self._look()
+        while not self._stopped.wait(POLL_SECONDS):
+            self._update()
 
-    def _look(self) -> None:
-        """Bring the bars up to what the folders say."""
-        for run in list(self._waiting):
+    def _update(self) -> None:
+        """Update the bars from the run directories."""
+        for run in list(self._unfinished):
             status = run.status
             if status in (Status.finished, Status.failed):
-                self._waiting.remove(run)
+                self._unfinished.remove(run)
                 if run.path in self._bars:
                     self._progress.remove_task(self._bars.pop(run.path))
                 self._progress.advance(self._total)
                 console.run_line(run)
-            elif status is Status.interrupted:  # has begun
+            elif status is Status.interrupted:  # or running
                 if run.path not in self._bars:
                     self._bars[run.path] = self._progress.add_task(
                         run.path.name, total=self._epochs[run.path], unit="epochs"

@@ -1,1 +1,1 @@
-"""From a model to a finished run."""
+"""Training: the loop, the step, the optimiser, and a run from start to summary."""

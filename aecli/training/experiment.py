@@ -1,4 +1,4 @@
-"""One run from a model to a summary: train it, measure it, draw it, write down what came out."""
+"""One run from model to summary: train, evaluate, plot and save the results."""
 
 import math
 import platform
@@ -42,26 +42,25 @@ from aecli.training.recorder import Recorder
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run is told by."""
+    """The result of a finished run."""
 
     training: TrainingState
     test: Examination
-    """Of the test images."""
+    """Measurements on the test images."""
 
     @property
     def scores(self) -> dict[str, Score]:
-        """On the test images: of the model and of each baseline, by the names of `LABELS`."""
+        """Scores of the model and each baseline on the test images, by the names of `LABELS`."""
         return self.test.scores
 
 
 @contextmanager
 def exclusive_run(run: RunDirectory) -> Iterator[None]:
-    """Have the folder of `run` alone; leave the reason in it, in one line, where the attempt comes
-    to no end of its own.
+    """Lock the run directory; if the run fails, record the reason in it, in one line.
 
     Raises:
         AecliError: that reason.
-        StorageError: another process is at it.
+        StorageError: another process has locked the directory.
     """
     with run.locked(), record_failure(run):
         yield
@@ -80,20 +79,20 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
         failure = _as_aecli_error(error, run)
     else:
         return
-    with suppress(OSError):  # a full disk, of which the line tells
+    with suppress(OSError):  # a full disk, which the error line names
         run.save_failure(str(failure))
     raise failure
 
 
 def _as_aecli_error(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
-    """What torch has raised, for a person; a mistake of ours is raised again as it is."""
+    """Convert an error of torch to a readable one; re-raise it unchanged if it is a bug."""
     if is_out_of_memory(error):
         failure = AecliError(
-            "there is too little memory: try a smaller batch_size or model, or fewer processes"
+            "not enough memory: try a smaller batch_size or model, or fewer processes"
         )
     elif is_process_lost(error):
         failure = AecliError(
-            f"{PROCESS_LOST}; to go on from its newest checkpoint: aecli train "
+            f"{PROCESS_LOST}; to resume from its newest checkpoint: aecli train "
             f"resume={shlex.quote(str(run.path))}"
         )
     else:
@@ -110,18 +109,18 @@ def run_experiment(
     group: ProcessGroup = SINGLE_PROCESS,
     warn: Callable[[str], None] = print,
 ) -> Outcome:
-    """Train a model and leave everything that a run directory holds, the summary last.
+    """Train a model and write everything in its run directory, the summary last.
 
-    It goes on from the newest checkpoint that is sound, and without one begins anew. The test
-    images are measured once, at the end, with the weights of the best epoch.
+    Training resumes from the newest undamaged checkpoint, or starts from the beginning if there is
+    none. The test images are evaluated once, at the end, with the weights of the best epoch.
 
     Args:
         config: what to train.
         data: the images.
-        run: where everything goes.
-        bar: what a progress bar calls the run; without it there is none.
-        group: who trains; the first of them calls this, and the others `run_worker`.
-        warn: is told of a checkpoint that is damaged.
+        run: the run directory to write to.
+        bar: name of the run in the progress bar; None for no bar.
+        group: the training processes; rank 0 calls this, the others call `run_worker`.
+        warn: receives a message for each damaged checkpoint.
 
     Raises:
         DivergenceError: the loss is no longer finite.
@@ -130,7 +129,7 @@ def run_experiment(
     """
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), len(data.train), group)
-    saved = _restored(state, run, warn)
+    saved = _restore(state, run, warn)
     is_resumed = saved is not None
     run.save_config(config)
     steps = steps_per_epoch(config, data)
@@ -150,12 +149,12 @@ def run_experiment(
         tracker.results(
             _hyperparameters(summary), _final_metrics(outcome.scores), len(state.records)
         )
-        shown = example_images(config, data.test)
+        examples = example_images(config, data.test)
         with torch.inference_mode():
             pca = baselines(config, data)["pca"]
-            outputs = {"model": model(shown.inputs), "pca": pca(shown.inputs)}
-        _save_example_images(shown, outputs, outcome, run)
-        _draw(f"{config.name} on {data.name}", shown, outputs, outcome, recorder.levels, run)
+            outputs = {"model": model(examples.inputs), "pca": pca(examples.inputs)}
+        _save_example_images(examples, outputs, outcome, run)
+        _plot(f"{config.name} on {data.name}", examples, outputs, outcome, recorder.levels, run)
     run.save_weights(state.best_weights)
     run.checkpoints.keep_newest()
     run.save_summary(summary)
@@ -163,10 +162,10 @@ def run_experiment(
 
 
 def run_worker(group: ProcessGroup) -> None:
-    """Take part in the training that the first process leads, if it leads one.
+    """Train as a rank other than 0; return at once if rank 0 has nothing to train.
 
     Raises:
-        AecliError: whatever this rank could not do.
+        AecliError: this rank failed.
     """
     task = group.receive_object()
     if task is None:
@@ -185,38 +184,38 @@ def run_worker(group: ProcessGroup) -> None:
     group.shutdown()
 
 
-def _restored(
+def _restore(
     state: TrainingState, run: RunDirectory, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
-    """The checkpoint that has been put into `state`, if there is one."""
+    """Load the newest undamaged checkpoint into `state` and return it; None if there is none."""
     saved, problems = run.checkpoints.newest()
     for problem in problems:
-        warn(f"{problem}; the checkpoint before it is used")
+        warn(f"{problem}; using the previous checkpoint")
     run.failure_file.unlink(missing_ok=True)
     if saved is None:
-        if run.config_file.exists():  # or nothing in the folder is ours
+        if run.config_file.exists():  # otherwise nothing in the folder is ours
             run.clear()
         return None
     try:
         state.load_state_dict(saved)
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(
-            f"the checkpoint in {run.checkpoints.folder} is not of this version of aecli: "
+            f"the checkpoint in {run.checkpoints.folder} was not written by this version of aecli: "
             f"{one_line(error)}"
         ) from error
     return saved
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
-    """What `summary.json` holds: the final figures, and all that they depend on."""
+    """The content of `summary.json`: the final metrics and everything they depend on."""
     records, best = outcome.training.records, outcome.training.best
-    scores = {name: score_as_json(each) for name, each in outcome.scores.items()}
+    scores = {name: score_as_json(score) for name, score in outcome.scores.items()}
     validated = {record.epoch: record.val_mse for record in records}
     return {
         "test": scores.pop("model"),
         "baselines": scores,
         "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
-        "pca_curve": {str(size): each for size, each in outcome.test.pca_curve.items()},
+        "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
         "validation": {"loss": best.loss, "mse": validated[best.epoch]},
         "best_epoch": best.epoch,
         "epochs": len(records),
@@ -250,7 +249,7 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
 
 
 def score_as_json(score: Score) -> dict[str, float | None]:
-    """A score as JSON can hold it: the psnr of a perfect reconstruction is null."""
+    """A score as JSON, with null for the infinite PSNR of a perfect reconstruction."""
     return {
         name: value if value is not None and math.isfinite(value) else None
         for name, value in asdict(score).items()
@@ -266,46 +265,47 @@ def _hyperparameters(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _final_metrics(scores: dict[str, Score]) -> dict[str, float]:
     measured = {f"test/{name}": value for name, value in asdict(scores["model"]).items()}
-    known = {name: value for name, value in measured.items() if value is not None}
-    return {**known, "test/mse_pca": scores["pca"].mse}
+    available = {name: value for name, value in measured.items() if value is not None}
+    return {**available, "test/mse_pca": scores["pca"].mse}
 
 
 def _save_example_images(
-    shown: ExampleImages, outputs: dict[str, Tensor], outcome: Outcome, run: RunDirectory
+    examples: ExampleImages, outputs: dict[str, Tensor], outcome: Outcome, run: RunDirectory
 ) -> None:
-    """What a comparison shows of the run, so that it needs neither the data nor the weights."""
-    seen = outcome.test.survey
+    """Save the images a comparison shows, so that it needs neither the data nor the weights."""
+    extremes = outcome.test.extremes
     snapshots = outcome.training.snapshots
     images = {
-        "original": shown.pixels,
-        **({"corrupted": shown.inputs} if shown.are_corrupted else {}),
+        "original": examples.pixels,
+        **({"corrupted": examples.inputs} if examples.are_corrupted else {}),
         "output": outputs["model"],
         "pca": outputs["pca"],
-        "best/original": seen.best.pixels,
-        "best/output": seen.best.outputs,
-        "worst/original": seen.worst.pixels,
-        "worst/output": seen.worst.outputs,
+        "best/original": extremes.best.pixels,
+        "best/output": extremes.best.outputs,
+        "worst/original": extremes.worst.pixels,
+        "worst/output": extremes.worst.outputs,
         **{f"epoch/{epoch}": output for epoch, output in snapshots.items()},
     }
     run.save_images(
-        images, means={"mean/original": seen.mean.pixels, "mean/output": seen.mean.outputs}
+        images, means={"mean/original": extremes.mean.pixels, "mean/output": extremes.mean.outputs}
     )
 
 
-def _draw(
+def _plot(
     title: str,
-    shown: ExampleImages,
+    examples: ExampleImages,
     outputs: dict[str, Tensor],
     outcome: Outcome,
     levels: Levels,
     run: RunDirectory,
 ) -> None:
-    """The figures of the run directory."""
-    from aecli.figures import loss_figure, save  # training starts without waiting for matplotlib
+    """Save the figures of the run directory."""
+    from aecli.figures import loss_figure, save  # imported late: matplotlib would delay training
 
     rows = {LABELS[name]: output for name, output in outputs.items()}
     save(
-        reconstruction_figure(f"{title}: test images", shown, rows), run.figures / "reconstructions"
+        reconstruction_figure(f"{title}: test images", examples, rows),
+        run.figures / "reconstructions",
     )
     records = outcome.training.records
     curves = loss_figure(

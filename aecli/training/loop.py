@@ -30,14 +30,14 @@ from aecli.training.step import TrainingStep
 
 @dataclass
 class Best:
-    """The best epoch so far, and how long it has not been beaten."""
+    """The best epoch so far, and the number of validations since without improvement."""
 
     loss: float = math.inf
     epoch: int = 0
     stale_validations: int = 0
 
     def update(self, loss: float, epoch: int, min_delta: float) -> bool:
-        """Take note of a validation; True where it beats the best by more than `min_delta`."""
+        """Record a validation; True if it improves on the best by more than `min_delta`."""
         if loss < self.loss - min_delta:
             self.loss, self.epoch, self.stale_validations = loss, epoch, 0
             return True
@@ -45,14 +45,14 @@ class Best:
         return False
 
     def is_exhausted(self, patience: int | None) -> bool:
-        """Whether `patience` validations in a row brought no improvement."""
+        """Whether the last `patience` validations brought no improvement."""
         return patience is not None and self.stale_validations >= patience
 
 
 class TrainingState:
-    """How far a training is: all that its further steps depend on besides the configuration.
+    """Everything that the remaining training steps depend on, besides the configuration.
 
-    Batch order and noise are drawn anew for every epoch and step, so they have no state to keep.
+    Batch order and noise are seeded by epoch and step, so they have no state to save.
     """
 
     def __init__(
@@ -62,28 +62,28 @@ class TrainingState:
         images: int,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        """At the beginning; `images` are there to train on, by `group` together."""
+        """The initial state, for `images` training images in total over all ranks of `group`."""
         self.model, self.images, self.group = model, images, group
         self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
-        self.best, self.best_weights = Best(), _copied(model.state_dict())
+        self.best, self.best_weights = Best(), _cloned(model.state_dict())
         self.records: list[EpochRecord] = []
         self.snapshots: dict[int, Tensor] = {}
-        """Epoch -> the shown images as the model then reconstructed them."""
+        """Epoch -> the example images as reconstructed after it."""
         self.step = 0
-        """Batches of the current epoch that have been seen."""
-        # Summed on the device: asking for a number at every step would make the device wait for it.
+        """Batches of the current epoch that are done."""
+        # Summed on the device: reading a value at every step would force a synchronisation.
         self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
-        """Over the images of the current epoch: the mean of what the ranks have here is the sum."""
+        """Sum over the images of the current epoch, as the mean of this tensor over the ranks."""
         self.seconds = 0.0
-        """Of training in the current epoch."""
+        """Training time in the current epoch."""
 
     @property
     def epoch(self) -> int:
-        """The current one, from 1 on."""
+        """The current epoch, counted from 1."""
         return len(self.records) + 1
 
     def is_over(self, config: TrainConfig) -> bool:
-        """Whether all epochs are done, or validation has not improved for long enough."""
+        """Whether all epochs are done or early stopping applies."""
         return self.epoch > config.epochs or self.best.is_exhausted(config.patience)
 
     def end_epoch(self, record: EpochRecord) -> None:
@@ -92,11 +92,11 @@ class TrainingState:
         self.loss_sum.zero_()
 
     def store_best_weights(self) -> None:
-        """The current weights are the best so far."""
-        self.best_weights = _copied(self.model.state_dict())
+        """Keep the current weights as the best so far."""
+        self.best_weights = _cloned(self.model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes, on any number of ranks. All of them must call it."""
+        """The state for `load_state_dict`, on any number of ranks. All ranks must call this."""
         return {
             "images": self.images,
             "model": self.model.state_dict(),
@@ -111,15 +111,15 @@ class TrainingState:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from what `state_dict` has returned.
+        """Restore what `state_dict` returned.
 
         Raises:
-            DataError: it has been trained on another number of images.
+            DataError: the saved run was trained on another number of images.
         """
         if saved["images"] != self.images:
             raise DataError(
-                f"there are {self.images:,} training images, and the run was begun with "
-                f"{saved['images']:,}: give the data_dir=... in which those are"
+                f"there are {self.images:,} training images, but the run was started with "
+                f"{saved['images']:,}: give the data_dir=... that holds those"
             )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -130,65 +130,64 @@ class TrainingState:
         self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
 
 
-def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _cloned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in weights.items()}
 
 
 class Callback:
-    """Is told of a training as it goes on. This one keeps it to itself, as all ranks but the first
-    do."""
+    """Callbacks of the training loop. This base class does nothing; ranks other than 0 use it."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
 
     def on_step_end(self) -> None:
-        """One optimiser step is done."""
+        """Called after every optimiser step."""
 
     def on_epoch_end(self) -> None:
-        """One epoch is done, and the last of the records is its own."""
+        """Called after every epoch; its record is the last one in the state."""
 
     def on_new_best(self) -> None:
-        """The best weights are others now."""
+        """Called when the best weights have changed."""
 
     def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
-        """Here the training could be left; positions grow."""
+        """Called with a state to resume from; `position` increases during training."""
 
 
 class CheckpointScheduler:
-    """Has a training's state kept where that is due."""
+    """Triggers a checkpoint whenever one is due."""
 
     def __init__(
         self, config: TrainConfig, state: TrainingState, callback: Callback, steps: int
     ) -> None:
         self._config, self._state, self._callback, self._steps = config, state, callback, steps
-        self._kept = self._position
+        self._last_saved = self._position
         self._due = self._next_due()
 
     def on_step_end(self, stop: StopRequest) -> None:
-        """Where an epoch may be left: a checkpoint after so many minutes, or before stopping."""
+        """Save a checkpoint after so many minutes or before stopping; stop if requested."""
         any_process = self._state.group.any_process
         if any_process(stop.is_pending or time.monotonic() >= self._due):
-            self._keep()
+            self._save()
             if any_process(stop.is_pending):
                 stop.check()
-                raise Interrupted  # by a signal to another rank
+                raise Interrupted  # another rank received a signal
 
     def on_epoch_end(self, stop: StopRequest) -> None:
-        """The same, with a checkpoint after so many epochs and after the last."""
+        """Also save a checkpoint after so many epochs and after the last one."""
         epochs = len(self._state.records)
         if epochs % self._config.checkpoint.epochs == 0 or self._state.is_over(self._config):
-            self._keep()
+            self._save()
         self.on_step_end(stop)
 
     @property
     def _position(self) -> int:
-        """A number that grows with every step, and once more at the end of every epoch."""
+        """A number that increases with every step, and once more at the end of every epoch."""
         return len(self._state.records) * (self._steps + 1) + self._state.step
 
-    def _keep(self) -> None:
-        if self._position != self._kept:
+    def _save(self) -> None:
+        if self._position != self._last_saved:
             self._callback.on_checkpoint(self._position, self._state.state_dict())
-            self._kept = self._position
+            self._last_saved = self._position
         self._due = self._next_due()
 
     def _next_due(self) -> float:
@@ -196,19 +195,19 @@ class CheckpointScheduler:
 
 
 def steps_per_epoch(config: TrainConfig, data: Data) -> int:
-    """Batches in one pass over the training images; the last may be smaller."""
+    """Number of batches per epoch; the last batch may be smaller."""
     return math.ceil(len(data.train) / config.batch_size)
 
 
 def new_model(config: TrainConfig, data: Data) -> Autoencoder:
-    """A model with the weights that `config.seed` draws, on the device of `data`."""
+    """A model initialised from `config.seed`, on the device of `data`."""
     torch.manual_seed(config.seed)
     model = build_model(config.model, config.upsample, data.image_shape)
     return model.to(data.train.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What a training step calls: `model`, in the precision and by the code that were asked for."""
+    """The forward pass of a training step: `model` in the configured precision, maybe compiled."""
     forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
     if config.precision is Precision.float32:
         return forward
@@ -221,11 +220,11 @@ def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Te
 
 
 def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callback) -> None:
-    """Train from `state` on, to the end, and put the weights of the best epoch into the model.
+    """Train from `state` to the end, then load the weights of the best epoch into the model.
 
     Raises:
-        DivergenceError: the loss is no longer finite; the files are those of the epochs before.
-        Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been kept.
+        DivergenceError: the loss is no longer finite; the files are those of the previous epochs.
+        Interrupted: Ctrl-C or SIGTERM, between two steps; a checkpoint has been saved.
     """
     group = state.group
     steps = steps_per_epoch(config, data)
@@ -239,10 +238,10 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             checkpoints.on_step_end(stop)
 
         while not state.is_over(config):
-            # 1. See every training image once.
+            # 1. Train on every image once.
             train_loss = train_epoch(config, data, state, step, on_step_end)
 
-            # 2. Hold the model against the validation images.
+            # 2. Validate.
             epoch = state.epoch
             is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
             validation = validate(config, data, state.model, group) if is_validated else None
@@ -253,7 +252,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
                 state.store_best_weights()
                 callback.on_new_best()
 
-            # 4. Take it down.
+            # 4. Record the epoch.
             lr = learning_rate(config, epochs_done(epoch, steps - 1, steps))
             state.end_epoch(
                 EpochRecord.from_epoch(
@@ -262,13 +261,13 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             )
             callback.on_epoch_end()
 
-            # 5. Keep all that is needed to go on from here.
+            # 5. Save a checkpoint if one is due.
             checkpoints.on_epoch_end(stop)
     state.model.load_state_dict(state.best_weights)
 
 
 def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
-    """What takes the steps of a training from `state` on."""
+    """The training step, starting from `state`."""
     forward = forward_pass(config, state.group.wrap_ddp(state.model))
     return TrainingStep(
         config,
@@ -288,8 +287,8 @@ def train_epoch(
     step: TrainingStep,
     on_step_end: Callable[[], None],
 ) -> float:
-    """What is left of one pass over the training images; the mean loss over all of it, in the
-    units the model is trained in."""
+    """Train to the end of the current epoch; the mean loss over the whole epoch, in normalised
+    units."""
     steps = steps_per_epoch(config, data)
     started = time.perf_counter() - state.seconds
     state.model.train()
@@ -302,19 +301,19 @@ def train_epoch(
             on_step_end()
     state.group.broadcast_buffers(state.model)
     mean = state.group.all_gather(state.loss_sum).mean().item() / len(data.train)
-    state.seconds = time.perf_counter() - started  # a GPU is done with the last step by now
+    state.seconds = time.perf_counter() - started  # the GPU has finished the last step by now
     return mean
 
 
 def epochs_done(epoch: int, step: int, steps: int) -> float:
-    """How many there have been before a step, from 0 on, of the `steps` of an epoch, from 1 on."""
+    """Epochs done before step `step` (from 0) of epoch `epoch` (from 1), as a fraction."""
     return ((epoch - 1) * steps + step) / steps
 
 
 def learning_rate(config: TrainConfig, epochs: float) -> float:
-    """The step size after so many `epochs`, a fraction of an epoch counting too.
+    """The learning rate after `epochs` epochs, which may be fractional.
 
-    It rises linearly over the warm-up, then stays, or falls to zero along half a cosine
+    It rises linearly during warm-up, then stays constant or decays to zero along half a cosine
     (Loshchilov and Hutter, "SGDR", 2017, without restarts).
     """
     warmup = config.optimizer.warmup_epochs
@@ -330,12 +329,12 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
 def validate(
     config: TrainConfig, data: Data, model: Autoencoder, group: ProcessGroup = SINGLE_PROCESS
 ) -> Validation:
-    """Hold `model` against the validation images; each of `group` takes some of the batches."""
+    """Evaluate `model` on the validation images; the ranks of `group` share the batches."""
     images = data.validation.images
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
     noise = generator_for(config.seed, EVALUATION, images.device)
-    sums = torch.zeros(2, device=images.device)  # squared errors: model units, pixels
+    sums = torch.zeros(2, device=images.device)  # squared errors: normalised units, pixels
     grid = CheckerboardAccumulator(images.shape[1:], images.device)
 
     model.eval()
@@ -362,14 +361,14 @@ def check_finite(
     state: TrainingState,
     run: RunDirectory,
 ) -> None:
-    """Raise DivergenceError, saying what to do, where a loss is infinite or not a number."""
+    """Raise DivergenceError, with advice, if a loss is infinite or NaN."""
     losses = {"training": train_loss} | ({"validation": validation.loss} if validation else {})
     for name, loss in losses.items():
         if not math.isfinite(loss):
             kept = (
                 f"the weights of epoch {state.best.epoch} are kept in {run.weights_file}"
                 if state.best.epoch
-                else "no epoch before it was good, so no weights are kept"
+                else "no earlier epoch was good, so no weights are kept"
             )
             raise DivergenceError(
                 f"the {name} loss became {loss} in epoch {state.epoch}; {kept}. "

@@ -1,4 +1,4 @@
-"""A look at whether a run can work at all, before it starts."""
+"""Checks, before a run starts, that it can work at all."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from aecli.runtime.device import check_compiler
 
 
 def check_runnable(config: TrainConfig) -> Data:
-    """Meet whatever can go wrong before there is a folder: device, data and layer list."""
+    """Check device, data and layer list before creating a folder; return the data."""
     data = load_cached_data(config)
     if config.compile:
         check_compiler(data.train.images.device)
-    with torch.device("meta"):  # no memory, no arithmetic: shapes alone
+    with torch.device("meta"):  # shapes only: no memory, no arithmetic
         build_model(config.model, config.upsample, data.image_shape)
     writable_folder(Path(config.output_dir), "output_dir")
     return data

@@ -1,4 +1,4 @@
-"""What a training leaves behind while it goes on."""
+"""A callback that writes the output of a training run to its directory."""
 
 from functools import cached_property
 from typing import Any
@@ -18,12 +18,12 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import EpochRecord, Tracker
 from aecli.training.loop import Callback, TrainingState
 
-# Pictures per run, the first epoch's and the last's among them. TensorBoard keeps ten of a tag.
-PICTURES = 6
+# Snapshots per run, including the first and last epoch. TensorBoard keeps ten images per tag.
+SNAPSHOTS = 6
 
 
 class Recorder(Callback):
-    """Puts a training into its run directory: curves, pictures, weights and checkpoints."""
+    """Writes curves, figures, weights and checkpoints to the run directory."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Recorder(Callback):
         super().__init__(run)
         self._config, self._data, self._state, self._tracker = config, data, state, tracker
         self._title = f"{config.name} on {data.name}"
-        self._shown = example_images(config, data.test)
+        self._examples = example_images(config, data.test)
         if state.records:
-            self._log(state.records[-1])  # what was logged of it and of later ones does not count
+            self._log(state.records[-1])  # earlier events of it and of later epochs are ignored
 
     def on_step_end(self) -> None:
         self._tracker.step()
@@ -47,7 +47,9 @@ class Recorder(Callback):
         record = self._state.records[-1]
         if self._state.is_over(self._config) or record.epoch in picture_epochs(self._config.epochs):
             with torch.inference_mode():
-                outputs = make_reconstruct_fn(self._state.model, self._config)(self._shown.inputs)
+                outputs = make_reconstruct_fn(self._state.model, self._config)(
+                    self._examples.inputs
+                )
             self._state.snapshots[record.epoch] = outputs.cpu()
         self._log(record)
 
@@ -59,23 +61,25 @@ class Recorder(Callback):
 
     @cached_property
     def levels(self) -> Levels:
-        """Of the baselines; measured after the first epoch, which need not wait."""
+        """Levels of the baselines, measured after the first epoch so as not to delay it."""
         return levels(self._config, self._data)
 
     def _log(self, record: EpochRecord) -> None:
-        fixed = {
+        constants = {
             "mse/pca": self.levels.mse["pca"],
             "checkerboard/originals": self.levels.checkerboard,
         }
-        self._tracker.epoch(record, fixed)
+        self._tracker.epoch(record, constants)
         if record.epoch in self._state.snapshots:
             title = f"{self._title}, epoch {record.epoch}"
             outputs = {"output": self._state.snapshots[record.epoch]}
             self._tracker.figure(
-                "reconstructions", reconstruction_figure(title, self._shown, outputs), record.epoch
+                "reconstructions",
+                reconstruction_figure(title, self._examples, outputs),
+                record.epoch,
             )
 
 
 def picture_epochs(epochs: int) -> set[int]:
-    """The epochs whose reconstructions are kept: the first, the last, and some between."""
-    return {1} | {max(1, round(epochs * part / (PICTURES - 1))) for part in range(1, PICTURES)}
+    """The epochs whose reconstructions are kept: the first, the last, and some in between."""
+    return {1} | {max(1, round(epochs * part / (SNAPSHOTS - 1))) for part in range(1, SNAPSHOTS)}

@@ -1,8 +1,8 @@
-"""One training step: the same function on every device, and on a GPU replayed as a CUDA graph.
+"""One training step: the same function on every device, replayed as a CUDA graph on a GPU.
 
-The kernels of networks this small take less time than launching them one by one. So on a GPU the
-whole step, from gathering the batch to Adam, is captured once and from then on launched as one
-graph. The position in the epoch is a tensor that the graph moves on: nothing comes from the host.
+The kernels of networks this small run faster than they can be launched one by one. So on a GPU the
+whole step, from gathering the batch to Adam, is captured once and then launched as one graph. The
+position in the epoch is a tensor that the graph advances, so that no input comes from the host.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from aecli.runtime.rng import generator_for, reseed
 from aecli.training.optimizer import Adam
 
 EAGER_CALLS = 3
-"""Before a capture: by then cuDNN, cuBLAS and Adam's state have been set up."""
+"""Calls before the capture, enough to initialise cuDNN, cuBLAS and Adam's state."""
 
 
 class TrainingStep:
-    """Takes the steps of an epoch, one with each call."""
+    """Takes one training step per call."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class TrainingStep:
     ) -> None:
         """
         Args:
-            config: how a step is taken.
+            config: the training configuration.
             images: uint8 (N, C, H, W), on the device of `model`.
-            model: what is trained.
-            forward: calls it, (B, C, H, W) -> (B, C, H, W).
-            optimizer: of its parameters.
-            loss_sum: (), to which a step adds its mean loss times the images of its batch.
-            group: who trains, each on its part of a batch.
+            model: the model to train.
+            forward: calls the model, (B, C, H, W) -> (B, C, H, W).
+            optimizer: the optimiser of its parameters.
+            loss_sum: (); each step adds its mean loss times the number of images in the batch.
+            group: the training processes, each of which sees its shard of a batch.
         """
         self._config, self._images, self._group = config, images, group
         self._model, self._forward, self._optimizer = model, forward, optimizer
@@ -61,12 +61,12 @@ class TrainingStep:
         self._batches = self._order.split(config.batch_size)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._offsets = torch.arange(config.batch_size, device=device)
-        # DistributedDataParallel speaks to other processes within a step, which stays eager.
+        # DistributedDataParallel communicates within a step, so the step stays eager.
         is_captured = device.type == "cuda" and group.size == 1
         self._captured = CapturedCall(self._take_next, self._noise) if is_captured else None
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:
-        """Draw the order of the images in an epoch, of which so many steps have been taken."""
+        """Shuffle the images for an epoch in which `steps_done` steps have been taken."""
         generator = generator_for(self._config.seed, epoch, torch.device("cpu"))
         self._order.copy_(torch.randperm(len(self._images), generator=generator))
         self._position.fill_(steps_done * self._config.batch_size)
@@ -77,7 +77,7 @@ class TrainingStep:
         if lr != self._lr:
             self._optimizer.set_learning_rate(lr)
             self._lr = lr
-        if self._corrupt:  # noise that depends on the epoch and the step, and on nothing before
+        if self._corrupt:  # noise that depends only on seed, epoch and step
             reseed(self._noise, self._config.seed, self._epoch, self._step)
         batch = self._batches[self._step]
         if self._captured is not None and len(batch) == self._config.batch_size:
@@ -87,39 +87,39 @@ class TrainingStep:
         self._step += 1
 
     def _take_next(self) -> None:
-        """A step on the batch at the position in the epoch, which moves on by a batch."""
+        """Train on the next batch of the epoch, and advance the position."""
         batch = self._order.index_select(0, self._position + self._offsets)
         self._position += self._config.batch_size
         self._take(batch)
 
     def _take(self, batch: Tensor) -> None:
-        """A step on the images with the numbers `batch` (B,)."""
-        # 1. Gather, and corrupt all of the batch on all ranks, so that the noise is the same.
+        """Train on the images with indices `batch` (B,)."""
+        # 1. Gather the batch and corrupt all of it on every rank, so that the noise is the same.
         pixels = gather(self._images, batch)  # (B, C, H, W)
         inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
         inputs, targets = self._group.local_shard(inputs), self._group.local_shard(pixels)
 
-        # 2. Forward; the loss compares with the clean images.
+        # 2. Forward pass; the target is the clean image.
         outputs = self._forward(self._normalise(inputs))
         loss = F.mse_loss(outputs, self._normalise(targets))
         loss = self._group.scale_loss(loss, len(batch))
 
-        # 3. Backward.
+        # 3. Backward pass.
         self._optimizer.zero_grad()
         loss.backward()
         if self._config.optimizer.clip_norm is not None:
             clip_grad_norm_(self._model.parameters(), self._config.optimizer.clip_norm)
 
-        # 4. Adam; the sum of losses stays on the device, which nobody waits for.
+        # 4. Adam; the loss sum stays on the device, so nothing waits for it.
         self._optimizer.step()
         self._loss_sum += loss.detach() * len(batch)
 
 
 class CapturedCall:
-    """A function of CUDA kernels, captured as a CUDA graph after a few calls and then replayed.
+    """A function that launches CUDA kernels, captured as a graph after a few calls and replayed.
 
-    It takes no arguments and returns nothing: what changes from call to call lies in tensors that
-    it reads and writes in place, and in `noise`, which may be reseeded between calls.
+    It takes no arguments and returns nothing: what changes between calls is in tensors that it
+    reads and writes in place, and in `noise`, which may be reseeded between calls.
     """
 
     def __init__(self, function: Callable[[], None], noise: torch.Generator) -> None:
@@ -131,7 +131,7 @@ class CapturedCall:
     def __call__(self) -> None:
         if self._eager_calls < EAGER_CALLS:
             self._eager_calls += 1
-            # On the stream of the capture, as torch's notes on CUDA graphs ask for.
+            # On the capture stream, as torch's notes on CUDA graphs require.
             self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
             with torch.cuda.stream(self._stream):
                 self._function()

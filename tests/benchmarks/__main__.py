@@ -330,9 +330,9 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.part or PARTS
     if "runs" in parts:
-        found = runs.measure(rounds=1)
-        runs.keep({"runs": found})
-        runs.write_readme()
+        for found in runs.measure(rounds=1):
+            runs.keep({"runs": found})
+            runs.write_readme()
         print(runs.table())
     table = Table(title="aecli on MNIST", title_justify="left")
     for name in COLUMNS:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -52,15 +53,15 @@ RUNS = [
 SLOWEST = 1.5  # times the median epoch, at most
 
 
-def measure(rounds: int, epochs: int = EPOCHS) -> list[dict[str, Any]]:
-    """Every run and its lecture in turn."""
+def measure(rounds: int, epochs: int = EPOCHS) -> Iterator[list[dict[str, Any]]]:
+    """Every run and its lecture in turn. It takes half an hour: yields what is known after each."""
     found: list[dict[str, Any]] = [
         {"line": str(run), "goal": run.goal, "aecli": [], "lecture": []} for run in RUNS
     ]
     for number, run in tqdm([*enumerate(RUNS)] * rounds, desc="whole runs", disable=None):
         found[number]["aecli"].append(_aecli(run, epochs))
         found[number]["lecture"].append(_lecture(run, epochs))
-    return found
+        yield [each for each in found if each["lecture"]]
 
 
 def _aecli(run: Run, epochs: int) -> dict[str, Any]:

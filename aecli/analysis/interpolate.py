@@ -1,4 +1,4 @@
-"""Ways from one image to another: along a line in latent space, and along one in pixel space."""
+"""Interpolation between images: along a line in latent space, and along one in pixel space."""
 
 import io
 from dataclasses import dataclass
@@ -6,20 +6,16 @@ from dataclasses import dataclass
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from rich.table import Table
 from torch import Tensor
 
-from aecli.cli import console
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation.metrics import nearest_image
 from aecli.figures import Row, as_image, image_grid
 from aecli.latent.interpolation import spherical, straight
-from aecli.runs.results import Results
+from aecli.latent.neighbours import nearest_image
 from aecli.runs.trained import Trained
 
-COMMAND = "interpolate"
 PAIRS = 6  # unless more or fewer are asked for
 MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure
 FRAME_MS = 120  # of the animation
@@ -27,8 +23,8 @@ GIF_SCALE = 3  # screen pixels for each pixel of an image
 
 
 @dataclass(frozen=True)
-class Ways:
-    """Images on the ways between pairs, (K, S, C, H, W) in [0, 1] each."""
+class Paths:
+    """Images between K pairs in S steps, (K, S, C, H, W) in [0, 1] each."""
 
     latent: Tensor
     """Decoded from points between the two codes."""
@@ -36,38 +32,13 @@ class Ways:
     """Mixtures of the two images."""
 
 
-def interpolate(
-    trained: Trained, pairs: str | None, n: int | None, steps: int, seed: int, along_arcs: bool
-) -> None:
-    """Go from one image to another in both spaces, and see how near that is to real images.
+def choose_pairs(text: str | None, n: int | None, split: Split, seed: int) -> list[tuple[int, int]]:
+    """The pairs of images of `split` that `text` names, or `n` that are drawn by `seed`.
 
     Raises:
-        UsageError: pairs, steps or a number of pairs that make no sense.
+        UsageError: they make no sense, or there are not as many.
     """
-    config, data = trained.config, trained.data()
-    if not 2 <= steps <= MAX_STEPS:
-        raise UsageError(f"steps={steps} is not valid: give 2 to {MAX_STEPS}")
-    chosen = draw_pairs(n, len(data.test), seed) if pairs is None else read_pairs(pairs, data.test)
-    ways = between(trained, data.test, chosen, steps, along_arcs)
-    distances = {
-        "latent": distance_to_real(ways.latent, data.train.images),
-        "pixel": distance_to_real(ways.pixel, data.train.images),
-    }
-    title = f"{config.name} on {trained.images_name}: from one to another"
-    with Results(trained.run, COMMAND) as results:
-        results.figure("interpolation", _grid(title, ways, chosen))
-        results.file("interpolation.gif", animation(ways))
-        results.numbers(
-            {
-                "pairs": [list(pair) for pair in chosen],
-                "labels": [[int(data.test.labels[each]) for each in pair] for pair in chosen],
-                "spherical": along_arcs,
-                "nearest_mse": {name: found.tolist() for name, found in distances.items()},
-                **{f"nearest_mse_{k}": float(found.mean()) for k, found in distances.items()},
-            }
-        )
-    console.table(_table(title, distances, along_arcs))
-    console.facts({"results": str(results.folder)})
+    return draw_pairs(n, len(split), seed) if text is None else read_pairs(text, split)
 
 
 def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
@@ -112,30 +83,36 @@ def draw_pairs(n: int | None, images: int, seed: int) -> list[tuple[int, int]]:
 
 
 @torch.inference_mode()
-def between(
-    trained: Trained, split: Split, pairs: list[tuple[int, int]], steps: int, along_arcs: bool
-) -> Ways:
-    """The ways from the first image of each pair to the second."""
+def interpolate(
+    trained: Trained, split: Split, pairs: list[tuple[int, int]], steps: int, is_spherical: bool
+) -> Paths:
+    """Images between the first image of each pair and the second.
+
+    Raises:
+        UsageError: a number of steps that makes no sense.
+    """
+    if not 2 <= steps <= MAX_STEPS:
+        raise UsageError(f"steps={steps} is not valid: give 2 to {MAX_STEPS}")
     first, second = (to_pixels(split.images[list(each)]) for each in zip(*pairs, strict=True))
-    line = spherical if along_arcs else straight
+    line = spherical if is_spherical else straight
     codes = line(trained.encode(first), trained.encode(second), steps)  # (K, S, D)
     decoded = trained.decode(codes.flatten(0, 1))  # (K S, C, H, W)
-    return Ways(decoded.unflatten(0, (len(pairs), steps)), straight(first, second, steps))
+    return Paths(decoded.unflatten(0, (len(pairs), steps)), straight(first, second, steps))
 
 
-def distance_to_real(ways: Tensor, images: Tensor) -> Tensor:
+def distance_to_real(paths: Tensor, images: Tensor) -> Tensor:
     """For each step the mse to the nearest of `images` (N, C, H, W), averaged over the pairs: (S,).
 
     Small where a picture could be a real one. A mixture of two images is none.
     """
-    errors, _ = nearest_image(ways.flatten(0, 1), images)
-    by_pair: Tensor = errors.unflatten(0, ways.shape[:2])  # (K, S)
+    errors, _ = nearest_image(paths.flatten(0, 1), images)
+    by_pair: Tensor = errors.unflatten(0, paths.shape[:2])  # (K, S)
     return by_pair.mean(0).cpu()
 
 
-def animation(ways: Ways) -> bytes:
+def to_gif(paths: Paths) -> bytes:
     """An endless GIF: a line for each pair, latent space on the left, pixel space on the right."""
-    sides = torch.cat([ways.latent, ways.pixel], dim=-1)  # (K, S, C, H, 2 W)
+    sides = torch.cat([paths.latent, paths.pixel], dim=-1)  # (K, S, C, H, 2 W)
     sheets = sides.permute(1, 2, 0, 3, 4).flatten(2, 3)  # (S, C, K H, 2 W)
     forth = [_frame(sheet) for sheet in sheets]
     frames = [*forth, *forth[-2:0:-1]]
@@ -153,24 +130,10 @@ def _frame(sheet: Tensor) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST)
 
 
-def _grid(title: str, ways: Ways, pairs: list[tuple[int, int]]) -> Figure:
+def figure(title: str, paths: Paths, pairs: list[tuple[int, int]]) -> Figure:
+    """Each pair as a row through latent space, above one through pixel space."""
     rows = []
-    for (first, second), latent, pixel in zip(pairs, ways.latent, ways.pixel, strict=True):
+    for (first, second), latent, pixel in zip(pairs, paths.latent, paths.pixel, strict=True):
         rows.append(Row(f"{first} to {second}: latent space", latent))
         rows.append(Row("pixel space", pixel))
     return image_grid(title, rows)
-
-
-def _table(title: str, distances: dict[str, Tensor], along_arcs: bool) -> Table:
-    """How near each step is to a real image."""
-    table = Table(
-        title=f"{title}; mse to the nearest training image",
-        title_justify="left", title_style="bold", header_style="bold",
-    )  # fmt: skip
-    line = "arc in latent space" if along_arcs else "line in latent space"
-    for name in ("t", line, "line in pixel space"):
-        table.add_column(name, justify="right")
-    steps = len(distances["latent"])
-    for number, (latent, pixel) in enumerate(zip(*distances.values(), strict=True)):
-        table.add_row(f"{number / (steps - 1):.2f}", f"{latent:.6f}", f"{pixel:.6f}")
-    return table

@@ -1,0 +1,259 @@
+"""Denoising by trained models and by classical methods, for several kinds and levels of noise."""
+
+from dataclasses import dataclass
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from aecli.baselines.restoration import (
+    MAX_NUMBERS,
+    ImageMoments,
+    Restore,
+    best_median,
+    best_non_local_means,
+    fit_denoiser,
+)
+from aecli.config import CorruptionKind, TrainConfig
+from aecli.data import Split
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import NOISES, noise_strength
+from aecli.errors import UsageError
+from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
+from aecli.figures import Row, panels, psnr_by_strength
+from aecli.runs.trained import Trained
+
+STRENGTHS = {
+    CorruptionKind.gaussian: (0.1, 0.25, 0.5, 1.0),
+    CorruptionKind.masking: (0.25, 0.5, 0.75),
+    CorruptionKind.salt_and_pepper: (0.1, 0.25, 0.5),
+}
+"""The default strengths of each noise."""
+AXES = {
+    CorruptionKind.gaussian: "standard deviation",
+    CorruptionKind.masking: "share of the pixels",
+    CorruptionKind.salt_and_pepper: "share of the pixels",
+}
+"""The quantity that the strength of each noise is."""
+MAX_STRENGTHS = 12  # for each kind of noise
+TRAINING_IMAGES = 10_000  # to which the linear denoiser is fitted
+VALIDATION_IMAGES = 25  # on which the filters' settings are chosen
+SHOWN = 5  # images for each kind of noise
+MAX_STD = 10.0  # beyond which a clipped pixel is black or white, whatever its value was
+ORIGINAL, NOISY = "original", "noisy"
+LINEAR, MEDIAN, MEANS = "best linear", "median", "non-local means"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that the classical methods are fitted to, and those to denoise."""
+
+    train: ImageMoments  # for the linear denoiser
+    validation: Tensor  # (N, C, H, W) in [0, 1]: for the filters' settings
+    test: Tensor  # (N, C, H, W) in [0, 1]
+
+    @property
+    def allow_linear(self) -> bool:
+        """Whether they are small enough for a linear denoiser: see `MAX_NUMBERS`."""
+        return self.test[0].numel() <= MAX_NUMBERS
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """The results of every method for one noise of one strength."""
+
+    kind: CorruptionKind
+    strength: float
+    mse: dict[str, float]
+    """Method -> mean squared error over the images; `NOISY` is the input itself."""
+    outputs: dict[str, Tensor]
+    """`ORIGINAL`, `NOISY` or method -> the first images, (SHOWN, C, H, W)."""
+
+    @property
+    def psnr(self) -> dict[str, float]:
+        """Method -> peak signal-to-noise ratio in dB."""
+        return {name: psnr(mse) for name, mse in self.mse.items()}
+
+    @property
+    def noise(self) -> str:
+        """The kind of noise, as in figures and tables."""
+        return noise_name(self.kind)
+
+
+def choose_noises(noise: str | None, strengths: str | None) -> list[tuple[CorruptionKind, float]]:
+    """Every kind of noise with each of its strengths.
+
+    Args:
+        noise: the name of one of `NOISES`; None for all of them.
+        strengths: comma-separated numbers; None for those in `STRENGTHS`.
+
+    Raises:
+        UsageError: a strength is not valid, or there are too many.
+    """
+    kinds = list(NOISES) if noise is None else [CorruptionKind[noise]]
+    return [(kind, strength) for kind in kinds for strength in read_strengths(strengths, kind)]
+
+
+def read_strengths(text: str | None, kind: CorruptionKind) -> tuple[float, ...]:
+    """Parse strengths such as `0.1,0.5`, and sort them in ascending order.
+
+    Raises:
+        UsageError: they are not numbers, not valid for this noise, or too many.
+    """
+    if text is None:
+        return STRENGTHS[kind]
+    is_gaussian = kind is CorruptionKind.gaussian
+    try:
+        numbers = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        numbers = []
+    most = MAX_STD if is_gaussian else 1.0
+    if not numbers or not all(0 < each <= most for each in numbers):  # nor is NaN
+        valid = "standard deviations" if is_gaussian else "shares of the pixels"
+        raise UsageError(
+            f"strengths={text} is not valid for {kind.name}: give {valid} above 0 and up to "
+            f"{most:g}, as in 0.1,0.5"
+        )
+    if len(numbers) > MAX_STRENGTHS:
+        raise UsageError(f"strengths={text} are too many: give at most {MAX_STRENGTHS}")
+    return tuple(numbers)
+
+
+def check_same_images(models: list[Trained]) -> None:
+    """Check that all models were trained on the data set of the first, whose images they denoise.
+
+    Raises:
+        UsageError: one of them was trained on other images.
+    """
+    first, *others = [model.run.load_summary()["data"] for model in models]
+    for model, data in zip(models[1:], others, strict=True):
+        if any(data[key] != first[key] for key in ("name", "image_shape")):
+            raise UsageError(
+                f"{model.run.path} was trained on {data['name']} and {models[0].run.path} on "
+                f"{first['name']}: give runs on the same images"
+            )
+
+
+def draw_images(trained: Trained, n: int, seed: int) -> Images:
+    """Draw `n` of the images of `trained`, or all if there are fewer, and images to fit to.
+
+    Raises:
+        UsageError: `n` is less than 1.
+    """
+    if n < 1:
+        raise UsageError(f"n={n} is not valid: give 1 or more")
+    data = trained.data()
+    return Images(
+        train=ImageMoments(_draw(data.train, TRAINING_IMAGES, seed)),
+        validation=to_pixels(_draw(data.validation, VALIDATION_IMAGES, seed)),
+        test=to_pixels(_draw(trained.images, n, seed)),
+    )
+
+
+def _draw(split: Split, n: int, seed: int) -> Tensor:
+    """Up to `n` uint8 images of `split`, (N, C, H, W)."""
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    return split.images[order[:n].to(split.images.device)]
+
+
+def model_names(models: list[Trained]) -> list[str]:
+    """Distinct names of the models: the name of each and the noise that it was trained with."""
+    names = [f"{model.config.name}, {training_noise(model.config)}" for model in models]
+    return [
+        name if names.count(name) == 1 else f"{name} ({number})"
+        for number, name in enumerate(names, 1)
+    ]
+
+
+def training_noise(config: TrainConfig) -> str:
+    """The noise that a model was trained with, and its strength."""
+    kind = config.corruption.name
+    if kind in NOISES:
+        return f"{noise_name(kind)} {noise_strength(config.corruption):g}"
+    return "no noise" if kind is CorruptionKind.none else noise_name(kind)
+
+
+def noise_name(kind: CorruptionKind) -> str:
+    """The name of a noise in figures and tables."""
+    return kind.name.replace("_", "-")
+
+
+@torch.inference_mode()
+def denoise(
+    models: list[Trained], images: Images, kind: CorruptionKind, strength: float, seed: int
+) -> Denoised:
+    """Add noise to the test images, and remove it with the models and the classical methods.
+
+    Args:
+        models: denoisers to compare.
+        images: images to denoise, and images to fit the classical methods to.
+        kind: one of `NOISES`.
+        strength: its standard deviation, or the share of the pixels that it hits.
+        seed: seed of the noise.
+    """
+    clean = images.test
+    noisy = NOISES[kind](clean, strength, torch.Generator(clean.device).manual_seed(seed))
+    methods: dict[str, Restore] = {NOISY: lambda pixels: pixels}
+    for name, model in zip(model_names(models), models, strict=True):
+        methods[name] = model.reconstruct
+    methods |= classical_methods(images, kind, strength, seed)
+    outputs = {
+        name: torch.cat([restore(batch) for batch in noisy.split(EVALUATION_BATCH)])
+        for name, restore in methods.items()
+    }
+    mse = {
+        name: image_mse(clean, pixels).double().mean().item() for name, pixels in outputs.items()
+    }
+    shown = {name: pixels[:SHOWN] for name, pixels in {ORIGINAL: clean, **outputs}.items()}
+    return Denoised(kind, strength, mse, shown)
+
+
+def classical_methods(
+    images: Images, kind: CorruptionKind, strength: float, seed: int
+) -> dict[str, Restore]:
+    """Methods without a network: fitted to training images or tuned on validation images.
+
+    The linear denoiser is left out if the images are too large for it.
+    """
+    clean = images.validation
+    noisy = NOISES[kind](clean, strength, torch.Generator(clean.device).manual_seed(seed + 1))
+    methods: dict[str, Restore] = {}
+    if images.allow_linear:
+        methods[LINEAR] = fit_denoiser(images.train, kind, strength)
+    methods[MEDIAN] = best_median(noisy, clean)
+    methods[MEANS] = best_non_local_means(noisy, clean)
+    return methods
+
+
+def psnr_figure(title: str, results: list[Denoised], names: list[str]) -> Figure:
+    """The psnr of every method against the strength, a chart for each kind of noise.
+
+    `names` are those of the models, as in `model_names`.
+    """
+    charts: dict[str, dict[str, dict[float, float]]] = {}
+    for result in results:
+        curves = charts.setdefault(f"{result.noise}: {AXES[result.kind]}", {})
+        for name, value in result.psnr.items():
+            curves.setdefault(name, {})[result.strength] = value
+    return psnr_by_strength(title, charts, names)
+
+
+def images_figure(title: str, results: list[Denoised]) -> Figure:
+    """The outputs of every method at the middle strength of each kind of noise."""
+    grids = {}
+    for kind in dict.fromkeys(result.kind for result in results):
+        of_kind = [result for result in results if result.kind is kind]
+        middle = of_kind[len(of_kind) // 2]
+        grids[f"{middle.noise} {middle.strength:g}, psnr in dB"] = [
+            Row(name, images, captions=_captions(middle, name))
+            for name, images in middle.outputs.items()
+        ]
+    return panels(title, grids)
+
+
+def _captions(result: Denoised, name: str) -> list[str]:
+    """The psnr of each image; none for the originals."""
+    if name == ORIGINAL:
+        return []
+    errors = image_mse(result.outputs[ORIGINAL], result.outputs[name]).tolist()
+    return [f"{psnr(error):.1f}" for error in errors]
