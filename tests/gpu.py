@@ -25,7 +25,8 @@ from aecli.data import Data, Split, load_data
 from aecli.errors import Terminated
 from aecli.runtime.device import open_device
 from aecli.training import step as step_module
-from aecli.training.loop import TrainingState, new_model, train_epoch, training_step
+from aecli.training.loop import new_model, train_epoch, training_step
+from aecli.training.state import TrainingState
 from aecli.training.step import CapturedCall, TrainingStep
 from tests.same_run import assert_same_run
 

@@ -23,7 +23,7 @@ from aecli.convolution.arithmetic import (
     transposed_conv_output_size,
 )
 from aecli.convolution.reference import Array
-from tests.test_convolution import PRINTED_BIAS, PRINTED_RESULT, PRINTED_WEIGHT, SUM_5X6
+from tests.test_reference import PRINTED_BIAS, PRINTED_RESULT, PRINTED_WEIGHT, SUM_5X6
 
 Aecli = Callable[..., int]
 Show = Callable[..., str]

@@ -28,7 +28,9 @@ from aecli.runtime import distributed
 from aecli.runtime.device import resolve_device
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.runtime.signals import StopRequest
-from aecli.training.loop import Callback, TrainingState, new_model, train
+from aecli.training.callback import Callback
+from aecli.training.loop import new_model, train
+from aecli.training.state import TrainingState
 from tests.apart import Done, run_apart
 from tests.same_run import assert_same, assert_same_run
 from tests.test_conf import some_data

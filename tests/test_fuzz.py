@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from aecli.cli.compose import check_overrides, compose
 from aecli.config import check_unread_keys, config_groups, plain
 from aecli.errors import AecliError
-from aecli.training.loop import TrainingState, new_model, train_epoch, training_step
+from aecli.training.loop import new_model, train_epoch, training_step
+from aecli.training.state import TrainingState
 from tests.test_conf import some_data
 
 # Of what a key would make the machine do, and not the run, nothing is tried.

@@ -1,23 +1,36 @@
 """What is measured, on images whose error is known."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from aecli.baselines.contestants import Reconstruct
+from aecli.data.corruption import Corruption
 from aecli.evaluation.metrics import (
     EVALUATION_BATCH,
-    Reconstruct,
     Score,
+    corrupted_batches,
     image_mse,
     image_ssim,
     measure,
     psnr,
-    reconstructed_batches,
 )
 from aecli.latent.neighbours import nearest_image
+
+
+def reconstructed_batches(
+    reconstruct: Reconstruct,
+    images: torch.Tensor,
+    corrupt: Corruption | None,
+    generator: torch.Generator,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Clean pixels with the reconstructions of the corrupted ones, as an evaluation has them."""
+    for pixels, inputs in corrupted_batches(images, corrupt, generator):
+        yield pixels, reconstruct(inputs)
 
 
 def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:

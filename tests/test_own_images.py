@@ -14,8 +14,8 @@ from aecli.analysis.probe import match_labels
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import load_own_images
 from aecli.errors import DataError
-from aecli.evaluation import examination as evaluation
-from aecli.evaluation.examination import ExampleImages
+from aecli.evaluation import examples as evaluation
+from aecli.evaluation.examples import ExampleImages
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from tests.conftest import planted

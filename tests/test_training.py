@@ -19,10 +19,8 @@ from aecli.models import Autoencoder
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import Tracker
 from aecli.runtime.rng import generator_for, reseed
+from aecli.training.callback import Callback
 from aecli.training.loop import (
-    Best,
-    Callback,
-    TrainingState,
     forward_pass,
     learning_rate,
     new_model,
@@ -32,6 +30,7 @@ from aecli.training.loop import (
 )
 from aecli.training.optimizer import Adam
 from aecli.training.recorder import Recorder, picture_epochs
+from aecli.training.state import Best, TrainingState
 from tests.test_conf import some_data
 
 CPU = ["device=cpu", "batch_size=16", "latent=4"]

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aecli.baselines.contestants import LABELS, Reconstruct
 from aecli.baselines.pca import pca_of
 from aecli.config import CorruptionConfig
 from aecli.data import Data
@@ -25,8 +26,8 @@ from aecli.evaluation.anomaly import (
     Threshold,
 )
 from aecli.evaluation.detection import fit_forest
-from aecli.evaluation.examination import EXTREMES, LABELS, Examples, reconstructed
-from aecli.evaluation.metrics import Reconstruct, mse_of_each
+from aecli.evaluation.examination import EXTREMES, Examples, reconstructed
+from aecli.evaluation.metrics import mse_of_each
 from aecli.figures import Row, error_histogram, panels, roc_curves
 from aecli.runs.trained import Trained
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from aecli.baselines.contestants import LABELS
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation.examination import LABELS, Extremes, examine
+from aecli.evaluation.examination import Extremes, examine
 from aecli.evaluation.metrics import PerImageScores, Score
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained

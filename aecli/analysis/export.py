@@ -25,7 +25,7 @@ from aecli.config import Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation.examination import example_images, reconstruction_figure
+from aecli.evaluation.examples import example_images, reconstruction_figure
 from aecli.runs.trained import Trained
 
 PIXELS, CODES, RECONSTRUCTION = "pixels", "codes", "reconstruction"

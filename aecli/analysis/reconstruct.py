@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.config import CorruptionConfig, TrainConfig
-from aecli.evaluation.examination import (
+from aecli.evaluation.examination import reconstructed
+from aecli.evaluation.examples import (
     ExampleImages,
     check_example_count,
     example_images,
     example_indices,
-    reconstructed,
     reconstruction_figure,
 )
 from aecli.evaluation.metrics import image_mse, psnr

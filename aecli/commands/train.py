@@ -31,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from aecli.baselines.contestants import LABELS
 from aecli.cli import console
 from aecli.cli.compose import check_overrides, compose, compose_run
 from aecli.cli.jobs import run_once, show_config
@@ -39,7 +40,7 @@ from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import Interrupted, Terminated, UsageError
-from aecli.evaluation.examination import LABELS, UNPOOLING_BYPASSES_CODE
+from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals

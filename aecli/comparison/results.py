@@ -9,7 +9,7 @@ from typing import Any
 
 from aecli.config import TrainConfig
 from aecli.runs.directory import RunDirectory
-from aecli.runs.tracker import EpochRecord
+from aecli.runs.records import EpochRecord
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from aecli.baselines.contestants import Reconstruct, baselines
 from aecli.baselines.pca import pca_of
 from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data, Split
-from aecli.data.batches import Normalisation, to_pixels
+from aecli.data.batches import Normalisation
 from aecli.data.corruption import build_corruption
-from aecli.errors import UsageError
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.metrics import (
     PerImageScores,
-    Reconstruct,
     Score,
     ScoreAccumulator,
     SSIMWindows,
@@ -27,11 +25,6 @@ from aecli.evaluation.metrics import (
 from aecli.models import Autoencoder
 from aecli.runtime.rng import EVALUATION, generator_for
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-EXAMPLE_IMAGES = 10
-MAX_EXAMPLES = 24  # in a row; more would be too small to see
 EXTREMES = 5  # images kept as the best and as the worst reconstructed
 DEFAULT_STRIDE = 2
 
@@ -44,26 +37,6 @@ def make_reconstruct_fn(model: Autoencoder, config: TrainConfig) -> Reconstruct:
         return normalisation.invert(model.eval()(normalisation.apply(pixels)))
 
     return reconstruct
-
-
-def baselines(config: TrainConfig, data: Data) -> dict[str, Reconstruct]:
-    """The baselines that a model is compared with, keyed as in `LABELS`."""
-    pca = pca_of(data.train, config.latent)
-    functions: dict[str, Reconstruct] = {
-        "pca": lambda pixels: pca.reconstruct(pixels, config.latent),
-        "mean_image": lambda pixels: pca.reconstruct(pixels, 0),
-    }
-    if build_corruption(config.corruption) is not None:
-        functions["corrupted_input"] = lambda pixels: pixels
-    return functions
-
-
-LABELS = {
-    "model": "autoencoder",
-    "pca": "PCA, same latent size",
-    "mean_image": "mean image",
-    "corrupted_input": "corrupted input, unchanged",
-}
 
 
 UNPOOLING_BYPASSES_CODE = (
@@ -264,61 +237,3 @@ def reconstructed(
     """Batches of all images of `split`, each with the reconstructions of the encoder's inputs."""
     for pixels, inputs in corrupted(config, split):
         yield pixels, reconstruct(inputs)
-
-
-@dataclass(frozen=True)
-class ExampleImages:
-    """The images shown in figures."""
-
-    pixels: Tensor  # (K, C, H, W) in [0, 1]
-    inputs: Tensor  # (K, C, H, W) in [0, 1]: the same, or corrupted if there is a corruption
-
-    @property
-    def are_corrupted(self) -> bool:
-        return self.inputs is not self.pixels
-
-
-def check_example_count(count: int) -> None:
-    """Raise a UsageError unless `count` images fit in a row."""
-    if not 1 <= count <= MAX_EXAMPLES:
-        raise UsageError(f"count={count} is not valid: give 1 to {MAX_EXAMPLES}")
-
-
-def example_indices(split: Split, count: int) -> list[int]:
-    """The first image of each class in `split`, then others, up to `count` in all."""
-    first: dict[int, int] = {}
-    for number, label in enumerate(split.labels.tolist()):
-        first.setdefault(label, number)
-    firsts = [first[label] for label in sorted(first)]
-    others = set(range(len(split))).difference(firsts)
-    return [*firsts, *sorted(others)][:count]
-
-
-def example_images(config: TrainConfig, split: Split, count: int = EXAMPLE_IMAGES) -> ExampleImages:
-    """`count` images of `split`, corrupted if the configuration has a corruption."""
-    pixels = to_pixels(split.images[example_indices(split, count)])
-    corrupt = build_corruption(config.corruption, shown=True)
-    if corrupt is None:
-        return ExampleImages(pixels, pixels)
-    return ExampleImages(
-        pixels, corrupt(pixels, generator_for(config.seed, EVALUATION, pixels.device))
-    )
-
-
-def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, Tensor]) -> "Figure":
-    """Originals, corrupted inputs if any, and each reconstruction with its error.
-
-    Args:
-        title: of the figure.
-        shown: the images.
-        outputs: label -> their reconstruction, (K, C, H, W) in [0, 1].
-    """
-    from aecli.figures import Row, image_grid  # training need not wait for matplotlib
-
-    rows = [Row("original", shown.pixels)]
-    if shown.are_corrupted:
-        rows.append(Row("corrupted", shown.inputs))
-    for label, output in outputs.items():
-        error = abs(output - shown.pixels.to(output.device))  # snapshots are on the CPU
-        rows += [Row(label, output), Row("absolute error", error, is_error=True)]
-    return image_grid(title, rows)

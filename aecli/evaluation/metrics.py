@@ -1,7 +1,7 @@
 """Reconstruction metrics, in pixels in [0, 1]: each defined once, for every caller."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -24,9 +24,6 @@ def evaluation_batch(images: Tensor) -> int:
         return EVALUATION_BATCH
     return max(EVALUATION_BATCH, GPU_BATCH_NUMBERS // images[0].numel())
 
-
-Reconstruct = Callable[[Tensor], Tensor]
-"""Pixels (B, C, H, W) -> pixels of the same shape, clipped to [0, 1]."""
 
 # Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
 # a Gaussian window of 11 x 11 pixels; windows that cross the edge of an image do not count.
@@ -141,20 +138,6 @@ def _window_weights(side: int, device: torch.device) -> Tensor:
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Pixels and their reconstructions, (B, C, H, W) each."""
-
-
-def reconstructed_batches(
-    reconstruct: Reconstruct,
-    images: Tensor,
-    corrupt: Corruption | None,
-    generator: torch.Generator,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of the pixels of uint8 `images` (N, C, H, W) in order, with their reconstructions.
-
-    With a corruption, `reconstruct` gets the corrupted pixels; the clean ones are yielded.
-    """
-    for pixels, inputs in corrupted_batches(images, corrupt, generator):
-        yield pixels, reconstruct(inputs)
 
 
 def corrupted_batches(

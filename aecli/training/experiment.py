@@ -14,30 +14,29 @@ import torch
 from torch import Tensor
 
 from aecli import __version__
+from aecli.baselines.contestants import LABELS, baselines
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.evaluation.examination import (
-    LABELS,
     Examination,
-    ExampleImages,
     Levels,
-    baselines,
     examine,
-    example_images,
     make_reconstruct_fn,
     pca_curve_sizes,
-    reconstruction_figure,
 )
+from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.evaluation.metrics import Score
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.runtime.device import device_name, is_out_of_memory, keep_freed_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
-from aecli.training.loop import Callback, TrainingState, new_model, steps_per_epoch, train
+from aecli.training.callback import Callback
+from aecli.training.loop import new_model, steps_per_epoch, train
 from aecli.training.recorder import Recorder
+from aecli.training.state import TrainingState
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,185 +11,21 @@ from aecli.config import Precision, Schedule, TrainConfig
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.corruption import build_corruption
-from aecli.errors import DataError, DivergenceError, Interrupted
+from aecli.errors import DivergenceError
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory
-from aecli.runs.tracker import EpochRecord, Validation
+from aecli.runs.records import EpochRecord, Validation
 from aecli.runtime.device import training_arithmetic
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.runtime.rng import EVALUATION, generator_for
 from aecli.runtime.signals import StopRequest
-from aecli.training.optimizer import Adam
+from aecli.training.callback import Callback
+from aecli.training.checkpointing import CheckpointScheduler
+from aecli.training.state import TrainingState
 from aecli.training.step import TrainingStep
-
-
-@dataclass
-class Best:
-    """The best epoch so far, and the number of validations since without improvement."""
-
-    loss: float = math.inf
-    epoch: int = 0
-    stale_validations: int = 0
-
-    def update(self, loss: float, epoch: int, min_delta: float) -> bool:
-        """Record a validation; True if it improves on the best by more than `min_delta`."""
-        if loss < self.loss - min_delta:
-            self.loss, self.epoch, self.stale_validations = loss, epoch, 0
-            return True
-        self.stale_validations += 1
-        return False
-
-    def is_exhausted(self, patience: int | None) -> bool:
-        """Whether the last `patience` validations brought no improvement."""
-        return patience is not None and self.stale_validations >= patience
-
-
-class TrainingState:
-    """Everything that the remaining training steps depend on, besides the configuration.
-
-    Batch order and noise are seeded by epoch and step, so they have no state to save.
-    """
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        model: Autoencoder,
-        images: int,
-        group: ProcessGroup = SINGLE_PROCESS,
-    ) -> None:
-        """The initial state, for `images` training images in total over all ranks of `group`."""
-        self.model, self.images, self.group = model, images, group
-        self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
-        self.best, self.best_weights = Best(), _cloned(model.state_dict())
-        self.records: list[EpochRecord] = []
-        self.snapshots: dict[int, Tensor] = {}
-        """Epoch -> the example images as reconstructed after it."""
-        self.step = 0
-        """Batches of the current epoch that are done."""
-        # Summed on the device: reading a value at every step would force a synchronisation.
-        self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
-        """Sum over the images of the current epoch, as the mean of this tensor over the ranks."""
-        self.seconds = 0.0
-        """Training time in the current epoch."""
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch, counted from 1."""
-        return len(self.records) + 1
-
-    def is_over(self, config: TrainConfig) -> bool:
-        """Whether all epochs are done or early stopping applies."""
-        return self.epoch > config.epochs or self.best.is_exhausted(config.patience)
-
-    def end_epoch(self, record: EpochRecord) -> None:
-        self.records.append(record)
-        self.step, self.seconds = 0, 0.0
-        self.loss_sum.zero_()
-
-    def store_best_weights(self) -> None:
-        """Keep the current weights as the best so far."""
-        self.best_weights = _cloned(self.model.state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state for `load_state_dict`, on any number of ranks. All ranks must call this."""
-        return {
-            "images": self.images,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best": asdict(self.best),
-            "best_weights": self.best_weights,
-            "records": [asdict(record) for record in self.records],
-            "snapshots": self.snapshots,
-            "step": self.step,
-            "loss_sums": self.group.all_gather(self.loss_sum),
-            "seconds": self.seconds,
-        }
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned.
-
-        Raises:
-            DataError: the saved run was trained on another number of images.
-        """
-        if saved["images"] != self.images:
-            raise DataError(
-                f"there are {self.images:,} training images, but the run was started with "
-                f"{saved['images']:,}: give the data_dir=... that holds those"
-            )
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
-        self.records = [EpochRecord(**record) for record in saved["records"]]
-        self.snapshots = saved["snapshots"]
-        self.step, self.seconds = saved["step"], saved["seconds"]
-        self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
-
-
-def _cloned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in weights.items()}
-
-
-class Callback:
-    """Callbacks of the training loop. This base class does nothing; ranks other than 0 use it."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self.run = run
-
-    def on_step_end(self) -> None:
-        """Called after every optimiser step."""
-
-    def on_epoch_end(self) -> None:
-        """Called after every epoch; its record is the last one in the state."""
-
-    def on_new_best(self) -> None:
-        """Called when the best weights have changed."""
-
-    def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
-        """Called with a state to resume from; `position` increases during training."""
-
-
-class CheckpointScheduler:
-    """Triggers a checkpoint whenever one is due."""
-
-    def __init__(
-        self, config: TrainConfig, state: TrainingState, callback: Callback, steps: int
-    ) -> None:
-        self._config, self._state, self._callback, self._steps = config, state, callback, steps
-        self._last_saved = self._position
-        self._due = self._next_due()
-
-    def on_step_end(self, stop: StopRequest) -> None:
-        """Save a checkpoint after so many minutes or before stopping; stop if requested."""
-        any_process = self._state.group.any_process
-        if any_process(stop.is_pending or time.monotonic() >= self._due):
-            self._save()
-            if any_process(stop.is_pending):
-                stop.check()
-                raise Interrupted  # another rank received a signal
-
-    def on_epoch_end(self, stop: StopRequest) -> None:
-        """Also save a checkpoint after so many epochs and after the last one."""
-        epochs = len(self._state.records)
-        if epochs % self._config.checkpoint.epochs == 0 or self._state.is_over(self._config):
-            self._save()
-        self.on_step_end(stop)
-
-    @property
-    def _position(self) -> int:
-        """A number that increases with every step, and once more at the end of every epoch."""
-        return len(self._state.records) * (self._steps + 1) + self._state.step
-
-    def _save(self) -> None:
-        if self._position != self._last_saved:
-            self._callback.on_checkpoint(self._position, self._state.state_dict())
-            self._last_saved = self._position
-        self._due = self._next_due()
-
-    def _next_due(self) -> float:
-        return time.monotonic() + 60 * self._config.checkpoint.minutes
 
 
 def steps_per_epoch(config: TrainConfig, data: Data) -> int:

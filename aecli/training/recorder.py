@@ -7,16 +7,13 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation.examination import (
-    Levels,
-    example_images,
-    levels,
-    make_reconstruct_fn,
-    reconstruction_figure,
-)
+from aecli.evaluation.examination import Levels, levels, make_reconstruct_fn
+from aecli.evaluation.examples import example_images, reconstruction_figure
 from aecli.runs.directory import RunDirectory
-from aecli.runs.tracker import EpochRecord, Tracker
-from aecli.training.loop import Callback, TrainingState
+from aecli.runs.records import EpochRecord
+from aecli.runs.tracker import Tracker
+from aecli.training.callback import Callback
+from aecli.training.state import TrainingState
 
 # Snapshots per run, including the first and last epoch. TensorBoard keeps ten images per tag.
 SNAPSHOTS = 6

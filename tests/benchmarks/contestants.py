@@ -33,16 +33,10 @@ from aecli.models.linear import Linear
 from aecli.runs.directory import RunDirectory
 from aecli.runs.tracker import Tracker
 from aecli.runtime.device import flush_denormals, keep_freed_memory
-from aecli.training.loop import (
-    TrainingState,
-    new_model,
-    steps_per_epoch,
-    train,
-    train_epoch,
-    training_step,
-)
+from aecli.training.loop import new_model, steps_per_epoch, train, train_epoch, training_step
 from aecli.training.optimizer import Adam
 from aecli.training.recorder import Recorder
+from aecli.training.state import TrainingState
 from tests.benchmarks.networks import NETWORKS
 
 Seconds = Iterator[float]

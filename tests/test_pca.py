@@ -13,7 +13,7 @@ from aecli.baselines.pca import PCA, fit_pca, pca_of
 from aecli.config import DataConfig
 from aecli.data import Split, load_data
 from aecli.data.synthetic import synthetic_digits
-from aecli.evaluation.metrics import mse_of_each, reconstructed_batches
+from aecli.evaluation.metrics import corrupted_batches, mse_of_each
 
 GENERATOR = torch.Generator()
 
@@ -34,8 +34,9 @@ def mse(images: Tensor, latent: int) -> float:
 
 def error(pca: PCA, images: Tensor, latent: int) -> float:
     reconstruct = partial(pca.reconstruct, latent=latent)
-    batches = reconstructed_batches(reconstruct, images, None, GENERATOR)
-    return mse_of_each(batches).double().mean().item()
+    batches = corrupted_batches(images, None, GENERATOR)
+    errors = mse_of_each((pixels, reconstruct(inputs)) for pixels, inputs in batches)
+    return errors.double().mean().item()
 
 
 def test_two_components_are_enough_for_images_that_differ_in_two_ways() -> None:

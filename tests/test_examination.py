@@ -6,24 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from aecli.baselines.contestants import Reconstruct, baselines
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.evaluation.examination import (
     EXTREMES,
     Examination,
-    ExampleImages,
-    baselines,
     examine,
-    example_images,
     levels,
     make_reconstruct_fn,
     pca_curve_sizes,
-    reconstruction_figure,
     score,
     stride_grid,
 )
-from aecli.evaluation.metrics import Reconstruct
+from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.models import Autoencoder
 from aecli.training.loop import new_model
 from tests.test_conf import some_data

@@ -1,0 +1,77 @@
+"""The example images that figures show."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from aecli.config import TrainConfig
+from aecli.data import Split
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import build_corruption
+from aecli.errors import UsageError
+from aecli.runtime.rng import EVALUATION, generator_for
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLE_IMAGES = 10
+MAX_EXAMPLES = 24  # in a row; more would be too small to see
+
+
+@dataclass(frozen=True)
+class ExampleImages:
+    """The images shown in figures."""
+
+    pixels: Tensor  # (K, C, H, W) in [0, 1]
+    inputs: Tensor  # (K, C, H, W) in [0, 1]: the same, or corrupted if there is a corruption
+
+    @property
+    def are_corrupted(self) -> bool:
+        return self.inputs is not self.pixels
+
+
+def check_example_count(count: int) -> None:
+    """Raise a UsageError unless `count` images fit in a row."""
+    if not 1 <= count <= MAX_EXAMPLES:
+        raise UsageError(f"count={count} is not valid: give 1 to {MAX_EXAMPLES}")
+
+
+def example_indices(split: Split, count: int) -> list[int]:
+    """The first image of each class in `split`, then others, up to `count` in all."""
+    first: dict[int, int] = {}
+    for number, label in enumerate(split.labels.tolist()):
+        first.setdefault(label, number)
+    firsts = [first[label] for label in sorted(first)]
+    others = set(range(len(split))).difference(firsts)
+    return [*firsts, *sorted(others)][:count]
+
+
+def example_images(config: TrainConfig, split: Split, count: int = EXAMPLE_IMAGES) -> ExampleImages:
+    """`count` images of `split`, corrupted if the configuration has a corruption."""
+    pixels = to_pixels(split.images[example_indices(split, count)])
+    corrupt = build_corruption(config.corruption, shown=True)
+    if corrupt is None:
+        return ExampleImages(pixels, pixels)
+    return ExampleImages(
+        pixels, corrupt(pixels, generator_for(config.seed, EVALUATION, pixels.device))
+    )
+
+
+def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, Tensor]) -> "Figure":
+    """Originals, corrupted inputs if any, and each reconstruction with its error.
+
+    Args:
+        title: of the figure.
+        shown: the images.
+        outputs: label -> their reconstruction, (K, C, H, W) in [0, 1].
+    """
+    from aecli.figures import Row, image_grid  # training need not wait for matplotlib
+
+    rows = [Row("original", shown.pixels)]
+    if shown.are_corrupted:
+        rows.append(Row("corrupted", shown.inputs))
+    for label, output in outputs.items():
+        error = abs(output - shown.pixels.to(output.device))  # snapshots are on the CPU
+        rows += [Row(label, output), Row("absolute error", error, is_error=True)]
+    return image_grid(title, rows)

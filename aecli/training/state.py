@@ -1,0 +1,121 @@
+"""The state of a training: all that a checkpoint holds."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aecli.config import TrainConfig
+from aecli.errors import DataError
+from aecli.models import Autoencoder
+from aecli.runs.records import EpochRecord
+from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from aecli.training.optimizer import Adam
+
+
+@dataclass
+class Best:
+    """The best epoch so far, and the number of validations since without improvement."""
+
+    loss: float = math.inf
+    epoch: int = 0
+    stale_validations: int = 0
+
+    def update(self, loss: float, epoch: int, min_delta: float) -> bool:
+        """Record a validation; True if it improves on the best by more than `min_delta`."""
+        if loss < self.loss - min_delta:
+            self.loss, self.epoch, self.stale_validations = loss, epoch, 0
+            return True
+        self.stale_validations += 1
+        return False
+
+    def is_exhausted(self, patience: int | None) -> bool:
+        """Whether the last `patience` validations brought no improvement."""
+        return patience is not None and self.stale_validations >= patience
+
+
+class TrainingState:
+    """Everything that the remaining training steps depend on, besides the configuration.
+
+    Batch order and noise are seeded by epoch and step, so they have no state to save.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Autoencoder,
+        images: int,
+        group: ProcessGroup = SINGLE_PROCESS,
+    ) -> None:
+        """The initial state, for `images` training images in total over all ranks of `group`."""
+        self.model, self.images, self.group = model, images, group
+        self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
+        self.best, self.best_weights = Best(), _cloned(model.state_dict())
+        self.records: list[EpochRecord] = []
+        self.snapshots: dict[int, Tensor] = {}
+        """Epoch -> the example images as reconstructed after it."""
+        self.step = 0
+        """Batches of the current epoch that are done."""
+        # Summed on the device: reading a value at every step would force a synchronisation.
+        self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
+        """Sum over the images of the current epoch, as the mean of this tensor over the ranks."""
+        self.seconds = 0.0
+        """Training time in the current epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, counted from 1."""
+        return len(self.records) + 1
+
+    def is_over(self, config: TrainConfig) -> bool:
+        """Whether all epochs are done or early stopping applies."""
+        return self.epoch > config.epochs or self.best.is_exhausted(config.patience)
+
+    def end_epoch(self, record: EpochRecord) -> None:
+        self.records.append(record)
+        self.step, self.seconds = 0, 0.0
+        self.loss_sum.zero_()
+
+    def store_best_weights(self) -> None:
+        """Keep the current weights as the best so far."""
+        self.best_weights = _cloned(self.model.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state for `load_state_dict`, on any number of ranks. All ranks must call this."""
+        return {
+            "images": self.images,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": asdict(self.best),
+            "best_weights": self.best_weights,
+            "records": [asdict(record) for record in self.records],
+            "snapshots": self.snapshots,
+            "step": self.step,
+            "loss_sums": self.group.all_gather(self.loss_sum),
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            DataError: the saved run was trained on another number of images.
+        """
+        if saved["images"] != self.images:
+            raise DataError(
+                f"there are {self.images:,} training images, but the run was started with "
+                f"{saved['images']:,}: give the data_dir=... that holds those"
+            )
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
+        self.records = [EpochRecord(**record) for record in saved["records"]]
+        self.snapshots = saved["snapshots"]
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
+
+
+def _cloned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in weights.items()}
