@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread for each process of the tests, before any of them imports torch: several of them run at
 # once, and threads that wait for one another on busy cores make a step take seconds.
@@ -20,6 +21,10 @@ from aecli.cli import main as cli  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
+
+# On a busy machine an example takes as long as it takes.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 # A run that takes a moment: a few synthetic images, one epoch.
 TINY = [

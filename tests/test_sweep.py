@@ -520,7 +520,7 @@ def test_a_bug_in_one_run_is_noted_with_its_trace(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("not enough memory")
 
     monkeypatch.setattr("aecli.sweep.planned.run_experiment", fail)

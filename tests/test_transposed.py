@@ -123,3 +123,35 @@ def test_where_code_is_compiled_the_bias_is_a_sum(outputs: int, taken: list[str]
         assert compiled(maps).dtype is theirs(maps).dtype is torch.bfloat16
     assert biases == [None, None]
     assert not taken
+
+
+@pytest.mark.parametrize("case", ["missing", "other arguments", "wrong"])
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_without_the_private_operator_the_layer_is_torchs_own(
+    outputs: int, case: str, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = transposed._gradients
+
+    def gradients(*arguments: Any) -> tuple[Tensor | None, Tensor]:
+        if case == "missing":
+            raise AttributeError("'_OpNamespace' 'aten' object has no attribute")
+        if case == "other arguments":
+            raise RuntimeError("expected at most 10 arguments")
+        grad_input, grad_weight = right(*arguments)
+        return grad_input, 2 * grad_weight
+
+    monkeypatch.setattr(transposed, "_gradients", gradients)
+    transposed._has_gradients.cache_clear()
+    try:
+        found = [results(layer, (4, 6)) for layer in pair(3, outputs, 3, 2, 1, 1)]
+    finally:
+        transposed._has_gradients.cache_clear()
+    assert not taken
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_whether_the_private_operator_is_right_is_found_out_anywhere() -> None:
+    transposed._has_gradients.cache_clear()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert transposed._has_gradients()

@@ -13,7 +13,7 @@ examples:
   aecli sample outputs/conv-z25/2026-11-21_10-15-00-123456 density=gmm components=20
 """
 
-# No postponed annotations: the help lists the choices of an enum by the type of its field.
+from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aecli.analysis.sample import Samples
     from aecli.runs.trained import Trained
 
-FEW_IMAGES = 1000  # below which sampling error dominates their mean and covariance
+FEW_IMAGES = 1000  # with fewer, their mean and covariance say more about them than about their kind
 WITHOUT_CLASSES = (
     "no Frechet distance: it is measured with a classifier, and the images are all of one class"
 )
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
     console.facts({"results": str(results.folder)})
 
 
-def _numbers(samples: "Samples") -> dict[str, Any]:
+def _numbers(samples: Samples) -> dict[str, Any]:
     """Every number in the table and the figure."""
     return {
         **{f"frechet_{name}": distance for name, distance in samples.frechet.items()},
@@ -100,7 +100,7 @@ def _numbers(samples: "Samples") -> dict[str, Any]:
     }
 
 
-def _caveats(trained: "Trained", samples: "Samples") -> list[str]:
+def _caveats(trained: Trained, samples: Samples) -> list[str]:
     """Limitations of the Frechet distance."""
     if not samples.frechet:
         return [WITHOUT_CLASSES]
@@ -110,7 +110,7 @@ def _caveats(trained: "Trained", samples: "Samples") -> list[str]:
     return []
 
 
-def _table(title: str, real: str, samples: "Samples") -> Table:
+def _table(title: str, real: str, samples: Samples) -> Table:
     """The samples above their references; `real` names the test images."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("")

@@ -1,12 +1,12 @@
 """A transposed convolution that is faster on a CPU than torch's own."""
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.grad import conv2d_weight
 
 from aecli.convolution.arithmetic import transposed_conv_output_size
 
@@ -23,6 +23,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, C, h, w) -> (B, K, H, W)."""
         if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
+            return super().forward(maps, output_size)
+        if not torch.compiler.is_compiling() and not _has_gradients():
             return super().forward(maps, output_size)
         weight, bias = self.weight, self.bias
         assert bias is not None, "our layers have a bias"
@@ -57,14 +59,47 @@ class _Transposed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         maps, weight = ctx.saved_tensors
-        stride, padding, _ = ctx.settings
-        # The gradients of a transposed convolution are ordinary convolutions.
-        grad_input = (
-            F.conv2d(gradient, weight, None, stride, padding) if ctx.needs_input_grad[0] else None
+        grad_input, grad_weight = _gradients(
+            gradient, maps, weight, ctx.settings, ctx.needs_input_grad[0]
         )
-        grad_weight = conv2d_weight(gradient, weight.shape, maps, stride, padding)
         grad_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         return grad_input, grad_weight, grad_bias, None
+
+
+def _gradients(
+    gradient: Tensor, maps: Tensor, weight: Tensor, settings: Settings, needs_input_grad: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Of the maps and of the weight, without that of the bias."""
+    stride, padding, output_padding = settings
+    grad_input, grad_weight, _ = torch.ops.aten.convolution_backward(
+        gradient, maps, weight, None, stride, padding, (1, 1), True, output_padding, 1,
+        (needs_input_grad, True, False),
+    )  # fmt: skip
+    return grad_input, grad_weight
+
+
+@cache
+def _has_gradients() -> bool:
+    """Whether the operator of `_gradients`, which is not public, computes what it should."""
+    settings = (1, 1), (0, 0), (0, 0)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
+    ):
+        maps = torch.arange(8.0).view(1, 2, 2, 2).requires_grad_()
+        weight = torch.arange(24.0).view(2, 3, 2, 2).requires_grad_()
+        gradient = torch.arange(27.0).view(1, 3, 3, 3)
+        result = F.conv_transpose2d(maps, weight, None, *settings)
+        expected = torch.autograd.grad(result, (maps, weight), gradient)
+        try:
+            found = _gradients(gradient, maps.detach(), weight.detach(), settings, True)
+        except (AttributeError, RuntimeError, TypeError):
+            return False
+    return all(
+        each is not None and torch.allclose(each, other)
+        for each, other in zip(found, expected, strict=True)
+    )
 
 
 def _single_channel_forward(
