@@ -254,7 +254,7 @@ def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory, tmp_path: Path) -
     ("line", "status", "problem"),
     [
         (["train", "latnt=5"], 2, "did you mean latent?"),
-        (["train", "-m", "sweep=latent"], 2, "train a sweep without it"),
+        (["train", "-m", "sweep=latent"], 2, "start a sweep without it"),
         (["train", "data=folder", "path=nowhere"], 3, "nowhere"),
     ],
 )
