@@ -37,6 +37,12 @@ TINY = [
 ]
 
 
+def with_project(**variables: str) -> dict[str, str]:
+    """An environment in which a process of its own finds the package, whatever else it finds."""
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills", type=int, default=5, help="how often a run is killed at a random moment"

@@ -324,7 +324,7 @@ def test_training_images_of_one_class_have_no_accuracy(
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)
-    assert aecli("embed", str(run.path), "n=100", "k=1") == 0
+    assert aecli("embed", str(run.path), "n=100", "k=1", "device=cpu") == 0
     expected = "no nearest-neighbour accuracy: the images of synthetic are all of one class\n"
     assert capsys.readouterr().err == expected
     assert "accuracy_codes" not in numbers_of(run)

@@ -19,6 +19,7 @@ from aecli.data import Data, folder, images, load_data
 from aecli.data.batches import gather
 from aecli.data.split import Split
 from aecli.errors import DataError, StorageError, UsageError
+from tests.conftest import with_project
 
 Aecli = Callable[..., int]
 CPU = torch.device("cpu")
@@ -336,8 +337,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / f"photos{count}" / f"{number}.png")
     command = [sys.executable, "-c", textwrap.dedent(USE), str(ALLOWED), str(LARGE)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    subprocess.run(command, cwd=tmp_path, env=with_project(), check=True)
     (_, file) = sorted(tmp_path.glob("data/folder/*.images"), key=lambda path: path.stat().st_size)
     assert file.stat().st_size == LARGE * 3 * SIDE**2 > 1.5 * ALLOWED
 

@@ -201,7 +201,7 @@ def test_images_of_one_class_are_sampled_without_a_distance(
     data = trained.data()
     blank = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
     monkeypatch.setattr(Trained, "data", lambda _: blank)
-    assert aecli("sample", str(run.path), "n=4") == 0
+    assert aecli("sample", str(run.path), "n=4", "device=cpu") == 0
     captured = capsys.readouterr()
     assert captured.err.startswith("no Frechet distance: ") and captured.err.count("\n") == 1
     numbers = json.loads((run.path / "sample/numbers.json").read_text())

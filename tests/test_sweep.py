@@ -26,10 +26,9 @@ from aecli.runs.directory import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
-from tests.conftest import TINY, planted
+from tests.conftest import TINY, planted, with_project
 
 Aecli = Callable[..., int]
-PROJECT = Path(__file__).parents[1]
 
 TWO_BY_TWO = ["model=fc,conv", "latent=2,3", *TINY]
 NAMES = ["0-fc-z2", "1-fc-z3", "2-conv-z2", "3-conv-z3"]
@@ -64,7 +63,7 @@ def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
 
 def test_the_launchers_train_the_same_models(data_dir: Path, tmp_path: Path) -> None:
     # In a process of its own, as joblib's are: one that has used UMAP rounds a sum otherwise.
-    environment = {**os.environ, "AECLI_DATA": str(data_dir), "PYTHONPATH": str(PROJECT)}
+    environment = with_project(AECLI_DATA=str(data_dir))
     for launcher in ("basic", "joblib"):
         line = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "compare=false"]
         command = [sys.executable, "-m", "aecli", "train", "-m", "model=fc", "latent=2,3", *TINY]

@@ -109,6 +109,9 @@ def test_elsewhere_the_layer_is_torchs_own(case: str, taken: list[str]) -> None:
 
 @pytest.mark.parametrize("outputs", [1, 5])
 def test_where_code_is_compiled_the_bias_is_a_sum(outputs: int, taken: list[str]) -> None:
+    is_exporting = torch.compile(lambda: torch.compiler.is_exporting(), backend="eager")
+    if is_exporting():
+        pytest.skip("to this version of torch a compilation is an export: the layer is torch's own")
     ours, theirs = pair(3, outputs, 3, 2, 1, 1)
     biases: list[Any] = []
 

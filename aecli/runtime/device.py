@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from aecli.errors import UsageError
@@ -49,6 +50,8 @@ def flush_denormals() -> None:
     computation, which starts the OpenMP threads, and before the image decoding threads start. On a
     CPU without this feature it has no effect.
     """
+    # NumPy before 2.4 measures its number formats at first use, and warns if denormals are flushed.
+    np.finfo(np.float32), np.finfo(np.float64)
     torch.set_flush_denormal(True)
 
 
