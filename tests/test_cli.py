@@ -68,6 +68,7 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train --quick", 2, "unrecognized arguments: --quick"),
         ("train --cfg job -m latent=2,3", 2, "--cfg shows the configuration of one run"),
         ("train --resolve", 2, "--resolve goes with --cfg"),
+        ("train --cfg job resume=here", 2, "--cfg shows the configuration of a new run"),
         ("train --cfg", 2, "argument -c/--cfg: expected one argument"),
         (
             "train data=synthetic device=cuda:99",

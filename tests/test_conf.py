@@ -34,7 +34,7 @@ def test_every_choice_trains_one_step(choice: str, tmp_path: Path) -> None:
     check_overrides([choice], multirun=False)
     config = compose([choice, "epochs=1", "batch_size=32", "latent=3"])
     data = some_data()
-    outcome = run_experiment(config, data, RunDirectory(tmp_path))
+    outcome = run_experiment(config, data, RunDirectory(tmp_path), warn=print)
     assert outcome.training.records[-1].train_loss > 0
 
 
@@ -46,7 +46,7 @@ def test_every_model_trains_on_images_of_other_shapes(
     config = compose([f"model={model}", "epochs=1", "batch_size=32", "latent=3", "device=cpu"])
     data = some_data(shape)
     run = RunDirectory(tmp_path)
-    outcome = run_experiment(config, data, run)
+    outcome = run_experiment(config, data, run, warn=print)
     assert outcome.scores["model"].mse > 0
     assert (run.figures / "reconstructions.png").is_file()
 

@@ -145,10 +145,13 @@ def test_what_is_no_saved_configuration_is_refused(text: str) -> None:
         from_yaml(text)
 
 
-def test_a_saved_key_that_was_renamed_is_named() -> None:
-    text = to_yaml(UNUSUAL).replace("min_delta", "delta")
-    with pytest.raises(UsageError, match="no key 'delta': it is now called min_delta"):
-        from_yaml(text)
+def test_a_configuration_of_an_earlier_version_is_read() -> None:
+    text = to_yaml(UNUSUAL).replace("\nmin_delta:", "\ndelta:")
+    for new, old in (("rate", "share"), ("example_noise_std", "shown_noise_std"),
+                     ("exclude_classes", "without"), ("output_activation", "output")):  # fmt: skip
+        text = text.replace(f"\n  {new}:", f"\n  {old}:")
+    assert text.count("delta:") == 1 and "min_delta" not in text and "activation: tanh" not in text
+    assert from_yaml(text) == UNUSUAL
 
 
 def test_every_key_that_was_renamed_leads_to_one_that_there_is() -> None:

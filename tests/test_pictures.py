@@ -38,7 +38,7 @@ def study(folder: Path, *lines: str, images: int = 8) -> Comparison:
         run.path.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(figures, "save", lambda figure, path: None)  # a run's own figures
-            experiment.run_experiment(config, data, run)
+            experiment.run_experiment(config, data, run, warn=print)
     return gather([folder])
 
 

@@ -32,6 +32,11 @@ def warn(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def new_table(title: str) -> Table:
+    """An empty table with a title, in the style that all of them share."""
+    return Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+
+
 def table(content: Table) -> None:
     """Print a table after a blank line."""
     out.print()
@@ -121,7 +126,7 @@ def shape_table(layers: list[Layer]) -> None:
 
 def score_table(title: str, scores: dict[str, Score]) -> None:
     """Print scores, one per row; the first row is the model's."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = new_table(title)
     table.add_column("")
     for column in ("mse", "sse", "psnr (dB)", "ssim", "checker-\nboard (ppm)"):
         table.add_column(column, justify="right")
@@ -172,7 +177,7 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
     """
     from aecli.runs.directory import Status
 
-    table = Table(title=folder, title_justify="left", title_style="bold", header_style="bold")
+    table = new_table(folder)
     table.add_column("run", no_wrap=True)
     if any(distinctions):
         table.add_column("settings")

@@ -40,8 +40,8 @@ SWEEP_KEYS = {
 }
 
 RESULTS = (
-    "Writes figures as PNG and SVG, their numbers as JSON, and both for TensorBoard to the folder "
-    "{command} of the run, replacing earlier ones."
+    "Writes to the folder {command} of the run, replacing earlier results: figures (PNG and SVG), "
+    "their numbers (JSON), and event files for TensorBoard."
 )
 
 # Heading -> prefix of the keys, and the dataclass that defines them.

@@ -142,7 +142,7 @@ def _score_own_images(trained: Trained, own: OwnImages, fpr: float) -> None:
 
 def _class_table(title: str, report: DetectionReport) -> Table:
     """A row for each class; if there are several, also their mean and all images pooled."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("class")
     for name in ("images", "TPR"):  # with recall, the table would be wider than 80 characters
         table.add_column(name, justify="right")
@@ -172,7 +172,7 @@ def _folder_table(title: str, folders: dict[str, ErrorSummary], total: ErrorSumm
     """A row for each folder, and one for all images."""
     from aecli.data.images import NO_FOLDER
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("")
     for name in ("images", "mean mse", "anomalous"):
         table.add_column(name, justify="right")

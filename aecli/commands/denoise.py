@@ -140,9 +140,7 @@ def _numbers(denoised: list["Denoised"], names: list[str], n: int, seed: int) ->
 
 def _table(title: str, denoised: list["Denoised"], names: list[str]) -> Table:
     """The psnr of every method for each noise, and the gain of the first model over the others."""
-    table = Table(
-        title=f"{title}: psnr (dB)", title_justify="left", title_style="bold", header_style="bold"
-    )
+    table = console.new_table(f"{title}: psnr (dB)")
     table.add_column("noise", no_wrap=True)
     headings = {name: f"model {number}" for number, name in enumerate(names, 1)}
     if len(names) == 1:

@@ -131,7 +131,7 @@ def _table(
 ) -> Table:
     """A single row: the accuracy with neighbours in each feature space."""
     title = f"{trained.config.name}: nearest neighbours on the {trained.images_name}; accuracy"
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("neighbours that vote")
     for name in features.values():
         table.add_column(name, justify="right")

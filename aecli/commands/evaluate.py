@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
 
 def _table(title: str, evaluation: Evaluation) -> Table:
     """A row for each class, the first over all of them: the model's scores, beside PCA's mse."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):
         table.add_column(name, justify="right")

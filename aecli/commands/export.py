@@ -115,7 +115,7 @@ def _unpooling_warnings(options: Options) -> list[str]:
 
 def _table(title: str, files: "list[ExportedFile]") -> Table:
     """A row for each file."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("file", no_wrap=True)
     for heading in ("input", "output"):
         table.add_column(heading)

@@ -40,10 +40,10 @@ class Options(RunOptions):
     """Images in a row, the two ends among them."""
 
     seed: int = 0
-    """Of the pairs that are drawn."""
+    """Seed for drawing the pairs."""
 
     spherical: bool = False
-    """Along an arc around the origin of the latent space, or along a straight line."""
+    """true: along an arc around the origin of the latent space; false: along a straight line."""
 
 
 def main(arguments: list[str]) -> None:
@@ -93,10 +93,7 @@ def main(arguments: list[str]) -> None:
 
 def _table(title: str, distances: dict[str, Tensor], along_arcs: bool) -> Table:
     """How near each step is to a real image."""
-    table = Table(
-        title=f"{title}; mse to the nearest training image",
-        title_justify="left", title_style="bold", header_style="bold",
-    )  # fmt: skip
+    table = console.new_table(f"{title}; mse to the nearest training image")
     line = "arc in latent space" if along_arcs else "line in latent space"
     for name in ("t", line, "line in pixel space"):
         table.add_column(name, justify="right")

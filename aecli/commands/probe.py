@@ -86,9 +86,7 @@ def _numbers(result: Probe, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _table(title: str, features: list[str], result: Probe) -> Table:
     """A row for each number of labels."""
-    table = Table(
-        title=f"{title}; accuracy", title_justify="left", title_style="bold", header_style="bold"
-    )
+    table = console.new_table(f"{title}; accuracy")
     table.add_column("labels")
     for name in features:
         table.add_column(name, justify="right")

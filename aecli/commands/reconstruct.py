@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 def _table(title: str, reconstructions: Reconstructions) -> Table:
     """A row for each image, then the mean."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("image")
     for name in ("mse", "psnr (dB)"):
         table.add_column(name, justify="right")

@@ -112,7 +112,7 @@ def _caveats(trained: Trained, samples: Samples) -> list[str]:
 
 def _table(title: str, real: str, samples: Samples) -> Table:
     """The samples above their references; `real` names the test images."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("")
     table.add_column(f"Frechet distance\nto the {real}", justify="right")
     table.add_column("mse to the nearest\ntraining image", justify="right")

@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
 
 def _table(title: str, scores: dict[str, Score]) -> Table:
     """A row for each method, the model first."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = console.new_table(title)
     table.add_column("")
     for name in ("mse", "psnr (dB)", "ssim"):
         table.add_column(name, justify="right")

@@ -111,6 +111,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_intermixed_args(arguments)
     if options.cfg and options.multirun:
         parser.error("--cfg shows the configuration of one run: leave -m out")
+    if options.cfg and any(each.startswith("resume=") for each in options.overrides):
+        parser.error("--cfg shows the configuration of a new run: leave resume out")
     if options.resolve and not options.cfg:
         parser.error("--resolve goes with --cfg job")
     # These two concern the sweep rather than its runs, so they are not passed to Hydra.
@@ -179,7 +181,7 @@ def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> 
     _announce(config, data, group)
     with _describing_interruption(run), exclusive_run(run):
         run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
-        outcome = run_experiment(config, data, run, config.name, group, console.warn)
+        outcome = run_experiment(config, data, run, config.name, group, warn=console.warn)
     _conclude(config, data, run, outcome)
 
 
@@ -222,7 +224,7 @@ def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None
     with _describing_interruption(run), run.locked():
         check_unused(run)  # again, in case another process was faster
         with record_failure(run):
-            outcome = run_experiment(config, data, run, config.name, group, console.warn)
+            outcome = run_experiment(config, data, run, config.name, group, warn=console.warn)
     _conclude(config, data, run, outcome)
 
 

@@ -28,7 +28,7 @@ from aecli.figures import (
     study_losses,
 )
 
-MAX_FAMILIES = 8  # with reconstructions of their own: the number of upsampling methods
+MAX_FAMILIES = 8  # with reconstructions of their own: one more than there are upsampling methods
 MAX_LATENTS = 8  # in the reconstructions of one family
 MAX_SETTINGS = 12  # in a figure with images of each
 IMAGES = 8  # in a panel of reconstructions

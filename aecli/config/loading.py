@@ -77,10 +77,6 @@ def explain(error: OmegaConfBaseException) -> str:
     if wrong_name:
         value, names = wrong_name.groups()
         return f"{error.full_key}={value} is not valid: {suggest(value, names.split(', '))}"
-    if error.full_key in RENAMED_KEYS:
-        return (
-            f"there is no key {error.full_key!r}: it is now called {RENAMED_KEYS[error.full_key]}"
-        )
     return f"{error.full_key}: {reason}" if error.full_key else reason
 
 
@@ -110,6 +106,15 @@ def to_yaml(config: TrainConfig) -> str:
     return yaml.safe_dump(plain(config), sort_keys=False)
 
 
+def _rename_keys(saved: dict[str, Any]) -> None:
+    """Give the keys of a configuration saved by an earlier version their present names."""
+    for old, new in RENAMED_KEYS.items():
+        group, _, key = old.rpartition(".")
+        section = saved.get(group) if group else saved
+        if isinstance(section, dict) and key in section:
+            section[new.rpartition(".")[2]] = section.pop(key)
+
+
 def from_yaml(text: str) -> TrainConfig:
     """Read a saved configuration as plain data: nothing in it is resolved or imported.
 
@@ -120,6 +125,7 @@ def from_yaml(text: str) -> TrainConfig:
         saved = yaml.safe_load(text)
         if not isinstance(saved, dict) or "${" in text:
             raise UsageError("it is not a resolved configuration")
+        _rename_keys(saved)
         schema = MODEL_CONFIGS[saved["model"]["kind"]]
         config = OmegaConf.structured(TrainConfig)
         config.model = OmegaConf.structured(schema)

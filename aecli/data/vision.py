@@ -22,8 +22,8 @@ from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
 from aecli.errors import DataError, StorageError
 
-# Seconds without new data, and in total, after which a download is aborted. One second below the
-# documented 15, to detect and stop it; an hour allows for slow connections.
+# Seconds without new data, and in total, after which a download is aborted; an hour allows for slow
+# connections.
 STALL_TIMEOUT, TOTAL_TIMEOUT = 14.0, 3600.0
 
 CACHE_VERSION = 1

@@ -1,4 +1,4 @@
-"""Evaluation of a model: its scores beside baselines, and figures of its reconstructions."""
+"""A model and its baselines measured on a split, in one pass over its images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -106,7 +106,8 @@ def run_experiment(
     run: RunDirectory,
     bar: str | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
-    warn: Callable[[str], None] = print,
+    *,
+    warn: Callable[[str], None],
 ) -> Outcome:
     """Train a model and write everything in its run directory, the summary last.
 
@@ -197,7 +198,7 @@ def _restore(
         return None
     try:
         state.load_state_dict(saved)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StorageError(
             f"the checkpoint in {run.checkpoints.folder} was not written by this version of aecli: "
             f"{one_line(error)}"
