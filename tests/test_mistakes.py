@@ -68,6 +68,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("train weight_decay=-1", 2, "weight_decay=-1.0 is not valid"),
     ("train min_delta=inf", 2, "min_delta=inf is not valid"),
     ("train patience=0", 2, "patience=0 is not valid"),
+    ("train output_dir=", 2, "output_dir= is not valid: give a folder"),
     ("train seed=-1", 2, "seed=-1 is not valid: give a whole number from 0 to 4294967295"),
     ("train seed=4294967296", 2, "seed=4294967296 is not valid"),
     ("train device=gpu", 2, "device=gpu is not valid: give auto, cpu, cuda, cuda:1 or mps"),

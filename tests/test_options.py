@@ -1,9 +1,11 @@
 """The grammar of the commands beside `train`."""
 
+from typing import Any
+
 import pytest
 
-from aecli.cli.options import parse_options
-from aecli.commands import compare, conv
+from aecli.cli.options import one_run, parse_options
+from aecli.commands import compare, conv, embed, interpolate, sample
 from aecli.commands.compare import SortKey
 from aecli.errors import UsageError
 
@@ -49,3 +51,28 @@ def test_a_command_without_paths_takes_no_bare_words() -> None:
 def test_what_has_no_default_is_asked_for() -> None:
     with pytest.raises(UsageError, match="conv needs input=...: aecli conv --help says"):
         parse_options("conv", conv.Options, ["kernel=3"])
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "99999999999999999999"])
+@pytest.mark.parametrize("verb", [embed, interpolate, sample])
+def test_a_seed_that_no_library_takes_is_refused(verb: Any, seed: str) -> None:
+    expected = f"^seed={seed} is not valid: give a whole number from 0 to 4294967295$"
+    with pytest.raises(UsageError, match=expected):
+        parse_options("verb", verb.Options, ["run", f"seed={seed}"])
+
+
+def test_null_where_a_value_is_needed_is_named() -> None:
+    with pytest.raises(UsageError, match="^n=null is not valid: give a value, or leave it out$"):
+        parse_options("sample", sample.Options, ["run", "n=null"])
+
+
+@pytest.mark.parametrize("argument", ["output=", "run="])
+def test_an_empty_value_is_refused(argument: str) -> None:
+    with pytest.raises(UsageError, match=f"^{argument} has no value: give one, or leave"):
+        parse_options("compare", compare.Options, [argument])
+
+
+def test_a_stray_word_is_named() -> None:
+    options = parse_options("sample", sample.Options, ["a/run", "density"])
+    with pytest.raises(UsageError, match="one finished run, not 2: a/run, density$"):
+        one_run("sample", options)

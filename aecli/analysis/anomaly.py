@@ -12,6 +12,7 @@ from torch import Tensor
 from aecli.baselines.contestants import LABELS, Reconstruct
 from aecli.baselines.pca import pca_of
 from aecli.config import CorruptionConfig
+from aecli.config.limits import check_seed
 from aecli.data import Data
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import OwnImages
@@ -39,8 +40,7 @@ def check_values(fpr: float, seed: int) -> None:
     """Raise a UsageError unless `fpr` is a rate and `seed` one that scikit-learn accepts."""
     if not 0 < fpr < 1:
         raise UsageError(f"fpr={fpr} is not valid: give a share above 0 and below 1, such as 0.05")
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"seed={seed} is not valid: give a whole number from 0 to 4294967295")
+    check_seed(seed)
 
 
 def score_other_classes(

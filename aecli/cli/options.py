@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
+from aecli.config.limits import check_seed
 from aecli.errors import UsageError, suggest
 
 if TYPE_CHECKING:
@@ -81,18 +82,31 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
             key, value = PATHS, argument
         if key not in keys:
             raise UsageError(f"there is no key {key!r}: {suggest(key, keys)}")
-        if "${" in value:  # OmegaConf would interpolate it
-            raise UsageError(f"{key} is not valid: ${{...}} is not resolved here, give the value")
-        try:
-            if key in lists:
-                config[key].append(value)
-            else:
-                config[key] = None if value == "null" else value
-        except OmegaConfBaseException as error:
-            raise UsageError(explain(error)) from error
+        _assign(config, key, value, is_list=key in lists)
     for key in OmegaConf.missing_keys(config):
         raise UsageError(f"{command} needs {key}=...: aecli {command} --help says what it can be")
+    if "seed" in keys:
+        check_seed(config.seed)
     return cast(Options, OmegaConf.to_object(config))
+
+
+def _assign(config: DictConfig, key: str, value: str, is_list: bool) -> None:
+    """Set `key` to the typed `value`, or append it to a list.
+
+    Raises:
+        UsageError: the value is empty, or of the wrong type.
+    """
+    if not value:
+        raise UsageError(f"{key}= has no value: give one, or leave {key}= out")
+    if "${" in value:  # OmegaConf would interpolate it
+        raise UsageError(f"{key} is not valid: ${{...}} is not resolved here, give the value")
+    try:
+        if is_list:
+            config[key].append(value)
+        else:
+            config[key] = None if value == "null" else value
+    except OmegaConfBaseException as error:
+        raise UsageError(explain(error)) from error
 
 
 def one_run(command: str, options: RunOptions) -> Path:
@@ -103,7 +117,10 @@ def one_run(command: str, options: RunOptions) -> Path:
     """
     (path, *others) = some_runs(command, options)
     if others:
-        raise UsageError(f"{command} takes the folder of one finished run, not {len(options.run)}")
+        raise UsageError(
+            f"{command} takes the folder of one finished run, not {len(options.run)}: "
+            f"{', '.join(options.run)}"
+        )
     return path
 
 

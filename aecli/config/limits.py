@@ -16,3 +16,8 @@ def check_positive_integer(key: str, value: int) -> None:
 
 def check_not_negative(key: str, value: float) -> None:
     check_valid(value >= 0 and math.isfinite(value), key, value, "a finite number of at least 0")
+
+
+def check_seed(seed: int) -> None:
+    """Raise a UsageError unless every library takes `seed`."""
+    check_valid(0 <= seed < 2**32, "seed", seed, "a whole number from 0 to 4294967295")

@@ -73,6 +73,8 @@ def explain(error: OmegaConfBaseException) -> str:
         return f"{error.full_key}={value} is not valid: give {_KINDS[kind]}"
     if "is not a ListConfig" in reason:
         return f"{error.full_key} is not valid: give a list in brackets, as in [3,5]"
+    if "is not Optional" in reason:
+        return f"{error.full_key}=null is not valid: give a value, or leave it out"
     wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if wrong_name:
         value, names = wrong_name.groups()

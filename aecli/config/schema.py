@@ -14,7 +14,12 @@ from aecli.config.choices import (
     Schedule,
     Upsampling,
 )
-from aecli.config.limits import check_not_negative, check_positive_integer, check_valid
+from aecli.config.limits import (
+    check_not_negative,
+    check_positive_integer,
+    check_seed,
+    check_valid,
+)
 from aecli.errors import UsageError
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
@@ -269,9 +274,9 @@ class TrainConfig:
         for key in ("patience", "channels"):
             if getattr(self, key) is not None:
                 check_positive_integer(key, getattr(self, key))
-        check_valid(
-            0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295"
-        )
+        check_seed(self.seed)
+        for key in ("output_dir", "data_dir"):
+            check_valid(bool(getattr(self, key)), key, "", "a folder")
         check_valid(
             DEVICE_PATTERN.fullmatch(self.device) is not None,
             "device",
