@@ -13,9 +13,9 @@ from aecli.data.corruption import Corruption
 from aecli.evaluation.metrics import (
     EVALUATION_BATCH,
     Score,
+    SSIMWindows,
     corrupted_batches,
     image_mse,
-    image_ssim,
     measure,
     psnr,
 )
@@ -31,6 +31,11 @@ def reconstructed_batches(
     """Clean pixels with the reconstructions of the corrupted ones, as an evaluation has them."""
     for pixels, inputs in corrupted_batches(images, corrupt, generator):
         yield pixels, reconstruct(inputs)
+
+
+def image_ssim(pixels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor | None:
+    windows = SSIMWindows.from_pixels(pixels)
+    return None if windows is None else windows.similarity(outputs)
 
 
 def score_of(reconstruct: Reconstruct, images: Tensor) -> Score:

@@ -29,7 +29,7 @@ from aecli.training.loop import (
     validate,
 )
 from aecli.training.optimizer import Adam
-from aecli.training.recorder import Recorder, picture_epochs
+from aecli.training.recorder import Recorder, snapshot_epochs
 from aecli.training.state import Best, TrainingState
 from tests.test_conf import some_data
 
@@ -258,10 +258,10 @@ def test_a_checkpoint_holds_what_the_next_epoch_needs(tmp_path: Path) -> None:
 
 
 def test_pictures_are_of_the_first_the_last_and_some_between() -> None:
-    assert picture_epochs(25) == {1, 5, 10, 15, 20, 25}  # as in the lecture
-    assert picture_epochs(1) == {1}
-    assert picture_epochs(3) == {1, 2, 3}
-    assert len(picture_epochs(10_000)) == 6
+    assert snapshot_epochs(25) == {1, 5, 10, 15, 20, 25}  # as in the lecture
+    assert snapshot_epochs(1) == {1}
+    assert snapshot_epochs(3) == {1, 2, 3}
+    assert len(snapshot_epochs(10_000)) == 6
 
 
 def test_the_denoising_loss_compares_with_the_clean_image() -> None:

@@ -73,6 +73,9 @@ class Sweep:
     jobs: list[SweepJob] | None
     """All runs, in command-line order; None for a search, which chooses them as it goes."""
 
+    composed: DictConfig
+    """What its runs share, with Hydra's own keys."""
+
 
 @dataclass(frozen=True)
 class ComposedRun:
@@ -123,7 +126,8 @@ def compose_sweep(overrides: list[str]) -> Sweep:
             jobs = [
                 _compose_job(engine, number, line, for_hydra) for number, line in enumerate(lines)
             ]
-        return Sweep(Path(str(composed.hydra.sweep.dir)), choices["hydra/launcher"], jobs)
+        folder = Path(str(composed.hydra.sweep.dir))
+        return Sweep(folder, choices["hydra/launcher"], jobs, composed)
 
 
 def split(overrides: list[str]) -> list[list[str]]:
@@ -178,10 +182,9 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         _check_keys(overrides)
 
 
-def save_sweep_config(file: Path, overrides: list[str]) -> None:
+def save_sweep_config(file: Path, sweep: Sweep) -> None:
     """Write the file that Hydra leaves in a sweep folder; it includes the command line."""
-    with hydra_engine() as engine:
-        OmegaConf.save(compose_shared(engine, overrides), file)
+    OmegaConf.save(sweep.composed, file)
 
 
 def register_schemas() -> None:

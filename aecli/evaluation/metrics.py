@@ -72,16 +72,6 @@ def image_mse(pixels: Tensor, outputs: Tensor) -> Tensor:
     return (outputs - pixels).square().mean((1, 2, 3))
 
 
-def image_ssim(pixels: Tensor, outputs: Tensor) -> Tensor | None:
-    """Structural similarity of each image, averaged over channels: (B, C, H, W) twice -> (B,).
-
-    Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03. None if the images are
-    smaller than the window.
-    """
-    windows = SSIMWindows.from_pixels(pixels)
-    return None if windows is None else windows.similarity(outputs)
-
-
 @dataclass(frozen=True)
 class SSIMWindows:
     """Window statistics of reference images, shared by all comparisons with them."""
@@ -99,7 +89,10 @@ class SSIMWindows:
         return cls(x, *_window_means(torch.stack([x, x * x])).unbind())
 
     def similarity(self, outputs: Tensor) -> Tensor:
-        """The ssim of each image, (B,), with `outputs` (B, C, H, W): see `image_ssim`."""
+        """Structural similarity of each image, averaged over channels: (B, C, H, W) -> (B,).
+
+        Equation 13 of Wang et al. with their constants, K1 = 0.01 and K2 = 0.03.
+        """
         c1, c2 = SSIM_K1**2, SSIM_K2**2  # the peak pixel value is 1
         y = _to_double(outputs)
         mean, square, product = _window_means(torch.stack([y, y * y, self.pixels * y])).unbind()

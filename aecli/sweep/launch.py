@@ -54,7 +54,7 @@ def start(overrides: list[str], compare: bool) -> None:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
         configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
     plan(sweep.folder, configs)
-    save_sweep_config(sweep.folder / SWEEP_FILE, overrides)
+    save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
     problems = launch_runs(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
     report(sweep.folder, compare, problems, advice=_resume_advice(sweep.folder))
 

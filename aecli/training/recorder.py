@@ -42,7 +42,9 @@ class Recorder(Callback):
 
     def on_epoch_end(self) -> None:
         record = self._state.records[-1]
-        if self._state.is_over(self._config) or record.epoch in picture_epochs(self._config.epochs):
+        if self._state.is_over(self._config) or record.epoch in snapshot_epochs(
+            self._config.epochs
+        ):
             with torch.inference_mode():
                 outputs = make_reconstruct_fn(self._state.model, self._config)(
                     self._examples.inputs
@@ -77,6 +79,6 @@ class Recorder(Callback):
             )
 
 
-def picture_epochs(epochs: int) -> set[int]:
+def snapshot_epochs(epochs: int) -> set[int]:
     """The epochs whose reconstructions are kept: the first, the last, and some in between."""
     return {1} | {max(1, round(epochs * part / (SNAPSHOTS - 1))) for part in range(1, SNAPSHOTS)}
