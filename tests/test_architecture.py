@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import aecli
-from aecli.commands import VERBS
+from aecli.commands import COMMANDS
 from tests.conftest import TINY
 
 PACKAGE = Path(aecli.__file__).parent
@@ -16,9 +16,9 @@ PACKAGE = Path(aecli.__file__).parent
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 
-def test_every_module_of_the_commands_is_a_verb() -> None:
+def test_every_module_in_commands_is_listed() -> None:
     files = {path.stem for path in (PACKAGE / "commands").glob("*.py")}
-    assert files == {"__init__", *VERBS}
+    assert files == {"__init__", *COMMANDS}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_every_module_of_the_commands_is_a_verb() -> None:
     [
         "--help",
         "--version",
-        *(f"{verb} --help" for verb in VERBS),
+        *(f"{command} --help" for command in COMMANDS),
         "compare srt=mse",
         "shapes image_size=0",
         "interpolate",

@@ -14,8 +14,8 @@ import pytest
 
 from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep
 from aecli.cli.help import SECTIONS, help_for
+from aecli.cli.lookup import command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
-from aecli.cli.verbs import module, verbs
 from aecli.commands import train
 from aecli.config import CONF_DIR, TrainConfig, check_unread_keys, config_groups, field_docs
 from aecli.runs.directory import RunDirectory
@@ -108,14 +108,14 @@ def slugs(page: Path) -> set[str]:
 
 
 KEYS_OF_TRAIN = ("train", "shapes")
-"""Verbs that take the keys of a run, and have no `Options`."""
+"""Commands that take the keys of a run, and have no `Options`."""
 
 
 @cache
 def known_keys() -> set[str]:
-    """Every key that some verb takes."""
+    """Every key that some command takes."""
     schemas = [TrainConfig] + [
-        module(verb).Options for verb in verbs() if verb not in KEYS_OF_TRAIN
+        module(command).Options for command in command_names() if command not in KEYS_OF_TRAIN
     ]
     return {
         *config_groups(),
@@ -145,31 +145,31 @@ def check_train(arguments: list[str]) -> None:
         check_unread_keys(config)
 
 
-def check_options(verb: str, arguments: list[str]) -> None:
-    """Raise a UsageError if another verb would refuse the line. Paths need not exist."""
-    options = parse_options(verb, module(verb).Options, arguments)
+def check_options(command: str, arguments: list[str]) -> None:
+    """Raise a UsageError if another command would refuse the line. Paths need not exist."""
+    options = parse_options(command, module(command).Options, arguments)
     if isinstance(options, RunOptions):
-        several = verb == "denoise"
-        assert some_runs(verb, options) if several else one_run(verb, options)
+        several = command == "denoise"
+        assert some_runs(command, options) if several else one_run(command, options)
 
 
 @pytest.mark.parametrize("code", COMMANDS, ids=str)
 def test_commands_are_valid(code: Code) -> None:
-    verb, *arguments = shlex.split(command(code) or "", comments=True)
-    if verb in ("COMMAND", "--help", "--version"):
+    name, *arguments = shlex.split(command(code) or "", comments=True)
+    if name in ("COMMAND", "--help", "--version"):
         return
-    assert verb in verbs()
+    assert name in command_names()
     if "--help" in arguments:
-        assert help_for(verb)
+        assert help_for(name)
     elif not arguments and code.is_inline:
-        return  # which names the verb
-    elif verb == "train":
+        return  # which names the command
+    elif name == "train":
         check_train(arguments)
-    elif verb == "shapes":
+    elif name == "shapes":
         check_overrides(arguments, multirun=False)
         compose(arguments)
     else:
-        check_options(verb, arguments)
+        check_options(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -218,9 +218,9 @@ def test_the_readme_is_short() -> None:
     assert len(read(PAGES[0]).splitlines()) <= MAX_README_LINES
 
 
-def test_the_readme_lists_every_verb() -> None:
+def test_the_readme_lists_every_command() -> None:
     rows = re.findall(r"^\| `aecli (\w+)", read(PAGES[0]), re.MULTILINE)
-    assert sorted(rows) == sorted(verbs())
+    assert sorted(rows) == sorted(command_names())
 
 
 def test_every_choice_and_every_key_is_documented_with_its_default() -> None:

@@ -54,11 +54,11 @@ def test_what_has_no_default_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("seed", ["-1", "4294967296", "99999999999999999999"])
-@pytest.mark.parametrize("verb", [embed, interpolate, sample])
-def test_a_seed_that_no_library_takes_is_refused(verb: Any, seed: str) -> None:
+@pytest.mark.parametrize("command", [embed, interpolate, sample])
+def test_a_seed_that_no_library_takes_is_refused(command: Any, seed: str) -> None:
     expected = f"^seed={seed} is not valid: give a whole number from 0 to 4294967295$"
     with pytest.raises(UsageError, match=expected):
-        parse_options("verb", verb.Options, ["run", f"seed={seed}"])
+        parse_options("command", command.Options, ["run", f"seed={seed}"])
 
 
 def test_null_where_a_value_is_needed_is_named() -> None:

@@ -9,8 +9,8 @@ from typing import Any, get_args, get_type_hints
 import omegaconf
 import yaml
 
+from aecli.cli.lookup import command_names, docstring, module
 from aecli.cli.options import RunOptions
-from aecli.cli.verbs import docstring, module, verbs
 from aecli.config import (
     CONF_DIR,
     CheckpointConfig,
@@ -60,29 +60,31 @@ SET_ELSEWHERE = {"name", "kind", "latent", "path", "image_size", "channels", "fa
 
 
 def summaries() -> str:
-    """One line per verb."""
-    width = max(map(len, verbs()))
-    return "\n".join(f"  {verb:{width}}   {docstring(verb)[0].rstrip('.')}" for verb in verbs())
+    """One line per command."""
+    width = max(map(len, command_names()))
+    return "\n".join(
+        f"  {command:{width}}   {docstring(command)[0].rstrip('.')}" for command in command_names()
+    )
 
 
-def help_for(verb: str) -> str:
-    """The full text of `aecli VERB --help`."""
-    _, body = docstring(verb)
+def help_for(command: str) -> str:
+    """The full text of `aecli COMMAND --help`."""
+    _, body = docstring(command)
     about, examples = body.split(EXAMPLES)
-    keys = "\n\n".join(_keys(verb))
+    keys = "\n\n".join(_keys(command))
     return f"{about}{keys}\n\n{EXAMPLES}{examples}\n"
 
 
-def _keys(verb: str) -> Iterator[str]:
-    """The arguments of a verb, in paragraphs."""
-    if verb == "train":
+def _keys(command: str) -> Iterator[str]:
+    """The arguments of a command, in paragraphs."""
+    if command == "train":
         yield from _train_keys()
-    elif verb == "shapes":
+    elif command == "shapes":
         yield "The keys are those of aecli train, which aecli train --help lists."
     else:
-        schema = module(verb).Options
+        schema = module(command).Options
         if issubclass(schema, RunOptions):
-            yield textwrap.fill(RESULTS.format(command=verb), WIDTH)
+            yield textwrap.fill(RESULTS.format(command=command), WIDTH)
         yield "\n".join(["Keys, with their defaults:", *_rows("", schema)])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from aecli import __version__
-from aecli.cli.verbs import module, verbs
+from aecli.cli.lookup import command_names, module
 from aecli.errors import (
     AecliError,
     Interrupted,
@@ -93,9 +93,9 @@ def dispatch(arguments: Sequence[str]) -> None:
         from aecli.cli.help import summaries
 
         print(HELP.format(version=__version__, commands=summaries()), end="")
-    elif first not in verbs():
+    elif first not in command_names():
         raise UsageError(
-            f"there is no command {first!r}: {suggest(first, verbs())}; "
+            f"there is no command {first!r}: {suggest(first, command_names())}; "
             f"aecli --help says what each does"
         )
     elif {"-h", "--help"} & set(arguments):

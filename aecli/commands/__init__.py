@@ -1,12 +1,12 @@
-"""The verbs of aecli, one module each.
+"""The commands of aecli, one module each.
 
 The first line of a module's docstring is its line in `aecli --help`. The rest is printed by `aecli
-VERB --help`, with the fields of its dataclass `Options` inserted before the examples.
-`main(arguments)` runs the verb. torch is imported inside it, so that help and error messages do not
-wait for it.
+COMMAND --help`, with the fields of its dataclass `Options` inserted before the examples.
+`main(arguments)` runs the command. It imports torch, and whatever needs torch, only once the
+arguments are parsed, so that help and error messages do not wait for it.
 """
 
-VERBS = (
+COMMANDS = (
     "train",
     "shapes",
     "evaluate",

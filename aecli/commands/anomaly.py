@@ -60,7 +60,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("anomaly", Options, arguments)
     path = one_run("anomaly", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.anomaly import check_values
 
     trained = open_chosen(path, options)

@@ -63,7 +63,6 @@ def main(arguments: list[str]) -> None:
         raise UsageError("compare needs runs: give run folders, or the folder of a sweep")
     folders = [Path(path) for path in options.run]
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.comparison.compare import compare
     from aecli.comparison.write import FOLDER

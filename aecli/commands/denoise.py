@@ -68,7 +68,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("denoise", Options, arguments)
     paths = some_runs("denoise", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis import denoise as analysis
     from aecli.baselines.restoration import MAX_NUMBERS
     from aecli.data.corruption import NOISES

@@ -72,7 +72,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("embed", Options, arguments)
     path = one_run("embed", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis import embed
     from aecli.analysis.probe import feature_names
     from aecli.runs.projector import projector_files

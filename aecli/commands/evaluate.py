@@ -38,7 +38,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("evaluate", Options, arguments)
     path = one_run("evaluate", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.evaluate import ALL_CLASSES, evaluate, extremes_figure, mse_figure
     from aecli.runs.results import Results
     from aecli.training.experiment import score_as_json

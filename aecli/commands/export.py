@@ -74,7 +74,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("export", Options, arguments)
     path = one_run("export", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.export import (
         CHECK_IMAGES,
         FORMATS,

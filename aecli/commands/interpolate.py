@@ -56,7 +56,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("interpolate", Options, arguments)
     path = one_run("interpolate", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.interpolate import (
         choose_pairs,
         distance_to_real,

@@ -51,7 +51,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("probe", Options, arguments)
     path = one_run("probe", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.probe import feature_names, figure, probe
     from aecli.runs.results import Results
 

@@ -48,7 +48,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("reconstruct", Options, arguments)
     path = one_run("reconstruct", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.reconstruct import figure, output_files, reconstruct
     from aecli.runs.results import Results
 

@@ -71,7 +71,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("sample", Options, arguments)
     path = one_run("sample", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.sample import decoding_caveats, figure, sample
     from aecli.runs.results import Results
 

@@ -32,7 +32,6 @@ def main(arguments: list[str]) -> None:
     config = compose(arguments)
     shape = _image_shape(config)
 
-    # Mistakes in the line are reported without waiting for torch.
     import torch
 
     from aecli.cli import console

@@ -44,7 +44,6 @@ def main(arguments: list[str]) -> None:
     options = parse_options("superres", Options, arguments)
     path = one_run("superres", options)
 
-    # Mistakes in the line are reported without waiting for torch.
     from aecli.analysis.superres import (
         example_pixels,
         figure,
