@@ -26,12 +26,18 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_file(path: Path) -> None:
+    """fsync a file that another library wrote."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def fsync_folder(folder: Path) -> None:
     """fsync `folder`: a rename is durable only once its folder is on disk."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         return

@@ -144,6 +144,14 @@ def planted(run: RunDirectory, name: str, content: str | bytes) -> None:
     run.manifest_file.write_text(json.dumps({**manifest, name: fingerprint(content)}))
 
 
+def undo(run: RunDirectory) -> None:
+    """Take a run back to where it was planned and had not started."""
+    config = run.load_config()
+    shutil.rmtree(run.path)
+    run.path.mkdir()
+    run.save_config(config)
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
     """A finished run of one's own, which may be used and damaged."""

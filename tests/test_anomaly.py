@@ -143,6 +143,7 @@ def test_every_other_class_is_measured_and_the_mean_is_that_of_the_classes(
     assert captured.out.endswith(f"results          {folder}\n") and captured.err == ""
     assert {path.name for path in folder.iterdir() if "tfevents" not in path.name} == {
         "errors.png", "errors.svg", "roc.png", "roc.svg", "extremes.png", "extremes.svg",
+        "manifest.json",
         "numbers.json",
     }  # fmt: skip
     assert max(map(len, captured.out.splitlines()[:18])) <= 80

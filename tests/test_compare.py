@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from safetensors.torch import load, save
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aecli.cli import main as cli
@@ -25,7 +26,7 @@ from aecli.comparison.results import DataFacts, MeanStd
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory, runs_below
 from tests.browser import opened
-from tests.conftest import TINY, planted
+from tests.conftest import TINY, planted, undo
 
 Aecli = Callable[..., int]
 
@@ -61,7 +62,9 @@ def test_a_sweep_ends_with_its_comparison(study: Path) -> None:
     }
     expected = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
-    assert names - events == expected | {"figures", "report.html", "table.csv", "table.md"}
+    assert names - events == expected | {
+        "figures", "manifest.json", "report.html", "table.csv", "table.md",
+    }  # fmt: skip
     assert len(events) == 1
 
 
@@ -153,21 +156,24 @@ def test_a_comparison_takes_the_place_of_the_one_before(
     for run in runs_below(copied):
         if run.load_config().latent == 3:
             shutil.rmtree(run.path)
-    (copied / "compare/figures/old.png").touch()
+    (copied / "compare/figures/mine.png").touch()
     assert aecli("compare", str(copied)) == 0
     assert [row["latent"] for row in table(copied / "compare")] == ["2"]
     assert len(list((copied / "compare").glob("events.out.tfevents.*"))) == 1
-    assert not (copied / "compare/figures/old.png").exists()
+    assert (copied / "compare/figures/mine.png").exists()  # not of a comparison
 
 
 def test_nothing_else_is_written_over(
     study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis/chapter.tex").touch()
-    assert aecli("compare", str(study), "output=thesis") == 2
-    assert "thesis holds chapter.tex, which is not part of a comparison" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+    (tmp_path / "thesis/report.html").write_text("my thesis")
+    assert aecli("compare", str(study), "output=thesis") == 5
+    assert "thesis/report.html was not written by aecli" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["report.html"]
+    (tmp_path / "thesis/report.html").rename(tmp_path / "thesis/chapter.html")
+    assert aecli("compare", str(study), "output=thesis") == 0
+    assert (tmp_path / "thesis/chapter.html").read_text() == "my thesis"
 
 
 def test_a_folder_without_runs_is_refused(
@@ -229,9 +235,9 @@ def images_cut(run: RunDirectory) -> None:
 
 
 def without_the_worst_images(run: RunDirectory) -> None:
-    images = run.load_images()
+    images = load(run.images_file.read_bytes())
     del images["worst/original"]
-    run.save_images(images, means={})
+    planted(run, run.images_file.name, save(images))
 
 
 def no_images(run: RunDirectory) -> None:
@@ -275,7 +281,7 @@ def test_runs_that_came_to_no_end_are_named_with_the_reason(
     for run in (failed, interrupted, planned):
         run.summary_file.unlink()
     failed.save_failure("the loss became <nan>")
-    planned.clear()
+    undo(planned)
     assert aecli("compare", str(copied)) == 0
     text, errors = capsys.readouterr()
     assert [line.partition(", ")[2] for line in errors.splitlines()] == [

@@ -57,7 +57,9 @@ def test_the_command_leaves_a_map_the_projector_and_the_accuracies(
 ) -> None:
     assert aecli("embed", str(run.path), "k=3") == 0
     captured, numbers = capsys.readouterr(), numbers_of(run)
-    assert files(run.path / "embed") == {"map.png", "map.svg", "numbers.json", *PROJECTOR}
+    assert files(run.path / "embed") == {
+        "map.png", "map.svg", "manifest.json", "numbers.json", *PROJECTOR,
+    }  # fmt: skip
     assert (numbers["map"], numbers["k"], numbers["n"]) == ("pca", 3, 100)
     for kind in ("codes", "pca", "pixels"):
         assert f"{numbers[f'accuracy_{kind}']:.4f}" in captured.out
@@ -165,7 +167,9 @@ def test_for_two_numbers_the_plane_of_codes_is_decoded(aecli: Aecli, tmp_path: P
     assert aecli("train", *TINY, *line) == 0
     assert aecli("embed", str(run.path)) == 0
     plane = {"plane.png", "plane.svg"}
-    assert files(run.path / "embed") == {"map.png", "map.svg", *plane, "numbers.json", *PROJECTOR}
+    assert files(run.path / "embed") == {
+        "map.png", "map.svg", *plane, "manifest.json", "numbers.json", *PROJECTOR,
+    }  # fmt: skip
     trained, numbers = open_run(run.path, device="cpu"), numbers_of(run)
     codes = trained.codes(trained.images.images)
     points = torch.tensor([numbers["x"], numbers["y"]]).T

@@ -17,12 +17,12 @@ from aecli.evaluation.examination import (
     levels,
     make_reconstruct_fn,
     pca_curve_sizes,
-    score,
     stride_grid,
 )
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.models import Autoencoder
 from aecli.training.loop import new_model
+from tests.scores import score
 from tests.test_conf import some_data
 
 

@@ -200,7 +200,7 @@ def test_only_the_chosen_format_and_part_are_written(
     output, errors = capsys.readouterr()
     folder = run.path / "export"
     left = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
-    assert left == files | {"numbers.json"}
+    assert left == files | {"manifest.json", "numbers.json"}
     assert errors == ""
     assert "conv-z3 as exported, checked on 100 test images" in output
     (name,) = files

@@ -1,13 +1,16 @@
 """What a command leaves beside a run: all of it, or nothing."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from aecli.errors import StorageError
 from aecli.runs.directory import RunDirectory
+from aecli.runs.owned import MANIFEST
 from aecli.runs.results import NUMBERS, Results
 
 
@@ -26,14 +29,14 @@ def files(folder: Path) -> set[str]:
 
 
 def test_figures_and_numbers_are_there_and_in_tensorboard(tmp_path: Path) -> None:
-    with Results(RunDirectory(tmp_path), "evaluate") as results:
+    with Results.for_run(RunDirectory(tmp_path), "evaluate") as results:
         results.figure("chart", some_figure())
         results.file("images/a.png", b"content")
         results.numbers({"mse": 0.25, "of_each": [0.5, 0.0], "count": 2})
         assert not results.folder.exists()  # until everything is there
     assert results.folder == tmp_path / "evaluate"
     assert files(tmp_path) == {
-        f"evaluate/{name}" for name in ("chart.png", "chart.svg", "images/a.png", NUMBERS)
+        f"evaluate/{name}" for name in ("chart.png", "chart.svg", "images/a.png", MANIFEST, NUMBERS)
     }
     numbers = json.loads((results.folder / NUMBERS).read_text())
     assert numbers == {"mse": 0.25, "of_each": [0.5, 0.0], "count": 2}
@@ -45,17 +48,59 @@ def test_figures_and_numbers_are_there_and_in_tensorboard(tmp_path: Path) -> Non
 
 def test_new_results_take_the_place_of_the_old(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        with Results(RunDirectory(tmp_path), "evaluate") as results:
+        with Results.for_run(RunDirectory(tmp_path), "evaluate") as results:
             results.file(name, b"content")
-    assert files(tmp_path) == {"evaluate/new"}
+    assert files(tmp_path) == {"evaluate/new", f"evaluate/{MANIFEST}"}
     assert len(list(results.folder.glob("events.*"))) == 1
 
 
 def test_after_a_failure_the_old_results_are_still_there(tmp_path: Path) -> None:
-    with Results(RunDirectory(tmp_path), "evaluate") as results:
+    with Results.for_run(RunDirectory(tmp_path), "evaluate") as results:
         results.file("old", b"content")
-    with pytest.raises(KeyboardInterrupt), Results(RunDirectory(tmp_path), "evaluate") as results:
+    run = RunDirectory(tmp_path)
+    with pytest.raises(KeyboardInterrupt), Results.for_run(run, "evaluate") as results:
         results.file("new", b"content")
         raise KeyboardInterrupt
-    assert files(tmp_path) == {"evaluate/old"}
+    assert files(tmp_path) == {"evaluate/old", f"evaluate/{MANIFEST}"}
     assert [path.name for path in tmp_path.iterdir()] == ["evaluate"]
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Results(tmp_path / "evaluate", "evaluate") as results:
+            results.figure("chart", some_figure())
+        (tmp_path / "evaluate/notes.md").write_text("precious")
+    assert (tmp_path / "evaluate/notes.md").read_text() == "precious"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_edited_result_is_not_replaced(tmp_path: Path) -> None:
+    with Results(tmp_path / "evaluate", "evaluate") as results:
+        results.figure("chart", some_figure())
+    (tmp_path / "evaluate/chart.svg").write_text("with my colours")
+    with pytest.raises(StorageError, match="chart.svg has been changed since aecli wrote it"):
+        Results(tmp_path / "evaluate", "evaluate")
+    assert (tmp_path / "evaluate/chart.svg").read_text() == "with my colours"
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("folder", ["export", "new/folder", "."])
+def test_a_file_in_the_way_is_named(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / "model.onnx").write_text("precious")
+    with (
+        pytest.raises(StorageError, match="model.onnx was not written by aecli"),
+        Results(tmp_path / folder, "export") as results,
+    ):
+        results.file("model.onnx", b"content")
+    assert files(tmp_path / folder) == {"model.onnx"}
+    assert (tmp_path / folder / "model.onnx").read_text() == "precious"
+
+
+def test_results_go_to_the_folder_that_is_named(
+    run: RunDirectory, aecli: Callable[..., int], tmp_path: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    assert aecli("evaluate", str(run.path), "output=there/too") == 0
+    assert (tmp_path / "there/too" / NUMBERS).is_file()
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before

@@ -10,10 +10,10 @@ import torch
 from aecli.analysis.superres import BICUBIC, LINEAR, MODEL, upscaled, upscaling_methods
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import enlarge, shrink
-from aecli.evaluation.examination import score
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from tests.conftest import train_once
+from tests.scores import score
 
 Aecli = Callable[..., int]
 

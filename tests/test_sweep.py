@@ -26,7 +26,7 @@ from aecli.runs.directory import RunDirectory, Status, runs_below
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
-from tests.conftest import TINY, planted, with_project
+from tests.conftest import TINY, planted, undo, with_project
 
 Aecli = Callable[..., int]
 
@@ -313,8 +313,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     finished, *others = runs_below(folder)
     for run in others:
         config = run.load_config()
-        run.clear()
-        run.summary_file.unlink()
+        undo(run)
         run.save_config(TrainConfig(**{**vars(config), "epochs": 100_000}))
     before = finished.summary_file.stat().st_mtime_ns
     begun = others[-1 if launcher == "joblib" else 0]

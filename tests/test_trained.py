@@ -9,10 +9,10 @@ import torch
 
 from aecli.data.batches import to_pixels
 from aecli.errors import StorageError, UsageError
-from aecli.evaluation.examination import score
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from tests.conftest import planted
+from tests.scores import score
 
 
 def test_a_run_does_what_it_did_when_it_was_trained(finished: Path) -> None:

@@ -40,8 +40,8 @@ SWEEP_KEYS = {
 }
 
 RESULTS = (
-    "Writes to the folder {command} of the run, replacing earlier results: figures (PNG and SVG), "
-    "their numbers (JSON), and event files for TensorBoard."
+    "Writes to the folder {command} of the run, or to output, and replaces earlier results of its "
+    "own: figures (PNG and SVG), their numbers (JSON), and event files for TensorBoard."
 )
 
 # Heading -> prefix of the keys, and the dataclass that defines them.

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from aecli.cli.compose import (
     parse_overrides,
 )
 from aecli.config import TrainConfig, to_config
+from aecli.errors import UsageError
 from aecli.files import writable_folder
+from aecli.runs.directory import RunDirectory, Status
 
 Job = Callable[[TrainConfig, Path], float | None]
 """(config, folder) -> trains one run and returns what a search minimises."""
@@ -53,6 +56,8 @@ def run_once(run: ComposedRun, job: Job) -> None:
         )
         callbacks.on_run_end(config=run.composed, config_name=PRIMARY, job_return=done)
     if done.status is JobStatus.FAILED:
+        if RunDirectory(folder).status is Status.planned:
+            _remove_hydra_files(folder, run.composed.hydra.output_subdir)
         raise done._return_value
 
 
@@ -67,6 +72,8 @@ def _new_folder(run: ComposedRun) -> Path:
         HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
         with as_usage_errors():
             folder = Path(str(composed.hydra.run.dir)).absolute()
+        if is_named:
+            _check_vacant(folder, composed.hydra.output_subdir)
         writable_folder(folder.parent, "hydra.run.dir")
         try:
             folder.mkdir(exist_ok=is_named)
@@ -76,6 +83,30 @@ def _new_folder(run: ComposedRun) -> Path:
         else:
             return folder
         composed = compose_run(run.overrides).composed
+
+
+def _check_vacant(folder: Path, hydra_subfolder: str | None) -> None:
+    """Check that neither the run nor Hydra would overwrite anything in `folder`.
+
+    Raises:
+        UsageError: they would.
+    """
+    RunDirectory(_relative(folder)).check_vacant()
+    if hydra_subfolder is not None and (folder / hydra_subfolder).exists():
+        raise UsageError(
+            f"{folder / hydra_subfolder} is in the way of a new run: give another hydra.run.dir"
+        )
+
+
+def _remove_hydra_files(folder: Path, hydra_subfolder: str | None) -> None:
+    """Remove what Hydra wrote for a run that has written nothing, and the folder if it is empty."""
+    if hydra_subfolder is not None:
+        for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+            (folder / hydra_subfolder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # other files in it
+        if hydra_subfolder is not None:
+            (folder / hydra_subfolder).rmdir()
+        folder.rmdir()
 
 
 def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:
@@ -133,6 +164,13 @@ def _planned_task(_: DictConfig, job: Callable[[Path], None]) -> None:
 
 
 def _own_folder() -> Path:
-    """The folder that Hydra created for the run; relative if possible, which is easier to read."""
-    folder, here = Path(HydraConfig.get().runtime.output_dir), Path.cwd()
+    """The folder that Hydra created for the run."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    # With hydra.job.chdir the run works in its folder, and a relative path would say nothing.
+    return folder if Path.cwd() == folder else _relative(folder)
+
+
+def _relative(folder: Path) -> Path:
+    """The path from the working folder if it is in there, which is easier to read."""
+    here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

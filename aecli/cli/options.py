@@ -43,6 +43,9 @@ class RunOptions:
     resize: bool = False
     """Crop and resize images to the size that the run was trained on; false: refuse other sizes."""
 
+    output: str | None = None
+    """Folder for the results; null: one of this command's name in the folder of the run."""
+
 
 def pop_value(arguments: list[str], key: str) -> str | None:
     """Remove every `key=...` from `arguments`; return the last value, or None."""

@@ -65,12 +65,12 @@ def main(arguments: list[str]) -> None:
     trained = open_chosen(path, options)
     check_values(options.fpr, options.seed)
     if trained.own:
-        _score_own_images(trained, trained.own, options.fpr)
+        _score_own_images(trained, trained.own, options)
     else:
-        _detect_other_classes(trained, options.fpr, options.seed)
+        _detect_other_classes(trained, options)
 
 
-def _detect_other_classes(trained: Trained, fpr: float, seed: int) -> None:
+def _detect_other_classes(trained: Trained, options: Options) -> None:
     """Measure how well test images of other classes are detected, and save the results."""
     from aecli.analysis.anomaly import (
         extremes_figure,
@@ -82,12 +82,12 @@ def _detect_other_classes(trained: Trained, fpr: float, seed: int) -> None:
     from aecli.evaluation.anomaly import DetectionReport
     from aecli.runs.results import Results
 
-    normal, others, threshold = score_other_classes(trained, fpr, seed)
+    normal, others, threshold = score_other_classes(trained, options.fpr, options.seed)
     report = DetectionReport.from_scores(normal, others, threshold)
     title = f"{trained.config.name}, trained on {trained.data().name}"
     normal_images = f"{len(normal.split):,} normal test images"
     labels = {"normal": normal_images, "others": f"{len(others.split):,} of other classes"}
-    with Results(trained.run, "anomaly") as results:
+    with Results.for_run(trained.run, "anomaly", options.output) as results:
         results.figure(
             "errors", histogram_figure(f"{title}: errors", report.histogram, labels, threshold)
         )
@@ -97,14 +97,14 @@ def _detect_other_classes(trained: Trained, fpr: float, seed: int) -> None:
             extremes_figure(f"{title}: largest and smallest errors", trained, normal, others),
         )
         latent, count = trained.config.latent, len(normal.split)
-        settings = {"latent": latent, "seed": seed, "normal_images": count}
+        settings = {"latent": latent, "seed": options.seed, "normal_images": count}
         results.numbers(report_as_json(report, settings))
     console.table(_class_table(f"{title}: test images of other classes", report))
     rate = f"{100 * report.false_positive_rate:.2f} % of the {normal_images}"
     _print_facts(threshold, {"false positives": rate, "results": str(results.folder)})
 
 
-def _score_own_images(trained: Trained, own: OwnImages, fpr: float) -> None:
+def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> None:
     """Score the user's images, and save the results."""
     from aecli.analysis.anomaly import (
         ErrorSummary,
@@ -118,7 +118,7 @@ def _score_own_images(trained: Trained, own: OwnImages, fpr: float) -> None:
     from aecli.evaluation.anomaly import Histogram
     from aecli.runs.results import Results
 
-    validation, scored, threshold = score_own_images(trained, own, fpr)
+    validation, scored, threshold = score_own_images(trained, own, options.fpr)
     histogram = Histogram.from_errors({"validation": validation.errors, "own": scored.errors})
     labels = {
         "validation": f"{threshold.images:,} validation images",
@@ -127,7 +127,7 @@ def _score_own_images(trained: Trained, own: OwnImages, fpr: float) -> None:
     summary = ErrorSummary.from_errors(scored.errors, threshold)
     folders = summarize_folders(scored, threshold)
     title = f"{trained.config.name}, trained on {trained.data().name}: {trained.images_name}"
-    with Results(trained.run, "anomaly") as results:
+    with Results.for_run(trained.run, "anomaly", options.output) as results:
         results.file(CSV, scores_csv(own, scored.errors, validation.errors, threshold))
         results.figure("errors", histogram_figure(title, histogram, labels, threshold))
         results.figure("extremes", own_extremes_figure(title, trained, scored))

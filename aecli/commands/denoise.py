@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
     denoised = [analysis.denoise(models, images, *each, options.seed) for each in bar]
     names, n = analysis.model_names(models), len(images.test)
     title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
-    with Results(models[0].run, "denoise") as results:
+    with Results.for_run(models[0].run, "denoise", options.output) as results:
         results.figure("psnr", analysis.psnr_figure(title, denoised, names))
         results.figure("images", analysis.images_figure(title, denoised))
         results.numbers(_numbers(denoised, names, n, options.seed))

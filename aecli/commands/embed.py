@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
     accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
     columns = embed.image_columns(trained, encoded)
     settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
-    with Results(trained.run, "embed") as results:
+    with Results.for_run(trained.run, "embed", options.output) as results:
         for name, figure in embed.figures(trained, encoded, code_map).items():
             results.figure(name, figure)
         for file, content in projector_files(codes, shown.images, columns).items():

@@ -39,13 +39,13 @@ def main(arguments: list[str]) -> None:
     path = one_run("evaluate", options)
 
     from aecli.analysis.evaluate import ALL_CLASSES, evaluate, extremes_figure, mse_figure
+    from aecli.evaluation.metrics import score_as_json
     from aecli.runs.results import Results
-    from aecli.training.experiment import score_as_json
 
     trained = open_chosen(path, options)
     evaluation = evaluate(trained)
     title = f"{trained.config.name} on the {trained.images_name}"
-    with Results(trained.run, "evaluate") as results:
+    with Results.for_run(trained.run, "evaluate", options.output) as results:
         results.figure("mse-by-class", mse_figure(title, evaluation.scores))
         results.figure("extremes", extremes_figure(title, evaluation.extremes))
         results.numbers(

@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
     part = None if options.part is ExportPart.both else options.part.value
     files = export(trained, formats, part)
     title = f"{trained.config.name} as exported"
-    with Results(trained.run, "export") as results:
+    with Results.for_run(trained.run, "export", options.output) as results:
         for file in files:
             results.file(file.name, file.content)
         reconstructions = figure(title, trained, files)

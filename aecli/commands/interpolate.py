@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
         "pixel": distance_to_real(paths.pixel, data.train.images),
     }
     title = f"{trained.config.name} on {trained.images_name}: from one to another"
-    with Results(trained.run, "interpolate") as results:
+    with Results.for_run(trained.run, "interpolate", options.output) as results:
         results.figure("interpolation", figure(title, paths, pairs))
         results.file("interpolation.gif", to_gif(paths))
         results.numbers(

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     result = probe(trained, options.labels, options.draws, options.seed)
     latent = trained.config.latent
     title = f"{trained.config.name}: linear classifier on the {trained.images_name}"
-    with Results(trained.run, "probe") as results:
+    with Results.for_run(trained.run, "probe", options.output) as results:
         results.figure("accuracy", figure(title, result.accuracies, latent))
         settings = {
             "latent": latent,

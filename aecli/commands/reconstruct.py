@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     shown, images = len(reconstructions.outputs), len(trained.images)
     subset = "" if shown == images else f"{shown} of "
     title = f"{trained.config.name} on {subset}the {trained.images_name}"
-    with Results(trained.run, "reconstruct") as results:
+    with Results.for_run(trained.run, "reconstruct", options.output) as results:
         results.figure("reconstructions", figure(title, reconstructions))
         for name, png in output_files(trained, options.corrupt):
             results.file(f"outputs/{name}", png)

@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
     samples = sample(trained, options.n, density, components, seed)
     shape = f"mixture of {components} Gaussians" if density == "gmm" else f"{density} Gaussian"
     title = f"{trained.config.name} on {trained.data().name}: samples, {shape}"
-    with Results(trained.run, "sample") as results:
+    with Results.for_run(trained.run, "sample", options.output) as results:
         results.figure("samples", figure(title, samples.images))
         settings = {"density": density, "components": samples.components, "seed": seed}
         results.numbers({**settings, **_numbers(samples)})

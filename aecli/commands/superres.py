@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> None:
         training_factor,
         upscaling_methods,
     )
+    from aecli.evaluation.metrics import score_as_json
     from aecli.runs.results import Results
-    from aecli.training.experiment import score_as_json
 
     trained = open_chosen(path, options)
     factor = training_factor(trained)
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     scores = score_methods(trained, methods, factor)
     by_key = {name.replace(" ", "_"): score for name, score in scores.items()}
     title = f"{trained.config.name} on the {trained.images_name}: {factor} times the resolution"
-    with Results(trained.run, "superres") as results:
+    with Results.for_run(trained.run, "superres", options.output) as results:
         results.figure("resolution", figure(title, examples, methods, factor))
         results.numbers(
             {

@@ -9,7 +9,8 @@ With -m (--multirun), lists of values such as latent=5,25,125 train one run per 
 sweep=... supplies ready-made lists, which values on the command line override.
 
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
-checkpoint; epochs=... may be raised, even for a finished run.
+checkpoint; epochs=... may be raised, even for a finished run. With restart=true a run is trained
+from the beginning instead. The results of a finished run stay until the new ones are complete.
 
 Under torchrun, all processes train one run together; batch_size is their total.
 
@@ -46,12 +47,12 @@ from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
 from aecli.training.experiment import (
-    Outcome,
     exclusive_run,
     record_failure,
     run_experiment,
     run_worker,
 )
+from aecli.training.outcome import Outcome
 from aecli.training.preflight import check_runnable
 
 
@@ -115,15 +116,25 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--cfg shows the configuration of a new run: leave resume out")
     if options.resolve and not options.cfg:
         parser.error("--resolve goes with --cfg job")
-    # These two concern the sweep rather than its runs, so they are not passed to Hydra.
+    # These are not part of a run's configuration, so they are not passed to Hydra.
     options.resume = pop_value(options.overrides, "resume")
-    compare = pop_value(options.overrides, "compare")
-    if compare not in (None, "true", "false"):
-        parser.error(f"compare={compare} is not valid: give true or false")
+    compare = _pop_switch(parser, options.overrides, "compare")
     if compare is not None and not options.multirun and options.resume is None:
-        parser.error(f"compare={compare} is for a sweep: add -m")
-    options.compare = compare != "false"
+        parser.error("compare is for a sweep: add -m")
+    options.compare = compare is not False
+    restart = _pop_switch(parser, options.overrides, "restart")
+    if restart is not None and options.resume is None:
+        parser.error("restart trains an earlier run again: add resume=FOLDER")
+    options.restart = restart is True
     return options
+
+
+def _pop_switch(parser: _Parser, arguments: list[str], key: str) -> bool | None:
+    """Remove `key=true` or `key=false` from `arguments`; None if it is not given."""
+    value = pop_value(arguments, key)
+    if value not in (None, "true", "false"):
+        parser.error(f"{key}={value} is not valid: give true or false")
+    return None if value is None else value == "true"
 
 
 def train_single(overrides: list[str], group: ProcessGroup) -> None:
@@ -148,30 +159,35 @@ def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> No
     if not run.config_file.exists():
         if (folder / SWEEP_FILE).exists():
             _check_single_process(group)
+        if options.restart:
+            raise UsageError(f"restart=true is for a single run, and {folder} is not one")
         from aecli.sweep import launch as sweep
 
         sweep.resume(folder, options.overrides, options.compare)
     elif options.multirun:
         raise UsageError(f"resume={folder} is a single run: leave -m out")
     else:
-        resume_run(run, options.overrides, group)
+        resume_run(run, options.overrides, options.restart, group)
 
 
-def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> None:
+def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: ProcessGroup) -> None:
     """Resume a run from its newest checkpoint, in its own folder.
 
     Args:
         run: the directory of the run.
         overrides: may raise epochs, but change nothing else that affects the result.
+        restart: train from the beginning instead.
         group: the processes that train; their number may differ from before.
 
     Raises:
         UsageError: another setting is changed, or epochs is lowered.
         AecliError: it cannot be done; the message says why.
     """
-    planned = run.load_config()
+    unfinished = run.load_next_config()
+    planned = unfinished or run.load_config()
     config = _with_more_epochs(planned, overrides)
-    if run.status is Status.finished and config.epochs == planned.epochs:
+    is_complete = run.status is Status.finished and unfinished is None
+    if is_complete and config.epochs == planned.epochs and not restart:
         console.warn(
             f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
             f"train it further)"
@@ -180,8 +196,9 @@ def resume_run(run: RunDirectory, overrides: list[str], group: ProcessGroup) -> 
     data = check_runnable(config)
     _announce(config, data, group)
     with _describing_interruption(run), exclusive_run(run):
-        run.summary_file.unlink(missing_ok=True)  # with more epochs it is no longer finished
-        outcome = run_experiment(config, data, run, config.name, group, warn=console.warn)
+        outcome = run_experiment(
+            config, data, run, config.name, group, restart=restart, warn=console.warn
+        )
     _conclude(config, data, run, outcome)
 
 
@@ -219,26 +236,13 @@ def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None
     """
     data = load_cached_data(config)
     config = resolve_config(config, data)
-    check_unused(run)
+    run.check_vacant()
     _announce(config, data, group)
     with _describing_interruption(run), run.locked():
-        check_unused(run)  # again, in case another process was faster
+        run.check_vacant()  # again, in case another process was faster
         with record_failure(run):
             outcome = run_experiment(config, data, run, config.name, group, warn=console.warn)
     _conclude(config, data, run, outcome)
-
-
-def check_unused(run: RunDirectory) -> None:
-    """Check that `run` would not overwrite another run.
-
-    Raises:
-        UsageError: it would.
-    """
-    if run.config_file.exists():
-        raise UsageError(
-            f"{run.path} already holds a run: resume it with resume={run.path}, or give another "
-            f"hydra.run.dir"
-        )
 
 
 def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
@@ -275,9 +279,15 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
             "training": f"{epochs} epoch{'s' * (epochs > 1)}{stopped} in {seconds:.1f} s, "
             f"best epoch {best.epoch} (by validation loss)",
             "run": str(run.path),
-            "look at it": f"tensorboard --logdir {shlex.quote(config.output_dir)}",
+            "look at it": f"tensorboard --logdir {shlex.quote(str(_log_dir(config, run)))}",
         }
     )
+
+
+def _log_dir(config: TrainConfig, run: RunDirectory) -> Path:
+    """The folder of all runs if this run is in it, so that TensorBoard compares them."""
+    folder = Path(config.output_dir)
+    return folder if run.path.resolve().is_relative_to(folder.resolve()) else run.path
 
 
 @contextmanager

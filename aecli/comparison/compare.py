@@ -7,7 +7,7 @@ from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import sort_settings
-from aecli.comparison.write import REPORT, check_output_folder, write
+from aecli.comparison.write import REPORT, write
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
     """Compare all runs below `folders` and write the comparison to the folder `output`.
 
     Raises:
-        UsageError: there are none, they cannot be compared, or `output` holds other files.
-        StorageError, OSError: the comparison cannot be written.
+        UsageError: there are none, or they cannot be compared.
+        StorageError, OSError: the comparison cannot be written, or a file of somebody else is in
+            the way.
     """
-    check_output_folder(output)
     comparison = gather(folders)
     settings = sort_settings(comparison.settings, sort)
     write(comparison, settings, output)

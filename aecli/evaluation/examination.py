@@ -20,7 +20,6 @@ from aecli.evaluation.metrics import (
     SSIMWindows,
     corrupted_batches,
     image_mse,
-    measure,
 )
 from aecli.models import Autoencoder
 from aecli.runtime.rng import EVALUATION, generator_for
@@ -43,19 +42,6 @@ UNPOOLING_BYPASSES_CODE = (
     "the max-pooling indices bypass the code, so the error is not that of a code of the latent size"
 )
 """The caveat where a decoder with max-unpooling is compared with a baseline."""
-
-
-def score(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> Score:
-    """Score on `split`, with the corruption used in training, if any.
-
-    Every call draws the same noise, so that scores differ only by what is measured.
-    """
-    return per_image_scores(config, reconstruct, split).score()
-
-
-def per_image_scores(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> PerImageScores:
-    """The scores of each image of `split`, which `score` averages."""
-    return measure(reconstructed(config, reconstruct, split), stride_grid(config.model))
 
 
 def stride_grid(model: ModelConfig) -> int:

@@ -61,13 +61,18 @@ class Checkpoints:
                 problems.append(str(error))
         if problems:
             raise StorageError(
-                f"{'; '.join(problems)}; to train from the beginning, remove {self.folder}"
+                f"{'; '.join(problems)}; to train from the beginning, add restart=true"
             )
         return None, []
 
     def keep_newest(self) -> None:
         """Remove all but the newest: a finished run needs no fallback."""
         self._remove_all_but(1)
+
+    def remove_all(self) -> None:
+        """Remove all checkpoints."""
+        if self.folder.exists():
+            self._remove_all_but(0)
 
     def _load(self, position: int) -> dict[str, Any]:
         manifest, file = self._manifest(position), self._file(position)
@@ -89,11 +94,16 @@ class Checkpoints:
         )
         return sorted((int(name[1]) for name in names if name), reverse=True)
 
+    def files(self) -> list[Path]:
+        """All files of checkpoints, each manifest before its checkpoint."""
+        return sorted(
+            file for file in self.folder.glob("*") if CHECKPOINT_PATTERN.fullmatch(file.name)
+        )
+
     def _remove_all_but(self, count: int) -> None:
         kept = self._positions()[:count]
-        for file in sorted(self.folder.iterdir()):  # each manifest before its checkpoint
-            found = CHECKPOINT_PATTERN.fullmatch(file.name)
-            if found and int(found[1]) not in kept:
+        for file in self.files():
+            if int(file.stem) not in kept:
                 file.unlink()
         remove_scratch(self.folder)
 

@@ -1,7 +1,7 @@
 """A run directory: the name of every file in it, and how each is written and read."""
 
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -14,13 +14,25 @@ from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import fingerprint, natural_key, read_verified, remove_scratch, write_atomically
+from aecli.files import natural_key, write_atomically
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
+from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
 
-CONFIG = "config.yaml"
+CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
+METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
+CHECKPOINTS, FIGURES = "checkpoints", "figures"
+LOSS, RECONSTRUCTIONS = "loss", "reconstructions"
+"""Figures of a run."""
 EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
+HYDRA = ".hydra"
+"""Where Hydra writes copies of the configuration."""
+FILES = (
+    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SUMMARY, FAILURE, NEXT),
+    *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in ("png", "svg")),
+)
+"""What a run writes, besides checkpoints and event files."""
 SWEEP_FILE = "multirun.yaml"
 """In a sweep folder: the command line, as Hydra records it."""
 
@@ -38,26 +50,29 @@ class Status(Enum):
 class RunDirectory:
     """The directory that holds everything about one run. A run with a summary is finished.
 
-    A manifest holds the fingerprints of the configuration and, once the run is finished, of every
-    file that is read back: a damaged file raises an error instead of giving wrong numbers.
+    The manifest holds the fingerprint of every file that is read back: a damaged file raises an
+    error instead of giving wrong numbers. If a finished run is trained further, its results stay in
+    force until the new ones are complete, and what is written until then goes to a subfolder; see
+    `OwnedFiles`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / CONFIG
-        self.manifest_file = path / "manifest.json"
-        self.metrics_file = path / "metrics.jsonl"
-        self.checkpoints = Checkpoints(path / "checkpoints")
-        self.weights_file = path / "best.safetensors"
-        self.images_file = path / "images.safetensors"
-        self.summary_file = path / "summary.json"
-        self.failure_file = path / "failure.json"
-        self.figures = path / "figures"
+        self.manifest_file = path / MANIFEST
+        self.metrics_file = path / METRICS
+        self.checkpoints = Checkpoints(path / CHECKPOINTS)
+        self.weights_file = path / WEIGHTS
+        self.images_file = path / IMAGES
+        self.summary_file = path / SUMMARY
+        self.failure_file = path / FAILURE
+        self.figures = path / FIGURES
+        self._files = OwnedFiles(path)
         self._check_lock: Callable[[], None] | None = None
 
     @property
     def status(self) -> Status:
-        if self.summary_file.exists():
+        if self._files.locate(SUMMARY).exists():
             return Status.finished
         if self.failure_file.exists():
             return Status.failed
@@ -72,23 +87,45 @@ class RunDirectory:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path) as self._check_lock:
+            self._files.complete()
             yield
 
-    def clear(self) -> None:
-        """Remove what an attempt without a checkpoint has left; keep the configuration."""
-        for events in self.path.glob(EVENTS):
-            events.unlink()
-        for file in (self.metrics_file, self.weights_file, self.images_file, self.failure_file):
-            file.unlink(missing_ok=True)
-        for folder in (self.figures, self.checkpoints.folder):
-            if folder.exists():
-                shutil.rmtree(folder)
-        remove_scratch(self.path)
+    def check_vacant(self) -> None:
+        """Check that a new run would overwrite nothing in its folder.
+
+        Raises:
+            UsageError: the folder holds a run, or a file with the name of one that a run writes.
+        """
+        taken = [self.path / name for name in FILES if os.path.lexists(self.path / name)]
+        taken += [*self.checkpoints.files(), *sorted(self.path.glob(EVENTS))]
+        if self.config_file in taken and self._files.is_owner(CONFIG):
+            raise UsageError(
+                f"{self.path} already holds a run: resume it with resume={self.path}, or give "
+                f"another hydra.run.dir"
+            )
+        if taken:
+            raise UsageError(
+                f"{taken[0]} is in the way of a new run, and was not written by one: give "
+                f"another hydra.run.dir, such as a folder that does not exist"
+            )
+
+    def working_file(self, name: str) -> Path:
+        """Where to write a file during training: not over one that is in force."""
+        return self._files.stage(name) if self.status is Status.finished else self.path / name
+
+    def begin(self, config: TrainConfig) -> None:
+        """Save the configuration of a training that starts or resumes, and forget its failure."""
+        content = to_yaml(config).encode()
+        if self.status is Status.finished:
+            write_atomically(self._files.stage(CONFIG), content)
+        else:
+            self._files.save(CONFIG, content)
+            self._files.claim(METRICS, WEIGHTS)
+        self.failure_file.unlink(missing_ok=True)
 
     def save_config(self, config: TrainConfig) -> None:
-        content = to_yaml(config).encode()
-        self._save_manifest({self.config_file: content})
-        write_atomically(self.config_file, content)
+        """Save the configuration of a run that is planned."""
+        self._files.save(CONFIG, to_yaml(config).encode())
 
     def load_config(self) -> TrainConfig:
         """Load the configuration of the run.
@@ -97,10 +134,17 @@ class RunDirectory:
             StorageError: the file is damaged.
             UsageError: it is not an aecli configuration.
         """
-        try:
-            return from_yaml(self._read(self.config_file).decode())
-        except UsageError as error:
-            raise UsageError(f"{self.config_file}: {error}") from error
+        return _parse_config(self.config_file, self._files.read(CONFIG))
+
+    def load_next_config(self) -> TrainConfig | None:
+        """Load the configuration with which a finished run was being trained further or again, if
+        that was interrupted.
+
+        Raises:
+            UsageError: it is not an aecli configuration.
+        """
+        file = self._files.next / CONFIG
+        return _parse_config(file, file.read_bytes()) if file.exists() else None
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
         """Save a state to resume from; `position` increases during training.
@@ -112,15 +156,40 @@ class RunDirectory:
         if self._check_lock is not None:
             self._check_lock()
         self.checkpoints.save(position, state)
+        if CHECKPOINTS not in self._files.manifest():
+            self._files.claim(CHECKPOINTS)
+
+    def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Load the newest undamaged state, and list the problems of any newer ones.
+
+        The state is None if no checkpoint was ever saved.
+
+        Raises:
+            StorageError: all checkpoints are damaged or missing.
+        """
+        state, problems = self.checkpoints.newest()
+        was_saved = self.status is Status.finished or CHECKPOINTS in self._files.manifest()
+        if state is None and was_saved:
+            raise StorageError(
+                f"{self.checkpoints.folder} lacks the checkpoints of this run, each a .pt and a "
+                f".json file: put them back, or train it from the beginning with "
+                f"resume={self.path} restart=true"
+            )
+        return state, problems
+
+    def remove_checkpoints(self) -> None:
+        """Remove all checkpoints, to train from the beginning."""
+        self._files.disclaim(CHECKPOINTS)
+        self.checkpoints.remove_all()
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
         """Save the weights of the best epoch so far."""
         contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-        write_atomically(self.weights_file, save(contiguous))
+        write_atomically(self.working_file(WEIGHTS), save(contiguous))
 
     def load_weights(self, model: nn.Module) -> None:
         """Load the best epoch's weights of a finished run into `model`."""
-        model.load_state_dict(load(self._read(self.weights_file)))
+        model.load_state_dict(load(self._files.read(WEIGHTS)))
 
     def save_images(self, images: dict[str, Tensor], means: dict[str, Tensor]) -> None:
         """Save the images that a comparison shows of the run.
@@ -132,11 +201,11 @@ class RunDirectory:
         """
         pixels = {name: (image * 255).round().to(torch.uint8) for name, image in images.items()}
         tensors = {name: tensor.contiguous() for name, tensor in {**pixels, **means}.items()}
-        write_atomically(self.images_file, save(tensors))
+        write_atomically(self._files.stage(IMAGES), save(tensors))
 
     def load_images(self) -> dict[str, Tensor]:
         """Load what `save_images` wrote, as float32 in [0, 1]."""
-        tensors = load(self._read(self.images_file))
+        tensors = load(self._files.read(IMAGES))
         return {
             name: tensor.to(torch.float32) / 255 if tensor.dtype is torch.uint8 else tensor
             for name, tensor in tensors.items()
@@ -144,21 +213,37 @@ class RunDirectory:
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
-        return [json.loads(line) for line in self._read(self.metrics_file).splitlines()]
+        return [json.loads(line) for line in self._files.read(METRICS).splitlines()]
 
     def finished_epochs(self) -> int:
-        """The number of epochs in the metrics file; 0 if there is no file yet."""
-        if not self.metrics_file.exists():
-            return 0
-        return self.metrics_file.read_bytes().count(b"\n")
+        """The number of epochs of the latest training; 0 if there is no metrics file yet."""
+        newer = self._files.next / METRICS
+        file = newer if newer.exists() else self.metrics_file
+        return file.read_bytes().count(b"\n") if file.exists() else 0
+
+    def figure(self, name: str) -> Path:
+        """The path at which to write a figure, without suffix."""
+        return self._files.stage(f"{FIGURES}/{name}")
+
+    def check_replaceable(self) -> None:
+        """Check that nobody has changed the results, which are about to be replaced.
+
+        Raises:
+            StorageError: somebody has; the message names the file.
+        """
+        self._files.check_replaceable(self._files.manifest())
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        """Save the summary, last of all, and the fingerprints of every file that is read back."""
+        """Save the summary, last of all: with it, all files of this training come into force.
+
+        Raises:
+            StorageError: a file that aecli did not write is in the way; nothing has changed.
+        """
         content = (json.dumps(summary, indent=2) + "\n").encode()
-        others = (self.config_file, self.metrics_file, self.weights_file, self.images_file)
-        contents = {file: file.read_bytes() for file in others if file.exists()}
-        self._save_manifest({**contents, self.summary_file: content})
-        write_atomically(self.summary_file, content)
+        write_atomically(self._files.stage(SUMMARY), content)
+        figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
+        names = [f"{FIGURES}/{figure.name}" for figure in figures]
+        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SUMMARY, *names])
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.
@@ -166,32 +251,12 @@ class RunDirectory:
         Raises:
             StorageError: it is damaged, or missing because the run is not finished.
         """
-        if not self.summary_file.exists():
+        if self.status is not Status.finished:
             raise StorageError(
                 f"{self.path} is not a finished run: it has no {self.summary_file.name}"
             )
-        summary: dict[str, Any] = json.loads(self._read(self.summary_file))
+        summary: dict[str, Any] = json.loads(self._files.read(SUMMARY))
         return summary
-
-    def _save_manifest(self, contents: dict[Path, bytes]) -> None:
-        manifest = {file.name: fingerprint(content) for file, content in contents.items()}
-        write_atomically(self.manifest_file, (json.dumps(manifest, indent=2) + "\n").encode())
-
-    def _read(self, file: Path) -> bytes:
-        """Read a file and verify it against the manifest.
-
-        Raises:
-            StorageError: it does not match, or the manifest cannot be read.
-        """
-        try:
-            expected = json.loads(self.manifest_file.read_bytes())[file.name]
-        except OSError as error:
-            problem = error.strerror or error
-        except (ValueError, KeyError, TypeError):
-            problem = f"it has no entry for {file.name}"
-        else:
-            return read_verified(file, expected)
-        raise StorageError(f"{self.manifest_file} is damaged or cannot be read: {problem}")
 
     def save_failure(self, reason: str) -> None:
         """Record in one line why the run failed."""
@@ -216,8 +281,15 @@ def runs_below(folder: Path) -> list[RunDirectory]:
     runs = [
         RunDirectory(file.parent)
         for file in folder.rglob(CONFIG)
-        if file.parent.name != ".hydra"  # Hydra's own copy
+        if file.parent.name not in (HYDRA, NEXT)
     ]
     if not runs:
         raise UsageError(f"{folder} holds no runs: give a folder that aecli train has written")
     return sorted(runs, key=lambda run: natural_key(str(run.path)))
+
+
+def _parse_config(file: Path, content: bytes) -> TrainConfig:
+    try:
+        return from_yaml(content.decode())
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error

@@ -1,8 +1,9 @@
-"""Results that a command writes to a run directory: figures, numbers, and TensorBoard events."""
+"""Results that a command writes to a folder: figures, numbers, and TensorBoard events."""
 
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,25 +11,45 @@ from typing import Any, Self
 from matplotlib.figure import Figure
 
 from aecli.figures import save, to_array
-from aecli.files import write_atomically
+from aecli.files import writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
+from aecli.runs.lock import locked
+from aecli.runs.owned import OwnedFiles
 from aecli.runs.tensorboard import EventsFile
 
 NUMBERS = "numbers.json"
 
 
 class Results:
-    """A context manager that writes a command's results to a subfolder of a run directory.
+    """A context manager that writes a command's results to a folder.
 
-    Everything goes to a temporary folder, which replaces the command's earlier results at the end
-    and only if no exception was raised.
+    Everything goes to a temporary folder, and takes the place of the command's earlier results at
+    the end and only if no exception was raised. Other files in the folder stay.
     """
 
-    def __init__(self, run: RunDirectory, command: str) -> None:
-        self.folder = run.path / command
+    def __init__(self, folder: Path, command: str) -> None:
+        """
+        Args:
+            folder: the folder; it may hold earlier results, and files of others.
+            command: names the results in TensorBoard.
+
+        Raises:
+            StorageError: an earlier result was changed by somebody else, or the folder cannot be
+                written.
+        """
+        self.folder = folder
         self._command = command
-        self._scratch = Path(tempfile.mkdtemp(prefix=f".{command}.", dir=run.path))
+        self._files = OwnedFiles(folder)
+        self._files.check_replaceable(self._files.manifest())
+        home = folder if folder.exists() else folder.parent
+        writable_folder(home, "output")
+        self._scratch = Path(tempfile.mkdtemp(prefix=f".{folder.resolve().name}.", dir=home))
         self._events = EventsFile(self._scratch)
+
+    @classmethod
+    def for_run(cls, run: RunDirectory, command: str, output: str | None = None) -> Self:
+        """The results of a command about `run`, in the folder `output` or in one of the run's."""
+        return cls(run.path / command if output is None else Path(output).expanduser(), command)
 
     def __enter__(self) -> Self:
         return self
@@ -40,18 +61,37 @@ class Results:
         trace: TracebackType | None,
     ) -> None:
         self._events.close()
-        if error is not None:
-            shutil.rmtree(self._scratch)
-            return
-        self._scratch.chmod(0o755)  # mkdtemp makes it private
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        self._scratch.rename(self.folder)
+        try:
+            if error is None:
+                self._publish()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def figure(self, name: str, figure: Figure) -> None:
-        """Save a figure as PNG and SVG, and log it to TensorBoard."""
-        save(figure, self._scratch / name)
+    def _publish(self) -> None:
+        files = [path for path in self._scratch.rglob("*") if path.is_file()]
+        names = [path.relative_to(self._scratch).as_posix() for path in files]
+        self.folder.mkdir(exist_ok=True)
+        with locked(self.folder):  # against the same command at the same time
+            self._files.complete()
+            self._files.check_replaceable(names)
+            for name in names:
+                (self._scratch / name).rename(self._files.stage(name))
+            self._files.publish(names)
+
+    def figure(self, name: str, figure: Figure, subfolder: str = "") -> Path:
+        """Save a figure as PNG and SVG, and log it to TensorBoard.
+
+        Returns:
+            Where the two are until all results are complete, without suffix.
+        """
+        path = self._scratch / subfolder / name
+        save(figure, path)
         self._events.image(f"{self._command}/{name}", to_array(figure))
+        return path
+
+    def layout(self, charts: Mapping[str, Any]) -> None:
+        """Set the layout of TensorBoard's "Custom scalars" page."""
+        self._events.layout(charts)
 
     def file(self, name: str, content: bytes) -> None:
         """Save any other file."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from aecli.files import write_atomically
 from aecli.models import Layer
-from aecli.runs.directory import RunDirectory
+from aecli.runs.directory import EVENTS, METRICS, RunDirectory
 from aecli.runs.records import EpochRecord
 from aecli.runs.tensorboard import EventsFile
 
@@ -84,11 +84,13 @@ class Tracker:
                 them is discarded.
         """
         lines = [_json_line(record) for record in resumed.records] if resumed else []
-        write_atomically(run.metrics_file, "".join(lines).encode())
+        metrics_file = run.working_file(METRICS)
+        write_atomically(metrics_file, "".join(lines).encode())
+        has_events = any(run.path.glob(EVENTS))  # of this run, resumed or trained again
         with ExitStack() as files:
-            self._metrics = files.enter_context(open(run.metrics_file, "a", encoding="utf-8"))
+            self._metrics = files.enter_context(open(metrics_file, "a", encoding="utf-8"))
             self._events = files.enter_context(
-                EventsFile(run.path, len(lines) + 1 if resumed else None)
+                EventsFile(run.path, len(lines) + 1 if has_events else None)
             )
             if resumed is None:
                 self._events.layout(LAYOUT)

@@ -31,6 +31,8 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     runs = []
     with locked(folder):
         check_unused(folder)
+        for name in configs:
+            RunDirectory(folder / name).check_vacant()
         for name, config in configs.items():
             run = RunDirectory(folder / name)
             run.path.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import RunDirectory
+from aecli.runs.directory import WEIGHTS, RunDirectory
 from aecli.runs.records import EpochRecord, Validation
 from aecli.runtime.device import training_arithmetic
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -200,7 +200,7 @@ def check_finite(
     for name, loss in losses.items():
         if not math.isfinite(loss):
             kept = (
-                f"the weights of epoch {state.best.epoch} are kept in {run.weights_file}"
+                f"the weights of epoch {state.best.epoch} are kept in {run.working_file(WEIGHTS)}"
                 if state.best.epoch
                 else "no earlier epoch was good, so no weights are kept"
             )

@@ -1,0 +1,224 @@
+"""Files that aecli wrote to a folder: which they are, and how all are replaced at once.
+
+A manifest lists them, each with its size and digest once it is final. Everything else in the folder
+is somebody else's, or was changed by somebody else, and is neither overwritten nor removed.
+
+New versions of the files are collected in the subfolder `.next`. They take effect together, at the
+moment their manifest is there; then each is moved to its place, the manifest last. A process that
+is killed in between leaves the move to the next one. Until that moment the old files are in force.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from aecli.errors import StorageError
+from aecli.files import (
+    Fingerprint,
+    fingerprint,
+    fsync_file,
+    fsync_folder,
+    read_verified,
+    remove_scratch,
+    write_atomically,
+)
+
+MANIFEST = "manifest.json"
+NEXT = ".next"
+
+Manifest = dict[str, Fingerprint | None]
+"""Name, relative to the folder -> the fingerprint; None for what is still being written."""
+
+
+class OwnedFiles:
+    """The files of aecli in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.next = folder / NEXT
+
+    def locate(self, name: str) -> Path:
+        """The path of the file that is in force; it need not exist."""
+        successor = self.next / name
+        return successor if self._is_published and successor.exists() else self.folder / name
+
+    def manifest(self) -> Manifest:
+        """The manifest in force; empty if there is none.
+
+        Raises:
+            StorageError: it is damaged, or not one of aecli's.
+        """
+        file = self.locate(MANIFEST)
+        try:
+            return _read_manifest(file)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
+
+    def read(self, name: str) -> bytes:
+        """Read a file that is in force and verify it.
+
+        Raises:
+            StorageError: it is damaged or missing, or the manifest is.
+        """
+        try:
+            expected = _read_manifest(self.locate(MANIFEST))[name]
+        except OSError as error:
+            problem = error.strerror or error
+        except KeyError:
+            problem = f"it has no entry for {name}"
+        else:
+            return read_verified(self.locate(name), expected)
+        manifest = self.locate(MANIFEST)
+        raise StorageError(f"{manifest} is damaged or cannot be read: {problem}")
+
+    def is_owner(self, name: str) -> bool:
+        """Whether aecli wrote a file, as far as the manifest can tell."""
+        try:
+            return name in self.manifest()
+        except StorageError:
+            return False
+
+    def claim(self, *names: str) -> None:
+        """List files that are about to be written, and may be overwritten until they are final.
+
+        Raises:
+            StorageError: the manifest is damaged.
+        """
+        self._write_manifest(self.folder, {**self.manifest(), **dict.fromkeys(names)})
+
+    def disclaim(self, name: str) -> None:
+        """Take a file off the manifest."""
+        manifest = self.manifest()
+        manifest.pop(name, None)
+        self._write_manifest(self.folder, manifest)
+
+    def save(self, name: str, content: bytes) -> None:
+        """Write one file in its place, the manifest first."""
+        self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
+        write_atomically(self.folder / name, content)
+
+    def stage(self, name: str) -> Path:
+        """The path at which to write the next version of a file."""
+        path = self.next / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def check_replaceable(self, names: Iterable[str]) -> None:
+        """Check that no file called one of `names` was written or changed by somebody else.
+
+        Raises:
+            StorageError: one was; the message names it.
+        """
+        manifest = self.manifest()
+        for name in names:
+            file = self.folder / name
+            if (file.exists() or file.is_symlink()) and not self._is_ours(name, manifest):
+                changed = (
+                    "has been changed since aecli wrote it"
+                    if name in manifest
+                    else "was not written by aecli"
+                )
+                raise StorageError(
+                    f"{file} {changed}, so it is not replaced: move it elsewhere and run again"
+                )
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Replace the files in force by their next versions, all at once.
+
+        Args:
+            names: all files of the new version. Those that were not staged, but written in their
+                places, stay there; those of the old version that are not among them are removed.
+
+        Raises:
+            StorageError: a file that is not ours is in the way; nothing has changed.
+        """
+        newest = {name: self.next / name for name in names}
+        staged = [name for name, file in newest.items() if file.exists()]
+        self.check_replaceable(staged)
+        newest |= {name: self.folder / name for name in newest if name not in staged}
+        contents = {name: file.read_bytes() for name, file in newest.items() if file.exists()}
+        for name in staged:
+            fsync_file(self.next / name)
+        for folder in {(self.next / name).parent for name in staged} | {self.next}:
+            fsync_folder(folder)
+        unfinished = {name: None for name, known in self.manifest().items() if known is None}
+        final = {name: fingerprint(content) for name, content in contents.items()}
+        self._write_manifest(self.next, {**unfinished, **final})
+        self.complete()
+
+    def complete(self) -> None:
+        """Move what has been published to its place, if a process was killed before it could."""
+        if not self._is_published:
+            return
+        old, new = self._manifest_in_place(), _read_manifest(self.next / MANIFEST)
+        moved = [name for name in new if (self.next / name).exists()]
+        for name in moved:
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.next / name, target)
+        for name in old.keys() - new.keys():
+            if self._is_ours(name, old):
+                (self.folder / name).unlink(missing_ok=True)
+        for name in moved:
+            fsync_folder((self.folder / name).parent)
+        fsync_folder(self.folder)
+        os.replace(self.next / MANIFEST, self.folder / MANIFEST)
+        fsync_folder(self.folder)
+        self._remove_empty_folders()
+
+    @property
+    def _is_published(self) -> bool:
+        """Whether new versions are in force that have not all been moved to their places."""
+        return (self.next / MANIFEST).exists()
+
+    def _manifest_in_place(self) -> Manifest:
+        try:
+            return _read_manifest(self.folder / MANIFEST)
+        except FileNotFoundError:
+            return {}
+
+    def _is_ours(self, name: str, manifest: Manifest) -> bool:
+        """Whether the file in its place is as aecli wrote it, or not final yet."""
+        if name not in manifest:
+            return False
+        expected = manifest[name]
+        file = self.folder / name
+        if expected is None:
+            return True
+        return file.is_file() and fingerprint(file.read_bytes()) == expected
+
+    def _remove_empty_folders(self) -> None:
+        """Remove `.next`, and what was left in it by a process that was killed while writing."""
+        if not self.next.exists():
+            return
+        remove_scratch(self.next)
+        folders = (path for path in self.next.rglob("*") if path.is_dir())
+        for folder in sorted(folders, reverse=True):  # the innermost first
+            with suppress(OSError):  # something in it is not ours
+                folder.rmdir()
+        with suppress(OSError):
+            self.next.rmdir()
+
+    def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _read_manifest(file: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: it is damaged, or not one of aecli's.
+    """
+    try:
+        manifest = json.loads(file.read_bytes())
+        if all(entry is None or entry.keys() == {"size", "sha256"} for entry in manifest.values()):
+            return dict(manifest)
+    except (ValueError, AttributeError):
+        pass
+    raise StorageError(f"{file} is damaged, or was not written by aecli")

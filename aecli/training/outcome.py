@@ -1,0 +1,154 @@
+"""What a finished training has reached: measured once, then saved, logged and shown."""
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aecli import __version__
+from aecli.baselines.contestants import LABELS, baselines
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.evaluation.examination import (
+    Examination,
+    Levels,
+    examine,
+    make_reconstruct_fn,
+    pca_curve_sizes,
+)
+from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
+from aecli.evaluation.metrics import Score, score_as_json
+from aecli.runs.directory import LOSS, RECONSTRUCTIONS, RunDirectory
+from aecli.runtime.device import device_name
+from aecli.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that is measured and shown of a finished training."""
+
+    training: TrainingState
+    levels: Levels
+    """The baselines on the validation images."""
+    test: Examination
+    """The model and the baselines on the test images."""
+    examples: ExampleImages
+    """The test images that figures show."""
+    outputs: dict[str, Tensor]
+    """Their reconstructions by the model and by PCA, keyed as in `LABELS`; (K, C, H, W) each."""
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """Scores of the model and each baseline on the test images, keyed as in `LABELS`."""
+        return self.test.scores
+
+
+@torch.inference_mode()
+def measure_outcome(
+    config: TrainConfig, data: Data, training: TrainingState, levels: Levels
+) -> Outcome:
+    """Evaluate the model, which has the weights of the best epoch, on the test images."""
+    model = make_reconstruct_fn(training.model, config)
+    test = examine(config, data, model, pca_curve_sizes(config, data))
+    examples = example_images(config, data.test)
+    functions = {"model": model, "pca": baselines(config, data)["pca"]}
+    outputs = {name: function(examples.inputs) for name, function in functions.items()}
+    return Outcome(training, levels, test, examples, outputs)
+
+
+def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
+    """The content of `summary.json`: the final metrics and everything they depend on."""
+    records, best = outcome.training.records, outcome.training.best
+    scores = {name: score_as_json(score) for name, score in outcome.scores.items()}
+    validated = {record.epoch: record.val_mse for record in records}
+    return {
+        "test": scores.pop("model"),
+        "baselines": scores,
+        "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
+        "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
+        "validation": {"loss": best.loss, "mse": validated[best.epoch]},
+        "best_epoch": best.epoch,
+        "epochs": len(records),
+        "seconds": sum(record.seconds for record in records),
+        "model": config.model.name,
+        "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
+        "corruption": config.corruption.name.name,
+        "latent": config.latent,
+        "parameters": sum(parameter.numel() for parameter in outcome.training.model.parameters()),
+        "seed": config.seed,
+        "batch_size": config.batch_size,
+        "lr": config.lr,
+        "weight_decay": config.weight_decay,
+        "data": {
+            "name": data.name,
+            "requested": data.requested,
+            "source": data.source,
+            "image_shape": list(data.image_shape),
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+        },
+        "device": device_name(data.train.images.device, outcome.training.group.size),
+        "versions": {
+            "aecli": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": version("torchvision"),
+        },
+    }
+
+
+def hyperparameters(summary: dict[str, Any]) -> dict[str, Any]:
+    """The columns of the hparams table."""
+    keys = "model upsample latent corruption epochs batch_size lr weight_decay seed parameters"
+    columns = {key: summary[key] for key in keys.split() if summary[key] is not None}
+    return {**columns, "data": summary["data"]["name"]}
+
+
+def final_metrics(scores: dict[str, Score]) -> dict[str, float]:
+    """The metrics of the hparams table."""
+    measured = {f"test/{name}": value for name, value in asdict(scores["model"]).items()}
+    available = {name: value for name, value in measured.items() if value is not None}
+    return {**available, "test/mse_pca": scores["pca"].mse}
+
+
+def save_example_images(outcome: Outcome, run: RunDirectory) -> None:
+    """Save the images a comparison shows, so that it needs neither the data nor the weights."""
+    examples, extremes = outcome.examples, outcome.test.extremes
+    images = {
+        "original": examples.pixels,
+        **({"corrupted": examples.inputs} if examples.are_corrupted else {}),
+        "output": outcome.outputs["model"],
+        "pca": outcome.outputs["pca"],
+        "best/original": extremes.best.pixels,
+        "best/output": extremes.best.outputs,
+        "worst/original": extremes.worst.pixels,
+        "worst/output": extremes.worst.outputs,
+        **{f"epoch/{epoch}": output for epoch, output in outcome.training.snapshots.items()},
+    }
+    run.save_images(
+        images, means={"mean/original": extremes.mean.pixels, "mean/output": extremes.mean.outputs}
+    )
+
+
+def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
+    """Save the figures of the run directory."""
+    from aecli.figures import loss_figure, save  # imported late: matplotlib would delay training
+
+    rows = {LABELS[name]: output for name, output in outcome.outputs.items()}
+    save(
+        reconstruction_figure(f"{title}: test images", outcome.examples, rows),
+        run.figure(RECONSTRUCTIONS),
+    )
+    records = outcome.training.records
+    curves = loss_figure(
+        title,
+        train_loss={r.epoch: r.train_loss for r in records},
+        val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
+        val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
+        levels={LABELS[name]: mse for name, mse in outcome.levels.mse.items()},
+    )
+    save(curves, run.figure(LOSS))

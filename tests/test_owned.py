@@ -1,0 +1,138 @@
+"""Files of ours are replaced all at once, and files of others not at all."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aecli.errors import StorageError
+from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
+
+
+def published(folder: Path, contents: dict[str, str]) -> OwnedFiles:
+    files = OwnedFiles(folder)
+    for name, content in contents.items():
+        files.stage(name).write_text(content)
+    files.publish(contents)
+    return files
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
+def test_new_versions_take_the_places_of_the_old(tmp_path: Path) -> None:
+    published(tmp_path, {"a": "old", "sub/b": "old", "sub/gone": "old"})
+    files = published(tmp_path, {"a": "new", "sub/b": "new"})
+    assert contents(tmp_path) == {"a": "new", "sub/b": "new"}
+    assert not (tmp_path / NEXT).exists()
+    assert files.read("sub/b") == b"new"
+
+
+def test_what_is_not_published_is_not_in_force(tmp_path: Path) -> None:
+    files = published(tmp_path, {"a": "old"})
+    files.stage("a").write_text("new")
+    assert files.read("a") == b"old"
+    assert contents(tmp_path) == {"a": "old", f"{NEXT}/a": "new"}
+
+
+@pytest.mark.parametrize("name", ["a", "sub/b", "sub/new"])
+def test_a_file_of_somebody_else_is_named_and_nothing_is_done(name: str, tmp_path: Path) -> None:
+    files = published(tmp_path, {"a": "old", "sub/b": "old"})
+    (tmp_path / name).write_text("precious")
+    before = contents(tmp_path)
+    for each in ("a", "sub/b", "sub/new"):
+        files.stage(each).write_text("new")
+    with pytest.raises(StorageError, match=f"{name} (has been changed|was not written)"):
+        files.publish(["a", "sub/b", "sub/new"])
+    assert before.items() <= contents(tmp_path).items()
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    files.publish(["a", "sub/b", "sub/new"])
+    assert contents(tmp_path) == {
+        "a": "new", "sub/b": "new", "sub/new": "new", "elsewhere": "precious",
+    }  # fmt: skip
+
+
+def test_an_old_file_that_was_changed_is_left(tmp_path: Path) -> None:
+    files = published(tmp_path, {"a": "old", "gone": "old", "changed": "old"})
+    (tmp_path / "changed").write_text("precious")
+    files.stage("a").write_text("new")
+    files.publish(["a"])
+    assert contents(tmp_path) == {"a": "new", "changed": "precious"}
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    files = published(tmp_path / "ours", {"a": "old"})
+    (tmp_path / "theirs").write_text("precious")
+    (tmp_path / "ours/b").symlink_to(tmp_path / "missing")
+    for name in ("a", "b"):
+        files.stage(name).write_text("new")
+    with pytest.raises(StorageError, match="b was not written by aecli"):
+        files.publish(["a", "b"])
+    assert not (tmp_path / "missing").exists()
+
+
+def test_files_that_are_written_in_their_places_are_claimed_first(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    files.claim("log")
+    (tmp_path / "log").write_text("1 line")
+    files.check_replaceable(["log"])
+    files.stage("result").write_text("done")
+    files.publish(["log", "result"])
+    assert files.read("log") == b"1 line"
+    (tmp_path / "log").write_text("2 lines")
+    with pytest.raises(StorageError, match="log is damaged"):
+        files.read("log")
+
+
+def interrupted_after(replaced: int, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`os.replace` that is killed after so many calls."""
+    real, calls = os.replace, iter(range(replaced))
+
+    def replace(source: Path, target: Path) -> None:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    return replace
+
+
+@pytest.mark.parametrize("replaced", range(5))
+def test_at_every_moment_all_files_are_old_or_all_are_new(
+    replaced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published(tmp_path, {"a": "old", "b": "old", "c": "old"})
+    for name in ("a", "b", "c"):
+        files.stage(name).write_text("new")
+    with monkeypatch.context() as patch:  # the manifest, three files, and the manifest again
+        interrupted_after(replaced, patch)
+        with pytest.raises(KeyboardInterrupt):
+            files.publish(["a", "b", "c"])
+    seen = {files.read(name) for name in ("a", "b", "c")}
+    assert seen == ({b"new"} if replaced else {b"old"})
+    files.complete()
+    assert {files.read(name) for name in ("a", "b", "c")} == seen
+    assert not replaced or not (tmp_path / NEXT).exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"a": 1}', '{"name": "my app"}', "\xff"])
+def test_a_manifest_of_another_program_is_not_taken_for_ours(content: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(content, encoding="latin1")
+    files = OwnedFiles(tmp_path)
+    files.stage("a").write_text("new")
+    with pytest.raises(StorageError, match="was not written by aecli"):
+        files.publish(["a"])
+    assert (tmp_path / MANIFEST).read_text(encoding="latin1") == content
+
+
+def test_the_manifest_holds_sizes_and_digests(tmp_path: Path) -> None:
+    published(tmp_path, {"a": "abc"})
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert json.loads((tmp_path / MANIFEST).read_bytes()) == {"a": {"size": 3, "sha256": digest}}
