@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
@@ -23,6 +24,7 @@ from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
 from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
@@ -504,12 +506,16 @@ def test_a_run_computes_with_the_threads_that_it_is_given(data_dir: Path, tmp_pa
 
 def test_a_run_that_a_cluster_starts_again_begins_anew(data_dir: Path, tmp_path: Path) -> None:
     (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
-    (run.path / "events.out.tfevents.1.killed").touch()
+    with EventsFile(run.path) as events:  # of the attempt that was killed
+        events.scalar("loss/train", 1.0, 1)
     run.save_failure("killed")
     run_planned(run.path, show_progress=False, threads=None, shared=None)
     assert run.status is Status.finished
-    assert len(list(run.path.glob("events.out.tfevents.*"))) == 1
     assert not run.failure_file.exists()
+    shown = EventAccumulator(str(run.path)).Reload().Scalars("loss/train")
+    assert [(event.step, event.value) for event in shown] == [
+        (line["epoch"], pytest.approx(line["train_loss"])) for line in run.load_metrics()
+    ]
 
 
 def test_a_bug_in_one_run_is_noted_with_its_trace(

@@ -120,11 +120,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options.resume = pop_value(options.overrides, "resume")
     compare = _pop_switch(parser, options.overrides, "compare")
     if compare is not None and not options.multirun and options.resume is None:
-        parser.error("compare is for a sweep: add -m")
+        parser.error(f"compare={str(compare).lower()} is for a sweep: add -m")
     options.compare = compare is not False
     restart = _pop_switch(parser, options.overrides, "restart")
     if restart is not None and options.resume is None:
-        parser.error("restart trains an earlier run again: add resume=FOLDER")
+        parser.error(f"restart={str(restart).lower()} is for a run that exists: add resume=FOLDER")
     options.restart = restart is True
     return options
 
