@@ -6,8 +6,16 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
-from aecli.cli.compose import check_overrides, compose, compose_sweep, hydra_engine, split
+from aecli.cli.compose import (
+    check_overrides,
+    compose,
+    compose_sweep,
+    full_keys,
+    hydra_engine,
+    split,
+)
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
+from aecli.config.schema import DEFAULT_FACTOR
 from aecli.errors import UsageError
 
 
@@ -132,6 +140,42 @@ def test_a_recipe_of_a_lecture_is_kept_by_a_sweep() -> None:
     for job in jobs:
         assert job.config.model.output_activation is Activation.tanh
         assert (job.config.data.mean, job.config.data.std) == (0.1307, 0.3081)
+
+
+def test_short_keys_set_the_fields_that_they_stand_for() -> None:
+    line = ["data=folder", "path=photos", "+image_size=64", "++channels=3", "corruption=downsample",
+            "factor=4", "output_dir=path=x"]  # fmt: skip
+    overrides = full_keys(line)
+    assert overrides[-1] == line[-1]
+    check_overrides(overrides[:-1], multirun=False)
+    config = compose(overrides[:-1])
+    assert (config.data.path, config.data.image_size, config.data.channels) == ("photos", "64", 3)
+    assert config.corruption.factor == 4
+    assert compose(["data=folder", "corruption=downsample"]).corruption.factor == DEFAULT_FACTOR
+
+
+def test_a_sweep_may_be_over_short_keys() -> None:
+    line = full_keys(
+        [
+            "data=folder",
+            "path=a,b",
+            "image_size=8,4x6",
+            "corruption=downsample",
+            "factor=range(2,4)",
+        ]
+    )
+    check_overrides(line, multirun=True)
+    jobs = compose_sweep(line).jobs
+    assert jobs is not None
+    assert [
+        (job.config.data.path, job.config.data.image_size, job.config.corruption.factor)
+        for job in jobs
+    ] == [(path, size, factor) for path in "ab" for size in ("8", "4x6") for factor in (2, 3)]
+
+
+def test_a_key_like_a_short_one_is_named_by_it() -> None:
+    with pytest.raises(UsageError, match="there is no key 'pth': did you mean path?"):
+        check_overrides(["pth=photos"], multirun=True)
 
 
 def test_a_ready_made_sweep_gives_its_folder_a_name() -> None:

@@ -10,6 +10,7 @@ import yaml
 from aecli import config as module
 from aecli.config import (
     RENAMED_KEYS,
+    SHORT_KEYS,
     Activation,
     Bottleneck,
     ConvConfig,
@@ -26,6 +27,7 @@ from aecli.config import (
     field_docs,
     from_yaml,
     plain,
+    short_key,
     to_yaml,
 )
 from aecli.errors import UsageError
@@ -152,6 +154,25 @@ def test_a_configuration_of_an_earlier_version_is_read() -> None:
         text = text.replace(f"\n  {new}:", f"\n  {old}:")
     assert text.count("delta:") == 1 and "min_delta" not in text and "activation: tanh" not in text
     assert from_yaml(text) == UNUSUAL
+
+
+def test_short_keys_that_an_earlier_version_saved_beside_their_values_are_read() -> None:
+    folder = DataConfig("folder", "photos", "48x64", 3, val_size=None)
+    corruption = CorruptionConfig(CorruptionKind.downsample, factor=4)
+    config = replace(UNUSUAL, data=folder, corruption=corruption)
+    short = {"path": "photos", "image_size": "48x64", "channels": 3, "factor": 4}
+    assert not short.keys() & plain(config).keys()
+    assert from_yaml(yaml.safe_dump({**plain(config), **short})) == config
+    assert from_yaml(yaml.safe_dump({**plain(UNUSUAL), **dict.fromkeys(short)})) == UNUSUAL
+
+
+def test_a_short_key_stands_for_one_field_and_no_other_key_is_called_so() -> None:
+    groups = {"data": DataConfig, "corruption": CorruptionConfig}
+    for short, full in SHORT_KEYS.items():
+        group, _, name = full.partition(".")
+        assert name in field_docs(groups[group]) and short not in field_docs(TrainConfig)
+        assert short_key(full) == short
+    assert short_key("data.classes") == "data.classes"
 
 
 def test_every_key_that_was_renamed_leads_to_one_that_there_is() -> None:

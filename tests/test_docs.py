@@ -12,12 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep
+from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep, full_keys
 from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
 from aecli.commands import train
-from aecli.config import CONF_DIR, TrainConfig, check_unread_keys, config_groups, field_docs
+from aecli.config import (
+    CONF_DIR,
+    SHORT_KEYS,
+    TrainConfig,
+    check_unread_keys,
+    config_groups,
+    field_docs,
+)
 from aecli.runs.directory import RunDirectory
 
 PROJECT = Path(__file__).parent.parent
@@ -121,6 +128,7 @@ def known_keys() -> set[str]:
         *config_groups(),
         *EXTRAS,
         *("resume", "compare"),
+        *SHORT_KEYS,
         *(field.name for schema in schemas for field in fields(schema)),
         *(
             f"{prefix}{field.name}"
@@ -166,8 +174,8 @@ def test_commands_are_valid(code: Code) -> None:
     elif name == "train":
         check_train(arguments)
     elif name == "shapes":
-        check_overrides(arguments, multirun=False)
-        compose(arguments)
+        check_overrides(full_keys(arguments), multirun=False)
+        compose(full_keys(arguments))
     else:
         check_options(name, arguments)
 

@@ -3,6 +3,7 @@
 `compose` builds the configuration of one run, and `compose_sweep` those of a sweep.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from aecli.config import (
     CONF_DIR,
     MODEL_CONFIGS,
     RENAMED_KEYS,
+    SHORT_KEYS,
     TrainConfig,
     config_groups,
     explain,
@@ -42,6 +44,9 @@ EXTRAS = {
     "hydra/sweeper": {"optuna": "optuna"},
 }
 BASIC = "basic"
+
+# A short key, after the + or ~ that an override may begin with.
+_SHORT_KEY = re.compile(rf"([+~]*)({'|'.join(SHORT_KEYS)})(?==)")
 
 # The base of conf/hydra/launcher/submitit_slurm.yaml.
 SLURM_SCHEMA = "slurm_schema"
@@ -290,6 +295,15 @@ def _missing_extra(error: MissingConfigException) -> UsageError | None:
     return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
 
 
+def full_keys(arguments: list[str]) -> list[str]:
+    """The arguments with the keys that their short keys stand for."""
+    found = [_SHORT_KEY.match(argument) for argument in arguments]
+    return [
+        f"{short[1]}{SHORT_KEYS[short[2]]}{argument[short.end() :]}" if short else argument
+        for short, argument in zip(found, arguments, strict=True)
+    ]
+
+
 def parse_overrides(overrides: list[str]) -> list[Override]:
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
@@ -342,7 +356,7 @@ def _check_keys(overrides: list[str]) -> None:
             for line in split(choices)
         ]
     containers = [OmegaConf.to_container(_without_hydra(config)) for config in composed]
-    known = {key for container in containers for key in _keys(container)}
+    known = {key for container in containers for key in _keys(container)} | SHORT_KEYS.keys()
     for key in keys:
         if key not in known:
             raise UsageError(

@@ -24,6 +24,7 @@ from aecli.config import (
     UpsampleConfig,
     config_groups,
     field_docs,
+    short_key,
 )
 
 WIDTH = 100
@@ -55,8 +56,8 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "Convolutional models (all others):": ("model.", ConvConfig),
     "Each layer of a convolutional model, as in model.layers.0.kernel=5:": ("", LayerConfig),
 }
-# Fields that are set by group=name or by a short key instead.
-SET_ELSEWHERE = {"name", "kind", "latent", "path", "image_size", "channels", "factor"}
+# Fields that are set by group=name or by a key of TrainConfig instead.
+SET_ELSEWHERE = {"name", "kind", "latent"}
 
 
 def summaries() -> str:
@@ -118,7 +119,7 @@ def _rows(prefix: str, schema: type, left_out: Iterable[str] = ()) -> list[str]:
     types = get_type_hints(schema)
     return [
         _row(
-            f"{prefix}{field.name}={_default(field)}",
+            f"{short_key(prefix + field.name)}={_default(field)}",
             docs[field.name] + _valid_names(types[field.name]),
         )
         for field in fields(schema)

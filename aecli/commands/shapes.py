@@ -15,7 +15,7 @@ examples:
   aecli shapes model=conv upsample=max_unpool image_size=27x31
 """
 
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import check_overrides, compose, full_keys
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
 from aecli.convolution.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
 from aecli.convolution.arrays import read_image_size
@@ -28,8 +28,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: the network cannot be built; the encoder layers that fit have been shown.
     """
-    check_overrides(arguments, multirun=False)
-    config = compose(arguments)
+    overrides = full_keys(arguments)
+    check_overrides(overrides, multirun=False)
+    config = compose(overrides)
     shape = _image_shape(config)
 
     import torch
@@ -58,15 +59,15 @@ def _image_shape(config: TrainConfig) -> tuple[int, int, int]:
     Raises:
         UsageError: one of them is invalid or unknown.
     """
-    fixed = config.data.image_shape
-    if fixed is None and (config.image_size is None or config.channels is None):
+    fixed, size = config.data.image_shape, config.data.image_size
+    if fixed is None and (size is None or config.data.channels is None):
         raise UsageError(
             f"data={config.data.name} has no image shape of its own: give image_size=... and "
             f"channels=..."
         )
     channels, *sides = fixed or (0, 0, 0)
-    height, width = sides if config.image_size is None else read_image_size(config.image_size)
-    return config.channels or channels, height, width
+    height, width = sides if size is None else read_image_size(size)
+    return config.data.channels or channels, height, width
 
 
 def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool) -> list[str]:

@@ -34,7 +34,7 @@ from typing import NoReturn
 
 from aecli.baselines.contestants import LABELS
 from aecli.cli import console
-from aecli.cli.compose import check_overrides, compose, compose_run
+from aecli.cli.compose import check_overrides, compose, compose_run, full_keys
 from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
 from aecli.config import TrainConfig, Upsampling
@@ -126,6 +126,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if restart is not None and options.resume is None:
         parser.error(f"restart={str(restart).lower()} is for a run that exists: add resume=FOLDER")
     options.restart = restart is True
+    options.overrides = full_keys(options.overrides)
     return options
 
 

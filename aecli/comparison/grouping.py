@@ -11,7 +11,7 @@ from aecli.files import natural_key
 # Keys that do not set runs apart: where they are stored and ran; the seed is averaged over.
 INCIDENTAL = {
     "name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape",
-    "path", "data.path", "checkpoint.epochs", "checkpoint.minutes",
+    "data.path", "checkpoint.epochs", "checkpoint.minutes",
 }  # fmt: skip
 # Keys with a column or an axis of their own.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name"}

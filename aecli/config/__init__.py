@@ -26,6 +26,7 @@ from aecli.config.loading import (
 )
 from aecli.config.model import MODEL_CONFIGS, ConvConfig, FCConfig, LayerConfig, ModelConfig
 from aecli.config.schema import (
+    SHORT_KEYS,
     CheckpointConfig,
     CorruptionConfig,
     DataConfig,
@@ -33,12 +34,14 @@ from aecli.config.schema import (
     TrainConfig,
     UpsampleConfig,
     check_unread_keys,
+    short_key,
 )
 
 __all__ = [
     "CONF_DIR",
     "MODEL_CONFIGS",
     "RENAMED_KEYS",
+    "SHORT_KEYS",
     "Activation",
     "Bottleneck",
     "CheckpointConfig",
@@ -61,6 +64,7 @@ __all__ = [
     "field_docs",
     "from_yaml",
     "plain",
+    "short_key",
     "to_config",
     "to_yaml",
 ]

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config.model import MODEL_CONFIGS
-from aecli.config.schema import TrainConfig
+from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.errors import UsageError, one_line, suggest
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
@@ -67,19 +67,20 @@ def to_config(composed: DictConfig) -> TrainConfig:
 def explain(error: OmegaConfBaseException) -> str:
     """Describe an OmegaConf error in one line: the key, the value and the valid values."""
     reason = str(error.msg or error).splitlines()[0]
+    key = short_key(error.full_key or "")
     wrong_type = re.match(r"Value '(.*?)' (?:of type|is not) .*\b(Integer|Float|bool)\b", reason)
     if wrong_type:
         value, kind = wrong_type.groups()
-        return f"{error.full_key}={value} is not valid: give {_KINDS[kind]}"
+        return f"{key}={value} is not valid: give {_KINDS[kind]}"
     if "is not a ListConfig" in reason:
-        return f"{error.full_key} is not valid: give a list in brackets, as in [3,5]"
+        return f"{key} is not valid: give a list in brackets, as in [3,5]"
     if "is not Optional" in reason:
-        return f"{error.full_key}=null is not valid: give a value, or leave it out"
+        return f"{key}=null is not valid: give a value, or leave it out"
     wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if wrong_name:
         value, names = wrong_name.groups()
-        return f"{error.full_key}={value} is not valid: {suggest(value, names.split(', '))}"
-    return f"{error.full_key}: {reason}" if error.full_key else reason
+        return f"{key}={value} is not valid: {suggest(value, names.split(', '))}"
+    return f"{key}: {reason}" if key else reason
 
 
 RENAMED_KEYS = {
@@ -109,12 +110,16 @@ def to_yaml(config: TrainConfig) -> str:
 
 
 def _rename_keys(saved: dict[str, Any]) -> None:
-    """Give the keys of a configuration saved by an earlier version their present names."""
-    for old, new in RENAMED_KEYS.items():
-        group, _, key = old.rpartition(".")
-        section = saved.get(group) if group else saved
-        if isinstance(section, dict) and key in section:
-            section[new.rpartition(".")[2]] = section.pop(key)
+    """Give the keys of a configuration saved by an earlier version their present names.
+
+    The short keys were saved beside what they stand for, which is what was used.
+    """
+    for old, new in (RENAMED_KEYS | SHORT_KEYS).items():
+        (old_group, _, old_key), (group, _, key) = old.rpartition("."), new.rpartition(".")
+        source = saved.get(old_group) if old_group else saved
+        target = saved.get(group) if group else saved
+        if isinstance(source, dict) and isinstance(target, dict) and old_key in source:
+            target.setdefault(key, source.pop(old_key))
 
 
 def from_yaml(text: str) -> TrainConfig:

@@ -24,6 +24,14 @@ from aecli.errors import UsageError
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+FOLDER = "folder"
+"""The data set of a person's own images."""
+FOLDER_KEYS = ("path", "image_size", "channels")
+"""The keys of `DataConfig` that only this data set reads."""
+
+SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {"factor": "corruption.factor"}
+"""What people may type -> the key that it stands for."""
+
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")
 
 
@@ -35,13 +43,15 @@ class DataConfig:
     """A key of `DATASETS` in `aecli/data`, or auto."""
 
     path: str | None = None
-    """Folder with the images of data=folder."""
+    """data=folder: the folder with your images, at any depth; its subfolders are classes, unless
+    they are called train, val and test."""
 
     image_size: str | None = None
-    """Size to which the images of data=folder are resized; null: not resized."""
+    """data=folder: rows x columns to which images are cropped and resized, as in 64 or 48x64;
+    null: not resized, all images must have the same size."""
 
     channels: int | None = None
-    """Channels of the images of data=folder; null: as in the files."""
+    """data=folder: 1 for greyscale or 3 for RGB; null: 1 if all images are grey, else 3."""
 
     classes: list[str] | None = None
     """Classes to keep, by name, as in [3,5] or [cat,dog]; null: all."""
@@ -85,8 +95,12 @@ class DataConfig:
             "either data.classes or data.exclude_classes",
         )
         if self.channels is not None:
+            check_positive_integer("channels", self.channels)
             check_valid(
-                self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)"
+                self.name != FOLDER or self.channels in (1, 3),
+                "channels",
+                self.channels,
+                "1 (grey) or 3 (colour)",
             )
         if self.image_shape is not None:
             check_valid(
@@ -137,7 +151,7 @@ class CorruptionConfig:
     """Probability that masking or salt_and_pepper affects a pixel, drawn anew for every image."""
 
     factor: int | None = None
-    """Factor by which downsampling reduces height and width."""
+    """corruption=downsample: factor by which height and width are reduced; null: 2."""
 
     def __post_init__(self) -> None:
         if self.name is CorruptionKind.downsample and self.factor is None:
@@ -239,20 +253,6 @@ class TrainConfig:
     output_dir: str = "outputs"
     """Folder for the run folders."""
 
-    path: str | None = None
-    """data=folder: the folder with your images, at any depth; its subfolders are classes, unless
-    they are called train, val and test."""
-
-    image_size: str | None = None
-    """data=folder: rows x columns to which images are cropped and resized, as in 64 or 48x64;
-    null: not resized, all images must have the same size."""
-
-    channels: int | None = None
-    """data=folder: 1 for greyscale or 3 for RGB; null: 1 if all images are grey, else 3."""
-
-    factor: int | None = None
-    """corruption=downsample: factor by which height and width are reduced; null: 2."""
-
     data_dir: str = field(default_factory=lambda: os.environ.get("AECLI_DATA", "data"))
     """Folder for the data sets; the environment variable AECLI_DATA sets its default."""
 
@@ -271,9 +271,8 @@ class TrainConfig:
         )
         check_not_negative("weight_decay", self.weight_decay)
         check_not_negative("min_delta", self.min_delta)
-        for key in ("patience", "channels"):
-            if getattr(self, key) is not None:
-                check_positive_integer(key, getattr(self, key))
+        if self.patience is not None:
+            check_positive_integer("patience", self.patience)
         check_seed(self.seed)
         for key in ("output_dir", "data_dir"):
             check_valid(bool(getattr(self, key)), key, "", "a folder")
@@ -291,19 +290,23 @@ class TrainConfig:
         )
 
 
+def short_key(key: str) -> str:
+    """The short form of a key, if it has one."""
+    return next((short for short, full in SHORT_KEYS.items() if full == key), key)
+
+
 def check_unread_keys(config: TrainConfig) -> None:
     """Reject options that the chosen data set or corruption does not read.
 
     Raises:
         UsageError: there is one.
     """
-    if config.factor is not None and config.corruption.factor is None:
-        raise UsageError(
-            f"factor={config.factor} is for downsampling only: add corruption=downsample"
-        )
-    for key in ("path", "image_size", "channels"):
-        value = getattr(config, key)
-        if value is not None and getattr(config.data, key) is None:
+    factor = config.corruption.factor
+    if factor is not None and config.corruption.name is not CorruptionKind.downsample:
+        raise UsageError(f"factor={factor} is for downsampling only: add corruption=downsample")
+    for key in FOLDER_KEYS:
+        value = getattr(config.data, key)
+        if value is not None and config.data.name != FOLDER:
             raise UsageError(
                 f"{key}={value} is for images of your own: add data=folder, "
                 f"or leave it out with data={config.data.name}"
