@@ -1,10 +1,13 @@
 """Two processes never have the same folder."""
 
+import errno
 import json
 import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +23,7 @@ from aecli.errors import StorageError
 from aecli.runs import lock
 from aecli.runs.lock import LOCK, STALE_AFTER_SECONDS, locked
 from tests.apart import context, run_apart
-from tests.conftest import TINY
+from tests.conftest import TINY, with_project
 
 Aecli = Callable[..., int]
 
@@ -52,8 +55,8 @@ def leave_lock(folder: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pid": 2**22 + 1}, {"started": "long ago"}, {"pid": None}],
-    ids=["no such process", "another of that number", "nonsense"],
+    [{"pid": 2**22 + 1}, {"pid": 2**70}, {"started": "long ago"}],
+    ids=["no such process", "no such number", "another of that number"],
 )
 def test_the_lock_of_a_process_that_has_ended_is_taken_over(
     changes: dict[str, object], tmp_path: Path
@@ -71,19 +74,65 @@ def test_a_process_that_is_there_is_believed(tmp_path: Path) -> None:
         pass
 
 
-def test_of_another_machine_only_silence_tells(tmp_path: Path) -> None:
-    holder = leave_lock(tmp_path, host="elsewhere", pid=2**22 + 1)
+# Of these, whether a process of that number is there or not says nothing.
+ELSEWHERE: dict[str, dict[str, object]] = {
+    "another machine": {"host": "elsewhere", "space": "0123456789abcdef"},
+    "another container on the host's network, or another boot": {"space": "fedcba9876543210"},
+    "a container whose /proc tells nothing": {"space": ""},
+    "an earlier version": {"space": None},
+    "nonsense": {"pid": None},
+}
+
+
+@pytest.mark.parametrize("pid", [2**22 + 1, os.getpid()], ids=["gone", "there"])
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_of_a_process_elsewhere_only_silence_tells(
+    where: str, pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
+    changes: dict[str, object] = {"pid": pid, "started": "long ago", **ELSEWHERE[where]}
+    holder = leave_lock(tmp_path, **changes)
     for seconds in (0, STALE_AFTER_SECONDS - 60):
         os.utime(holder, (time.time() - seconds,) * 2)
-        with pytest.raises(StorageError, match="on elsewhere"), locked(tmp_path):
+        host = changes.get("host", socket.gethostname())
+        with pytest.raises(StorageError, match=f"on {host}.* lapses within"), locked(tmp_path):
             pass
     os.utime(holder, (time.time() - STALE_AFTER_SECONDS - 60,) * 2)
     with locked(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
+def test_a_clock_that_is_set_takes_no_lock_from_a_holder_that_beats(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lock, "POLL_SECONDS", 0.01)
+    with locked(tmp_path) as check:
+        (holder,) = (tmp_path / LOCK).iterdir()
+        holder.write_text(json.dumps({**lock._this_process(), "space": "fedcba9876543210"}))
+        os.utime(holder, (time.time() - days * 86400,) * 2)  # as of the clock before
+        with pytest.raises(StorageError, match="is in use by process"), locked(tmp_path):
+            pass
+        check()
+
+
+@pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
+def test_a_clock_that_is_set_keeps_no_abandoned_lock(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
+    holder = leave_lock(tmp_path, space="fedcba9876543210")
+    os.utime(holder, (time.time() - days * 86400,) * 2)
+    with locked(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff{", b"[1]", None], ids=str)
-def test_a_damaged_lock_counts_by_its_age(content: bytes | None, tmp_path: Path) -> None:
+def test_a_damaged_lock_counts_by_its_age(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
     holder = leave_lock(tmp_path)
     if content is None:
         holder.unlink()
@@ -107,12 +156,39 @@ def test_a_holder_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             time.sleep(0.01)
 
 
+def test_a_disk_that_fails_for_a_moment_does_not_end_the_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    failures = iter([errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+    touch, failed = os.utime, []
+
+    def failing(*arguments: Any) -> None:
+        if (number := next(failures, None)) is not None:
+            failed.append(number)
+            raise OSError(number, os.strerror(number))
+        touch(*arguments)
+
+    with locked(tmp_path):
+        (entry,) = (tmp_path / LOCK).iterdir()
+        touch(entry, (0, 0))
+        monkeypatch.setattr(os, "utime", failing)
+        deadline = time.monotonic() + 30
+        while entry.stat().st_mtime == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert len(failed) == 3
+
+
 def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> None:
     with locked(tmp_path) as check:
         (tmp_path / LOCK).rename(tmp_path / "moved")
-        with pytest.raises(StorageError, match="is no longer locked by this process"):
+        lost = "is no longer locked by this process: "
+        with pytest.raises(StorageError, match=f"{lost}somebody removed or changed"):
             check()
-        entry = leave_lock(tmp_path)
+        entry = leave_lock(tmp_path, pid=4711, host="elsewhere")
+        with pytest.raises(StorageError, match=f"{lost}process 4711 on elsewhere has taken it"):
+            check()
     assert entry.exists()
 
 
@@ -130,7 +206,7 @@ def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_lock(tmp_path, pid=2**22 + 1)
-    has_ended = lock._is_stale
+    has_ended = lock._is_gone
     with ExitStack() as later:
 
         def slow(*arguments: Any) -> bool:
@@ -142,13 +218,60 @@ def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
             later.enter_context(locked(tmp_path))
             return answer
 
-        monkeypatch.setattr(lock, "_is_stale", slow)
+        monkeypatch.setattr(lock, "_is_gone", slow)
         with pytest.raises(StorageError, match=f"in use by process {os.getpid()} "):
             later.enter_context(locked(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 # Several processes at once.
+
+TRY = """
+import sys
+from pathlib import Path
+from aecli.errors import StorageError
+from aecli.runs.lock import locked
+try:
+    with locked(Path(sys.argv[1])) as check:
+        check()
+except StorageError as error:
+    print(error)
+"""
+
+
+def in_another_namespace(folder: Path, script: str) -> str:
+    """What a process in another PID namespace, as in a container, says when it wants the lock."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+    done = subprocess.run(
+        [*command, str(folder)], env=with_project(), capture_output=True, text=True, check=False
+    )
+    if "unshare failed" in done.stderr or "Operation not permitted" in done.stderr:
+        pytest.skip(f"needs the right to create a namespace: {done.stderr}")
+    assert not done.stderr
+    return done.stdout
+
+
+def test_a_process_in_another_container_does_not_take_the_lock_of_a_live_one(
+    tmp_path: Path,
+) -> None:
+    with locked(tmp_path) as check:
+        assert "is in use by process" in in_another_namespace(tmp_path, TRY)
+        check()
+    assert in_another_namespace(tmp_path, TRY) == ""
+
+
+def test_nor_does_one_outside_take_it_from_one_in_a_container(tmp_path: Path) -> None:
+    killed = TRY.replace("check()", "import os; os.kill(os.getpid(), 9)")
+    # The first process of a namespace cannot kill itself, so the lock is that of its child.
+    in_another_namespace(tmp_path, f"import os\nif os.fork() == 0:{indented(killed)}\nos.wait()")
+    (holder,) = (tmp_path / LOCK).iterdir()
+    with pytest.raises(StorageError, match="is in use by process 2 "), locked(tmp_path):
+        pass
+    assert holder.exists()
+
+
+def indented(script: str) -> str:
+    return script.replace("\n", "\n    ")
 
 
 def compete(folder: Path, start: Barrier, seed: int, rounds: int) -> None:

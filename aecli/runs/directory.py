@@ -87,8 +87,20 @@ class RunDirectory:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path) as self._check_lock:
-            self._files.complete()
-            yield
+            try:
+                self._files.complete()
+                yield
+            finally:
+                self._check_lock = None
+
+    def check_lock(self) -> None:
+        """Check that this process, if it locked the directory, still holds the lock.
+
+        Raises:
+            StorageError: another process has taken over the directory.
+        """
+        if self._check_lock is not None:
+            self._check_lock()
 
     def check_vacant(self) -> None:
         """Check that a new run would overwrite nothing in its folder.
@@ -111,10 +123,12 @@ class RunDirectory:
 
     def working_file(self, name: str) -> Path:
         """Where to write a file during training: not over one that is in force."""
+        self.check_lock()
         return self._files.stage(name) if self.status is Status.finished else self.path / name
 
     def begin(self, config: TrainConfig) -> None:
         """Save the configuration of a training that starts or resumes, and forget its failure."""
+        self.check_lock()
         content = to_yaml(config).encode()
         if self.status is Status.finished:
             write_atomically(self._files.stage(CONFIG), content)
@@ -153,8 +167,7 @@ class RunDirectory:
             OSError: it cannot be written; earlier checkpoints stay valid.
             StorageError: another process has taken over the directory.
         """
-        if self._check_lock is not None:
-            self._check_lock()
+        self.check_lock()
         self.checkpoints.save(position, state)
         if CHECKPOINTS not in self._files.manifest():
             self._files.claim(CHECKPOINTS)
@@ -179,6 +192,7 @@ class RunDirectory:
 
     def remove_checkpoints(self) -> None:
         """Remove all checkpoints, to train from the beginning."""
+        self.check_lock()
         self._files.disclaim(CHECKPOINTS)
         self.checkpoints.remove_all()
 
@@ -199,6 +213,7 @@ class RunDirectory:
             means: name -> means over many images, same shape and range; stored as floats, because
                 rounding to uint8 would hide the patterns they share.
         """
+        self.check_lock()
         pixels = {name: (image * 255).round().to(torch.uint8) for name, image in images.items()}
         tensors = {name: tensor.contiguous() for name, tensor in {**pixels, **means}.items()}
         write_atomically(self._files.stage(IMAGES), save(tensors))
@@ -223,6 +238,7 @@ class RunDirectory:
 
     def figure(self, name: str) -> Path:
         """The path at which to write a figure, without suffix."""
+        self.check_lock()
         return self._files.stage(f"{FIGURES}/{name}")
 
     def check_replaceable(self) -> None:
@@ -239,6 +255,7 @@ class RunDirectory:
         Raises:
             StorageError: a file that aecli did not write is in the way; nothing has changed.
         """
+        self.check_lock()
         content = (json.dumps(summary, indent=2) + "\n").encode()
         write_atomically(self._files.stage(SUMMARY), content)
         figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
@@ -260,6 +277,7 @@ class RunDirectory:
 
     def save_failure(self, reason: str) -> None:
         """Record in one line why the run failed."""
+        self.check_lock()
         write_atomically(self.failure_file, (json.dumps({"reason": reason}) + "\n").encode())
 
     def failure(self) -> str:

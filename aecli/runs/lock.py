@@ -1,11 +1,27 @@
-"""A lock that gives one process at a time a folder, also on network file systems."""
+"""A lock that gives one process at a time a folder, also on network file systems.
+
+The protocol:
+
+- The lock is a subfolder with one file, whose name is unique to its holder: the holder's token. It
+  is prepared under another name and renamed; of several processes, the rename succeeds for one, and
+  only if there is no lock or an empty one.
+- The holder touches its file every few seconds. A failed attempt is followed by the next one.
+- The holder checks before each write that its file is there. It is fenced off once it is not.
+- Another process may remove that file, and no other, if its holder is gone. That is certain only if
+  the PID means the same to both, by the namespace and the boot in which it was given, and no such
+  process exists: so a run that was killed can be resumed at once. Otherwise, be it another machine,
+  another container or another boot, the heartbeat decides: the last one must be two minutes old by
+  the clock of the disk; then none may come while the other process watches, whatever clocks say.
+
+What the protocol cannot exclude is a process that is stopped between its check and its write for as
+long as all this takes.
+"""
 
 import errno
 import json
 import os
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,25 +30,25 @@ from pathlib import Path
 from typing import Any
 
 from aecli.errors import StorageError
+from aecli.runs.scratch import scratch_folder
+from aecli.runtime.process import ProcessId
 
-LOCK, CLAIM = ".lock", ".lock.claim-"
+LOCK = ".lock"
 
-# On another machine, only the modification time of its file shows whether the holder is alive.
-HEARTBEAT_SECONDS = 30.0
-STALE_AFTER_SECONDS = 600.0
+HEARTBEAT_SECONDS = 10.0
+STALE_AFTER_SECONDS = 120.0
+WATCHED_HEARTBEATS = 2.5
+"""For how many of them another process watches before it takes a lock over."""
+POLL_SECONDS = 0.5
 
 Holder = dict[str, Any]
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Callable[[], None]]:
-    """Lock `folder`; yield a check that raises StorageError once another process has taken it over.
+    """Lock `folder`; yield a check that raises StorageError once this process has lost the lock.
 
-    The lock is a subfolder with a file that identifies the holder. It is created under another name
-    and renamed: of several processes, the rename succeeds for only one, and only if there is no
-    lock or an empty one. The file name is unique to its holder, so removing it can only release
-    that holder's lock, never its successor's. Another process removes it if the holder has ended
-    or, on another machine, has sent no heartbeat for ten minutes.
+    If the lock of a holder on another machine seems to be abandoned, this takes half a minute.
 
     Raises:
         StorageError: another process holds the lock.
@@ -43,8 +59,7 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
         # Read the file: on a network file system its mere existence may be cached.
         if not _read_holder(our_file):
             raise StorageError(
-                f"{folder} is no longer locked by this process: another took it over while this "
-                f"one was stalled"
+                f"{folder} is no longer locked by this process: {_describe_loss(our_file.parent)}"
             )
 
     stopped = threading.Event()
@@ -63,7 +78,7 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
 def _acquire(lock: Path) -> Path:
     """Acquire the lock and return our file in it."""
-    claim = Path(tempfile.mkdtemp(prefix=CLAIM, dir=lock.parent))
+    claim = scratch_folder(lock.parent, "lock")
     try:
         our_file = claim / f"{os.urandom(8).hex()}.json"
         our_file.write_text(json.dumps(_this_process()), encoding="utf-8")
@@ -74,12 +89,8 @@ def _acquire(lock: Path) -> Path:
             if their_file is None:
                 continue  # it has just been released
             other = _read_holder(their_file)
-            if not _is_stale(other, their_file, our_file):
-                raise StorageError(
-                    f"{lock.parent} is in use by process {other.get('pid')} on "
-                    f"{other.get('host')}, since {other.get('since')}: wait for it or stop it; "
-                    f"if there is no such process, remove {lock}"
-                )
+            if not _is_gone(other, their_file, our_file):
+                raise StorageError(_describe_holder(other, lock))
             their_file.unlink(missing_ok=True)
     finally:
         shutil.rmtree(claim, ignore_errors=True)  # if it has not become the lock
@@ -114,55 +125,70 @@ def _read_holder(file: Path) -> Holder:
     return holder if isinstance(holder, dict) else {}
 
 
-def _is_stale(other: Holder, their_file: Path, our_file: Path) -> bool:
-    """Whether the lock's holder is gone. Both files get their times from the same clock."""
-    if other.get("host") == socket.gethostname():
-        return bool(_process_identity(other.get("pid")) != other.get("started"))
-    try:
-        return our_file.stat().st_mtime - their_file.stat().st_mtime > STALE_AFTER_SECONDS
-    except FileNotFoundError:  # released
-        return True
-
-
 def _this_process() -> Holder:
+    current = ProcessId.current()
     return {
-        "pid": os.getpid(),
-        "started": _process_identity(os.getpid()),
+        "pid": current.pid,
+        "started": current.started,
+        "space": current.space,
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
 
-def _process_identity(pid: object) -> str | None:
-    """What tells a process from a later one with the same PID; None if there is no such process.
+def _is_running(holder: Holder) -> bool | None:
+    """Whether the holder runs; None if only its heartbeat can tell."""
+    match holder:
+        case {"pid": int(pid), "started": str(started), "space": str(space)}:
+            return ProcessId(pid, started, space).is_running()
+    return None
 
-    On Linux this is the boot ID and the start time; elsewhere only whether it exists.
-    """
+
+def _is_gone(other: Holder, their_file: Path, our_file: Path) -> bool:
+    """Whether the lock's holder is gone."""
+    is_running = _is_running(other)
+    if is_running is not None:
+        return not is_running
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2]
-        fields = after_name.split()  # from the third field on
-        return None if fields[0] == "Z" else f"{_boot_id()} {fields[19]}"
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists() or not isinstance(pid, int):
-            return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:  # owned by another user
-        pass
-    return "running"
+        # Both times are from the clock of the disk, which may have been set in between.
+        age = our_file.stat().st_mtime - their_file.stat().st_mtime
+        return abs(age) > STALE_AFTER_SECONDS and _is_silent(their_file)
+    except FileNotFoundError:  # released
+        return True
 
 
-def _boot_id() -> str:
-    """An ID that changes whenever the machine boots."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+def _is_silent(file: Path) -> bool:
+    """Whether the lock file goes without a heartbeat for a while."""
+    last = file.stat().st_mtime_ns
+    end = time.monotonic() + WATCHED_HEARTBEATS * HEARTBEAT_SECONDS
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(POLL_SECONDS, left))
+        if file.stat().st_mtime_ns != last:
+            return False
+    return True
 
 
 def _heartbeat(file: Path, stopped: threading.Event) -> None:
-    """Touch the lock file at regular intervals."""
+    """Touch the lock file at regular intervals; if the disk fails for a while, go on afterwards."""
     while not stopped.wait(HEARTBEAT_SECONDS):
-        try:
+        with suppress(OSError):
             os.utime(file)
-        except OSError:  # taken over, or the disk failed: `check` reports it
-            return
+
+
+def _describe_holder(other: Holder, lock: Path) -> str:
+    holder = f"{lock.parent} is in use by process {other.get('pid')} on {other.get('host')}"
+    advice = "wait for it or stop it"
+    if _is_running(other) is None:
+        advice += f"; if it has ended, its lock lapses within {STALE_AFTER_SECONDS:.0f} s"
+    return (
+        f"{holder}, since {other.get('since')}: {advice}; if there is no such process, "
+        f"remove {lock}"
+    )
+
+
+def _describe_loss(lock: Path) -> str:
+    file = _holder_file(lock)
+    other = _read_holder(file) if file is not None else {}
+    if not other:
+        return f"somebody removed or changed {lock}"
+    return f"process {other.get('pid')} on {other.get('host')} has taken it over"

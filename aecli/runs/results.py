@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from aecli.files import writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import OwnedFiles
+from aecli.runs.scratch import scratch_folder
 from aecli.runs.tensorboard import EventsFile
 
 NUMBERS = "numbers.json"
@@ -43,7 +43,7 @@ class Results:
         self._files.check_replaceable(self._files.manifest())
         home = folder if folder.exists() else folder.parent
         writable_folder(home, "output")
-        self._scratch = Path(tempfile.mkdtemp(prefix=f".{folder.resolve().name}.", dir=home))
+        self._scratch = scratch_folder(home, folder.resolve().name)
         self._events = EventsFile(self._scratch)
 
     @classmethod

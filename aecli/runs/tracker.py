@@ -83,6 +83,7 @@ class Tracker:
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
         """
+        self._run = run
         lines = [_json_line(record) for record in resumed.records] if resumed else []
         metrics_file = run.working_file(METRICS)
         write_atomically(metrics_file, "".join(lines).encode())
@@ -124,6 +125,7 @@ class Tracker:
 
     def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
         """Log an epoch; `levels`: tag -> a constant, drawn as a reference line beside a curve."""
+        self._run.check_lock()
         self._metrics.write(_json_line(record))
         self._metrics.flush()
         scalars = {
@@ -151,7 +153,9 @@ class Tracker:
     def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
         from aecli.figures import to_array  # imported late: matplotlib would delay training
 
-        self._events.image(tag, to_array(figure), epoch)
+        pixels = to_array(figure)
+        self._run.check_lock()
+        self._events.image(tag, pixels, epoch)
 
     def graph(self, layers: list[Layer]) -> None:
         """Log the model as TensorBoard's graph: a chain of layers inside encoder and decoder.
@@ -186,6 +190,7 @@ class Tracker:
 
         torch's own `add_hparams` would create a second run for them.
         """
+        self._run.check_lock()
         for summary in hparams(hyperparameters, metrics):
             self._events.summary(summary)
         for tag, value in metrics.items():

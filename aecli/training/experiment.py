@@ -56,7 +56,8 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
     else:
         return
     if run.status is not Status.finished:  # the results of a finished run stay in force
-        with suppress(OSError):  # a full disk, which the error line names
+        # A full disk, or another process that has taken over the run: the error line names it.
+        with suppress(OSError, StorageError):
             run.save_failure(str(failure))
     raise failure
 
