@@ -16,6 +16,12 @@ def suggest(wrong: str, valid: Iterable[str]) -> str:
     return f"did you mean {closest[0]}? ({all_valid})" if closest else all_valid
 
 
+def listed(words: Iterable[object]) -> str:
+    """Join words, as in: 5, 25 and 125."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def one_line(error: object) -> str:
     """The message of any error, without line breaks."""
     return " ".join(str(error).split())

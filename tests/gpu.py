@@ -64,7 +64,7 @@ def numbered_images(count: int, device: torch.device) -> Data:
 
 def begun(config: TrainConfig, data: Data) -> tuple[TrainingState, TrainingStep]:
     """A training before its first step."""
-    state = TrainingState(config, new_model(config, data), len(data.train))
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
     return state, training_step(config, data, state)
 
 

@@ -199,7 +199,8 @@ def test_errors_on_different_images_are_not_compared(
 ) -> None:
     other = runs_below(copied)[0]
     summary = other.load_summary()
-    for change in ({"name": "mnist"}, {"image_shape": [1, 14, 14]}, {"test": 50}):
+    others = {**summary["data"]["fingerprints"], "test": "0" * 64}
+    for change in ({"fingerprints": others}, {"image_shape": [1, 14, 14]}, {"test": 50}):
         other.save_summary({**summary, "data": {**summary["data"], **change}})
         assert aecli("compare", str(copied)) == 2
         errors = capsys.readouterr().err

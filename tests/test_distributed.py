@@ -332,7 +332,7 @@ class Talking:
     def train(self, group: ProcessGroup) -> None:
         """Have the running means of both be the same when a model is validated."""
         config, data = compose(["model.batch_norm=true", "batch_size=16", "epochs=2"]), some_data()
-        state = TrainingState(config, new_model(config, data), len(data.train), group)
+        state = TrainingState(config, new_model(config, data), data.fingerprints, group)
         train(config, data, state, Callback(RunDirectory(self.store.parent / str(self.rank))))
         means = [m.running_mean for m in state.model.modules() if isinstance(m, nn.BatchNorm2d)]
         assert len(means) == 3

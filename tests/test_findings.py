@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aecli.comparison.findings import findings, listed
+from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, RunGroup, SkippedRun
+from aecli.errors import listed
 from tests.test_comparison_table import some_setting
 
 ONE_SEED = (

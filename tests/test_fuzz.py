@@ -77,7 +77,7 @@ def trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
         config = compose([*overrides, "device=cpu"])
         check_unread_keys(config)
         data = some_data()
-        state = TrainingState(config, new_model(config, data), len(data.train))
+        state = TrainingState(config, new_model(config, data), data.fingerprints)
         train_epoch(config, data, state, training_step(config, data, state), lambda: None)
     except AecliError as error:
         assert "\n" not in str(error) and str(error), overrides

@@ -44,7 +44,7 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
         ".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml",
         "config.yaml", "events.out.tfevents", "metrics.jsonl", "best.safetensors",
         "manifest.json", "checkpoints", "checkpoints/0000000006.json", "checkpoints/0000000006.pt",
-        "images.safetensors",
+        "images.safetensors", "seen.safetensors",
         "figures", "figures/loss.png", "figures/loss.svg",
         "figures/reconstructions.png", "figures/reconstructions.svg",
         "summary.json",

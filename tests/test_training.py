@@ -43,7 +43,7 @@ def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingState, 
     data, device = some_data(), torch.device(config.device)
     parts = ("train", "validation", "test")
     data = replace(data, **{part: getattr(data, part).to(device) for part in parts})
-    state = TrainingState(config, new_model(config, data), len(data.train))
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
     steps = steps_per_epoch(config, data)
     with Tracker(run, config.epochs, steps) as tracker:
         train(config, data, state, Recorder(config, data, state, run, tracker))
@@ -113,7 +113,7 @@ def test_the_first_step_is_adams(tmp_path: Path) -> None:
     config = compose([*CPU, "model=fc", "epochs=1", "batch_size=32", "lr=0.001", "weight_decay=0"])
     data = some_data()
     before = weights(new_model(config, data))
-    state = TrainingState(config, new_model(config, data), len(data.train))
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
     train(config, data, state, Callback(RunDirectory(tmp_path)))
     steps = (weights(state.model) - before).abs()
     assert steps.max().item() == pytest.approx(0.001, rel=1e-2)

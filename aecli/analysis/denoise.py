@@ -14,6 +14,7 @@ from aecli.baselines.restoration import (
     best_non_local_means,
     fit_denoiser,
 )
+from aecli.comparison.results import DataFacts
 from aecli.config import CorruptionKind, TrainConfig
 from aecli.data import Split
 from aecli.data.batches import to_pixels
@@ -120,17 +121,17 @@ def read_strengths(text: str | None, kind: CorruptionKind) -> tuple[float, ...]:
 
 
 def check_same_images(models: list[Trained]) -> None:
-    """Check that all models were trained on the data set of the first, whose images they denoise.
+    """Check that all models have the test images of the first, which they denoise.
 
     Raises:
-        UsageError: one of them was trained on other images.
+        UsageError: one of them has others, and may have been trained on those of the first.
     """
-    first, *others = [model.run.load_summary()["data"] for model in models]
+    first, *others = [DataFacts.from_summary(model.run.load_summary()) for model in models]
     for model, data in zip(models[1:], others, strict=True):
-        if any(data[key] != first[key] for key in ("name", "image_shape")):
+        if data.identity != first.identity:
             raise UsageError(
-                f"{model.run.path} was trained on {data['name']} and {models[0].run.path} on "
-                f"{first['name']}: give runs on the same images"
+                f"{model.run.path} was trained on {data} and {models[0].run.path} on {first}, "
+                f"whose test images are others: give runs on the same images"
             )
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from aecli.baselines.contestants import LABELS
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation.examination import Extremes, examine
+from aecli.evaluation.examination import Extremes, examine, examine_alone
 from aecli.evaluation.metrics import PerImageScores, Score
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained
@@ -32,7 +32,10 @@ class Evaluation:
 
     @property
     def ratio_to_pca(self) -> dict[str, float]:
-        """Class -> mse of the model / mse of PCA; infinite if the error of PCA is only rounding."""
+        """Class -> mse of the model / mse of PCA; infinite if the error of PCA is only rounding.
+        Empty without PCA."""
+        if "pca" not in self.scores:
+            return {}
         pca = {name: score.mse for name, score in self.scores["pca"].items()}
         return {
             name: float("inf") if is_exact(pca[name]) else score.mse / pca[name]
@@ -43,15 +46,18 @@ class Evaluation:
 def evaluate(trained: Trained) -> Evaluation:
     """Score the model and its baselines on the images of `trained`.
 
-    On the test images, the scores over all classes are those in the run's summary.
+    On the test images, the scores over all classes are those in the run's summary. Baselines are
+    left out if the images that they would be fitted to are not those that the model was trained on.
     """
-    data = trained.data()
-    examination = examine(trained.config, data, trained.reconstruct)
+    config, images = trained.config, trained.images
+    if trained.has_training_images:
+        examination = examine(config, trained.data(), trained.reconstruct)
+    else:
+        examination = examine_alone(config, images, trained.reconstruct)
     scores = {
-        name: scores_by_class(measured, data.test)
-        for name, measured in examination.measured.items()
+        name: scores_by_class(measured, images) for name, measured in examination.measured.items()
     }
-    return Evaluation(scores, class_sizes(data.test), examination.extremes)
+    return Evaluation(scores, class_sizes(images), examination.extremes)
 
 
 def scores_by_class(measured: PerImageScores, split: Split) -> dict[str, Score]:
@@ -70,8 +76,8 @@ def class_sizes(split: Split) -> dict[str, int]:
 
 
 def mse_figure(title: str, scores: Scores) -> Figure:
-    """The mse of the model and of PCA as bars, a group for each class."""
-    labels = {name: LABELS[name] for name in ("model", "pca")}
+    """The mse of the model and of PCA, if measured, as bars, a group for each class."""
+    labels = {name: LABELS[name] for name in ("model", "pca") if name in scores}
     groups = {
         row: {label: scores[name][row].mse for name, label in labels.items()}
         for row in scores["model"]

@@ -78,7 +78,7 @@ class ExportedFile:
 
 
 def export(trained: Trained, formats: Sequence[str], part: str | None = None) -> list[ExportedFile]:
-    """Export the network in each of `formats`, and check the files on the images of `trained`.
+    """Export the network in each of `formats`, and check the files on examples.
 
     Args:
         trained: the run.
@@ -92,7 +92,7 @@ def export(trained: Trained, formats: Sequence[str], part: str | None = None) ->
         _require_onnx()
     # Files are independent of the device. The CPU, where they are made, is on every machine.
     trained = replace(trained, model=deepcopy(trained.model).cpu(), device=CPU)
-    inputs = check_inputs(trained, trained.images.to(CPU))
+    inputs = check_inputs(trained, trained.examples.to(CPU))
     metadata = run_metadata(trained)
     return [
         export_part(each, format, inputs[each.input], metadata)
@@ -298,7 +298,7 @@ def figure(title: str, trained: Trained, files: list[ExportedFile]) -> Figure | 
     whole = [file for file in files if file.part.output == RECONSTRUCTION]
     if not whole:
         return None
-    examples = example_images(trained.config, trained.images.to(CPU))
+    examples = example_images(trained.config, trained.examples.to(CPU))
     inputs = examples.inputs.contiguous()
     return reconstruction_figure(
         title, examples, {file.name: file.function(inputs) for file in whole}

@@ -53,7 +53,7 @@ def upscaling_methods(trained: Trained, factor: int) -> Methods:
     """The model first, then the baselines.
 
     The linear map is the one with the smallest mse on the training images. It is left out if the
-    images have more than `MAX_NUMBERS` numbers.
+    images have more than `MAX_NUMBERS` numbers, or the training images are not those of the run.
     """
     _, height, width = trained.model.image_shape
 
@@ -64,7 +64,8 @@ def upscaling_methods(trained: Trained, factor: int) -> Methods:
         MODEL: lambda small: trained.reconstruct(bicubic(small)),
         BICUBIC: bicubic,
     }
-    if trained.images.images[0].numel() <= MAX_NUMBERS:
+    is_small = trained.images.images[0].numel() <= MAX_NUMBERS
+    if is_small and trained.has_training_images:
         methods[LINEAR] = fit_upscaler(trained.data().train.images, factor)
     return methods
 

@@ -36,6 +36,9 @@ class RunOptions:
     data_dir: str | None = None
     """Folder that holds the data sets; null: the one used in training."""
 
+    path: str | None = None
+    """data=folder: folder that holds the images of the run; null: the one used in training."""
+
     images: list[str] = field(default_factory=list)
     """Your own images, used instead of the run's test images: a folder, whose subfolders are
     classes, or a file. May be given several times."""
@@ -140,7 +143,15 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
     from aecli.cli import console
     from aecli.runs.trained import open_run
 
-    trained = open_run(path, options.device, options.data_dir, options.images, options.resize)
+    trained = open_run(
+        path,
+        options.device,
+        options.data_dir,
+        options.images,
+        options.resize,
+        path_of_images=options.path,
+        warn=console.warn,
+    )
     for notice in trained.own.notices if trained.own else []:
         console.warn(notice)
     return trained

@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> None:
 
     trained = open_chosen(path, options)
     evaluation = evaluate(trained)
+    pca = evaluation.scores.get("pca")
     title = f"{trained.config.name} on the {trained.images_name}"
     with Results.for_run(trained.run, "evaluate", options.output) as results:
         results.figure("mse-by-class", mse_figure(title, evaluation.scores))
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> None:
         results.numbers(
             {
                 **score_as_json(evaluation.scores["model"][ALL_CLASSES]),
-                "mse_pca": evaluation.scores["pca"][ALL_CLASSES].mse,
+                **({} if pca is None else {"mse_pca": pca[ALL_CLASSES].mse}),
                 "by_class": {
                     name: {row: score_as_json(score) for row, score in rows.items()}
                     for name, rows in evaluation.scores.items()
@@ -63,7 +64,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _table(title: str, evaluation: Evaluation) -> Table:
-    """A row for each class, the first over all of them: the model's scores, beside PCA's mse."""
+    """A row for each class, the first over all of them: the model's scores, beside PCA's mse if it
+    was measured."""
+    pca, ratio = evaluation.scores.get("pca"), evaluation.ratio_to_pca
     table = console.new_table(title)
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):
@@ -73,8 +76,8 @@ def _table(title: str, evaluation: Evaluation) -> Table:
             row,
             f"{evaluation.sizes[row]:,}",
             f"{score.mse:.6f}",
-            f"{evaluation.scores['pca'][row].mse:.6f}",
-            f"{evaluation.ratio_to_pca[row]:.3f}",
+            f"{pca[row].mse:.6f}" if pca else "",
+            f"{ratio[row]:.3f}" if pca else "",
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
             "" if score.ssim is None else f"{score.ssim:.4f}",

@@ -4,8 +4,9 @@ usage: aecli export RUN [key=value ...]
 
 Writes the network to files that need no aecli, for batches of any size. They include the run's
 normalisation: they take and return pixels in [0, 1]. Each file is loaded again, ONNX files by
-onnxruntime, and must compute what the model computes for test images and their codes: pixels must
-agree within 1e-4.
+onnxruntime, and must compute what the model computes for the test images that are kept in
+the run, or for images of your own, and for their codes: pixels must agree within 1e-4. The data set
+is not needed.
 
 examples:
   aecli export outputs/conv-z25/2026-11-21_10-15-00-123456
@@ -97,7 +98,7 @@ def main(arguments: list[str]) -> None:
         if reconstructions is not None:
             results.figure("reconstructions", reconstructions)
         results.numbers(files_as_json(files, run_metadata(trained)))
-    checked_on = f"{min(len(trained.images), CHECK_IMAGES):,} {trained.images_kind}"
+    checked_on = f"{min(len(trained.examples), CHECK_IMAGES):,} {trained.images_kind}"
     console.table(_table(f"{title}, checked on {checked_on}", files))
     for warning in _unpooling_warnings(options) if unpools(trained) else []:
         console.warn(warning)

@@ -39,7 +39,7 @@ from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
 from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
-from aecli.data.loaded import load_cached_data, resolve_config
+from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, Terminated, UsageError
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
@@ -203,8 +203,8 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
     _conclude(config, data, run, outcome)
 
 
-# What may be given on resuming: more epochs, and the current data folder and device.
-CHANGEABLE = ("epochs", "data_dir", "device")
+# What may be given on resuming: more epochs, the present place of the images, and the device.
+CHANGEABLE = ("epochs", "data_dir", "path", "device")
 
 
 def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
@@ -218,7 +218,8 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
             )
     given = compose(overrides)
     keys = {override.partition("=")[0] for override in overrides}
-    config = replace(planned, **{key: getattr(given, key) for key in keys})
+    config = replace(planned, **{key: getattr(given, key) for key in keys - {"path"}})
+    config = relocate(config, data_dir=None, path=given.data.path)
     if config.epochs < planned.epochs:
         raise UsageError(
             f"epochs={config.epochs} is not valid: the run has {planned.epochs}, which may be "

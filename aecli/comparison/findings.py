@@ -1,12 +1,13 @@
 """The results of a comparison in sentences: the best setting first, caveats last."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
-from aecli.comparison.results import Comparison, RunGroup, SkippedRun, is_exact
+from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun, is_exact
 from aecli.comparison.table import best_setting, format_mse, format_ppm
 from aecli.config import Upsampling
+from aecli.errors import listed
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 
 # How much worse than the best a smaller code may be and still count as good enough.
@@ -45,20 +46,19 @@ def findings(comparison: Comparison) -> list[str]:
             "Each setting was trained with one seed only: "
             "differences of a few per cent may be chance."
         )
-    if comparison.skipped:
-        sentences.append(_missing_runs(comparison.skipped, len(comparison.results)))
+    missing = [each for each in comparison.skipped if each.status != COPY]
+    if missing:
+        sentences.append(_missing_runs(missing, len(comparison.results)))
+    copies = len(comparison.skipped) - len(missing)
+    if copies:
+        which = "1 folder holds a run" if copies == 1 else f"{copies} folders hold runs"
+        sentences.append(f"{which} that others hold as well, which counts once; see below.")
     if comparison.data.name == "synthetic":
         sentences.append(
             "The images are synthetic digits drawn by aecli, not MNIST: "
             "their errors cannot be compared with errors on MNIST."
         )
     return sentences
-
-
-def listed(words: Iterable[object]) -> str:
-    """Join words, as in: 5, 25 and 125."""
-    *most, last = map(str, words)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _mse(setting: RunGroup) -> float:

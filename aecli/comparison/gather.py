@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
-from aecli.comparison.results import Comparison, DataFacts, Result, SkippedRun
+from aecli.comparison.results import COPY, Comparison, DataFacts, Result, SkippedRun
 from aecli.errors import AecliError, UsageError, one_line
 from aecli.runs.directory import RunDirectory, Status, runs_below
 
@@ -32,21 +32,27 @@ def gather(folders: list[Path]) -> Comparison:
         UsageError: a folder has no runs, no run is finished, or the images differ between runs.
     """
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
-    results, skipped = [], []
+    skipped: list[SkippedRun] = []
+    results: dict[str, Result] = {}
     for run in runs.values():
         if run.status is not Status.finished:
             skipped.append(_unfinished(run))
             continue
         try:
-            results.append(Result.load(run))
+            result = Result.load(run)
+            first = results.setdefault(result.identity, result)
         except DAMAGE as error:
             skipped.append(SkippedRun(run.path, "damaged", _reason(error)))
+            continue
+        if first is not result:
+            skipped.append(SkippedRun(run.path, COPY, f"the same run as {first.run.path}"))
     if not results:
         reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in skipped)
         raise UsageError(f"there is no finished run to compare: {reasons}")
-    _check_same_images(results)
-    settings, common = grouped(results)
-    return Comparison(results[0].data, settings, skipped, common)
+    found = [*results.values()]
+    _check_same_images(found)
+    settings, common = grouped(found)
+    return Comparison(found[0].data, settings, skipped, common)
 
 
 def _unfinished(run: RunDirectory) -> SkippedRun:
@@ -63,12 +69,23 @@ def _reason(error: Exception) -> str:
     return one_line(f"{error} is missing" if isinstance(error, KeyError) else error)
 
 
+def _named(data: DataFacts) -> str:
+    """The images, told from others of the same name."""
+    if data.fingerprint is None:
+        return f"{data} of unknown fingerprint"
+    return f"{data} with the fingerprint {data.fingerprint[:8]}"
+
+
 def _check_same_images(results: list[Result]) -> None:
-    by_data: dict[DataFacts, Path] = {}
+    by_data: dict[tuple[object, ...], Result] = {}
     for result in results:
-        by_data.setdefault(result.data, result.run.path)
+        by_data.setdefault(result.data.identity, result)
     if len(by_data) > 1:
-        found = "; ".join(f"{data} in {path}" for data, path in by_data.items())
+        firsts = by_data.values()
+        same_name = len({str(each.data) for each in firsts}) < len(by_data)
+        found = "; ".join(
+            f"{_named(each.data) if same_name else each.data} in {each.run.path}" for each in firsts
+        )
         raise UsageError(
             f"errors on different images cannot be compared: {found}. "
             f"Give folders whose runs share their test images"

@@ -1,18 +1,13 @@
 """Group runs that differ only by seed, and find the settings that differ between groups."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 from aecli.comparison.results import Result, RunGroup
-from aecli.config import TrainConfig, plain
+from aecli.config import TrainConfig, settings
 from aecli.files import natural_key
 
-# Keys that do not set runs apart: where they are stored and ran; the seed is averaged over.
-INCIDENTAL = {
-    "name", "output_dir", "data_dir", "device", "seed", "data.name", "data.image_shape",
-    "data.path", "checkpoint.epochs", "checkpoint.minutes",
-}  # fmt: skip
+SEED = {"seed"}  # averaged over
 # Keys with a column or an axis of their own.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name"}
 
@@ -22,12 +17,13 @@ Key = tuple[str, str]
 
 def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     """Groups by family and latent size, and the settings that are the same in all of them."""
-    configs = [_flat(result.config, INCIDENTAL | NAMED) for result in results]
+    configs = [_flat(result.config, SEED | NAMED) for result in results]
     values = _values(configs)
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
-    for result, differing in zip(results, _differences(configs, values), strict=True):
+    found = _differences(configs, values)
+    for result, differing in zip(results, _with_training_images(results, found), strict=True):
         family = _family(result, differing, several_upsamplings)
         differences[family] = differing
         groups[family, result.config.latent].append(result)
@@ -40,13 +36,32 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     return settings, _common(values, several_models=len(models) > 1)
 
 
+def _with_training_images(
+    results: list[Result], differences: list[dict[str, str]]
+) -> list[dict[str, str]]:
+    """The differences, with the training images of runs that no setting tells apart: such runs must
+    not be averaged over."""
+    names = [
+        f"{result.config.model.name} {result.upsample} {found}"
+        for result, found in zip(results, differences, strict=True)
+    ]
+    images: dict[str, set[str]] = defaultdict(set)
+    for name, result in zip(names, results, strict=True):
+        images[name].add(result.training_images)
+    return [
+        {**found, "training images": result.training_images[:8] or "unknown"}
+        if len(images[name]) > 1
+        else found
+        for name, result, found in zip(names, results, differences, strict=True)
+    ]
+
+
 def distinctions(configs: list[TrainConfig]) -> list[str]:
     """For each run, the settings that differ between runs, besides model and latent size.
 
     As in `seed=1, upsample=nearest`: a few words for each run of a sweep.
     """
-    left_out = (INCIDENTAL | NAMED) - {"seed", "upsample.name"}
-    flat = [_flat(config, left_out) for config in configs]
+    flat = [_flat(config, NAMED - {"upsample.name"}) for config in configs]
     return [
         ", ".join(f"{key}={value}" for key, value in differing.items())
         for differing in _differences(flat, _values(flat))
@@ -57,8 +72,8 @@ def _flat(config: TrainConfig, left_out: set[str]) -> tuple[str, dict[Key, str]]
     """The model's name, and the settings by key."""
     model = str(config.model.name)
     return model, {
-        (model if key.startswith("model.") else "", key): value
-        for key, value in _leaves(plain(config))
+        (model if key.startswith("model.") else "", key): _text(value)
+        for key, value in settings(config).items()
         if key not in left_out
     }
 
@@ -100,21 +115,10 @@ def _family(result: Result, differences: dict[str, str], several_upsamplings: bo
     return ", ".join([*words, *(f"{key}={value}" for key, value in differences.items())])
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested dicts and of lists of dicts, their keys joined by dots."""
-    if isinstance(node, list) and any(isinstance(item, dict) for item in node):
-        node = {str(number): item for number, item in enumerate(node)}
-    if isinstance(node, dict):
-        for key, child in node.items():
-            yield from _leaves(child, f"{prefix}.{key}" if prefix else key)
-    elif node is None:
-        yield prefix, "null"
-    else:
-        yield prefix, _text(node)
-
-
 def _text(value: Any) -> str:
     """As typed on the command line."""
+    if value is None:
+        return "null"
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

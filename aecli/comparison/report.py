@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aecli.comparison.findings import findings, listed
+from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
+from aecli.errors import listed
 
 PIXELS_PER_POINT = 96 / 72  # in CSS
 

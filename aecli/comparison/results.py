@@ -1,5 +1,6 @@
 """The contents of a comparison: finished runs grouped by settings, and the runs left out."""
 
+import json
 import math
 import statistics
 from collections import defaultdict
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aecli.config import TrainConfig
+from aecli.config import TrainConfig, settings
+from aecli.data.split import TEST, TRAIN, VALIDATION
 from aecli.runs.directory import RunDirectory
 from aecli.runs.records import EpochRecord
 
@@ -60,6 +62,20 @@ class DataFacts:
     image_shape: tuple[int, ...]
     test: int
     """Number of test images."""
+    fingerprint: str | None = None
+    """Of the test images; None if an earlier version of aecli trained the run."""
+
+    @classmethod
+    def from_summary(cls, summary: dict[str, Any]) -> "DataFacts":
+        """The facts in the summary of a run."""
+        data = summary["data"]
+        shape, fingerprint = tuple(data["image_shape"]), data.get("fingerprints", {}).get(TEST)
+        return cls(str(data["name"]), shape, int(data["test"]), fingerprint)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for equal test images; without a fingerprint, for images that look alike."""
+        return self.fingerprint or self.name, self.image_shape, self.test
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
@@ -94,6 +110,13 @@ class Result:
     """Of training."""
     best_epoch: int
     records: list[EpochRecord]
+    training_images: str = ""
+    """The fingerprints of training and validation images."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for a run and its copies, and for the same training done twice."""
+        return json.dumps([self.run.weights_digest(), settings(self.config)], sort_keys=True)
 
     @classmethod
     def load(cls, run: RunDirectory) -> "Result":
@@ -107,7 +130,8 @@ class Result:
         missing = REQUIRED_IMAGES - set(run.load_images())
         if missing:
             raise ValueError(f"{run.images_file.name} lacks {', '.join(sorted(missing))}")
-        test, baselines, data = summary["test"], summary["baselines"], summary["data"]
+        test, baselines = summary["test"], summary["baselines"]
+        fingerprints = summary["data"].get("fingerprints", {})
         records = [EpochRecord(**line) for line in run.load_metrics()]
         if len(records) != summary["epochs"]:
             raise ValueError(
@@ -116,7 +140,8 @@ class Result:
         return cls(
             run=run,
             config=run.load_config(),
-            data=DataFacts(str(data["name"]), tuple(data["image_shape"]), int(data["test"])),
+            data=DataFacts.from_summary(summary),
+            training_images=f"{fingerprints.get(TRAIN, '')}{fingerprints.get(VALIDATION, '')}",
             mse=float(test["mse"]),
             sse=float(test["sse"]),
             psnr=math.inf if test["psnr"] is None else float(test["psnr"]),
@@ -211,13 +236,17 @@ def _mean_std_of_known(values: list[float | None]) -> MeanStd | None:
     return MeanStd.from_values(known) if known else None
 
 
+COPY = "copy"
+"""The status of a run that is compared under another path."""
+
+
 @dataclass(frozen=True)
 class SkippedRun:
     """A run that was left out of the comparison."""
 
     path: Path
     status: str
-    """failed, interrupted, not started or damaged."""
+    """failed, interrupted, not started, damaged, or a `COPY`."""
     reason: str
 
 

@@ -21,6 +21,7 @@ from aecli.config.loading import (
     field_docs,
     from_yaml,
     plain,
+    settings,
     to_config,
     to_yaml,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "field_docs",
     "from_yaml",
     "plain",
+    "settings",
     "short_key",
     "to_config",
     "to_yaml",

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -102,6 +103,30 @@ def plain(config: Any) -> Any:
     if isinstance(config, list):
         return [plain(item) for item in config]
     return config.name if isinstance(config, Enum) else config
+
+
+INCIDENTAL = {
+    "name", "output_dir", "data_dir", "data.path", "data.name", "data.image_shape",
+    "device", "checkpoint.epochs", "checkpoint.minutes",
+}  # fmt: skip
+"""Keys that do not affect a result: where a run and its images are stored, and where it ran. The
+images themselves are known by their fingerprints."""
+
+
+def settings(config: TrainConfig) -> dict[str, Any]:
+    """All values that affect the result, keyed as on the command line, as in `corruption.rate`."""
+    return {key: value for key, value in _leaves(plain(config)) if key not in INCIDENTAL}
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts and of lists of dicts, their keys joined by dots."""
+    if isinstance(node, list) and any(isinstance(item, dict) for item in node):
+        node = {str(number): item for number, item in enumerate(node)}
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(child, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, node
 
 
 def to_yaml(config: TrainConfig) -> str:

@@ -73,7 +73,8 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
     test_size = _split_size("data.test_size", config.test_size, len(test))
     splits = (train[:train_size], validation, test[:test_size])
     _check_fits_device(splits, device)
-    train, validation, test = (split.to(device) for split in splits)
+    # Digests are taken before the images leave for a GPU.
+    train, validation, test = (split.with_digests().to(device) for split in splits)
     data = Data(
         f"{loaded.name or name}{class_suffix(config)}",
         name,
@@ -90,7 +91,18 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
             f"data={name} has {'x'.join(map(str, data.image_shape))} images, but data.image_shape "
             f"requires {'x'.join(map(str, config.image_shape))}"
         )
+    if data.copies:
+        notices = filter(None, [data.notice, _copies_notice(data)])
+        data = replace(data, notice=". ".join(notice.rstrip(".") for notice in notices))
     return data
+
+
+def _copies_notice(data: Data) -> str:
+    return (
+        f"{data.copies:,} of the {len(data.test):,} test images are copies of training or "
+        f"validation images, so their errors are not those of new images: keep each image in one "
+        f"split only"
+    )
 
 
 def _load(config: DataConfig, data_dir: Path) -> tuple[str, LoadedData]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from aecli.config import TrainConfig, check_unread_keys, plain
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
+from aecli.errors import UsageError
 from aecli.runtime.device import open_device
 
 _loaded: dict[tuple[str, str, str], Data] = {}
@@ -59,7 +60,32 @@ def _data_key(config: TrainConfig) -> tuple[str, str, str]:
 
 def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
     """The configuration to save, with the data set that was used and its image shape."""
-    # data=auto was replaced by the data set it resolved to
-    return replace(
-        config, data=replace(config.data, name=data.key, image_shape=list(data.image_shape))
-    )
+    # data=auto was replaced by the data set it resolved to.
+    used = replace(config.data, name=data.key, image_shape=list(data.image_shape))
+    return _with_path(replace(config, data=used), used.path)
+
+
+def relocate(config: TrainConfig, data_dir: str | None, path: str | None) -> TrainConfig:
+    """The configuration of a run whose images are now in another place; None: in the same.
+
+    Raises:
+        UsageError: a path is given to a run that has no folder of images.
+    """
+    if data_dir is not None:
+        config = replace(config, data_dir=data_dir)
+    if path is None:
+        return config
+    if config.data.path is None:
+        raise UsageError(
+            f"path={path} is for runs on images of your own, and this one is on "
+            f"data={config.data.name}: give data_dir=..., or leave it out"
+        )
+    return _with_path(config, path)
+
+
+def _with_path(config: TrainConfig, path: str | None) -> TrainConfig:
+    """The configuration with a folder of images that is found from any working directory."""
+    if path is None:
+        return config
+    absolute = str(Path(path).expanduser().absolute())
+    return replace(config, data=replace(config.data, path=absolute))

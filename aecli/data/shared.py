@@ -9,18 +9,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from aecli.data.split import Data, Split
-
-SPLITS = ("train", "validation", "test")
+from aecli.data.split import SPLITS, Data, Split
 
 
 def share(data: Data, file: Path) -> None:
     """Write `data` to `file` for `load_shared`."""
     tensors = {}
     for name in SPLITS:
-        split: Split = getattr(data, name)
+        split: Split = getattr(data, name).with_digests()
         tensors[f"{name}/images"] = split.images.cpu().contiguous()
         tensors[f"{name}/labels"] = split.labels.cpu().contiguous()
+        assert split.digests is not None
+        tensors[f"{name}/digests"] = split.digests
     values = {field.name: getattr(data, field.name) for field in fields(Data)}
     metadata = {name: value for name, value in values.items() if name not in SPLITS}
     metadata["classes"] = data.train.classes
@@ -33,6 +33,8 @@ def load_shared(file: Path, device: torch.device) -> Data:
         facts: dict[str, Any] = json.loads(tensors.metadata()["about"])
         classes = tuple(facts.pop("classes"))
         for name in SPLITS:
-            images, labels = (tensors.get_tensor(f"{name}/{part}") for part in ("images", "labels"))
-            facts[name] = Split(images, labels, classes).to(device)
+            images, labels, digests = (
+                tensors.get_tensor(f"{name}/{part}") for part in ("images", "labels", "digests")
+            )
+            facts[name] = Split(images, labels, classes, digests=digests).to(device)
         return Data(**facts)

@@ -1,10 +1,15 @@
 """Splits of a data set: images with their labels."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
+
+SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 @dataclass(frozen=True)
@@ -20,14 +25,39 @@ class Split:
     derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """Results computed from these images that are kept with them, such as their PCA."""
 
+    digests: Tensor | None = field(default=None, compare=False, repr=False)
+    """As from `image_digests`, on the CPU; None if they have not been computed."""
+
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: slice | Tensor) -> "Split":
-        return Split(self.images[index], self.labels[index], self.classes)
+        digests = self.digests
+        if digests is not None:
+            digests = digests[index if isinstance(index, slice) else index.cpu()]
+        return Split(self.images[index], self.labels[index], self.classes, digests=digests)
 
     def to(self, device: torch.device) -> "Split":
-        return Split(self.images.to(device), self.labels.to(device), self.classes)
+        images, labels = self.images.to(device), self.labels.to(device)
+        return Split(images, labels, self.classes, digests=self.digests)
+
+    def with_digests(self) -> "Split":
+        """The same split, with the digests of its images."""
+        return self if self.digests is not None else replace(self, digests=self._digests())
+
+    @property
+    def image_keys(self) -> Tensor:
+        """A number for each image, (N,) int64 on the CPU: equal for equal pixels."""
+        return image_keys(self._digests())
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the images, their labels, the class names and the order."""
+        shape = tuple(self.images.shape[1:])
+        return split_fingerprint(self._digests(), self.labels, self.classes, shape)
+
+    def _digests(self) -> Tensor:
+        return image_digests(self.images) if self.digests is None else self.digests
 
     def class_name(self, label: int) -> str:
         """The class name of a label."""
@@ -88,3 +118,15 @@ class Data:
         """Channels, height, width."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each of `SPLITS`."""
+        return {name: getattr(self, name).fingerprint for name in SPLITS}
+
+    @cached_property
+    def copies(self) -> int:
+        """The number of test images whose pixels are also those of a training or validation
+        image."""
+        known = torch.cat([self.train.image_keys, self.validation.image_keys])
+        return int(torch.isin(self.test.image_keys, known).sum())

@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from aecli.data import synthetic
+from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import read_tensors, write_tensors
 from aecli.files import writable_folder
@@ -30,8 +31,16 @@ def load_synthetic(data_dir: Path) -> LoadedData:
         writable_folder(path.parent, "data_dir")
         tensors = _draw()
         write_tensors(path, tensors)
-    train = Split(tensors["train_images"], tensors["train_labels"], DIGITS)
-    test = Split(tensors["test_images"], tensors["test_labels"], DIGITS)
+    # A file that an earlier version has written holds no digests.
+    train, test = (
+        Split(
+            tensors[f"{part}_images"],
+            tensors[f"{part}_labels"],
+            DIGITS,
+            digests=tensors.get(f"{part}_digests"),
+        )
+        for part in ("train", "test")
+    )
     return LoadedData(train, test, f"{path} (drawn on this machine)")
 
 
@@ -41,6 +50,8 @@ def _draw() -> dict[str, Tensor]:
     return {
         "train_images": train_images,
         "train_labels": train_labels,
+        "train_digests": image_digests(train_images),
         "test_images": test_images,
         "test_labels": test_labels,
+        "test_digests": image_digests(test_images),
     }

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from aecli.data.download import MissingDataError, download
+from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
 from aecli.errors import DataError, StorageError
@@ -26,7 +27,7 @@ from aecli.errors import DataError, StorageError
 # connections.
 STALL_TIMEOUT, TOTAL_TIMEOUT = 14.0, 3600.0
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Format version of `_TorchvisionCache` files."""
 
 
@@ -116,7 +117,12 @@ class _TorchvisionCache:
             tensors, metadata = found
             classes = tuple(json.loads(metadata["classes"]))
             train, test = (
-                Split(tensors[f"{part}_images"], tensors[f"{part}_labels"], classes)
+                Split(
+                    tensors[f"{part}_images"],
+                    tensors[f"{part}_labels"],
+                    classes,
+                    digests=tensors[f"{part}_digests"],
+                )
                 for part in ("train", "test")
             )
         except (OSError, ValueError, KeyError):  # the cache is rebuilt
@@ -128,8 +134,10 @@ class _TorchvisionCache:
         tensors = {
             "train_images": loaded.train.images,
             "train_labels": loaded.train.labels,
+            "train_digests": image_digests(loaded.train.images),
             "test_images": loaded.test.images,
             "test_labels": loaded.test.labels,
+            "test_digests": image_digests(loaded.test.images),
         }
         metadata = {
             "state": _folder_state(self.folder),

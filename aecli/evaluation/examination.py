@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from aecli.baselines.contestants import Reconstruct, baselines
-from aecli.baselines.pca import pca_of
+from aecli.baselines.pca import PCA, pca_of
 from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation
@@ -96,7 +96,7 @@ class Examination:
     """The results of one pass over a split, for a model and its baselines."""
 
     measured: dict[str, PerImageScores]
-    """Of the model, which comes first, and of each baseline, keyed as in `LABELS`."""
+    """Of the model, which comes first, and of each baseline, if any, keyed as in `LABELS`."""
 
     extremes: "Extremes"
     """Of the model."""
@@ -123,10 +123,25 @@ def examine(
         reconstruct: the model.
         sizes: latent sizes at which PCA is measured as well.
     """
-    split, grid = data.test, stride_grid(config.model)
-    layout = split.images.shape[1:], split.images.device
-    pca, largest = pca_of(data.train, config.latent), max(sizes, default=0)
     functions = {"model": reconstruct, **baselines(config, data)}
+    return _examine(config, data.test, functions, pca_of(data.train, config.latent), sizes)
+
+
+@torch.inference_mode()
+def examine_alone(config: TrainConfig, split: Split, reconstruct: Reconstruct) -> Examination:
+    """Measure a model without baselines, which are fitted to training images."""
+    return _examine(config, split, {"model": reconstruct}, None, ())
+
+
+def _examine(
+    config: TrainConfig,
+    split: Split,
+    functions: dict[str, Reconstruct],
+    pca: PCA | None,
+    sizes: Sequence[int],
+) -> Examination:
+    grid, largest = stride_grid(config.model), max(sizes, default=0)
+    layout = split.images.shape[1:], split.images.device
     accumulators = {name: ScoreAccumulator(*layout) for name in functions}
     extremes, originals = _ExtremesAccumulator(*layout), CheckerboardAccumulator(*layout)
     curve: dict[int, list[Tensor]] = {size: [] for size in sizes}
@@ -138,10 +153,11 @@ def examine(
             errors = accumulators[name].add(pixels, windows, outputs)
             if name == "model":
                 extremes.add(Examples(pixels, outputs, errors))
-        codes = pca.encode(inputs, largest)
-        for size in sizes:
-            outputs = pca.decode(codes[:, :size]).reshape(pixels.shape)
-            curve[size].append(image_mse(pixels, outputs))
+        if pca is not None:
+            codes = pca.encode(inputs, largest)
+            for size in sizes:
+                outputs = pca.decode(codes[:, :size]).reshape(pixels.shape)
+                curve[size].append(image_mse(pixels, outputs))
     return Examination(
         {name: each.measured(grid) for name, each in accumulators.items()},
         extremes.extremes(),

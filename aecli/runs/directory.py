@@ -21,6 +21,7 @@ from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
 
 CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
+SEEN = "seen.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 LOSS, RECONSTRUCTIONS = "loss", "reconstructions"
 """Figures of a run."""
@@ -29,7 +30,7 @@ EVENTS = "events.out.tfevents.*"
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
 FILES = (
-    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SUMMARY, FAILURE, NEXT),
+    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SEEN, SUMMARY, FAILURE, NEXT),
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in ("png", "svg")),
 )
 """What a run writes, besides checkpoints and event files."""
@@ -205,6 +206,11 @@ class RunDirectory:
         """Load the best epoch's weights of a finished run into `model`."""
         model.load_state_dict(load(self._files.read(WEIGHTS)))
 
+    def weights_digest(self) -> str:
+        """The sha256 of the weights of a finished run, according to its manifest."""
+        recorded = self._files.manifest()[WEIGHTS]
+        return "" if recorded is None else str(recorded["sha256"])
+
     def save_images(self, images: dict[str, Tensor], means: dict[str, Tensor]) -> None:
         """Save the images that a comparison shows of the run.
 
@@ -225,6 +231,15 @@ class RunDirectory:
             name: tensor.to(torch.float32) / 255 if tensor.dtype is torch.uint8 else tensor
             for name, tensor in tensors.items()
         }
+
+    def save_seen_images(self, keys: dict[str, Tensor]) -> None:
+        """Save a number for each image that was used in training: `train` and `validation` -> the
+        `image_keys` of the split."""
+        write_atomically(self._files.stage(SEEN), save(keys))
+
+    def load_seen_images(self) -> dict[str, Tensor]:
+        """Load what `save_seen_images` wrote."""
+        return load(self._files.read(SEEN))
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
@@ -260,7 +275,7 @@ class RunDirectory:
         write_atomically(self._files.stage(SUMMARY), content)
         figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
         names = [f"{FIGURES}/{figure.name}" for figure in figures]
-        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SUMMARY, *names])
+        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, SUMMARY, *names])
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.
@@ -287,23 +302,51 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError) as error:
             return f"{self.failure_file.name} cannot be read: {error}"
 
+    def exists(self) -> bool:
+        """Whether there is a run: a configuration that aecli wrote, or could have written."""
+        if not self.config_file.is_file():
+            return False
+        if self._files.is_owner(CONFIG):
+            return True
+        try:
+            from_yaml(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, UsageError):
+            return False
+        return True
+
 
 def runs_below(folder: Path) -> list[RunDirectory]:
     """All runs in `folder`, at any depth and including itself, in natural order of their paths.
+
+    Runs behind symbolic links are among them; each is listed once.
 
     Raises:
         UsageError: it contains none.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give run folders or folders that hold runs")
-    runs = [
-        RunDirectory(file.parent)
-        for file in folder.rglob(CONFIG)
-        if file.parent.name not in (HYDRA, NEXT)
-    ]
+    paths = (path for path in _folders_below(folder) if path.name not in (HYDRA, NEXT))
+    runs = [run for run in map(RunDirectory, paths) if run.exists()]
     if not runs:
         raise UsageError(f"{folder} holds no runs: give a folder that aecli train has written")
     return sorted(runs, key=lambda run: natural_key(str(run.path)))
+
+
+def _folders_below(folder: Path) -> Iterator[Path]:
+    """Every folder in `folder`, including itself, once: first those that are not behind links."""
+    visited: set[Path] = set()
+    pending = [folder]
+    while pending:
+        for name, subfolders, _ in os.walk(pending.pop(0)):
+            path = Path(name)
+            if path.resolve() in visited:
+                subfolders.clear()
+                continue
+            visited.add(path.resolve())
+            yield path
+            links = (path / each for each in subfolders if (path / each).is_symlink())
+            # A link to a folder around this one leads in a circle, and to what was not asked for.
+            pending += [link for link in links if link.resolve() not in folder.resolve().parents]
 
 
 def _parse_config(file: Path, content: bytes) -> TrainConfig:

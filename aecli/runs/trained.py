@@ -1,7 +1,9 @@
 """A finished run, ready for use: its model with the weights of the best epoch."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,13 +14,14 @@ from aecli.config import TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import class_mask
-from aecli.data.loaded import load_cached_data
+from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
 from aecli.errors import StorageError, UsageError, one_line
 from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
+from aecli.runs.known_images import KnownImages
 from aecli.runtime.device import open_device
 
 
@@ -34,11 +37,28 @@ class Trained:
     device: torch.device
     own: OwnImages | None = None
     """The user's images, which replace the run's test images."""
+    warn: Callable[[str], None] = warnings.warn
+    """Receives a message if the images are not those of the run."""
 
     @property
     def images(self) -> Split:
-        """The images to work on: the run's test images, or the user's own."""
-        return self.own.split if self.own else self.data().test
+        """The images to work on: the run's test images, or the user's own.
+
+        Raises:
+            DataError: they cannot be loaded, or the run was trained on some of the test images.
+        """
+        return self.own.split if self.own else self._test
+
+    @property
+    def examples(self) -> Split:
+        """Some images for which the data set is not needed: the user's own, or test images that are
+        kept in the run."""
+        if self.own:
+            return self.own.split
+        kept = self.run.load_images()
+        names = ("original", "best/original", "worst/original")
+        pixels = torch.cat([kept[name] for name in names]).to(self.device)
+        return Split((pixels * 255).round().to(torch.uint8), torch.zeros(len(pixels)).long())
 
     @property
     def images_kind(self) -> str:
@@ -48,7 +68,7 @@ class Trained:
     @property
     def images_name(self) -> str:
         """Their name in titles."""
-        source = "" if self.own else f" of {self.data().name}"
+        source = "" if self.own else f" of {self._known.data.name}"
         return f"{len(self.images):,} {self.images_kind}{source}"
 
     def image_names(self, numbers: list[int]) -> list[str]:
@@ -76,15 +96,53 @@ class Trained:
         return self._normalisation.invert(self.model.decode(codes))
 
     def data(self) -> Data:
-        """The data set that the run was trained on, with its splits; `test` is `images`."""
-        data = load_cached_data(self.config)
-        return replace(data, test=self.own.split) if self.own else data
+        """The data set that the run was trained on, with its splits; `test` is `images`.
+
+        Raises:
+            DataError: it cannot be loaded, or its training or validation images are others, or the
+                run was trained on some of its test images.
+        """
+        self._known.check_training_images()
+        return replace(self._known.data, test=self.images)
+
+    @cached_property
+    def has_training_images(self) -> bool:
+        """Whether the training and validation images are those that the run was trained on; if not,
+        a warning is given once."""
+        known = self._known
+        if self.own and not known.has_training_images:  # the warning about test images says it, too
+            self.warn(known.warning_without_training_images)
+        return known.has_training_images
+
+    @cached_property
+    def _known(self) -> KnownImages:
+        return KnownImages(self.run, load_cached_data(self.config))
+
+    @cached_property
+    def _test(self) -> Split:
+        """The test images; a warning is given once if they may not be those of the run."""
+        warning = self._known.check_test_images()
+        if warning is not None:
+            self.warn(warning)
+        return self._known.data.test
 
     def test_of_other_classes(self) -> Split:
-        """Test images of the classes that the run was not trained on; may be empty."""
+        """Test images of the classes that the run was not trained on; may be empty.
+
+        Images that it was trained on all the same, as one of its own classes, are left out.
+        """
+        known = self._known  # before another selection of the images is loaded
         data = replace(self.config.data, classes=None, exclude_classes=None)
         test = load_cached_data(replace(self.config, data=data)).test
-        return test[~class_mask(self.config.data, test)]
+        others = test[~class_mask(self.config.data, test)]
+        seen = known.seen(others)
+        if seen.any():
+            self.warn(
+                f"{int(seen.sum()):,} of the {len(others):,} test images of other classes were "
+                f"trained on and are left out"
+            )
+            others = others[(~seen).to(others.images.device)]
+        return others
 
     @property
     def _normalisation(self) -> Normalisation:
@@ -97,6 +155,8 @@ def open_run(
     data_dir: str | None = None,
     images: Sequence[str] = (),
     resize: bool = False,
+    path_of_images: str | None = None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Trained:
     """Open the finished run at `path`, and load the images to work on.
 
@@ -106,6 +166,8 @@ def open_run(
         data_dir: folder with the data sets; None for the one used in training.
         images: image files or folders that replace the run's test images.
         resize: crop and resize these images to the run's image size instead of rejecting others.
+        path_of_images: folder with the images of data=folder; None for the one used in training.
+        warn: receives a message if the images are not those of the run.
 
     Raises:
         UsageError: it is not a run, or not finished.
@@ -117,9 +179,7 @@ def open_run(
         raise UsageError(_not_a_run_message(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished_message(run))
-    config = replace(run.load_config(), device=device)
-    if data_dir is not None:
-        config = replace(config, data_dir=data_dir)
+    config = relocate(replace(run.load_config(), device=device), data_dir, path_of_images)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
     model = build_model(config.model, config.upsample, (channels, height, width)).to(torch_device)
@@ -130,7 +190,7 @@ def open_run(
     own = None
     if images:
         own = load_own_images(images, (channels, height, width), resize).to(torch_device)
-    return Trained(run, config, model.eval(), torch_device, own)
+    return Trained(run, config, model.eval(), torch_device, own, warn)
 
 
 def _not_a_run_message(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
+from aecli.data.split import TRAIN, VALIDATION
 from aecli.errors import AecliError, StorageError, one_line, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
@@ -112,7 +113,7 @@ def run_experiment(
         Interrupted: Ctrl-C or SIGTERM.
     """
     keep_freed_memory()
-    state = TrainingState(config, new_model(config, data), len(data.train), group)
+    state = TrainingState(config, new_model(config, data), data.fingerprints, group)
     saved = None if restart else _restore(state, run, warn)
     is_resumed = saved is not None
     run.check_replaceable()
@@ -137,6 +138,7 @@ def run_experiment(
         save_example_images(outcome, run)
         save_figures(f"{config.name} on {data.name}", outcome, run)
     run.save_weights(state.best_weights)
+    run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
     run.save_summary(summary)
     run.checkpoints.keep_newest()
     return outcome
@@ -155,7 +157,7 @@ def run_worker(group: ProcessGroup) -> None:
     keep_freed_memory()
     config, run = from_yaml(task["config"]), RunDirectory(Path(task["run"]))
     data = load_cached_data(config)
-    state = TrainingState(config, new_model(config, data), len(data.train), group)
+    state = TrainingState(config, new_model(config, data), data.fingerprints, group)
     if task["state"] is not None:
         state.load_state_dict(task["state"])
     try:
@@ -176,6 +178,8 @@ def _restore(
         return None
     try:
         state.load_state_dict(saved)
+    except StorageError as error:
+        raise StorageError(f"{run.checkpoints.folder}: {error}") from error
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StorageError(
             f"the checkpoint in {run.checkpoints.folder} was not written by this version of aecli: "

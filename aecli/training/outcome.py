@@ -90,6 +90,8 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
+            "test_copies": data.copies,
+            "fingerprints": data.fingerprints,
         },
         "device": device_name(data.train.images.device, outcome.training.group.size),
         "versions": {

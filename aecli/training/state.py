@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aecli.config import TrainConfig
-from aecli.errors import DataError
+from aecli.config import TrainConfig, settings
+from aecli.errors import DataError, StorageError, listed
 from aecli.models import Autoencoder
 from aecli.runs.records import EpochRecord
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -46,11 +46,12 @@ class TrainingState:
         self,
         config: TrainConfig,
         model: Autoencoder,
-        images: int,
+        images: dict[str, str],
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        """The initial state, for `images` training images in total over all ranks of `group`."""
+        """The initial state, for the images with these fingerprints, on the ranks of `group`."""
         self.model, self.images, self.group = model, images, group
+        self.settings = {key: value for key, value in settings(config).items() if key != "epochs"}
         self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
         self.best, self.best_weights = Best(), _cloned(model.state_dict())
         self.records: list[EpochRecord] = []
@@ -86,6 +87,7 @@ class TrainingState:
         """The state for `load_state_dict`, on any number of ranks. All ranks must call this."""
         return {
             "images": self.images,
+            "settings": self.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": asdict(self.best),
@@ -101,13 +103,11 @@ class TrainingState:
         """Restore what `state_dict` returned.
 
         Raises:
-            DataError: the saved run was trained on another number of images.
+            DataError: the saved run was trained on other images.
+            StorageError: it was trained with other settings.
         """
-        if saved["images"] != self.images:
-            raise DataError(
-                f"there are {self.images:,} training images, but the run was started with "
-                f"{saved['images']:,}: give the data_dir=... that holds those"
-            )
+        check_images(saved["images"], self.images)
+        check_settings(saved["settings"], self.settings)
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
@@ -115,6 +115,36 @@ class TrainingState:
         self.snapshots = saved["snapshots"]
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
+
+
+def check_images(saved: dict[str, str], present: dict[str, str]) -> None:
+    """Check that the images of a checkpoint, by their fingerprints, are the present ones.
+
+    Raises:
+        DataError: they are not; the message names the splits.
+    """
+    differing = [name for name, fingerprint in present.items() if saved[name] != fingerprint]
+    if differing:
+        raise DataError(
+            f"the {listed(differing)} images are not those that the run was started with: give "
+            f"path=... or data_dir=... with the folder that holds those"
+        )
+
+
+def check_settings(saved: dict[str, Any], present: dict[str, Any]) -> None:
+    """Check that a checkpoint belongs to the present settings; those that only one version of
+    aecli knows are left out.
+
+    Raises:
+        StorageError: it does not; the message names the keys.
+    """
+    differing = [key for key in present if key in saved and saved[key] != present[key]]
+    if differing:
+        found = ", ".join(f"{key}={saved[key]} instead of {present[key]}" for key in differing)
+        raise StorageError(
+            f"the checkpoint belongs to another run, with {found}: put the checkpoints of this run "
+            f"back, or train it from the beginning with restart=true"
+        )
 
 
 def _cloned(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def aecli(config: TrainConfig, images: int) -> Seconds:
     flush_denormals()
     keep_freed_memory()
     data = resident(images)
-    state = TrainingState(config, new_model(config, data), images)
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
     step = training_step(config, data, state)
 
     def epoch() -> None:
@@ -85,7 +85,7 @@ def whole(config: TrainConfig, images: int) -> Seconds:
     steps = steps_per_epoch(config, data)
 
     def run() -> None:
-        state = TrainingState(config, new_model(config, data), images)
+        state = TrainingState(config, new_model(config, data), data.fingerprints)
         with tempfile.TemporaryDirectory() as folder:
             directory = RunDirectory(Path(folder))
             with Tracker(directory, config.epochs, steps, "benchmark") as tracker:

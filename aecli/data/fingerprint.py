@@ -1,0 +1,31 @@
+"""Digests by which a run knows its images again, and by which copies of an image are found."""
+
+import hashlib
+import json
+
+import torch
+from torch import Tensor
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def image_digests(images: Tensor) -> Tensor:
+    """The sha256 of each of the uint8 images (N, C, H, W), as uint8 (N, 32), on the CPU."""
+    rows = images.cpu().flatten(1).numpy()
+    digests = b"".join(hashlib.sha256(row).digest() for row in rows)
+    return torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, DIGEST_BYTES)
+
+
+def image_keys(digests: Tensor) -> Tensor:
+    """The first eight bytes of each digest, as int64 (N,): enough to tell images apart."""
+    return digests[:, :8].contiguous().view(torch.int64).flatten()
+
+
+def split_fingerprint(
+    digests: Tensor, labels: Tensor, classes: tuple[str, ...], image_shape: tuple[int, ...]
+) -> str:
+    """One sha256 over the images of a split, their labels, the class names and the order."""
+    digest = hashlib.sha256(json.dumps([image_shape, classes]).encode())
+    digest.update(labels.cpu().to(torch.int64).numpy().tobytes())
+    digest.update(digests.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""The images of a run as they are now, held against those that it was trained on."""
+
+from functools import cached_property
+
+import torch
+
+from aecli.data import Data, Split
+from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
+from aecli.errors import DataError, listed
+from aecli.runs.directory import RunDirectory
+
+
+class KnownImages:
+    """Says which images are others, and refuses whatever would then not be true."""
+
+    def __init__(self, run: RunDirectory, data: Data) -> None:
+        self._run, self.data = run, data
+        self._fingerprints = run.load_summary()["data"].get("fingerprints")
+
+    @cached_property
+    def differing(self) -> list[str]:
+        """The splits whose images are others; empty if the run has kept no fingerprints."""
+        if self._fingerprints is None:
+            return []
+        present = self.data.fingerprints
+        return [name for name in SPLITS if self._fingerprints[name] != present[name]]
+
+    @property
+    def has_training_images(self) -> bool:
+        """Whether training and validation images are those of the run."""
+        return not {TRAIN, VALIDATION} & {*self.differing}
+
+    def check_training_images(self) -> None:
+        """Check that training and validation images are those of the run.
+
+        Raises:
+            DataError: they are others.
+        """
+        if not self.has_training_images:
+            raise DataError(
+                f"{self._difference}: {self._advice}, because this command needs the images that "
+                f"the run was trained on"
+            )
+
+    def check_test_images(self) -> str | None:
+        """What to say about the test images, if they may not be those of the run.
+
+        Raises:
+            DataError: the run was trained on some of them.
+        """
+        if self._fingerprints is None:
+            return (
+                f"{self._run.path} was trained by an earlier version of aecli and has kept no "
+                f"fingerprints: whether its images are those in {self.data.source} is not known"
+            )
+        if not self.differing:
+            return None
+        if TEST in self.differing and self.seen(self.data.test).any():
+            raise DataError(f"{self._difference}: {self._advice}, or images=... of your own")
+        if self.has_training_images:
+            return f"{self._difference}: scores are not those of its summary"
+        return self.warning_without_training_images
+
+    @property
+    def warning_without_training_images(self) -> str:
+        """What to say if training or validation images are others, and not needed."""
+        return f"{self._difference}: what is fitted to training images is left out"
+
+    def seen(self, split: Split) -> torch.Tensor:
+        """Boolean mask (N,), on the CPU, of the images that were used in training: their pixels are
+        those of a training or validation image."""
+        if self._fingerprints is None:
+            return torch.zeros(len(split), dtype=torch.bool)
+        return torch.isin(split.image_keys, torch.cat([*self._run.load_seen_images().values()]))
+
+    @property
+    def _difference(self) -> str:
+        test = self.data.test
+        seen = self._run.load_seen_images()
+        trained, validated = (
+            int(torch.isin(test.image_keys, seen[name]).sum()) for name in (TRAIN, VALIDATION)
+        )
+        also = f", and {validated:,} used for validation" if validated else ""
+        return (
+            f"{self.data.source} holds other images than {self._run.path} was trained on: the "
+            f"{listed(self.differing)} images differ, and {trained:,} of the {len(test):,} test "
+            f"images were trained on{also}"
+        )
+
+    @property
+    def _advice(self) -> str:
+        key = "path" if self.data.key == "folder" else "data_dir"
+        return f"give {key}=... with the images of the run"
