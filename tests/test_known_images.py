@@ -86,6 +86,7 @@ def test_a_fingerprint_changes_with_pixels_labels_names_and_order() -> None:
         Split(changed, labels, ("a", "b")),
         Split(images, labels.flip(0), ("a", "b")),
         Split(images, labels, ("a", "c")),
+        Split(images, labels),
         Split(images.view(3, 1, 4, 2), labels, ("a", "b")),
         Split(images[[0, 2, 1]], labels, ("a", "b")),
         Split(images[:2], labels[:2], ("a", "b")),
@@ -93,6 +94,8 @@ def test_a_fingerprint_changes_with_pixels_labels_names_and_order() -> None:
     fingerprints = {each.fingerprint for each in [split, *others]}
     assert len(fingerprints) == 1 + len(others)
     assert Split(images.clone(), labels.clone(), ("a", "b")).fingerprint == split.fingerprint
+    # A class that has no image here does not matter.
+    assert Split(images, labels + 1, ("0", "a", "b")).fingerprint == split.fingerprint
     # Digests that were taken earlier go along with the images.
     assert (
         split.with_digests()[1:].fingerprint

@@ -52,9 +52,9 @@ class Split:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the images, their labels, the class names and the order."""
-        shape = tuple(self.images.shape[1:])
-        return split_fingerprint(self._digests(), self.labels, self.classes, shape)
+        """A digest of the images, the names of their classes, and the order."""
+        names = [self.class_name(label) for label in self.labels.tolist()]
+        return split_fingerprint(self._digests(), names, tuple(self.images.shape[1:]))
 
     def _digests(self) -> Tensor:
         return image_digests(self.images) if self.digests is None else self.digests
