@@ -48,6 +48,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its missing parents, and fsync the folders in which they are new."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        fsync_folder(each.parent)
+
+
 def remove_scratch(folder: Path) -> None:
     """Remove temporary files left by a process that was killed while writing."""
     for scratch in folder.glob(f".*{SCRATCH}"):
@@ -91,7 +99,7 @@ def writable_folder(folder: Path, key: str) -> None:
         StorageError: it cannot be created or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

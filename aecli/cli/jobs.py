@@ -28,7 +28,7 @@ from aecli.cli.compose import (
 )
 from aecli.config import TrainConfig, to_config
 from aecli.errors import UsageError
-from aecli.files import writable_folder
+from aecli.files import fsync_folder, writable_folder
 from aecli.runs.directory import RunDirectory, Status
 
 Job = Callable[[TrainConfig, Path], float | None]
@@ -81,6 +81,7 @@ def _new_folder(run: ComposedRun) -> Path:
             if is_named:  # a file
                 raise
         else:
+            fsync_folder(folder.parent)
             return folder
         composed = compose_run(run.overrides).composed
 

@@ -14,7 +14,13 @@ from typing import Any
 import torch
 
 from aecli.errors import StorageError
-from aecli.files import fingerprint, read_verified, remove_scratch, write_atomically
+from aecli.files import (
+    fingerprint,
+    make_folder,
+    read_verified,
+    remove_scratch,
+    write_atomically,
+)
 
 KEEP_LAST = 2
 """The newest, and the one before it in case the newest is damaged."""
@@ -39,7 +45,7 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder)
         write_atomically(self._file(position), content)
         manifest = json.dumps({self._file(position).name: fingerprint(content)}) + "\n"
         write_atomically(self._manifest(position), manifest.encode())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import natural_key, write_atomically
+from aecli.files import make_folder, natural_key, write_atomically
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
@@ -86,7 +86,7 @@ class RunDirectory:
         Raises:
             StorageError: another process holds the lock.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with locked(self.path) as self._check_lock:
             try:
                 self._files.complete()

@@ -20,6 +20,7 @@ from aecli.files import (
     fingerprint,
     fsync_file,
     fsync_folder,
+    make_folder,
     read_verified,
     remove_scratch,
     write_atomically,
@@ -104,7 +105,7 @@ class OwnedFiles:
     def stage(self, name: str) -> Path:
         """The path at which to write the next version of a file."""
         path = self.next / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return path
 
     def check_replaceable(self, names: Iterable[str]) -> None:
@@ -141,8 +142,8 @@ class OwnedFiles:
         self.check_replaceable(staged)
         newest |= {name: self.folder / name for name in newest if name not in staged}
         contents = {name: file.read_bytes() for name, file in newest.items() if file.exists()}
-        for name in staged:
-            fsync_file(self.next / name)
+        for name in contents:  # also of what was appended to where it is
+            fsync_file(newest[name])
         for folder in {(self.next / name).parent for name in staged} | {self.next}:
             fsync_folder(folder)
         unfinished = {name: None for name, known in self.manifest().items() if known is None}
@@ -204,7 +205,7 @@ class OwnedFiles:
             self.next.rmdir()
 
     def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from matplotlib.figure import Figure
 
 from aecli.figures import save, to_array
-from aecli.files import writable_folder, write_atomically
+from aecli.files import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import OwnedFiles
@@ -70,7 +70,7 @@ class Results:
     def _publish(self) -> None:
         files = [path for path in self._scratch.rglob("*") if path.is_file()]
         names = [path.relative_to(self._scratch).as_posix() for path in files]
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder)
         with locked(self.folder):  # against the same command at the same time
             self._files.complete()
             self._files.check_replaceable(names)

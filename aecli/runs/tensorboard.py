@@ -21,6 +21,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, image, scalar
 
+from aecli.files import fsync_folder, make_folder
+
 _file_numbers = itertools.count()
 """Numbers the files of this process, which may create several in one second."""
 
@@ -34,7 +36,7 @@ class EventsFile:
         Raises:
             OSError: the file cannot be written; all methods may raise this.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
         # TensorBoard recognises event files by this name, and reads them in order of their times.
         self._file = open(folder / f"events.out.tfevents.{time.time():010.0f}.{origin}", "wb")
@@ -45,6 +47,7 @@ class EventsFile:
             if first_step is not None:
                 self.add(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
             self.flush()
+            fsync_folder(folder)
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -59,11 +62,17 @@ class EventsFile:
         self.close()
 
     def close(self) -> None:
-        self._file.close()
+        with self._file:
+            self.sync()
 
     def flush(self) -> None:
         """Make everything added so far visible to other processes."""
         self._records.flush()
+
+    def sync(self) -> None:
+        """Have everything added so far on disk."""
+        self.flush()
+        os.fsync(self._file.fileno())
 
     def scalar(self, tag: str, value: float, step: int = 0) -> None:
         self.summary(scalar(tag, value), step)

@@ -147,6 +147,10 @@ class Tracker:
         losses = {"train": record.train_loss, "val": record.val_loss}
         self._bar.set_postfix({k: f"{v:.5f}" for k, v in losses.items() if v is not None})
 
+    def sync(self) -> None:
+        """Have the curves on disk, for a checkpoint with which they go on."""
+        self._events.sync()
+
     def _describe_bar(self, epoch: int) -> None:
         self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
 

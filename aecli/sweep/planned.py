@@ -11,6 +11,7 @@ from aecli.cli import console
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
+from aecli.files import make_folder
 from aecli.models import build_model
 from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.lock import locked
@@ -27,7 +28,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     Raises:
         UsageError: `folder` already holds runs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     runs = []
     with locked(folder):
         check_unused(folder)
@@ -35,7 +36,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
             RunDirectory(folder / name).check_vacant()
         for name, config in configs.items():
             run = RunDirectory(folder / name)
-            run.path.mkdir(parents=True, exist_ok=True)
+            make_folder(run.path)
             run.save_config(config)
             runs.append(run)
     return runs

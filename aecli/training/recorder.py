@@ -56,6 +56,7 @@ class Recorder(Callback):
         self.run.save_weights(self._state.best_weights)
 
     def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+        self._tracker.sync()
         self.run.save_checkpoint(position, saved)
 
     @cached_property
