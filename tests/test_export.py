@@ -202,7 +202,7 @@ def test_only_the_chosen_format_and_part_are_written(
     left = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
     assert left == files | {"manifest.json", "numbers.json"}
     assert errors == ""
-    assert "conv-z3 as exported, checked on 100 test images" in output
+    assert "conv-z3 as exported, checked on 20 test images" in output
     (name,) = files
     for words in (name, "codes 3", "pixels 1x28x28", f"{(folder / name).stat().st_size:,}"):
         assert words in output

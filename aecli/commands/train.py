@@ -37,7 +37,7 @@ from aecli.cli import console
 from aecli.cli.compose import check_overrides, compose, compose_run, full_keys
 from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
-from aecli.config import TrainConfig, Upsampling
+from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, Terminated, UsageError
@@ -204,7 +204,7 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
 
 
 # What may be given on resuming: more epochs, the present place of the images, and the device.
-CHANGEABLE = ("epochs", "data_dir", "path", "device")
+CHANGEABLE = ("epochs", "data_dir", "data.path", "device")
 
 
 def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
@@ -214,13 +214,13 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
         if key not in CHANGEABLE:
             raise UsageError(
                 f"{override} would make it a different run: a run keeps its configuration when "
-                f"resumed, and only {', '.join(CHANGEABLE)} may be given"
+                f"resumed, and only {', '.join(map(short_key, CHANGEABLE))} may be given"
             )
     if not overrides:  # then Hydra, which takes a third of a second, is not needed
         return planned
     given = compose(overrides)
     keys = {override.partition("=")[0] for override in overrides}
-    config = replace(planned, **{key: getattr(given, key) for key in keys - {"path"}})
+    config = replace(planned, **{key: getattr(given, key) for key in keys - {"data.path"}})
     config = relocate(config, data_dir=None, path=given.data.path)
     if config.epochs < planned.epochs:
         raise UsageError(
