@@ -1,14 +1,18 @@
 """A writer of TensorBoard event files.
 
 Unlike TensorBoard's own writer it uses no background thread: a full disk raises an error in the
-call that meets it, and a flush takes effect at once.
+call that meets it, and a flush takes effect at once. TensorBoard reads the files of a folder in the
+order of the times in their names; these times, and those of the events, never go back, even if the
+clock does.
 """
 
 import itertools
 import os
+import re
 import socket
+import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +26,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, image, scalar
 
 from aecli.files import fsync_folder, make_folder
+
+NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\..*")
+"""TensorBoard recognises event files by this name."""
+END_OF_TIME = 10**10
+"""Seconds; a later time is damage, and would not fit in a name."""
 
 _file_numbers = itertools.count()
 """Numbers the files of this process, which may create several in one second."""
@@ -38,8 +47,12 @@ class EventsFile:
         """
         make_folder(folder)
         origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
-        # TensorBoard recognises event files by this name, and reads them in order of their times.
-        self._file = open(folder / f"events.out.tfevents.{time.time():010.0f}.{origin}", "wb")
+        earlier = [
+            path for path in folder.iterdir() if NAME.fullmatch(path.name) and path.is_file()
+        ]
+        self._now = max([0.0, *(wall_time for path in earlier for wall_time in _times(path))])
+        started = max([int(time.time()), *(_time_in_name(path) + 1 for path in earlier)])
+        self._file = open(folder / f"events.out.tfevents.{started:010}.{origin}", "wb")
         self._records = RecordWriter(self._file)
         with ExitStack() as opened:
             opened.enter_context(self._file)
@@ -89,5 +102,28 @@ class EventsFile:
         self.add(Event(summary=summary, step=step))
 
     def add(self, event: Event) -> None:
-        event.wall_time = time.time()
+        self._now = max(self._now, time.time())
+        event.wall_time = self._now
         self._records.write(event.SerializeToString())
+
+
+def _time_in_name(path: Path) -> int:
+    found = NAME.fullmatch(path.name)
+    return int(found[1]) if found else 0
+
+
+def _times(path: Path) -> Iterator[float]:
+    """The times of the events in a file, without reading the rest of them.
+
+    A record is a length, its checksum, an event and its checksum; an event begins with its time.
+    TensorBoard's own reader computes every checksum in Python, which takes seconds.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        while len(header := file.read(21)) == 21:
+            length, tag, wall_time = struct.unpack("<Q4xBd", header)
+            if tag == 0x09 and 0 <= wall_time < END_OF_TIME:
+                yield wall_time
+            if length > size:  # damaged
+                return
+            file.seek(length - 9 + 4, os.SEEK_CUR)
