@@ -5,13 +5,17 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from aecli.runs.directory import RunDirectory, Status, runs_below
 from aecli.runs.lock import LOCK
+from aecli.runtime.process import ProcessId
 from tests.apart import Done, run_apart
 from tests.conftest import TINY
 
@@ -100,6 +104,53 @@ def test_a_run_that_is_killed_is_gone_on_with(
     assert statuses(tmp_path) == [Status.finished, Status.finished]
     epochs = [line["epoch"] for line in RunDirectory(long).load_metrics()]
     assert epochs == list(range(1, 301))
+
+
+def write_down_who(file: Path) -> None:
+    limit_memory()
+    file.write_text(str(os.getpid()))
+
+
+def holder(run: Path) -> ProcessId:
+    """The process that trains a run."""
+    (entry,) = (run / LOCK).iterdir()
+    held = json.loads(entry.read_bytes())
+    return ProcessId(held["pid"], held["started"], held["space"])
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_workers_end_when_the_sweep_is_killed_and_it_can_be_resumed(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    line = ["train", "-m", "model=fc", *TINY, f"data_dir={data_dir}", "compare=false"]
+    line += ["latent=2,3,4", "epochs=100000", "hydra.sweep.dir=mine", "hydra/launcher=joblib"]
+    before = partial(write_down_who, tmp_path / "pid")
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run_apart, [*line, "hydra.launcher.n_jobs=2"], tmp_path, before)
+        wait_for(lambda: (tmp_path / "mine/2-fc-z4/config.yaml").exists())
+        runs = runs_below(tmp_path / "mine")
+        wait_for(lambda: sum(run.finished_epochs() > 0 for run in runs) == 2)
+        trained = [run for run in runs if run.finished_epochs()]
+        workers = [holder(run.path) for run in trained]
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        wait_for(lambda: all(worker.is_running() is False for worker in workers))
+        running.result()
+    assert not any((run.path / LOCK).exists() for run in runs)  # they ended by themselves
+    assert sorted(run.status.value for run in runs) == ["interrupted", "interrupted", "not started"]
+    kept = {run.path: run.checkpoints.newest()[0] for run in trained}
+    assert None not in kept.values()
+    for run in runs:
+        run.save_config(replace(run.load_config(), epochs=run.finished_epochs() + 2))
+    assert_going_on_leaves_what_is_finished(tmp_path, 0)
+    for run in runs:
+        epochs = [line["epoch"] for line in run.load_metrics()]
+        assert epochs == list(range(1, run.load_config().epochs + 1))
 
 
 def wait_until_it_trains(long: Path, short: Path) -> Path:

@@ -22,6 +22,7 @@ VERBS = {
     "interrupted": ("was interrupted", "were interrupted"),
     "not started": ("was not started", "were not started"),
     "damaged": ("is damaged", "are damaged"),
+    "missing": ("was deleted or moved", "were deleted or moved"),
 }
 
 

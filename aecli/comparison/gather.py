@@ -10,8 +10,9 @@ from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, DataFacts, Result, SkippedRun
-from aecli.errors import AecliError, UsageError, one_line
+from aecli.errors import AecliError, StorageError, UsageError, one_line
 from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
 
 # The errors that damaged files in a run directory can raise.
 DAMAGE = (
@@ -46,6 +47,7 @@ def gather(folders: list[Path]) -> Comparison:
             continue
         if first is not result:
             skipped.append(SkippedRun(run.path, COPY, f"the same run as {first.run.path}"))
+    skipped += _missing(folders)
     if not results:
         reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in skipped)
         raise UsageError(f"there is no finished run to compare: {reasons}")
@@ -53,6 +55,21 @@ def gather(folders: list[Path]) -> Comparison:
     _check_same_images(found)
     settings, common = grouped(found)
     return Comparison(found[0].data, settings, skipped, common)
+
+
+def _missing(folders: list[Path]) -> list[SkippedRun]:
+    """Runs that the sweeps below `folders` lack."""
+    plans = {plan.resolve(): plan for folder in folders for plan in sorted(folder.rglob(PLAN_FILE))}
+    skipped = []
+    for plan in plans.values():
+        try:
+            missing = missing_runs(plan.parent)
+        except StorageError as error:
+            skipped.append(SkippedRun(plan, "damaged", str(error)))
+            continue
+        reason = f"planned in the sweep {plan.parent}, and deleted or moved"
+        skipped += [SkippedRun(path, "missing", reason) for path in missing]
+    return skipped
 
 
 def _unfinished(run: RunDirectory) -> SkippedRun:

@@ -27,14 +27,29 @@ from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config, share_data
-from aecli.errors import AecliError, Interrupted, Terminated, UsageError, one_line
+from aecli.errors import (
+    AecliError,
+    Interrupted,
+    StorageError,
+    Terminated,
+    UsageError,
+    one_line,
+)
+from aecli.files import make_folder
 from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status, runs_below
+from aecli.runs.lock import locked
+from aecli.runs.sweep_plan import missing_runs
+from aecli.runtime.parent import ending_with
+from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import check_unused, longest_first, plan, run_planned
 from aecli.sweep.watch import Watch
 from aecli.training.experiment import exclusive_run, run_experiment
 from aecli.training.preflight import check_runnable
 
 __all__ = ["resume", "start"]
+
+SHARED = ".data"
+"""In a sweep folder, while its runs are trained: the decoded images."""
 
 
 def start(overrides: list[str], compare: bool) -> None:
@@ -53,10 +68,13 @@ def start(overrides: list[str], compare: bool) -> None:
         if job.folder in configs:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
         configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
-    plan(sweep.folder, configs)
-    save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
-    problems = launch_runs(sweep, {job.folder: job.overrides for job in sweep.jobs}, overrides)
-    report(sweep.folder, compare, problems, advice=_resume_advice(sweep.folder))
+    lines = {job.folder: job.overrides for job in sweep.jobs}
+    make_folder(sweep.folder)
+    with locked(sweep.folder):
+        plan(sweep.folder, configs)
+        save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
+        problems = launch_runs(sweep, lines, overrides)
+        report(sweep.folder, compare, problems, advice=_resume_advice(sweep.folder))
 
 
 def resume(folder: Path, overrides: list[str], compare: bool) -> None:
@@ -68,7 +86,7 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
         compare: write the comparison at the end.
 
     Raises:
-        AecliError: some runs failed, or `folder` holds no sweep.
+        AecliError: some runs failed, `folder` holds no sweep, or another process trains it.
         Interrupted: Ctrl-C or SIGTERM; says how to resume.
     """
     if not (folder / SWEEP_FILE).is_file():
@@ -81,14 +99,31 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
             raise UsageError(
                 f"{override}: a resumed sweep trains its runs as planned, so leave it out"
             )
-    unfinished = [run for run in runs_below(folder) if run.status is not Status.finished]
-    for run in unfinished:
+    with locked(folder):
+        shutil.rmtree(folder / SHARED, ignore_errors=True)  # if an earlier attempt was killed
+        _warn_of_missing_runs(folder)
+        problems = _launch_unfinished(replace(compose_sweep(overrides), folder=folder), overrides)
+        report(folder, compare, problems, advice=_resume_advice(folder))
+
+
+def _warn_of_missing_runs(folder: Path) -> None:
+    try:
+        missing = missing_runs(folder)
+    except StorageError as error:
+        console.warn(str(error))
+        return
+    for path in missing:
+        console.warn(f"{path} is missing: it was planned in this sweep, and deleted or moved")
+
+
+def _launch_unfinished(sweep: Sweep, overrides: list[str]) -> list[str]:
+    runs = [run for run in runs_below(sweep.folder) if run.status is not Status.finished]
+    for run in runs:
         check_runnable(run.load_config())
         run.failure_file.unlink(missing_ok=True)  # or it would count as that of the new attempt
     # Keep the files that Hydra wrote at first; now it would record a command line without values.
-    lines = {str(run.path.relative_to(folder)): ["hydra.output_subdir=null"] for run in unfinished}
-    problems = launch_runs(replace(compose_sweep(overrides), folder=folder), lines, overrides)
-    report(folder, compare, problems, advice=_resume_advice(folder))
+    names = [str(run.path.relative_to(sweep.folder)) for run in runs]
+    return launch_runs(sweep, {name: ["hydra.output_subdir=null"] for name in names}, overrides)
 
 
 def launch_runs(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
@@ -133,6 +168,7 @@ def _train_in_workers(
             # There are as many workers as cores, so more threads would only compete for them.
             threads=1 if sweep.launcher == "joblib" else None,
             shared=shared.absolute(),
+            parent=_parent_of_workers(sweep),
         )
         with Watch(runs):
             try:
@@ -141,14 +177,18 @@ def _train_in_workers(
                 return [error]
 
 
+def _parent_of_workers(sweep: Sweep) -> ProcessId | None:
+    """This process, if the runs are to stop when it is killed; the jobs of a cluster go on."""
+    return ProcessId.current() if sweep.launcher == "joblib" else None
+
+
 @contextmanager
 def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
     """A temporary folder with the decoded images that `runs` need.
 
     It is in the sweep folder, which the nodes of a cluster can read too.
     """
-    shared = folder / ".data"
-    shutil.rmtree(shared, ignore_errors=True)  # left over if an earlier attempt was killed
+    shared = folder / SHARED
     shared.mkdir()
     try:
         for run in runs:
@@ -166,23 +206,37 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
         Interrupted: Ctrl-C or SIGTERM.
     """
     check_runnable(compose(single_value_overrides(overrides)))
-    check_unused(sweep.folder)
-    console.facts({"search": f"in {sweep.folder}"})
-    problems = []
+    make_folder(sweep.folder)
+    with locked(sweep.folder):
+        check_unused(sweep.folder)
+        console.facts({"search": f"in {sweep.folder}"})
+        report(sweep.folder, compare, _search(sweep, overrides))
+
+
+def _search(sweep: Sweep, overrides: list[str]) -> list[str]:
+    """Run a search; returns the errors from outside the training of its runs, one line each."""
+    trial = partial(_trial, show_progress=sweep.launcher == BASIC, parent=_parent_of_workers(sweep))
     try:
-        run_search(overrides, sweep.folder, partial(_trial, show_progress=sweep.launcher == BASIC))
+        run_search(overrides, sweep.folder, trial)
     except KeyboardInterrupt as interruption:
         kind = Terminated if isinstance(interruption, Terminated) else Interrupted
         raise kind(f"interrupted: the runs so far are in {sweep.folder}") from None
     except AecliError:
         raise
     except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
-        problems = [_describe(error)]
-    report(sweep.folder, compare, problems)
+        return [_describe(error)]
+    return []
 
 
-def _trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
+def _trial(
+    config: TrainConfig, folder: Path, show_progress: bool, parent: ProcessId | None
+) -> float:
     """Train one run of a search and return its validation MSE."""
+    with ending_with(parent):
+        return _train_trial(config, folder, show_progress)
+
+
+def _train_trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
     run = RunDirectory(folder)
     data = load_cached_data(config)
     config = resolve_config(config, data)
@@ -238,8 +292,10 @@ def report(folder: Path, compare: bool, problems: list[str], advice: str = "") -
         f"{run.path.name}: {run.failure() if run.status is Status.failed else run.status.value}"
         for run in unfinished
     ]
+    summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
+    if problems and not unfinished:
+        summary = f"all {len(runs)} runs are finished, but there were errors"
     if unfinished or problems:
-        summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
         raise AecliError("\n".join([summary, *problems, *reasons]))
 
 

@@ -13,8 +13,10 @@ from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
 from aecli.files import make_folder
 from aecli.models import build_model
-from aecli.runs.directory import CONFIG, RunDirectory, Status
-from aecli.runs.lock import locked
+from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status
+from aecli.runs.sweep_plan import PLAN_FILE, save_plan
+from aecli.runtime.parent import ending_with
+from aecli.runtime.process import ProcessId
 from aecli.training.experiment import exclusive_run, run_experiment
 
 
@@ -29,16 +31,14 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
         UsageError: `folder` already holds runs.
     """
     make_folder(folder)
-    runs = []
-    with locked(folder):
-        check_unused(folder)
-        for name in configs:
-            RunDirectory(folder / name).check_vacant()
-        for name, config in configs.items():
-            run = RunDirectory(folder / name)
-            make_folder(run.path)
-            run.save_config(config)
-            runs.append(run)
+    check_unused(folder)
+    runs = [RunDirectory(folder / name) for name in configs]
+    for run in runs:
+        run.check_vacant()
+    save_plan(folder, configs)
+    for run, config in zip(runs, configs.values(), strict=True):
+        make_folder(run.path)
+        run.save_config(config)
     return runs
 
 
@@ -46,13 +46,18 @@ def check_unused(folder: Path) -> None:
     """Check that no run would overwrite another.
 
     Raises:
-        UsageError: `folder` already holds runs.
+        UsageError: `folder` already holds runs, or a file with the name of one that a sweep writes.
     """
     if any(folder.rglob(CONFIG)):
         raise UsageError(
             f"{folder} already holds runs: resume them with resume={folder}, "
             f"or give another hydra.sweep.dir"
         )
+    for name in (SWEEP_FILE, PLAN_FILE):
+        if (folder / name).exists():
+            raise UsageError(
+                f"{folder / name} is in the way of a new sweep: give another hydra.sweep.dir"
+            )
 
 
 def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
@@ -71,7 +76,11 @@ def training_flops(config: TrainConfig) -> float:
 
 
 def run_planned(
-    folder: Path, show_progress: bool, threads: int | None, shared: Path | None
+    folder: Path,
+    show_progress: bool,
+    threads: int | None,
+    shared: Path | None,
+    parent: ProcessId | None = None,
 ) -> None:
     """Train the run that is planned in `folder`; if it fails, record the reason there.
 
@@ -80,7 +89,15 @@ def run_planned(
         show_progress: show a progress bar in this terminal.
         threads: number of compute threads; None for torch's setting.
         shared: a folder with the decoded images.
+        parent: the process without which nobody waits for the run, so that it stops.
     """
+    with ending_with(parent):
+        _train_planned(folder, show_progress, threads, shared)
+
+
+def _train_planned(
+    folder: Path, show_progress: bool, threads: int | None, shared: Path | None
+) -> None:
     run = RunDirectory(folder)
     if threads is not None:
         torch.set_num_threads(threads)

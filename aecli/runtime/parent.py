@@ -1,0 +1,44 @@
+"""A worker process that does not outlive the process it works for."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aecli.errors import Terminated
+from aecli.runtime.process import ProcessId
+
+POLL_SECONDS = 0.5
+WATCH = "parent watch"
+
+
+@contextmanager
+def ending_with(parent: ProcessId | None) -> Iterator[None]:
+    """Work for `parent`: once it is gone, end this process.
+
+    It gets a SIGTERM, so that a training saves a checkpoint first. Afterwards, and while it waits
+    for work, the process ends at once: nobody is left to give it more.
+    """
+    if parent is None or parent.pid == os.getpid():
+        yield
+        return
+    if all(thread.name != WATCH for thread in threading.enumerate()):
+        threading.Thread(target=_watch, args=(parent,), name=WATCH, daemon=True).start()
+    try:
+        _end_without(parent)
+        yield
+    finally:
+        _end_without(parent)
+
+
+def _end_without(parent: ProcessId) -> None:
+    if parent.is_running() is False:
+        os._exit(Terminated.status)
+
+
+def _watch(parent: ProcessId) -> None:
+    while parent.is_running() is not False:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
