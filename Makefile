@@ -4,7 +4,8 @@
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
 # make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
 #              every operation in the writing of a checkpoint; every failing operation on a file;
-#              five times as many lines that somebody might type
+#              all that a power cut may leave of a short training; five times as many lines that
+#              somebody might type
 # make coverage  the tests once more, and which lines they reach
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
@@ -52,7 +53,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --soak --kills $(KILLS) \
 		-o faulthandler_timeout=0 \
-		tests/test_resume.py tests/test_checkpoints.py tests/test_failing_disk.py tests/test_fuzz.py
+		tests/test_resume.py tests/test_checkpoints.py tests/test_failing_disk.py tests/test_fuzz.py \
+		tests/test_power_cut.py
 
 # Processes that tests start are not followed, nor those that they fork.
 coverage: $(VENV)/installed-dev
