@@ -48,6 +48,7 @@ WRITES: dict[str, Callable[[RunDirectory], object]] = {
     "metrics": lambda run: Tracker(run, 1, 1),
     "weights": lambda run: run.save_weights(TENSORS),
     "images": lambda run: run.save_images(TENSORS, {}),
+    "seen images": lambda run: run.save_seen_images(TENSORS),
     "figure": lambda run: run.figure("loss"),
     "summary": lambda run: run.save_summary({}),
     "failure": lambda run: run.save_failure("none"),

@@ -235,6 +235,7 @@ class RunDirectory:
     def save_seen_images(self, keys: dict[str, Tensor]) -> None:
         """Save a number for each image that was used in training: `train` and `validation` -> the
         `image_keys` of the split."""
+        self.check_lock()
         write_atomically(self._files.stage(SEEN), save(keys))
 
     def load_seen_images(self) -> dict[str, Tensor]:
