@@ -4,8 +4,14 @@ The message is the one line that the user sees: it names the bad value, the vali
 do next. `cli.main` prints that line and nothing else.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# Control characters, marks that change the direction of writing, and the lone surrogates by which
+# Python represents bytes of a file name that are not UTF-8.
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_TO_ESCAPE = re.compile(rf"{_UNPRINTABLE}|\\(?:\\|x[0-9a-f]{{2}}|u[0-9a-f]{{4}})")
 
 
 def suggest(wrong: str, valid: Iterable[str]) -> str:
@@ -25,6 +31,25 @@ def listed(words: Iterable[object]) -> str:
 def one_line(error: object) -> str:
     """The message of any error, without line breaks."""
     return " ".join(str(error).split())
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with escapes such as `\\xe9` for what a terminal cannot or must not show.
+
+    A text that looks like an escape is escaped as well, so no two texts become one.
+    """
+    if not _TO_ESCAPE.search(text):
+        return text
+    return re.sub(rf"{_UNPRINTABLE}|\\", _escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] == "\\":
+        return r"\\"
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
 class AecliError(Exception):

@@ -108,6 +108,6 @@ def writable_folder(folder: Path, key: str) -> None:
         ) from error
 
 
-def natural_key(text: str) -> list[str | int]:
-    """Sort key that puts 2-fc before 10-fc: alternating text and numbers."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """Sort key that puts 2-fc before 10-fc: alternating text and numbers; 01 stands before 1."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
