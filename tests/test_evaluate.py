@@ -22,16 +22,16 @@ def measured(*mses: float) -> PerImageScores:
 def test_each_class_has_the_mean_over_its_own_images() -> None:
     split = Split(torch.zeros(4, 1, 2, 5, dtype=torch.uint8), torch.tensor([7, 3, 7, 3]))
     scores = scores_by_class(measured(0.1, 0.2, 0.3, 0.6), split)
-    assert list(scores) == ["all", "3", "7"]
-    assert [score.mse for score in scores.values()] == pytest.approx([0.3, 0.4, 0.2])
+    assert list(scores) == ["3", "7"]
+    assert [score.mse for score in scores.values()] == pytest.approx([0.4, 0.2])
     assert scores["7"].sse == pytest.approx(2.0)
     assert scores["7"].psnr == pytest.approx(6.9897, abs=1e-4)  # 10 log10(1 / 0.2)
-    assert (scores["all"].checkerboard, scores["3"].checkerboard) == (0.5, None)
+    assert scores["3"].checkerboard is None
 
 
-def test_images_without_classes_have_one_score() -> None:
+def test_images_without_classes_have_no_score_by_class() -> None:
     split = Split(torch.zeros(2, 1, 2, 5, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    assert list(scores_by_class(measured(0.1, 0.2), split)) == ["all"]
+    assert scores_by_class(measured(0.1, 0.2), split) == {}
 
 
 def test_the_scores_are_those_of_the_summary_and_add_up(
@@ -44,7 +44,9 @@ def test_the_scores_are_those_of_the_summary_and_add_up(
         assert numbers[name] == pytest.approx(summary["test"][name], rel=1e-6)
     assert numbers["mse_pca"] == pytest.approx(summary["baselines"]["pca"]["mse"], rel=1e-6)
     rows = numbers["by_class"]["model"]
-    assert list(rows) == ["all", *map(str, range(10))]
+    assert list(rows) == [*map(str, range(10))]
+    assert numbers["all"]["model"] == {name: numbers[name] for name in numbers["all"]["model"]}
+    assert numbers["all"]["pca"]["mse"] == numbers["mse_pca"]
     counts = open_run(run.path, device="cpu").data().test.labels.bincount().tolist()
     total = sum(rows[str(label)]["mse"] * count for label, count in enumerate(counts))
     assert total / sum(counts) == pytest.approx(numbers["mse"], 1e-6)

@@ -1,7 +1,10 @@
 """Test scores of a trained model and of the baselines, overall and by class."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -14,33 +17,48 @@ from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained
 
 ALL_CLASSES = "all"
-"""Key of the score over all classes."""
-
-Scores = dict[str, dict[str, Score]]
-"""Model or baseline, by the names of `LABELS` -> class, as in `scores_by_class` -> score."""
+"""Label of the score over all classes; a class may be called the same."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of a model and its baselines, and the model's extremes."""
 
-    scores: Scores
+    overall: dict[str, Score]
+    """Model or baseline, by the names of `LABELS` -> its score over all classes."""
+    by_class: dict[str, dict[str, Score]]
+    """Model or baseline -> class -> score, as in `scores_by_class`."""
     sizes: dict[str, int]
-    """Class -> number of images, as in `class_sizes`."""
+    """Class -> number of images."""
     extremes: Extremes
     """The images that the model reconstructs best and worst."""
 
     @property
-    def ratio_to_pca(self) -> dict[str, float]:
-        """Class -> mse of the model / mse of PCA; infinite if the error of PCA is only rounding.
-        Empty without PCA."""
-        if "pca" not in self.scores:
-            return {}
-        pca = {name: score.mse for name, score in self.scores["pca"].items()}
-        return {
-            name: float("inf") if is_exact(pca[name]) else score.mse / pca[name]
-            for name, score in self.scores["model"].items()
-        }
+    def rows(self) -> list[EvaluationRow]:
+        """Over all classes, then of each class if there are several."""
+        model, pca = self.by_class["model"], self.by_class.get("pca", {})
+        total = sum(self.sizes.values())
+        return [
+            EvaluationRow(ALL_CLASSES, total, self.overall["model"], self.overall.get("pca")),
+            *(EvaluationRow(name, self.sizes[name], model[name], pca.get(name)) for name in model),
+        ]
+
+
+class EvaluationRow(NamedTuple):
+    """The model's score on some images, beside PCA's."""
+
+    label: str
+    images: int
+    model: Score
+    pca: Score | None
+    """None if it was not measured."""
+
+    @property
+    def ratio_to_pca(self) -> float | None:
+        """mse of the model / mse of PCA; infinite if the error of PCA is only rounding."""
+        if self.pca is None:
+            return None
+        return float("inf") if is_exact(self.pca.mse) else self.model.mse / self.pca.mse
 
 
 def evaluate(trained: Trained) -> Evaluation:
@@ -54,34 +72,30 @@ def evaluate(trained: Trained) -> Evaluation:
         examination = examine(config, trained.data(), trained.reconstruct)
     else:
         examination = examine_alone(config, images, trained.reconstruct)
-    scores = {
-        name: scores_by_class(measured, images) for name, measured in examination.measured.items()
-    }
-    return Evaluation(scores, class_sizes(images), examination.extremes)
+    measured = examination.measured
+    return Evaluation(
+        {name: each.score() for name, each in measured.items()},
+        {name: scores_by_class(each, images) for name, each in measured.items()},
+        Counter(map(images.class_name, images.labels.tolist())),
+        examination.extremes,
+    )
 
 
 def scores_by_class(measured: PerImageScores, split: Split) -> dict[str, Score]:
-    """The score over all classes and, if there are several, the score of each class."""
+    """The score of each class; empty if there is only one."""
     labels = split.labels.cpu()
     classes = labels.unique().tolist()
-    by_class = {
-        split.class_name(label): measured.subset_score(labels == label) for label in classes
-    }
-    return {ALL_CLASSES: measured.score(), **(by_class if len(classes) > 1 else {})}
+    if len(classes) == 1:
+        return {}
+    return {split.class_name(label): measured.subset_score(labels == label) for label in classes}
 
 
-def class_sizes(split: Split) -> dict[str, int]:
-    """The number of images in each class, and in all of them."""
-    return {**Counter(map(split.class_name, split.labels.tolist())), ALL_CLASSES: len(split)}
-
-
-def mse_figure(title: str, scores: Scores) -> Figure:
-    """The mse of the model and of PCA, if measured, as bars, a group for each class."""
-    labels = {name: LABELS[name] for name in ("model", "pca") if name in scores}
-    groups = {
-        row: {label: scores[name][row].mse for name, label in labels.items()}
-        for row in scores["model"]
-    }
+def mse_figure(title: str, rows: list[EvaluationRow]) -> Figure:
+    """The mse of the model and of PCA, if measured, as bars, a group for each row."""
+    groups = []
+    for row in rows:
+        scores = {"model": row.model} if row.pca is None else {"model": row.model, "pca": row.pca}
+        groups.append((row.label, {LABELS[name]: each.mse for name, each in scores.items()}))
     return grouped_bars(title, "mse (pixels in [0, 1])", groups)
 
 

@@ -34,7 +34,7 @@ def warn(text: str) -> None:
 
 def new_table(title: str) -> Table:
     """An empty table with a title, in the style that all of them share."""
-    return Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    return Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
 
 
 def table(content: Table) -> None:

@@ -22,8 +22,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
@@ -149,7 +149,7 @@ def _class_table(title: str, report: DetectionReport) -> Table:
         for baseline in ("", "PCA", "forest"):
             table.add_column(f"{measure}\n{baseline}", justify="right")
     for name, result in report.classes.items():
-        table.add_row(escape(name), *_class_cells(result))
+        table.add_row(Text(name), *_class_cells(result))
     if len(report.classes) > 1:
         table.add_section()
         table.add_row("mean", *_class_cells(report.mean), style="bold")
@@ -176,7 +176,7 @@ def _folder_table(title: str, folders: dict[str, ErrorSummary], total: ErrorSumm
     for name in ("images", "mean mse", "anomalous"):
         table.add_column(name, justify="right")
     for name, summary in folders.items():
-        label = "in no folder" if name == NO_FOLDER else escape(name)
+        label = Text("in no folder" if name == NO_FOLDER else name)
         table.add_row(label, *_folder_cells(summary))
     table.add_row("all", *_folder_cells(total), style="bold")
     return table

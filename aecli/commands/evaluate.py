@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
@@ -38,24 +39,25 @@ def main(arguments: list[str]) -> None:
     options = parse_options("evaluate", Options, arguments)
     path = one_run("evaluate", options)
 
-    from aecli.analysis.evaluate import ALL_CLASSES, evaluate, extremes_figure, mse_figure
+    from aecli.analysis.evaluate import evaluate, extremes_figure, mse_figure
     from aecli.evaluation.metrics import score_as_json
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
     evaluation = evaluate(trained)
-    pca = evaluation.scores.get("pca")
+    pca = evaluation.overall.get("pca")
     title = f"{trained.config.name} on the {trained.images_name}"
     with Results.for_run(trained.run, "evaluate", options.output) as results:
-        results.figure("mse-by-class", mse_figure(title, evaluation.scores))
+        results.figure("mse-by-class", mse_figure(title, evaluation.rows))
         results.figure("extremes", extremes_figure(title, evaluation.extremes))
         results.numbers(
             {
-                **score_as_json(evaluation.scores["model"][ALL_CLASSES]),
-                **({} if pca is None else {"mse_pca": pca[ALL_CLASSES].mse}),
+                **score_as_json(evaluation.overall["model"]),
+                **({} if pca is None else {"mse_pca": pca.mse}),
+                "all": {name: score_as_json(each) for name, each in evaluation.overall.items()},
                 "by_class": {
-                    name: {row: score_as_json(score) for row, score in rows.items()}
-                    for name, rows in evaluation.scores.items()
+                    name: {label: score_as_json(score) for label, score in scores.items()}
+                    for name, scores in evaluation.by_class.items()
                 },
             }
         )
@@ -71,16 +73,18 @@ def _table(title: str, evaluation: Evaluation) -> Table:
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):
         table.add_column(name, justify="right")
-    for number, (row, score) in enumerate(evaluation.scores["model"].items()):
+    for number, row in enumerate(evaluation.rows):
+        score = row.model
         table.add_row(
-            row,
-            f"{evaluation.sizes[row]:,}",
+            Text(row.label),
+            f"{row.images:,}",
             f"{score.mse:.6f}",
-            f"{pca[row].mse:.6f}" if pca else "",
-            f"{ratio[row]:.3f}" if pca else "",
+            "" if row.pca is None else f"{row.pca.mse:.6f}",
+            "" if row.ratio_to_pca is None else f"{row.ratio_to_pca:.3f}",
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
             "" if score.ssim is None else f"{score.ssim:.4f}",
             style="" if number else "bold",
+            end_section=not number,
         )
     return table

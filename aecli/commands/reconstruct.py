@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
@@ -78,7 +78,7 @@ def _table(title: str, reconstructions: Reconstructions) -> Table:
     for name in ("mse", "psnr (dB)"):
         table.add_column(name, justify="right")
     for name, psnr in reconstructions.psnr.items():
-        table.add_row(escape(name), f"{reconstructions.mse[name]:.6f}", f"{psnr:.2f}")
+        table.add_row(Text(name), f"{reconstructions.mse[name]:.6f}", f"{psnr:.2f}")
     mean_mse, mean_psnr = reconstructions.mean_mse, reconstructions.mean_psnr
     table.add_row("mean", f"{mean_mse:.6f}", f"{mean_psnr:.2f}", style="bold")
     return table

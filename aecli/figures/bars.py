@@ -29,15 +29,15 @@ BAR = 0.16  # inches per bar of a group
 ROW = 0.3  # inches per row of a chart with one row per label
 
 
-def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]]) -> Figure:
+def grouped_bars(title: str, quantity: str, groups: list[tuple[str, dict[str, float]]]) -> Figure:
     """One group of horizontal bars per row, all starting at zero.
 
     Args:
         title: of the chart.
         quantity: the quantity that the bars show.
-        groups: row label -> bar label -> length; the same bars in every group.
+        groups: the label of each row, with bar label -> length; the same bars in every group.
     """
-    labels = list(next(iter(groups.values())))
+    labels = list(groups[0][1])
     thickness = 0.8 / len(labels)
     inches = max(ROW, BAR * len(labels)) * len(groups)
     figure = Figure((WIDTH, 1.4 + inches), dpi=100, layout="constrained")
@@ -49,9 +49,9 @@ def grouped_bars(title: str, quantity: str, groups: dict[str, dict[str, float]])
     for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         offset = (number - (len(labels) - 1) / 2) * thickness
         positions = [row + offset for row in range(len(groups))]
-        lengths = [bars[label] for bars in groups.values()]
+        lengths = [bars[label] for _, bars in groups]
         axes.barh(positions, lengths, thickness * 0.9, color=colour, label=label)
-    axes.set_yticks(range(len(groups)), list(groups), fontsize=LABEL)
+    axes.set_yticks(range(len(groups)), [row for row, _ in groups], fontsize=LABEL)
     axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
     axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
