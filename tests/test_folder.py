@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,9 +71,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     decode_images = images.decode_images
 
-    def noting(paths: list[Path], channels: int, size: tuple[int, int]) -> object:
+    def noting(paths: list[Path], *options: Any) -> object:
         counts.append(len(paths))
-        return decode_images(paths, channels, size)
+        return decode_images(paths, *options)
 
     monkeypatch.setattr(folder, "decode_images", noting)
     return counts
@@ -138,10 +140,77 @@ def test_a_split_that_has_no_folder_is_set_apart_of_the_training_images(tmp_path
     assert splits(with_val)[1] == [20, 21]
 
 
-def test_train_and_test_beside_other_folders_are_classes(tmp_path: Path) -> None:
-    names = [f"{name}/{number}.png" for name in ("car", "test", "train") for number in range(4)]
-    data = load(put_all(tmp_path / "set", *names))
-    assert {*data.train.labels.tolist(), *data.test.labels.tolist()} == {0, 1, 2}
+@pytest.mark.parametrize(
+    "names", ["train valid test", "Training Val TESTING", "TRAIN Validation test"]
+)
+def test_splits_have_several_names(names: str, tmp_path: Path) -> None:
+    train, val, test = names.split()
+    files = [f"{train}/1.png", f"{train}/2.png", f"{val}/3.png", f"{test}/a/4.png"]
+    assert splits(load(put_all(tmp_path / "set", *files))) == [[0, 1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("train/1 test/2 car/3", r"splits \(test, train\) beside others that are not \(car\): "),
+        (
+            "train/1 test/2 preview",
+            r"\(test, train\) .* that are not \(preview0\.png, .*\): ",
+        ),
+        ("test/1 car/2 dog/3", r"splits \(test\) beside others that are not \(car, dog\): "),
+        ("train/1 Training/2 test/3", r"2 folders for the train split \(Training, train\): "),
+        ("train/1 val/2 valid/3", r"2 folders for the validation split \(val, valid\): "),
+        ("Test/1 val/2", r"test or validate with \(Test, val\), but no folder train: "),
+        ("set/train/1 set/test/2", r"a folder set/test, .*, as in path=.*/set/set, "),
+        ("cats/train/1 cats/test/2 dogs/3", r"a folder cats/test, which is named like a split "),
+    ],
+)
+def test_unclear_splits_are_refused_and_may_be_classes(
+    names: str, words: str, tmp_path: Path
+) -> None:
+    files = [f"{name}{number}.png" for name in names.split() for number in range(4)]
+    folder = put_all(tmp_path / "set", *files)
+    with pytest.raises(DataError, match=f"^path=.*set has .*{words}.*splits=false") as caught:
+        load(folder)
+    assert caught.value.status == 3 and "\n" not in str(caught.value)
+    data = load(folder, splits=False)
+    expected = sorted({file.partition("/")[0] if "/" in file else "." for file in files})
+    assert sorted(data.train.classes) == expected
+    assert len(data.train) + len(data.validation) + len(data.test) == len(files)
+
+
+def test_a_class_may_be_called_as_a_split_within_splits(tmp_path: Path) -> None:
+    files = [f"{split}/test/{number}.png" for split in ("train", "test") for number in range(3)]
+    assert load(put_all(tmp_path / "set", *files)).train.classes == ("test",)
+
+
+def test_each_class_is_in_the_test_set_in_proportion(tmp_path: Path) -> None:
+    files = [f"many/{number}.png" for number in range(180)] + [f"few/{i}.png" for i in range(20)]
+    data = load(put_all(tmp_path / "set", *files))
+    for split, many in ((data.test, 18), (data.validation, 16)):
+        counts = Counter(map(split.class_name, split.labels.tolist()))
+        assert counts == {"many": many, "few": 2}
+
+
+def test_classes_without_images_to_train_or_test_on_are_told(tmp_path: Path) -> None:
+    rare = [f"{name}/1.png" for name in ("w", "x", "y", "z10", "z9", "zz")]
+    files = [f"many/{number}.png" for number in range(80)] + rare
+    notice = load(put_all(tmp_path / "set", *files)).notice
+    assert notice == "6 of 7 classes have no test image: w, x, y, z9, z10 and 1 more"
+    files = [
+        "train/cat/1.png",
+        "train/cat/2.png",
+        "train/dog/3.png",
+        "test/cat/1.png",
+        "test/eel/2.png",
+    ]
+    notice = load(put_all(tmp_path / "other", *files)).notice
+    assert notice is not None and notice.splitlines() == [
+        "all 5 images use little of their range: their values reach 4, while 255 counts as white; "
+        "scale=7 makes 7 white",
+        "1 of 3 classes have no training image: eel",
+        "1 of 3 classes have no test image: dog",
+    ]
 
 
 def test_images_are_resized_only_when_asked(photos: Path) -> None:

@@ -18,7 +18,6 @@ from PIL import ExifTags, Image
 
 from aecli.data.images import (
     Broken,
-    BrokenImageError,
     Header,
     decode_image,
     decode_images,
@@ -26,6 +25,7 @@ from aecli.data.images import (
     in_parallel,
     read_header,
 )
+from aecli.data.pixels import BrokenImageError
 from aecli.errors import DataError, StorageError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -370,7 +370,7 @@ def touch(folder: Path, *names: str) -> None:
 def test_images_are_found_at_any_depth_in_natural_order(tmp_path: Path) -> None:
     touch(tmp_path, "10.png", "9.JPG", "b/2/x.webp", "b/10/x.tiff", "a.jpeg", "1.bmp", "1²3.tif")
     touch(tmp_path, "notes.txt", ".hidden.png", ".git/a.png", "png", "b/.DS_Store")
-    assert names(tmp_path, find_images([tmp_path])) == [
+    assert names(tmp_path, find_images([tmp_path]).images) == [
         "1.bmp", "1²3.tif", "9.JPG", "10.png", "a.jpeg", "b/2/x.webp", "b/10/x.tiff",
     ]  # fmt: skip
 
@@ -380,20 +380,20 @@ def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
     (tmp_path / "set" / "b").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set" / "a")
-    found = find_images([tmp_path / "set"])
+    found = find_images([tmp_path / "set"]).images
     assert names(tmp_path, found) == ["set/a/1.png", "set/b/2.png"]
 
 
 def test_links_to_nothing_are_kept_and_pipes_are_not(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "b.png")
-    assert names(tmp_path, find_images([tmp_path])) == ["a.png"]
+    assert names(tmp_path, find_images([tmp_path]).images) == ["a.png"]
 
 
 def test_files_and_folders_may_be_given_together(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b.dat")
     paths = [tmp_path / "b.dat", tmp_path / "a", tmp_path / "a" / "1.png"]
-    assert names(tmp_path, find_images(paths)) == ["b.dat", "a/1.png"]
+    assert names(tmp_path, find_images(paths).images) == ["b.dat", "a/1.png"]
     with pytest.raises(DataError, match="there is no file or folder .*missing"):
         find_images([tmp_path / "missing"])
 

@@ -68,7 +68,6 @@ def main(arguments: list[str]) -> None:
 def _table(title: str, evaluation: Evaluation) -> Table:
     """A row for each class, the first over all of them: the model's scores, beside PCA's mse if it
     was measured."""
-    pca, ratio = evaluation.scores.get("pca"), evaluation.ratio_to_pca
     table = console.new_table(title)
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):

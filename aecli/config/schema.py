@@ -26,7 +26,7 @@ from aecli.errors import UsageError
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FOLDER = "folder"
 """The data set of a person's own images."""
-FOLDER_KEYS = ("path", "image_size", "channels")
+FOLDER_KEYS = ("path", "image_size", "channels", "scale", "splits")
 """The keys of `DataConfig` that only this data set reads."""
 
 SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {"factor": "corruption.factor"}
@@ -52,6 +52,13 @@ class DataConfig:
 
     channels: int | None = None
     """data=folder: 1 for greyscale or 3 for RGB; null: 1 if all images are grey, else 3."""
+
+    scale: float | None = None
+    """data=folder: pixel value that counts as white, as in 4095 for 12 bits in 16-bit files; null:
+    the largest of each file's type."""
+
+    splits: bool | None = None
+    """data=folder: false takes folders named train, val or test as classes; null: as splits."""
 
     classes: list[str] | None = None
     """Classes to keep, by name, as in [3,5] or [cat,dog]; null: all."""
@@ -101,6 +108,13 @@ class DataConfig:
                 "channels",
                 self.channels,
                 "1 (grey) or 3 (colour)",
+            )
+        if self.scale is not None:
+            check_valid(
+                self.scale > 0 and math.isfinite(self.scale),
+                "scale",
+                self.scale,
+                "the pixel value that counts as white, as in 4095",
             )
         if self.image_shape is not None:
             check_valid(

@@ -1,19 +1,11 @@
-"""A folder of the user's images as a data set: decoded once, then memory-mapped from a file.
-
-- The subfolders train, val and test are the splits, if they contain all images. Without a test
-  folder, a tenth of the training images is held out, chosen by a hash of the file names: the same
-  images for every seed. The training images are shuffled by the same hash, so that the last of
-  them, which are used for validation, include all classes.
-- The subfolders of a split, or of the folder itself if it has no splits, are the classes, numbered
-  in natural order; images outside of any subfolder form a class of their own, the first.
-"""
+"""A folder of the user's images as a data set: decoded once, then memory-mapped from a file."""
 
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +14,35 @@ from torch import Tensor, tensor
 
 from aecli.config import DataConfig
 from aecli.convolution.arrays import read_image_size
+from aecli.data.folder_splits import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Member,
+    assign_members,
+    missing_notices,
+)
 from aecli.data.image_cache import ImageCache
 from aecli.data.images import (
     DECODER_VERSION,
-    NO_FOLDER,
     SUFFIXES,
     Broken,
     Header,
     broken_suffix,
     decode_images,
     find_images,
+    frame_notices,
     in_parallel,
-    plain_name,
     read_header,
     size_text,
 )
 from aecli.data.split import LoadedData, Split
-from aecli.errors import DataError, UsageError
-from aecli.files import natural_key, writable_folder
+from aecli.data.value_range import is_dark, range_notices
+from aecli.errors import DataError, UsageError, printable
+from aecli.files import writable_folder
 
-TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
-# Folder name -> split.
-PART_NAMES = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
-TEST_DIVISOR = 10  # without a test folder, one in this many training images is held out
-
-
-@dataclass(frozen=True)
-class Member:
-    """One image file of the data set."""
-
-    path: Path
-    part: str
-    name: str
-    """Class name."""
-    label: int
+MAX_NAME = 40  # characters of the folder's name in the name of its cache
 
 
 def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
@@ -63,7 +50,7 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
 
     Raises:
         UsageError: no folder is given, or the image size is invalid.
-        DataError: too few images, or images of different sizes and no `image_size`.
+        DataError: too few images, unclear splits, or images of different sizes and no `image_size`.
         StorageError: `data_dir` cannot be written.
     """
     if config.path is None:
@@ -71,62 +58,51 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
     size = None if config.image_size is None else read_image_size(config.image_size)
     folder = Path(config.path).expanduser()
     if not folder.is_dir():
-        raise DataError(f"path={config.path} is not a folder: give the folder with the images")
-    members = _assign_members(folder, find_images([folder]))
-    if not members:
         raise DataError(
-            f"path={config.path} contains no images: no file at any depth ends in "
-            f"{', '.join(SUFFIXES)}"
+            f"path={printable(config.path)} is not a folder: give the folder with the images"
         )
-    name = plain_name(folder.resolve().name)
-    requested = [str(folder.resolve()), size, config.channels]
-    base = data_dir / "folder" / f"{name}-{_digest(requested)}"
-    cache = ImageCache(Path(f"{base}.images"), Path(f"{base}.json"))
+    found = find_images([folder])
+    if not found.images:
+        ignored = "".join(f"; {notice}" for notice in found.notices)
+        raise DataError(
+            f"path={printable(config.path)} contains no images: no file at any depth ends in "
+            f"{', '.join(SUFFIXES)}{ignored}"
+        )
+    members = assign_members(folder, found.images, config.splits is not False)
+    cache = _cache(config, folder, size, data_dir)
     fingerprint = _fingerprint(folder, members)
     facts, images = _cached(cache, fingerprint)
     if facts is None or images is None:
-        writable_folder(base.parent, "data_dir")
-        _decode(cache, fingerprint, folder, members, config.channels, size)
+        writable_folder(cache.index_file.parent, "data_dir")
+        _decode(cache, fingerprint, folder, members, config, size)
         facts, images = _cached(cache, fingerprint)
     if facts is None or images is None:
         raise DataError(f"{cache.pixels_file} was changed while it was being written: run again")
-    return _loaded(f"folder:{name}", folder, cache, facts, images)
+    return _loaded(folder, cache, facts, images, found.notices)
 
 
-def _assign_members(folder: Path, files: list[Path]) -> list[Member]:
-    """Assign each file to a split and a class; sorted by split, the order of the cache."""
-    names = {file: file.relative_to(folder).parts for file in files}
-    top_folders = {parts[0] if len(parts) > 1 else "" for parts in names.values()}
-    has_splits = "train" in top_folders and len(top_folders) > 1 and top_folders <= set(PART_NAMES)
-    within_split = {file: parts[has_splits:] for file, parts in names.items()}
-    classes = {file: parts[0] if len(parts) > 1 else "" for file, parts in within_split.items()}
-    labels = {
-        name: label for label, name in enumerate(sorted({*classes.values()}, key=natural_key))
-    }
-    shuffled = sorted(
-        files, key=lambda file: hashlib.sha256("/".join(names[file]).encode()).digest()
-    )
-    parts = {file: PART_NAMES[names[file][0]] if has_splits else TRAIN for file in shuffled}
-    if TEST not in parts.values():
-        training = [file for file in shuffled if parts[file] == TRAIN]
-        for file in training[: max(1, round(len(training) / TEST_DIVISOR))]:
-            parts[file] = TEST
-    shuffled.sort(key=lambda file: PARTS.index(parts[file]))
-    return [Member(file, parts[file], classes[file], labels[classes[file]]) for file in shuffled]
-
-
-def _class_names(members: list[Member]) -> list[str]:
-    """The class names in the order of their labels."""
-    names = {member.label: member.name or NO_FOLDER for member in members}
-    return [plain_name(names[label]) for label in range(len(names))]
+def _cache(
+    config: DataConfig, folder: Path, size: tuple[int, int] | None, data_dir: Path
+) -> ImageCache:
+    """The cache of the images of `folder`, decoded as `config` says."""
+    resolved = folder.resolve()
+    name = re.sub(r"[^\w.-]", "_", resolved.name)[:MAX_NAME]
+    requested = [str(resolved), size, config.channels, config.splits, config.scale]
+    base = data_dir / "folder" / f"{name}-{_digest(requested)}"
+    return ImageCache(Path(f"{base}.images"), Path(f"{base}.json"))
 
 
 def _fingerprint(folder: Path, members: list[Member]) -> str:
     """A digest that changes with the files and with how they are decoded."""
     files = []
     for member in members:
+        # Of what a link leads to: another file has another number, even of the same size and time.
         status = os.stat(member.path) if member.path.exists() else None
-        version = (status.st_size, status.st_mtime_ns) if status else None
+        version = (
+            (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if status
+            else None
+        )
         relative = str(member.path.relative_to(folder))
         files.append((relative, member.part, member.name, member.label, version))
     return _digest([files, DECODER_VERSION, PIL.__version__])
@@ -149,31 +125,35 @@ def _decode(
     fingerprint: str,
     folder: Path,
     members: list[Member],
-    channels: int | None,
+    config: DataConfig,
     size: tuple[int, int] | None,
 ) -> None:
     """Decode the images one by one into the cache."""
-    if size is None or channels is None:
-        size, channels = _common_shape(folder, members, size, channels)
+    channels, size, notices = _common_shape(folder, members, size, config.channels)
     kept: list[Member] = []
     broken: list[Broken] = []
+    dark: list[Path] = []
 
-    def readable_images(channels: int, size: tuple[int, int]) -> Iterator[Tensor]:
-        decoded = decode_images([member.path for member in members], channels, size)
+    def readable_images() -> Iterator[Tensor]:
+        paths = [member.path for member in members]
+        decoded = decode_images(paths, channels, size, config.scale)
         for member, image in zip(members, decoded, strict=True):
             if isinstance(image, Broken):
                 broken.append(image)
-            else:
-                kept.append(member)
-                yield image
+                continue
+            kept.append(member)
+            if is_dark(image):
+                dark.append(member.path)
+            yield image
 
-    pixels = cache.write(readable_images(channels, size))
+    pixels = cache.write(readable_images())
     counts = Counter(member.part for member in kept)
     if counts[TRAIN] < 2 or counts[TEST] < 1:
         raise DataError(
-            f"{folder} has too few readable images: {len(kept)} of {len(members)}, and "
-            f"training, validation and test need one each{broken_suffix(broken)}"
+            f"{printable(str(folder))} has too few readable images: {len(kept)} of {len(members)}, "
+            f"and training, validation and test need one each{broken_suffix(broken)}"
         )
+    names = {member.label: member.name for member in members}
     cache.write_index(
         {
             "fingerprint": fingerprint,
@@ -181,64 +161,74 @@ def _decode(
             "image_shape": [channels, *size],
             "counts": {part: counts[part] for part in PARTS},
             "broken": {str(each.path): each.reason for each in broken},
+            "notices": [*notices, *range_notices(dark, len(kept), config.scale)],
             "labels": [member.label for member in kept],
-            "classes": _class_names(members),
+            "classes": [names[label] for label in range(len(names))],
         }
     )
 
 
 def _common_shape(
     folder: Path, members: list[Member], size: tuple[int, int] | None, channels: int | None
-) -> tuple[tuple[int, int], int]:
-    """Size and channels of all images, where they are not given.
+) -> tuple[int, tuple[int, int], list[str]]:
+    """Channels and size of all images, and notices about what else their files hold.
 
     Raises:
         DataError: there are no readable images, or they differ in size and no size is given.
     """
     sizes: dict[tuple[int, int], Path] = {}
     all_grey = True
-    broken = []
+    broken, files_with_more = [], 0
     paths = [member.path for member in members]
     for path, header in zip(paths, in_parallel(read_header, paths, "reading headers"), strict=True):
         if isinstance(header, Header):
             sizes.setdefault(header.size, path)
             all_grey &= header.is_grey
+            files_with_more += header.has_more
         else:
             broken.append(header)
     if not sizes:
-        raise DataError(f"{folder} has no readable images{broken_suffix(broken)}")
+        raise DataError(f"{printable(str(folder))} has no readable images{broken_suffix(broken)}")
     if size is None and len(sizes) > 1:
         (size_1, path_1), (size_2, path_2) = list(sizes.items())[:2]
+        name_1, name_2 = (printable(str(path.relative_to(folder))) for path in (path_1, path_2))
         raise DataError(
-            f"{folder} has images of {len(sizes)} sizes, such as {size_text(size_1)} "
-            f"({path_1.relative_to(folder)}) and {size_text(size_2)} "
-            f"({path_2.relative_to(folder)}): image_size={size_text(size_1)} crops and "
-            f"resizes all of them"
+            f"{printable(str(folder))} has images of {len(sizes)} sizes, such as "
+            f"{size_text(size_1)} ({name_1}) and {size_text(size_2)} ({name_2}): "
+            f"image_size={size_text(size_1)} crops and resizes all of them"
         )
-    return size or next(iter(sizes)), channels or (1 if all_grey else 3)
+    channels = channels or (1 if all_grey else 3)
+    return channels, size or next(iter(sizes)), frame_notices(files_with_more)
 
 
 def _loaded(
-    name: str, folder: Path, cache: ImageCache, facts: dict[str, Any], images: Tensor
+    folder: Path, cache: ImageCache, facts: dict[str, Any], images: Tensor, notices: list[str]
 ) -> LoadedData:
     labels, counts = tensor(facts["labels"]), facts["counts"]
     everything = Split(images, labels, tuple(facts["classes"]))
     training = counts[TRAIN] + counts[VALIDATION]
     broken = [Broken(Path(path), reason) for path, reason in facts["broken"].items()]
-    notice, source = None, str(folder)
+    source = printable(str(folder))
+    parts = (part for part in PARTS for _ in range(counts[part]))
+    notices = [
+        *notices,
+        *facts["notices"],
+        *missing_notices(everything.classes, zip(facts["labels"], parts, strict=True)),
+    ]
     if broken:
         found = len(labels) + len(broken)
-        source = f"{folder} ({len(broken):,} of {found:,} files left out)"
-        notice = (
+        source = f"{source} ({len(broken):,} of {found:,} files left out)"
+        notices.insert(
+            0,
             f"{len(broken):,} of the {found:,} image files cannot be read and are left out"
-            f"{broken_suffix(broken)}. {cache.index_file} lists them."
+            f"{broken_suffix(broken)}. {cache.index_file} lists them.",
         )
     return LoadedData(
         train=everything[:training],
         test=everything[training:],
         source=source,
-        name=name,
-        notice=notice,
+        name=f"folder:{printable(folder.resolve().name)}",
+        notice="\n".join(notices) or None,
         validation=counts[VALIDATION] or None,
         is_mapped=True,
     )

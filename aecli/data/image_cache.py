@@ -8,11 +8,14 @@ it, the cache is rebuilt.
 import hashlib
 import json
 import os
+import socket
+import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +23,15 @@ from torch import Tensor
 
 from aecli.errors import StorageError
 from aecli.files import write_atomically
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+PART = ".part"  # the end of the name of a file that is being written
+OLD = 3600.0  # seconds since the last write after which no process is still writing
+_HOST = socket.gethostname()
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,12 @@ class ImageCache:
         """
         digest = hashlib.sha256()
         path = self.pixels_file
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+        scratch = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}{PART}")
+        _remove_leftovers(path.parent)
         try:
             with open(scratch, "wb") as file:
+                with suppress(OSError):  # not every file system has locks
+                    _lock(file)
                 for image in images:
                     content = image.numpy().data
                     digest.update(content)
@@ -83,6 +98,35 @@ class ImageCache:
         except FileNotFoundError:
             return None
         return _mapped(self.pixels_file, shape) if found == digest else None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes left in `folder` that were killed while they wrote.
+
+    A process holds a lock on the file that it writes, which ends with it. Locks of another host may
+    be invisible here, so its files must be old as well.
+    """
+    for leftover in folder.glob(f".*.images.*{PART}"):
+        try:
+            with open(leftover, "rb+") as file:
+                _lock(file)
+                status = os.fstat(file.fileno())
+                is_old = time.time() - status.st_mtime > OLD
+                # A new file is empty before it is locked.
+                if is_old or (status.st_size and f".images.{_HOST}-" in leftover.name):
+                    leftover.unlink()
+        except OSError:  # it is being written, or is another user's
+            continue
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock an open file until it is closed.
+
+    Raises:
+        OSError: another process has locked it.
+    """
+    if fcntl is not None:  # elsewhere, a file that is open cannot be removed
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:

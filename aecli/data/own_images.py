@@ -15,13 +15,14 @@ from aecli.data.images import (
     broken_suffix,
     decode_images,
     find_images,
+    frame_notices,
     in_parallel,
-    plain_name,
     read_header,
     size_text,
 )
 from aecli.data.split import Split
-from aecli.errors import DataError
+from aecli.data.value_range import is_dark, range_notices
+from aecli.errors import DataError, printable
 from aecli.files import natural_key
 
 
@@ -46,7 +47,10 @@ class OwnImages:
 
 
 def load_own_images(
-    paths: Sequence[str], image_shape: tuple[int, int, int], resize: bool
+    paths: Sequence[str],
+    image_shape: tuple[int, int, int],
+    resize: bool,
+    scale: float | None = None,
 ) -> OwnImages:
     """Load the images in `paths`.
 
@@ -55,27 +59,32 @@ def load_own_images(
         image_shape: required channels, height and width. Channels are converted between greyscale
             and RGB; other sizes are cropped and resized only with `resize`.
         resize: crop and resize images of other sizes.
+        scale: the pixel value that counts as white, as in training; None for the largest of each
+            file's type.
 
     Raises:
         DataError: a path does not exist, no image can be read, or one has another size.
         StorageError: a folder cannot be read.
     """
     classes: dict[Path, str] = {}
+    notices: list[str] = []
     for path in paths:
         root = Path(path).expanduser()
-        classes |= {file: _class_of(file, root) for file in find_images([root])}
+        found = find_images([root])
+        notices += found.notices
+        classes |= {file: _class_of(file, root) for file in found.images}
     if not classes:
+        ignored = "".join(f"; {notice}" for notice in notices)
         raise DataError(
-            f"images={','.join(paths)} contains no images: no file at any depth ends in "
-            f"{', '.join(SUFFIXES)}"
+            f"images={printable(','.join(paths))} contains no images: no file at any depth ends in "
+            f"{', '.join(SUFFIXES)}{ignored}"
         )
     channels, *size = image_shape
     headers = _read_headers(list(classes), (size[0], size[1]), resize)
-    notices = _conversion_notices(headers, channels, (size[0], size[1]))
+    notices += _conversion_notices(headers, channels, (size[0], size[1]))
     files, pixels, broken = [], [], []
-    for file, image in zip(
-        classes, decode_images([*classes], channels, (size[0], size[1])), strict=True
-    ):
+    decoded = decode_images([*classes], channels, (size[0], size[1]), scale)
+    for file, image in zip(classes, decoded, strict=True):
         if isinstance(image, Broken):
             broken.append(image)
         else:
@@ -88,6 +97,8 @@ def load_own_images(
             f"{len(broken):,} of the {len(classes):,} image files cannot be read and are left out"
             f"{broken_suffix(broken)}"
         )
+    dark = [file for file, image in zip(files, pixels, strict=True) if is_dark(image)]
+    notices += range_notices(dark, len(files), scale, is_own=True)
     split = _labelled(pixels, [classes[file] for file in files])
     return OwnImages(split, _title(paths), files, notices)
 
@@ -96,13 +107,13 @@ def _title(paths: Sequence[str]) -> str:
     """Name the folder if a single one is given."""
     folders = [Path(path).expanduser() for path in paths]
     is_one = len(folders) == 1 and folders[0].is_dir()
-    return f"images in {plain_name(folders[0].resolve().name)}" if is_one else "images of your own"
+    return f"images in {printable(folders[0].resolve().name)}" if is_one else "images of your own"
 
 
 def _class_of(file: Path, root: Path) -> str:
     """The top-level subfolder of `root` that contains the file, or NO_FOLDER."""
     parts = file.relative_to(root).parts
-    return plain_name(parts[0]) if len(parts) > 1 else NO_FOLDER
+    return parts[0] if len(parts) > 1 else NO_FOLDER
 
 
 def _read_headers(files: list[Path], size: tuple[int, int], resize: bool) -> list[Header]:
@@ -117,8 +128,8 @@ def _read_headers(files: list[Path], size: tuple[int, int], resize: bool) -> lis
             continue
         if header.size != size and not resize:
             raise DataError(
-                f"{file} has {size_text(header.size)} pixels, but the run takes images of "
-                f"{size_text(size)}: resize=true crops and resizes images of other sizes"
+                f"{printable(str(file))} has {size_text(header.size)} pixels, but the run takes "
+                f"images of {size_text(size)}: resize=true crops and resizes images of other sizes"
             )
         headers.append(header)
     return headers
@@ -133,7 +144,7 @@ def _conversion_notices(headers: list[Header], channels: int, size: tuple[int, i
         notices.append(f"cropped and resized to {size_text(size)}: {resized:,} of the images")
     if channels == 1 and coloured:
         notices.append(f"converted to greyscale, which the run takes: {coloured:,} of the images")
-    return notices
+    return notices + frame_notices(sum(header.has_more for header in headers))
 
 
 def _labelled(pixels: list[Tensor], names: list[str]) -> Split:

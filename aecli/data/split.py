@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
+from aecli.errors import printable
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -20,7 +21,8 @@ class Split:
     labels: Tensor  # (N,) int64
 
     classes: tuple[str, ...] = ()
-    """Class name of each label, starting at 0; if empty, labels are shown as numbers."""
+    """Class name of each label, starting at 0, as its folder is called; if empty, labels are shown
+    as numbers."""
 
     derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """Results computed from these images that are kept with them, such as their PCA."""
@@ -60,8 +62,8 @@ class Split:
         return image_digests(self.images) if self.digests is None else self.digests
 
     def class_name(self, label: int) -> str:
-        """The class name of a label."""
-        return self.classes[label] if self.classes else str(label)
+        """The class name of a label, to be shown: no two labels have the same."""
+        return printable(self.classes[label]) if self.classes else str(label)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import class_mask
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
-from aecli.errors import StorageError, UsageError, one_line
+from aecli.errors import StorageError, UsageError, one_line, printable
 from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
@@ -74,7 +74,7 @@ class Trained:
     def image_names(self, numbers: list[int]) -> list[str]:
         """Names in tables of the images at `numbers`: file names, or indices in the test set."""
         own = self.own
-        return [str(own.files[number]) if own else str(number) for number in numbers]
+        return [printable(str(own.files[number])) if own else str(number) for number in numbers]
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> reconstructions, clipped to [0, 1]."""
@@ -189,7 +189,8 @@ def open_run(
         raise StorageError(f"{run.weights_file} cannot be used: {one_line(error)}") from error
     own = None
     if images:
-        own = load_own_images(images, (channels, height, width), resize).to(torch_device)
+        shape = (channels, height, width)
+        own = load_own_images(images, shape, resize, config.data.scale).to(torch_device)
     return Trained(run, config, model.eval(), torch_device, own, warn)
 
 
