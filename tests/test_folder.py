@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,30 @@ def test_classes_are_numbered_in_natural_order(tmp_path: Path) -> None:
     assert found == {0: 3, 1: 1, 2: 2, 3: 1, 4: 0}
 
 
+def test_classes_are_called_as_their_folders_are(tmp_path: Path) -> None:
+    names = [
+        "+",
+        "(",
+        "!",
+        "=",
+        ",",
+        "a&b",
+        "a+b",
+        "all",
+        "1",
+        "01",
+        "1.10",
+        "null",
+        "[b]",
+        "$x$",
+        "_y",
+    ]
+    folder = put_all(tmp_path / "set", *(f"{name}/{i}.png" for name in names for i in range(5)))
+    classes = load(folder).train.classes
+    assert sorted(classes) == sorted(names) and load(folder).train.classes == classes
+    assert classes.index("01") < classes.index("1") < classes.index("1.10")
+
+
 def test_without_class_folders_there_is_one_class(tmp_path: Path) -> None:
     data = load(put_all(tmp_path / "set", *(f"{number}.png" for number in range(10))))
     assert set(data.train.labels.tolist() + data.test.labels.tolist()) == {0}
@@ -192,11 +217,17 @@ def test_each_class_is_in_the_test_set_in_proportion(tmp_path: Path) -> None:
         assert counts == {"many": many, "few": 2}
 
 
+def test_a_class_of_a_few_images_has_one_to_test_on(tmp_path: Path) -> None:
+    files = [f"{name}/{number}.png" for name in "abcdefg" for number in range(5)]
+    data = load(put_all(tmp_path / "set", *files))
+    assert sorted(map(data.test.class_name, data.test.labels.tolist())) == list("abcdefg")
+
+
 def test_classes_without_images_to_train_or_test_on_are_told(tmp_path: Path) -> None:
     rare = [f"{name}/1.png" for name in ("w", "x", "y", "z10", "z9", "zz")]
     files = [f"many/{number}.png" for number in range(80)] + rare
     notice = load(put_all(tmp_path / "set", *files)).notice
-    assert notice == "6 of 7 classes have no test image: w, x, y, z9, z10 and 1 more"
+    assert notice == "no test images in 6 of 7 classes: w, x, y, z9, z10 and 1 more"
     files = [
         "train/cat/1.png",
         "train/cat/2.png",
@@ -208,8 +239,8 @@ def test_classes_without_images_to_train_or_test_on_are_told(tmp_path: Path) -> 
     assert notice is not None and notice.splitlines() == [
         "all 5 images use little of their range: their values reach 4, while 255 counts as white; "
         "scale=7 makes 7 white",
-        "1 of 3 classes have no training image: eel",
-        "1 of 3 classes have no test image: dog",
+        "no training images in 1 of 3 classes: eel",
+        "no test images in 1 of 3 classes: dog",
     ]
 
 
@@ -257,9 +288,16 @@ def test_images_are_decoded_once(photos: Path, decodings: list[int]) -> None:
     assert decodings == [40, 40]
 
 
-@pytest.mark.parametrize("change", ["added", "removed", "touched", "moved"])
+@pytest.mark.parametrize(
+    "change", ["added", "removed", "touched", "moved", "edited", "linked", "renamed", "splits"]
+)
 def test_a_change_of_the_files_is_noticed(change: str, photos: Path, decodings: list[int]) -> None:
+    for name, level in (("one", 40), ("other", 41)):  # of one size and, to the cache, of one time
+        put(photos.parent / f"{name}.bmp", level)
+        os.utime(photos.parent / f"{name}.bmp", ns=(1, 1))
+    (photos / "cats" / "link.bmp").symlink_to(photos.parent / "one.bmp")
     load(photos)
+    options: dict[str, object] = {}
     if change == "added":
         put(photos / "cats" / "new.png", 77)
     elif change == "removed":
@@ -267,14 +305,29 @@ def test_a_change_of_the_files_is_noticed(change: str, photos: Path, decodings: 
     elif change == "touched":
         put(photos / "cats" / "3.png", 77)
         os.utime(photos / "cats" / "3.png", ns=(1, 1))
+    elif change == "edited":  # its time is put back, as some programs do
+        status = (photos / "dogs" / "3.bmp").stat()
+        put(photos / "dogs" / "3.bmp", 78)
+        os.utime(photos / "dogs" / "3.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif change == "linked":
+        (photos / "cats" / "link.bmp").unlink()
+        (photos / "cats" / "link.bmp").symlink_to(photos.parent / "other.bmp")
+    elif change == "renamed":
+        (photos / "cats").rename(photos / "lions")
+    elif change == "splits":
+        options["splits"] = False
     else:
         (photos / "cats" / "3.png").rename(photos / "dogs" / "3.png")
-    data = load(photos)
+    data = load(photos, **options)
     assert len(decodings) == 2
     found = sum(splits(data), [])
     assert (77 in found) == (change in ("added", "touched"))
-    assert (3 in found) == (change in ("added", "moved"))
-    assert len(list((photos.parent / "data" / "folder").iterdir())) == 2  # in place of the old
+    assert (78 in found) == (change == "edited")
+    assert (41 in found) == (change == "linked")
+    assert (3 in found) == (change not in ("removed", "touched"))
+    assert data.train.classes == (("dogs", "lions") if change == "renamed" else ("cats", "dogs"))
+    if change != "splits":
+        assert len(list((photos.parent / "data" / "folder").iterdir())) == 2  # in place of the old
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "gone"])
@@ -310,6 +363,109 @@ def test_interrupted_decoding_leaves_no_cache(
     with pytest.raises(KeyboardInterrupt):
         load(photos)
     assert list((photos.parent / "data" / "folder").iterdir()) == []
+
+
+def test_images_that_use_little_of_their_range_are_told_and_can_be_scaled(tmp_path: Path) -> None:
+    deep = np.arange(200, dtype=np.uint16).reshape(10, 20)
+    for number, level in enumerate(range(0, 4000, 200)):
+        path = tmp_path / "deep" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(deep + np.uint16(level)).save(path)
+    words = "little of their range: their values reach 3,999, while 65,535 counts as white"
+    notice = f"all 20 images use {words}; scale=4095 makes 4,095 white"
+    assert load(tmp_path / "deep").notice == notice
+    scaled = load(tmp_path / "deep", scale=4095.0)
+    assert scaled.notice is None
+    assert (
+        max(int(part.images.max()) for part in (scaled.train, scaled.validation, scaled.test))
+        == 249
+    )
+    for number in range(20):  # beside others that are as bright as they can be
+        put(tmp_path / "deep" / f"bright{number}.png", 255, size=(10, 20))
+    assert load(tmp_path / "deep").notice == notice.replace("all 20", "20 of 40")
+
+
+def test_images_of_8_bits_may_be_dark_unless_all_are(tmp_path: Path) -> None:
+    folder = put_all(tmp_path / "set", *(f"{number}.png" for number in range(20)))
+    words = "little of their range: their values reach 19, while 255 counts as white"
+    assert load(folder).notice == f"all 20 images use {words}; scale=31 makes 31 white"
+    assert load(folder, scale=31.0).notice is None
+    put(folder / "bright.png", 255)
+    assert load(folder).notice is None
+    for file in folder.iterdir():
+        put(file, 0)
+    assert load(folder).notice == "all 21 images are black"
+
+
+def test_files_that_are_not_read_are_counted_by_kind(photos: Path) -> None:
+    for name in ("a.heic", "b.HEIC", "cats/c.txt", "README", ".hidden.heic"):
+        (photos / name).touch()
+    os.mkfifo(photos / "pipe.png")
+    words = "files that are not read: 2 .heic, 1 .txt, 1 without a suffix, 1 .png"
+    assert sorted(str(load(photos).notice).split(", ")) == sorted(words.split(", "))
+    (photos.parent / "none").mkdir()
+    (photos.parent / "none/a.heic").touch()
+    with pytest.raises(DataError, match="no images: .*; files that are not read: 1 .heic$"):
+        load(photos.parent / "none")
+
+
+def test_files_of_several_images_are_counted(photos: Path) -> None:
+    frames = [Image.new("L", (6, 4), level) for level in (200, 10)]
+    for name in ("a.gif", "b.tif"):
+        frames[0].save(photos / "cats" / name, save_all=True, append_images=frames[1:])
+    data = load(photos)
+    assert data.notice == "2 files hold several images; the first of each is used"
+    assert sum(splits(data), []).count(200) == 2
+    assert load(photos, image_size="4x6", channels=1).notice == data.notice
+
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+import torch
+from aecli.data.image_cache import ImageCache
+
+def images():
+    for _ in range(100):
+        yield torch.zeros(1, 100, 100, dtype=torch.uint8)
+    print("writing", flush=True)
+    sys.stdin.read()
+
+ImageCache(Path(sys.argv[1]), Path("unused")).write(images())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are open")
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
+    photos: Path,
+) -> None:
+    folder = photos.parent / "data" / "folder"
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-c", WRITE_FOR_EVER]
+    writers = [
+        subprocess.Popen(
+            [*command, str(folder / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=with_project(),
+        )
+        for name in ("killed.images", "alive.images")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None and writer.stdout.readline() == b"writing\n"
+    other_host = {age: folder / f".a.images.elsewhere-{age}.part" for age in (0, 4000)}
+    for age, file in other_host.items():
+        file.write_bytes(b"1")
+        os.utime(file, (time.time() - age,) * 2)
+    (folder / ".a.images.part.kept").touch()
+    writers[0].kill()
+    writers[0].communicate()
+    load(photos)
+    left = sorted(path.name.split(".")[1] for path in folder.glob(".*.images.*.part"))
+    assert left == ["a", "alive"] and other_host[0].exists()
+    assert (folder / ".a.images.part.kept").exists()
+    writers[1].communicate(b"")
+    assert (folder / "alive.images").stat().st_size == 100 * 100 * 100
 
 
 @pytest.mark.parametrize("files", [[], ["notes.txt"], [".hidden.png"]])
@@ -482,6 +638,11 @@ def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aec
         ("data=folder path=photos image_size=big", 2, "image_size=big is not valid: give 3, or"),
         ("data=folder path=photos channels=2", 2, "channels=2 is not valid: give 1 (grey) or 3"),
         ("data=folder path=photos channels=rgb", 2, "channels=rgb is not valid"),
+        ("data=folder path=photos scale=0", 2, "scale=0.0 is not valid: give the pixel value that"),
+        ("data=folder path=photos scale=white", 2, "scale=white is not valid: give a number"),
+        ("data=folder path=photos splits=no-way", 2, "splits=no-way is not valid: give true or"),
+        ("data=synthetic splits=false", 2, "splits=False is for images of your own"),
+        ("data=mnist scale=4095", 2, "scale=4095.0 is for images of your own: add data=folder"),
         ("data=folder path=photos data.val_size=500", 2, "data.val_size=500 is not valid: none of"),
         ("path=photos", 2, "path=photos is for images of your own: add data=folder"),
         ("data=synthetic image_size=64", 2, "leave it out with data=synthetic"),

@@ -132,7 +132,7 @@ def _decode(
     channels, size, notices = _common_shape(folder, members, size, config.channels)
     kept: list[Member] = []
     broken: list[Broken] = []
-    dark: list[Path] = []
+    by_darkness: dict[bool, list[Path]] = {True: [], False: []}
 
     def readable_images() -> Iterator[Tensor]:
         paths = [member.path for member in members]
@@ -142,8 +142,7 @@ def _decode(
                 broken.append(image)
                 continue
             kept.append(member)
-            if is_dark(image):
-                dark.append(member.path)
+            by_darkness[is_dark(image)].append(member.path)
             yield image
 
     pixels = cache.write(readable_images())
@@ -161,7 +160,10 @@ def _decode(
             "image_shape": [channels, *size],
             "counts": {part: counts[part] for part in PARTS},
             "broken": {str(each.path): each.reason for each in broken},
-            "notices": [*notices, *range_notices(dark, len(kept), config.scale)],
+            "notices": [
+                *notices,
+                *range_notices(by_darkness[True], by_darkness[False], config.scale),
+            ],
             "labels": [member.label for member in kept],
             "classes": [names[label] for label in range(len(names))],
         }

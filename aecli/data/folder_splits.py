@@ -66,10 +66,17 @@ def assign_members(folder: Path, files: list[Path], has_splits: bool) -> list[Me
     ordered = _stratified({file: (parts[file], classes[file]) for file in files}, names)
     if TEST not in parts.values():
         training = [file for file in ordered if parts[file] == TRAIN]
-        held_out = training[: max(1, round(len(training) / TEST_DIVISOR))]
-        parts |= dict.fromkeys(held_out, TEST)
+        parts |= dict.fromkeys(_held_out(training, classes), TEST)
     ordered.sort(key=lambda file: PARTS.index(parts[file]))
     return [Member(file, parts[file], classes[file], labels[classes[file]]) for file in ordered]
+
+
+def _held_out(training: list[Path], classes: dict[Path, str]) -> set[Path]:
+    """A tenth of the `training` images, and at least one of each class that is not too small."""
+    sizes = Counter(classes[file] for file in training)
+    first = {classes[file]: file for file in reversed(training)}
+    of_each = {file for name, file in first.items() if sizes[name] >= TEST_DIVISOR / 2}
+    return of_each.union(training[: max(1, round(len(training) / TEST_DIVISOR))])
 
 
 def _stratified(
@@ -159,7 +166,7 @@ def missing_notices(classes: tuple[str, ...], members: Iterable[tuple[int, str]]
         ]
         if missing:
             notices.append(
-                f"{len(missing):,} of {len(classes):,} classes have no {what} image: "
+                f"no {what} images in {len(missing):,} of {len(classes):,} classes: "
                 f"{_listed(missing)}"
             )
     return notices

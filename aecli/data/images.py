@@ -166,11 +166,12 @@ def read_header(path: Path) -> Header:
         BrokenImageError: the header cannot be read.
     """
     with open_image(path) as image:
+        is_stored_grey = is_grey(image)  # the rest may decode the image
         columns, rows = image.size
         is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         # For a TIFF, Pillow reports the size after rotation.
         size = (columns, rows) if is_rotated and image.format != "TIFF" else (rows, columns)
-        return Header(size, is_grey(image), getattr(image, "n_frames", 1) > 1)
+        return Header(size, is_stored_grey, getattr(image, "n_frames", 1) > 1)
 
 
 def decode_image(

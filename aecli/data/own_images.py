@@ -97,8 +97,10 @@ def load_own_images(
             f"{len(broken):,} of the {len(classes):,} image files cannot be read and are left out"
             f"{broken_suffix(broken)}"
         )
-    dark = [file for file, image in zip(files, pixels, strict=True) if is_dark(image)]
-    notices += range_notices(dark, len(files), scale, is_own=True)
+    darkness = dict(zip(files, map(is_dark, pixels), strict=True))
+    dark = [file for file in files if darkness[file]]
+    bright = [file for file in files if not darkness[file]]
+    notices += range_notices(dark, bright, scale, is_own=True)
     split = _labelled(pixels, [classes[file] for file in files])
     return OwnImages(split, _title(paths), files, notices)
 

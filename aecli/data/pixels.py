@@ -1,30 +1,32 @@
 """From an image as Pillow opens it to upright 8-bit pixels without transparency.
 
-Pillow reads most files. It keeps only the upper half of 16-bit colours, so torchvision and tifffile
-read those; and it takes no notice of some of a TIFF's tags, which are heeded or refused here.
+Pillow keeps only the upper half of 16-bit colours, and takes no notice of some of a TIFF's tags. So
+the lower half is read here, and these tags are heeded or refused.
 """
 
-import logging
-from typing import IO, Any
+import sys
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+
+# Without libtiff, Pillow reads 16-bit colours in separate planes as if they had 8 bits.
+TiffImagePlugin.READ_LIBTIFF = True
 
 # Largest value of the modes with more than 8 bits. Pillow does not have a mode for every type: it
 # reads some 16-bit files as 32-bit integers; floats are assumed to be pixels in [0, 1].
 MAX_VALUES = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
 MAX_16_BITS, MAX_12_BITS, MAX_8_BITS = 65535, 4095, 255
 GREY_MODES = {"1", "L", "LA", "La", *MAX_VALUES}
+NOT_PLANAR = ": save it with interleaved samples"
 BACKGROUND = "white"  # for transparent images
-PNG_COLOURS_16 = {"RGB;16B", "RGBA;16B", "LA;16B"}  # Pillow's names for 16-bit samples in a PNG
 # Pillow's names for big-endian samples, and for the same in this machine's order.
 NATIVE_ORDER = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
-
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it logs what it finds odd
+# Unpacked in the other byte order, the lower half of 16 bits stands for the upper one.
+OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
 
 class BrokenImageError(Exception):
@@ -41,12 +43,13 @@ def to_8_bits(image: ImageFile, white: float | None) -> Image.Image:
     Raises:
         BrokenImageError: its values are not pixels, or Pillow would read its layout wrongly.
     """
-    _check_layout(image)
+    _check_layout(image, white)
     colours = _colours_of_16_bits(image)
     if colours is not None:
-        # Pillow reports the orientation; only what it decodes itself is turned already.
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        return _as_image(_upright(_opaque(image, colours, white), orientation))
+        opaque = _as_image(_opaque(image, colours, white))
+        if image.format != "TIFF":  # Pillow has turned these
+            opaque.getexif().update(image.getexif())
+        return ImageOps.exif_transpose(opaque)
     _expect_native_order(image)
     limit, is_inverted = max_value(image), _tag(image, "PhotometricInterpretation", 1) == 0
     upright = ImageOps.exif_transpose(image)
@@ -71,12 +74,11 @@ def is_grey(image: ImageFile) -> bool:
 
 def max_value(image: ImageFile) -> int:
     """The largest value that the type of the pixels can hold."""
-    if _raw_mode(image) in PNG_COLOURS_16:
-        return MAX_16_BITS
-    bits = max(_tag(image, "BitsPerSample", (8,)))
     if image.mode in MAX_VALUES:
-        return MAX_12_BITS if bits == 12 else MAX_VALUES[image.mode]
-    return MAX_16_BITS if bits == 16 else MAX_8_BITS
+        return (
+            MAX_12_BITS if _tag(image, "BitsPerSample", (0,)) == (12,) else MAX_VALUES[image.mode]
+        )
+    return MAX_16_BITS if ";16" in _raw_mode(image) else MAX_8_BITS
 
 
 def largest_value(image: ImageFile) -> float:
@@ -90,19 +92,16 @@ def largest_value(image: ImageFile) -> float:
     return float(np.asarray(image.convert("RGB")).max())
 
 
-def _check_layout(image: ImageFile) -> None:
+def _check_layout(image: ImageFile, white: float | None) -> None:
     """Refuse what Pillow would read as noise without a word."""
-    if not isinstance(image, TiffImageFile):
-        return
     if image.mode == "L" and max(_tag(image, "SampleFormat", (1,))) == 2:
         raise BrokenImageError("its values are signed 8-bit integers, which are not read")
-    is_planar = _tag(image, "PlanarConfiguration", 1) == 2
-    readable = ("RGB", "RGBA") if max_value(image) > MAX_8_BITS else ("RGB", "RGBA", "CMYK")
-    if is_planar and _tag(image, "SamplesPerPixel", 1) > 1 and image.mode not in readable:
-        raise BrokenImageError(
-            f"its {image.mode} samples are stored in separate planes, which are not read: save it "
-            f"with interleaved samples"
-        )
+    if _tag(image, "PlanarConfiguration", 1) == 1 or _tag(image, "SamplesPerPixel", 1) == 1:
+        return
+    if image.mode not in ("RGB", "RGBA", "CMYK"):
+        raise BrokenImageError(f"its {image.mode} samples are in separate planes{NOT_PLANAR}")
+    if white is not None and max_value(image) > MAX_8_BITS:
+        raise BrokenImageError(f"its 16-bit planes cannot be read with scale={white:g}{NOT_PLANAR}")
 
 
 def _expect_native_order(image: ImageFile) -> None:
@@ -121,45 +120,45 @@ def _tag(image: ImageFile, name: str, default: Any) -> Any:
     return image.tag_v2.get(tag, default) if isinstance(image, TiffImageFile) else default
 
 
-def _raw_mode(image: ImageFile) -> str | None:
-    """Pillow's name for the samples of a PNG in the file."""
-    return str(image.tile[0].args) if image.format == "PNG" and image.tile else None
+def _raw_mode(image: ImageFile) -> str:
+    """Pillow's name for how the samples are stored in the file, such as `RGB;16B`."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def _colours_of_16_bits(image: ImageFile) -> NDArray[np.uint16] | None:
     """The samples (H, W, S) of a 16-bit image with several, as stored; None for other images."""
-    is_png = _raw_mode(image) in PNG_COLOURS_16
-    is_tiff = _tag(image, "PhotometricInterpretation", 0) == 2 and max_value(image) == MAX_16_BITS
-    if image.fp is None or not (is_png or is_tiff):
+    samples, separator, order = _raw_mode(image).partition(";16")
+    if not separator or samples not in ("RGB", "RGBX", "RGBA", "RGBa", "LA"):
         return None
+    if samples == "LA":  # of as many bytes as RGBA
+        halves = _unpacked(image, "RGBA")
+        return _joined(halves[..., ::2], halves[..., 1::2])
+    samples = samples.upper()  # RGBa, by which Pillow divides
+    upper = _unpacked(image, f"{samples};16{order}")
+    if _tag(image, "PlanarConfiguration", 1) == 2:  # then Pillow ignores the order
+        return _joined(upper, upper)
+    return _joined(upper, _unpacked(image, f"{samples};16{OTHER_ORDER[order]}"))
+
+
+def _joined(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return upper.astype(np.uint16) * np.uint16(256) + lower
+
+
+def _unpacked(image: ImageFile, raw_mode: str) -> NDArray[np.uint8]:
+    """Decode the file of `image` once more, with its samples unpacked as `raw_mode`."""
+    assert image.fp is not None and image.format is not None
     start = image.fp.tell()
-    try:
-        image.fp.seek(0)
-        return _png_samples(image.fp.read()) if is_png else _tiff_samples(image.fp)
-    except Exception:  # each decoder raises its own kinds
-        # tifffile lacks some kinds of compression; Pillow reads these, with 8 of the 16 bits.
-        if image.info.get("compression") == "raw":
-            raise
-        return None
-    finally:
-        image.fp.seek(start)
-
-
-def _png_samples(content: bytes) -> NDArray[np.uint16]:
-    from torchvision.io import ImageReadMode, decode_image  # slow to import, and rarely needed
-
-    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    samples = decode_image(encoded, ImageReadMode.UNCHANGED)  # (S, H, W)
-    return np.asarray(samples.permute(1, 2, 0))
-
-
-def _tiff_samples(file: IO[bytes]) -> NDArray[np.uint16]:
-    from tifffile import TiffFile, TiffPage
-
-    page = TiffFile(file).pages[0]
-    assert isinstance(page, TiffPage)
-    samples = page.asarray()
-    return np.moveaxis(samples, 0, -1) if page.planarconfig == 2 else samples
+    image.fp.seek(0)
+    again = Image.open(image.fp, formats=[image.format])
+    arguments = again.tile[0].args
+    if isinstance(arguments, tuple):
+        again.tile = [again.tile[0]._replace(args=(raw_mode, *arguments[1:]))]
+    else:
+        again.tile = [again.tile[0]._replace(args=raw_mode)]
+    pixels = np.asarray(again)
+    image.fp.seek(start)
+    return pixels
 
 
 def _opaque(
@@ -195,15 +194,6 @@ def _as_image(shares: NDArray[np.float64]) -> Image.Image:
     """Shares of white, (H, W) or (H, W, 1 or 3), as an image."""
     levels = np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(levels[..., 0] if levels.shape[2:] == (1,) else levels)
-
-
-def _upright(pixels: NDArray[np.float64], orientation: int) -> NDArray[np.float64]:
-    """Turn and mirror pixels (H, W, C) as an EXIF orientation says."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
 
 
 def _eight_bit_colours(image: Image.Image, white: float | None, limit: int) -> Image.Image:

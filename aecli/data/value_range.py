@@ -22,6 +22,11 @@ class ValueRange:
     limit: float
     """The largest value of the type."""
 
+    @property
+    def is_deep(self) -> bool:
+        """Whether the type has more than 8 bits."""
+        return self.limit != MAX_8_BITS
+
 
 def is_dark(image: Tensor) -> bool:
     """Whether a decoded image, uint8 (C, H, W), uses less than a quarter of the range."""
@@ -29,23 +34,28 @@ def is_dark(image: Tensor) -> bool:
 
 
 def range_notices(
-    dark: list[Path], total: int, scale: float | None, is_own: bool = False
+    dark: list[Path], bright: list[Path], scale: float | None, is_own: bool = False
 ) -> list[str]:
-    """A message about the `dark` ones of `total` images that use little of their range, if any.
+    """A message about images that use little of their range, if any.
 
-    Images of 8 bits may well be dark, unless all of a data set are.
+    A single image may well be dark. But all of 8 bits should not be, nor all with more.
 
     Args:
-        is_own: they are for a trained model, whose images set the scale.
+        dark: the images that are dark when decoded.
+        bright: all the others.
+        scale: the value that counted as white.
+        is_own: they are for a trained model, whose images set the scale; of 8 bits, they may be
+            dark.
     """
     found = in_parallel(read_range, dark, "reading ranges")
     ranges = [each for each in found if not isinstance(each, Broken)]
-    deep = [each for each in ranges if each.limit != MAX_8_BITS]
-    ranges = ranges if len(dark) == total and not is_own else deep
+    usual = _kinds(bright, {each.is_deep for each in ranges}) | ({False} if is_own else set())
+    ranges = [each for each in ranges if each.is_deep not in usual]
     if not ranges:
         return []
     white = scale or max(each.limit for each in ranges)
     largest = max(each.largest for each in ranges)
+    total = len(dark) + len(bright)
     part = "all" if len(ranges) == total else f"{len(ranges):,} of"
     count = f"{part} {total:,} images"
     if largest == 0:
@@ -60,6 +70,27 @@ def range_notices(
     return [f"{fact}; scale={better:g} makes {better:,g} white"]
 
 
+def _kinds(paths: list[Path], wanted: set[bool]) -> set[bool]:
+    """Which of the `wanted` answers of `is_deep` there are among images."""
+    kinds: set[bool] = set()
+    for kind in in_parallel(is_deep, paths if wanted else [], "reading types"):
+        if not isinstance(kind, Broken):
+            kinds.add(kind)
+        if kinds >= wanted:
+            break
+    return kinds
+
+
+def is_deep(path: Path) -> bool:
+    """Whether an image has more than 8 bits.
+
+    Raises:
+        BrokenImageError: its header cannot be read.
+    """
+    with open_image(path) as image:
+        return max_value(image) != MAX_8_BITS
+
+
 def read_range(path: Path) -> ValueRange:
     """Read the largest pixel value of a file.
 
@@ -67,4 +98,5 @@ def read_range(path: Path) -> ValueRange:
         BrokenImageError: it cannot be decoded.
     """
     with open_image(path) as image:
-        return ValueRange(largest_value(image), max_value(image))
+        limit = max_value(image)  # before it is decoded
+        return ValueRange(largest_value(image), limit)
