@@ -33,7 +33,7 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
-def printable(text: str) -> str:
+def spelled(text: str) -> str:
     """`text` on one line, with escapes such as `\\xe9` for what a terminal cannot or must not show.
 
     A text that looks like an escape is escaped as well, so no two texts become one.

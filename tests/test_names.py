@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecli.errors import printable
+from aecli.errors import spelled
 from aecli.files import natural_key
 from aecli.runs.directory import RunDirectory
 
@@ -32,13 +32,13 @@ Aecli = Callable[..., int]
     ],
 )
 def test_what_cannot_be_shown_is_escaped(text: str, shown: str) -> None:
-    assert printable(text) == shown
+    assert spelled(text) == shown
 
 
 def test_no_two_names_are_shown_alike() -> None:
     parts = ["\udce9", "\\xe9", "\\", "x", "\\\\", "\x80", "\udc80", "\\u0080", "a"]
     texts = {first + second + third for first in parts for second in parts for third in parts}
-    assert len(set(map(printable, texts))) == len(texts)
+    assert len(set(map(spelled, texts))) == len(texts)
 
 
 def test_the_natural_order_is_the_same_every_time() -> None:
@@ -77,7 +77,7 @@ def test_odd_names_go_through_every_command(
     assert aecli(*line, "device=cpu", "hydra.run.dir=run") == 0
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["data"]["name"] == "folder:phot\\xe9s"
-    assert RunDirectory(Path("run")).load_config().path == odd.name
+    assert Path(str(RunDirectory(Path("run")).load_config().data.path)).name == odd.name
     images = f"images={odd.name}"
     for command in ("evaluate", "embed", "reconstruct", "anomaly", "probe"):
         for own in ([], [images]):

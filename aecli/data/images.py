@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aecli.data.pixels import BrokenImageError, is_grey, to_8_bits
-from aecli.errors import DataError, StorageError, one_line, printable
+from aecli.errors import DataError, StorageError, one_line, spelled
 from aecli.files import natural_key
 
 SUFFIXES = (
@@ -62,9 +62,7 @@ class Broken:
 
 def broken_suffix(broken: list[Broken]) -> str:
     """The end of a message that lists the first broken files and their reasons."""
-    listed = "; ".join(
-        f"{printable(str(each.path))}: {each.reason}" for each in broken[:MAX_LISTED]
-    )
+    listed = "; ".join(f"{spelled(str(each.path))}: {each.reason}" for each in broken[:MAX_LISTED])
     more = f"; and {len(broken) - MAX_LISTED:,} more" if len(broken) > MAX_LISTED else ""
     return f" ({listed}{more})" if broken else ""
 
@@ -108,7 +106,7 @@ class FoundImages(NamedTuple):
         if not self.ignored:
             return []
         kinds = (f"{count:,} {suffix or NO_SUFFIX}" for suffix, count in self.ignored.most_common())
-        return [f"files that are not read: {printable(', '.join(kinds))}"]
+        return [f"files that are not read: {spelled(', '.join(kinds))}"]
 
 
 def find_images(paths: Iterable[Path]) -> FoundImages:
@@ -136,7 +134,7 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
         elif path.exists():
             found[path] = None
         else:
-            raise DataError(f"there is no file or folder {printable(str(path))}")
+            raise DataError(f"there is no file or folder {spelled(str(path))}")
     return FoundImages(list(found), ignored)
 
 
@@ -155,7 +153,7 @@ def _files_below(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
 
 def _raise_storage_error(error: OSError) -> None:
     raise StorageError(
-        f"{printable(str(error.filename))} cannot be read: {error.strerror}"
+        f"{spelled(str(error.filename))} cannot be read: {error.strerror}"
     ) from error
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
-from aecli.errors import printable
+from aecli.errors import spelled
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -63,7 +63,7 @@ class Split:
 
     def class_name(self, label: int) -> str:
         """The class name of a label, to be shown: no two labels have the same."""
-        return printable(self.classes[label]) if self.classes else str(label)
+        return spelled(self.classes[label]) if self.classes else str(label)
 
 
 @dataclass(frozen=True)
