@@ -49,7 +49,7 @@ def test_the_natural_order_is_the_same_every_time() -> None:
 
 
 # What YAML, rich, matplotlib, HTML or TSV would read otherwise, and what stands for all classes.
-NAMES = ["all", "mean", "1", "01", "[red]x", "$a_b$", "_y", "a&b", "a+b", "<b>", ":cat:", "a\tb",
+NAMES = ["all", "mean", "1", "01", "[red]x", "$\\frac$", "_y", "a&b", "a+b", "<b>", ":cat:", "a\tb",
          "caf\udce9", "\u03ba\u03b1\u03c4"]  # fmt: skip
 
 
