@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from aecli.errors import StorageError
 
 if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.comparison.compare import Compared
@@ -160,13 +162,17 @@ def run_line(run: RunDirectory) -> None:
 
     outcome = run.failure() if run.status is Status.failed else run.status.value
     if run.status is Status.finished:
-        summary = run.load_summary()
-        mse, pca, seconds = (
-            summary["test"]["mse"],
-            summary["baselines"]["pca"]["mse"],
-            summary["seconds"],
-        )
-        outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
+        try:
+            summary = _summary(run)
+        except StorageError as error:
+            outcome = str(error)
+        else:
+            mse, pca, seconds = (
+                summary["test"]["mse"],
+                summary["baselines"]["pca"]["mse"],
+                summary["seconds"],
+            )
+            outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
     warn(f"{run.path.name}: {outcome}")
 
 
@@ -185,11 +191,21 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
     table.add_column("test mse", justify="right")
     table.add_column("time", justify="right")
     for run, distinction in zip(runs, distinctions, strict=True):
-        status, cells = run.status, ("", "")
-        if status is Status.finished:
-            summary = run.load_summary()
-            cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
-        style = "" if status is Status.finished else "red"
+        status, cells = run.status.value, ("", "")
+        if run.status is Status.finished:
+            try:
+                summary = _summary(run)
+            except StorageError:
+                status = "damaged"
+            else:
+                cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
+        style = "" if all(cells) else "red"
         settings = [Text(distinction)] if any(distinctions) else []
-        table.add_row(run.path.name, *settings, status.value, *cells, style=style)
+        table.add_row(run.path.name, *settings, status, *cells, style=style)
     out.print(table)
+
+
+def _summary(run: RunDirectory) -> dict[str, Any]:
+    from aecli.runs.records import check_summary
+
+    return check_summary(run.load_summary(), str(run.summary_file))

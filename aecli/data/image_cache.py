@@ -8,6 +8,7 @@ it, the cache is rebuilt.
 import hashlib
 import json
 import os
+import secrets
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aecli.documents import parse_json
 from aecli.errors import StorageError
-from aecli.files import write_atomically
+from aecli.files import read_regular, write_atomically
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class ImageCache:
         """
         digest = hashlib.sha256()
         path = self.pixels_file
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         try:
-            with open(scratch, "wb") as file:
+            with open(scratch, "xb") as file:
                 for image in images:
                     content = image.numpy().data
                     digest.update(content)
@@ -64,7 +66,7 @@ class ImageCache:
     def read_index(self) -> dict[str, Any] | None:
         """Read what `write_index` wrote; None if the index is missing or damaged."""
         try:
-            index = json.loads(self.index_file.read_bytes())
+            index = parse_json(read_regular(self.index_file))
             facts: dict[str, Any] = index["facts"]
             return facts if index["sha256"] == _digest(facts) else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):

@@ -237,6 +237,8 @@ def _pillow_warnings_suppressed() -> Iterator[None]:
 def _open_image(path: Path) -> Iterator[Image.Image]:
     """Open the first image of a file; any failure is raised as a BrokenImageError."""
     try:
+        if path.exists() and not path.is_file():
+            raise BrokenImageError("it is not a regular file")  # reading a pipe could block
         # Given a name, Pillow memory-maps the file, and then gets the pixels of a rotated TIFF
         # wrong.
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:

@@ -21,7 +21,9 @@ from aecli.data.download import MissingDataError, download
 from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
+from aecli.documents import parse_json
 from aecli.errors import DataError, StorageError
+from aecli.files import read_regular
 
 # Seconds without new data, and in total, after which a download is aborted; an hour allows for slow
 # connections.
@@ -115,7 +117,7 @@ class _TorchvisionCache:
             if found is None or found[1]["state"] != self.state:
                 return None
             tensors, metadata = found
-            classes = tuple(json.loads(metadata["classes"]))
+            classes = tuple(map(str, parse_json(metadata["classes"])))
             train, test = (
                 Split(
                     tensors[f"{part}_images"],
@@ -125,7 +127,7 @@ class _TorchvisionCache:
                 )
                 for part in ("train", "test")
             )
-        except (OSError, ValueError, KeyError):  # the cache is rebuilt
+        except (OSError, ValueError, KeyError, TypeError):  # the cache is rebuilt
             return None
         return LoadedData(train, test, str(self.folder))
 
@@ -194,7 +196,7 @@ def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
     for path in (folder / name for name in MNIST_DIGESTS):  # all such folders use these names
         if not path.is_file():
             continue
-        content = path.read_bytes()
+        content = read_regular(path)
         axes = 3 if "idx3" in path.name else 1
         sizes = _idx_sizes(content)
         expected = 4 + 4 * axes + math.prod(sizes)

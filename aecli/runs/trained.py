@@ -22,6 +22,7 @@ from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
 from aecli.runs.known_images import KnownImages
+from aecli.runs.records import check_summary
 from aecli.runtime.device import open_device
 
 
@@ -175,10 +176,11 @@ def open_run(
         DataError: the given images cannot be used.
     """
     run = RunDirectory(path)
-    if not run.config_file.is_file():
+    if not run.config_file.exists():
         raise UsageError(_not_a_run_message(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished_message(run))
+    check_summary(run.load_summary(), str(run.summary_file))
     config = relocate(replace(run.load_config(), device=device), data_dir, path_of_images)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
