@@ -1,20 +1,17 @@
-"""JSON and YAML from files that may be damaged, or made to do harm.
+"""JSON and YAML that may be damaged, or made to do harm.
 
-Whatever a file holds, reading it ends soon, with plain data of bounded depth and finite numbers or
+Whatever a text holds, parsing it ends soon, with plain data of bounded depth and finite numbers or
 with an error of one line.
 """
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from aecli.errors import StorageError, one_line
-from aecli.files import read_regular
+from aecli.errors import one_line
 
-MAX_JSON_BYTES = 2**26  # decoded within a second
 MAX_YAML_BYTES = 2**18  # a configuration has 2 kB; YAML is slow to parse
 MAX_DEPTH = 50
 MAX_INTEGER = 2**63 - 1
@@ -24,20 +21,6 @@ _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class InvalidDocumentError(ValueError):
     """A text that is not the document it should be; the message says why in one line."""
-
-
-def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        StorageError: it is damaged or cannot be read.
-    """
-    try:
-        return parse_json(read_regular(path, max_bytes))
-    except InvalidDocumentError as error:
-        raise StorageError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def parse_json(content: bytes | str) -> Any:

@@ -7,9 +7,12 @@ import secrets
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from aecli.documents import InvalidDocumentError, parse_json
 from aecli.errors import StorageError
 
+MAX_JSON_BYTES = 2**26  # parsed within a second
 SCRATCH = ".aecli-part"
 
 Fingerprint = dict[str, int | str]
@@ -86,6 +89,20 @@ def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
             f"there"
         )
     return path.read_bytes()
+
+
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        StorageError: it is damaged or cannot be read.
+    """
+    try:
+        return parse_json(read_regular(path, max_bytes))
+    except InvalidDocumentError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_verified(path: Path, expected: object) -> bytes:

@@ -15,10 +15,10 @@ from aecli.documents import (
     InvalidDocumentError,
     parse_json,
     parse_yaml,
-    read_json,
     to_json,
 )
 from aecli.errors import StorageError, UsageError
+from aecli.files import read_json
 
 SOON = 10.0  # seconds, on a busy machine
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from aecli.documents import read_json
 from aecli.errors import StorageError
 from aecli.files import (
     fingerprint,
     make_folder,
+    read_json,
     read_verified,
     remove_scratch,
     write_atomically,

@@ -29,8 +29,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aecli.documents import read_json
 from aecli.errors import StorageError
+from aecli.files import read_json
 from aecli.runs.scratch import scratch_folder
 from aecli.runtime.process import ProcessId
 
