@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from aecli.errors import StorageError
+from aecli.runtime.terminal import err as err
+from aecli.runtime.terminal import out as out
 
 if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.comparison.compare import Compared
@@ -19,9 +20,6 @@ if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.evaluation.metrics import Score
     from aecli.models import Layer
     from aecli.runs.directory import RunDirectory
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 def notice(text: str) -> None:

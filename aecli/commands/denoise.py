@@ -19,7 +19,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from tqdm import tqdm
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
@@ -51,8 +50,8 @@ class Options(RunOptions):
     """Standard deviations for gaussian, shares of the pixels for masking and salt_and_pepper, as in
     0.1,0.5; null: several that suit the kind of noise."""
 
-    n: int = 500
-    """Number of images to measure on, drawn by seed."""
+    n: int | None = None
+    """Number of images to measure on, drawn by seed; null: 500, or fewer if they are large."""
 
     seed: int = 0
     """Seed for drawing the images and their noise."""
@@ -72,6 +71,7 @@ def main(arguments: list[str]) -> None:
     from aecli.baselines.restoration import MAX_NUMBERS
     from aecli.data.corruption import NOISES
     from aecli.runs.results import Results
+    from aecli.runtime.progress import Bar
 
     # All models denoise the images of the first run.
     others = replace(options, images=[])
@@ -80,8 +80,10 @@ def main(arguments: list[str]) -> None:
     noises = analysis.choose_noises(noise, options.strengths)
     analysis.check_same_images(models)
     images = analysis.draw_images(models[0], options.n, options.seed)
-    bar = tqdm(noises, desc="noises", leave=False, disable=None)
-    denoised = [analysis.denoise(models, images, *each, options.seed) for each in bar]
+    with Bar("denoising", len(noises) * analysis.method_count(models, images), "methods") as bar:
+        denoised = [
+            analysis.denoise(models, images, *each, options.seed, bar.advance) for each in noises
+        ]
     names, n = analysis.model_names(models), len(images.test)
     title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
     with Results.for_run(models[0].run, "denoise", options.output) as results:

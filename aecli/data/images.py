@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from tqdm import tqdm
 
 from aecli.errors import DataError, StorageError, one_line
 from aecli.files import natural_key
+from aecli.runtime.progress import Bar
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 # Accepted file formats, whatever the suffix. Pillow knows more, and starts other programs for some
@@ -197,17 +197,17 @@ def in_parallel(
     Image.init()  # Pillow fills its format table on first use, which is not thread-safe
     workers = _usable_cores()
     waiting: deque[Future[Result | Broken]] = deque()
-    bar = tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None)
+    bar = Bar(title, len(paths), "images")
     with bar, _pillow_warnings_suppressed(), ThreadPoolExecutor(workers) as pool:
         try:
             for path in paths:
                 waiting.append(pool.submit(_try, function, path))
                 if len(waiting) > QUEUED_PER_WORKER * workers:
                     yield waiting.popleft().result()
-                    bar.update()
+                    bar.advance()
             while waiting:
                 yield waiting.popleft().result()
-                bar.update()
+                bar.advance()
         finally:
             pool.shutdown(cancel_futures=True)
 
