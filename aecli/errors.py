@@ -32,6 +32,11 @@ class AecliError(Exception):
 
     status = 1
 
+    def __init__(self, message: str = "", details: Iterable[str] = ()) -> None:
+        """`details` are printed below the message, a line each."""
+        super().__init__(message)
+        self.details = tuple(details)
+
 
 class UsageError(AecliError):
     """An invalid command line or configuration."""

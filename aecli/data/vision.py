@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from aecli.data.download import MissingDataError, download
+from aecli.data.download import MissingDataError, download, fetch_command
 from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
@@ -45,6 +45,9 @@ class Source:
 
     archives: str
     """Pattern of the files that torchvision downloads, relative to data_dir."""
+
+    size: int
+    """Bytes of these files."""
 
     check: Callable[[Path], None] | None = None
     """Raises DataError, naming the file, if a file in the folder is damaged; None if torchvision
@@ -80,9 +83,10 @@ def load_torchvision(
     dataset = getattr(datasets, source.class_name)
     loaded = _read(dataset, data_dir, folder, source)
     if loaded is None:
-        archives = sorted(data_dir.glob(source.archives))
-        fetch = partial(dataset, train=True, download=True)
-        failure = download(fetch, data_dir, archives, stall_timeout, total_timeout)
+        command = fetch_command(source.class_name)
+        failure = download(
+            command, data_dir, source.archives, source.size, stall_timeout, total_timeout
+        )
         if failure is not None:
             raise MissingDataError(name, folder, failure)
         loaded = _read(dataset, data_dir, folder, source)
@@ -233,11 +237,17 @@ MNIST_DIGESTS = {
 
 SOURCES = {
     "mnist": Source(
-        "MNIST", "MNIST/raw", "MNIST/raw/*.gz", partial(_check_idx_files, MNIST_DIGESTS)
+        "MNIST", "MNIST/raw", "MNIST/raw/*.gz", 11_594_722, partial(_check_idx_files, MNIST_DIGESTS)
     ),
     "fashion_mnist": Source(
-        "FashionMNIST", "FashionMNIST/raw", "FashionMNIST/raw/*.gz", partial(_check_idx_files, {})
+        "FashionMNIST",
+        "FashionMNIST/raw",
+        "FashionMNIST/raw/*.gz",
+        30_878_645,
+        partial(_check_idx_files, {}),
     ),
-    "kmnist": Source("KMNIST", "KMNIST/raw", "KMNIST/raw/*.gz", partial(_check_idx_files, {})),
-    "cifar10": Source("CIFAR10", "cifar-10-batches-py", "cifar-10-*.tar.gz"),
+    "kmnist": Source(
+        "KMNIST", "KMNIST/raw", "KMNIST/raw/*.gz", 21_240_888, partial(_check_idx_files, {})
+    ),
+    "cifar10": Source("CIFAR10", "cifar-10-batches-py", "cifar-10-*.tar.gz", 170_498_071),
 }
