@@ -1,16 +1,19 @@
-"""JSON and YAML that may be damaged, or made to do harm.
+"""JSON, YAML and CSV whose content may be damaged, or made to do harm.
 
 Whatever a text holds, parsing it ends soon, with plain data of bounded depth and finite numbers or
 with an error of one line.
 """
 
+import csv
+import io
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-from aecli.errors import one_line
+from aecli.errors import one_line, printable
 
 MAX_YAML_BYTES = 2**18  # a configuration has 2 kB; YAML is slow to parse
 MAX_DEPTH = 50
@@ -44,6 +47,31 @@ def parse_json(content: bytes | str) -> Any:
 def to_json(value: Any) -> bytes:
     """Write JSON for people and programs: indented, and null for what JSON has no number for."""
     return (json.dumps(_finite(value), indent=2, allow_nan=False) + "\n").encode()
+
+
+def to_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Write CSV in which no name controls a terminal or is taken for a formula."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def _csv_cell(cell: Any) -> Any:
+    """Put an apostrophe before a text that spreadsheets would compute; numbers stay numbers."""
+    if not isinstance(cell, str):
+        return cell
+    if cell.startswith(("=", "+", "-", "@")) and not _is_number(cell):
+        cell = f"'{cell}"
+    return printable(cell)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_yaml(content: bytes | str) -> Any:

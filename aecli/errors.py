@@ -4,8 +4,15 @@ The message is the one line that the user sees: it names the bad value, the vali
 do next. `cli.main` prints that line and nothing else.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# Characters that move the cursor, start an escape sequence or change the direction of text. Line
+# breaks are not among them.
+CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def suggest(wrong: str, valid: Iterable[str]) -> str:
@@ -25,6 +32,11 @@ def listed(words: Iterable[object]) -> str:
 def one_line(error: object) -> str:
     """The message of any error, without line breaks."""
     return " ".join(str(error).split())
+
+
+def printable(text: str) -> str:
+    """Write control characters and marks of direction as escapes: a name cannot move the cursor."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class AecliError(Exception):

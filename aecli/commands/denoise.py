@@ -19,6 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
@@ -147,7 +148,7 @@ def _table(title: str, denoised: list["Denoised"], names: list[str]) -> Table:
     if len(names) == 1:
         headings = {name: name.replace(", ", ",\n") for name in names}
     for name in denoised[0].mse:
-        table.add_column(headings.get(name, name), justify="right")
+        table.add_column(Text(headings.get(name, name)), justify="right")
     for number in range(2, len(names) + 1):
         table.add_column(f"gain over {number}", justify="right")
     for noise in dict.fromkeys(result.noise for result in denoised):
@@ -162,4 +163,9 @@ def _cells(psnr: dict[str, float], names: list[str]) -> list[str]:
     """A row of the table, with the highest psnr in bold."""
     best = max(psnr.values())
     cells = [f"[bold]{each:.2f}[/]" if each == best else f"{each:.2f}" for each in psnr.values()]
-    return [*cells, *(f"{psnr[names[0]] - psnr[name]:+.2f}" for name in names[1:])]
+    return [*cells, *(_gain(psnr[names[0]], psnr[name]) for name in names[1:])]
+
+
+def _gain(first: float, other: float) -> str:
+    """The difference of two psnr; both are infinite where nothing is wrong."""
+    return "+0.00" if first == other else f"{first - other:+.2f}"

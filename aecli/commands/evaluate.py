@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
@@ -73,7 +74,7 @@ def _table(title: str, evaluation: Evaluation) -> Table:
         table.add_column(name, justify="right")
     for number, (row, score) in enumerate(evaluation.scores["model"].items()):
         table.add_row(
-            row,
+            Text(row),
             f"{evaluation.sizes[row]:,}",
             f"{score.mse:.6f}",
             f"{pca[row].mse:.6f}" if pca else "",

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from aecli.figures.text import take_literally
+
 if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # a chart of numbers need not wait for torch
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG and SVG; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    take_literally(figure)
     # With the highest compression a PNG is a sixth smaller and takes twice as long.
     figure.savefig(path.with_suffix(".png"), dpi=200, pil_kwargs={"compress_level": 1})
     figure.set_layout_engine("none")  # the layout is done, and takes as long as drawing
@@ -41,6 +44,7 @@ def as_png(pixels: Tensor) -> bytes:
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:
     """`figure` as pixels (height, width, 3)."""
+    take_literally(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

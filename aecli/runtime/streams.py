@@ -3,20 +3,8 @@
 import errno
 import io
 import os
-import re
 import sys
 from typing import Any
-
-# Characters that move the cursor, start an escape sequence or change the direction of text. Line
-# breaks are not among them.
-CONTROLS = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
-
-
-def printable(text: str) -> str:
-    """Write control characters and marks of direction as escapes: a name cannot move the cursor."""
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class _Output(io.FileIO):
