@@ -15,6 +15,7 @@ from aecli.documents import (
     InvalidDocumentError,
     parse_json,
     parse_yaml,
+    to_csv,
     to_json,
 )
 from aecli.errors import StorageError, UsageError
@@ -116,3 +117,8 @@ def test_a_configuration_has_no_number_that_is_none(value: str) -> None:
         from_yaml(
             f"name: x\nmodel: {{kind: fc, latent: 2, name: x}}\ndata: {{name: mnist}}\nlr: {value}"
         )
+
+
+def test_csv_holds_no_formula_and_no_control_character() -> None:
+    cells = ["=1+1", "+a", "@sum", "-b", "-1.5", "+2", -3, 0.5, None, "a\x1b[2J", "x=1", "ä,b"]
+    assert to_csv([cells]) == ("'=1+1,'+a,'@sum,'-b,-1.5,+2,-3,0.5,,a\\x1b[2J,x=1,\"ä,b\"\n")
