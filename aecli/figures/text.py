@@ -23,6 +23,7 @@ def literal(text: str) -> str:
 
 def take_literally(figure: Figure) -> None:
     """Draw every text of `figure` as it is: $ in a name begins no formula."""
+    texts = figure.findobj(Text)  # which makes the ticks that the axes still lack
     powers = {
         id(label)
         for axes in figure.axes
@@ -31,7 +32,7 @@ def take_literally(figure: Figure) -> None:
         for tick in (*axis.majorTicks, *axis.minorTicks)
         for label in (tick.label1, tick.label2)
     }
-    for text in figure.findobj(Text):
+    for text in texts:
         if isinstance(text, Text) and id(text) not in powers:
             text.set_parse_math(False)
             text.set_text(literal(text.get_text()))

@@ -128,12 +128,13 @@ class Trained:
         return self._known.data.test
 
     def test_of_other_classes(self) -> Split:
-        """Test images of the classes that the run was not trained on; may be empty.
+        """Test images of the classes that the run was not trained on, as many as `data.test_size`
+        allows of its own; may be empty.
 
         Images that it was trained on all the same, as one of its own classes, are left out.
         """
         known = self._known  # before another selection of the images is loaded
-        data = replace(self.config.data, classes=None, exclude_classes=None)
+        data = replace(self.config.data, classes=None, exclude_classes=None, test_size=None)
         test = load_cached_data(replace(self.config, data=data)).test
         others = test[~class_mask(self.config.data, test)]
         seen = known.seen(others)
@@ -143,7 +144,7 @@ class Trained:
                 f"trained on and are left out"
             )
             others = others[(~seen).to(others.images.device)]
-        return others
+        return others[: self.config.data.test_size]
 
     @property
     def _normalisation(self) -> Normalisation:
