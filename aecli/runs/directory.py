@@ -306,8 +306,8 @@ class RunDirectory:
 
     def exists(self) -> bool:
         """Whether there is a run: a configuration that aecli wrote, or could have written."""
-        if not self.config_file.is_file():
-            return False
+        if not self.config_file.is_file():  # a pipe, say, which is read no further
+            return self.config_file.exists() and self._files.is_owner(CONFIG)
         if self._files.is_owner(CONFIG):
             return True
         try:
