@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Control characters, marks that change the direction of writing, and the lone surrogates by which
-# Python represents bytes of a file name that are not UTF-8.
-_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# Characters that move the cursor, start an escape sequence or change the direction of text.
+_CONTROLS = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+# Line breaks are text, except in a name; so are the lone surrogates by which Python represents the
+# bytes of a file name that are not UTF-8.
+CONTROLS, _UNPRINTABLE = re.compile(f"[{_CONTROLS}]"), rf"[{_CONTROLS}\n\ud800-\udfff]"
 _TO_ESCAPE = re.compile(rf"{_UNPRINTABLE}|\\(?:\\|x[0-9a-f]{{2}}|u[0-9a-f]{{4}})")
 
 
@@ -52,10 +54,20 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
+def printable(text: str) -> str:
+    """Write control characters and marks of direction as escapes: a name cannot move the cursor."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class AecliError(Exception):
     """An error that the user can act on; `status` is the exit status."""
 
     status = 1
+
+    def __init__(self, message: str = "", details: Iterable[str] = ()) -> None:
+        """`details` are printed below the message, a line each."""
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class UsageError(AecliError):

@@ -3,11 +3,16 @@
 import hashlib
 import os
 import re
+import secrets
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from aecli.documents import InvalidDocumentError, parse_json
 from aecli.errors import StorageError
 
+MAX_JSON_BYTES = 2**26  # parsed within a second
 SCRATCH = ".aecli-part"
 
 Fingerprint = dict[str, int | str]
@@ -17,11 +22,12 @@ Fingerprint = dict[str, int | str]
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, fsync, rename, and fsync the folder.
 
-    A reader never sees a partial file, and a power cut leaves either the old or the new one.
+    A reader never sees a partial file, and a power cut leaves either the old or the new one. The
+    temporary file has a name that nobody can guess and is created new, never through a link.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}{SCRATCH}")
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}{SCRATCH}")
     try:
-        with open(scratch, "wb") as file:
+        with open(scratch, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -67,6 +73,38 @@ def fingerprint(content: bytes) -> Fingerprint:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
+    """Read a regular file; a pipe or a device could block for ever.
+
+    Raises:
+        OSError: it cannot be read.
+        StorageError: it is something else, or has more than `max_bytes`.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise StorageError(f"{path} cannot be read: it is not a regular file")
+    if max_bytes is not None and status.st_size > max_bytes:
+        raise StorageError(
+            f"{path} is damaged: it has {status.st_size:,} bytes, and {max_bytes:,} at most belong "
+            f"there"
+        )
+    return path.read_bytes()
+
+
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        StorageError: it is damaged or cannot be read.
+    """
+    try:
+        return parse_json(read_regular(path, max_bytes))
+    except InvalidDocumentError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def read_verified(path: Path, expected: object) -> bytes:
     """Read a file and check it against the fingerprint `expected`.
 
@@ -74,7 +112,7 @@ def read_verified(path: Path, expected: object) -> bytes:
         StorageError: the fingerprint differs, or the file cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
     found = fingerprint(content)

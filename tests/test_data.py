@@ -95,6 +95,22 @@ def use_mirror(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     for name in IDX_CLASSES.values():
         monkeypatch.setattr(getattr(datasets, name), "mirrors", list(addresses))
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{addresses[0]}cifar-10-python.tar.gz")
+    monkeypatch.setattr(vision, "fetch_command", fetch_command_here)
+
+
+def fetch_command_here(class_name: str) -> list[str]:
+    """The download's own process, in which torchvision's class is as it is in this one."""
+    attributes = {
+        name: value
+        for name, value in vars(getattr(datasets, class_name)).items()
+        if isinstance(value, str | list | dict) and not name.startswith("__")
+    }
+    code = (
+        "from torchvision import datasets\nfrom aecli.data.fetch import main\n"
+        f"for name, value in {attributes!r}.items():\n"
+        f"    setattr(datasets.{class_name}, name, value)\nmain()"
+    )
+    return ["-c", code, class_name]
 
 
 def load(data_dir: Path, name: str, val_size: int = 3, **options: object) -> Data:

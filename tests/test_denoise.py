@@ -19,6 +19,7 @@ from aecli.analysis.denoise import (
     training_noise,
 )
 from aecli.config import CorruptionConfig, CorruptionKind
+from aecli.data.corruption import NOISES
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
@@ -175,3 +176,37 @@ def test_runs_on_different_images_are_refused(
     run.save_summary(summary)
     assert aecli("denoise", str(run.path), str(finished)) == 2
     assert "was trained on synthetic and" in capsys.readouterr().err
+
+
+def test_the_cost_of_choosing_settings_does_not_grow_with_the_images(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "MAX_CROP", 10)
+    images = draw_images(trained, 20, 0)
+    assert images.validation.shape == (25, 1, 10, 10) and images.test.shape == (20, 1, 28, 28)
+    again, other = (draw_images(trained, 20, seed).validation for seed in (0, 1))
+    assert torch.equal(images.validation, again) and not torch.equal(images.validation, other)
+
+
+def test_fewer_images_are_measured_where_they_are_large(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(draw_images(trained, None, 0).test) == 100
+    monkeypatch.setattr(analysis, "MAX_VALUES", 3 * 28 * 28)
+    assert len(draw_images(trained, None, 0).test) == 3
+    assert len(draw_images(trained, 20, 0).test) == 20  # as was asked
+
+
+def test_every_method_is_counted(trained: Trained) -> None:
+    images, ends = draw_images(trained, 5, 0), []
+    denoise([trained], images, GAUSSIAN, 0.3, 0, lambda: ends.append(1))
+    assert len(ends) == analysis.method_count([trained], images)
+
+
+def test_no_number_in_the_results_is_infinite(
+    run: RunDirectory, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "NOISES", {**NOISES, GAUSSIAN: lambda pixels, *_: pixels})
+    assert aecli("denoise", str(run.path), "n=5", "noise=gaussian", "strengths=0.5") == 0
+    text = (run.path / "denoise/numbers.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["settings"][0]["psnr"][NOISY] is None

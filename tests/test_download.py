@@ -5,8 +5,10 @@ import gzip
 import hashlib
 import io
 import os
-import socket
+import subprocess
+import sys
 import tarfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,20 +19,21 @@ from pathlib import Path
 import pytest
 import torch
 from torchvision import datasets
-from tqdm import tqdm
 
 import aecli.data
 from aecli.config import DataConfig
-from aecli.data import DATASETS, synthetic_cache, vision
+from aecli.data import DATASETS, fetch, synthetic_cache, vision
 from aecli.data import download as download_module
 from aecli.data.download import POLL_SECONDS, MissingDataError, download
 from aecli.data.vision import load_torchvision
 from aecli.errors import StorageError
+from aecli.runtime.progress import Bar
 from tests import test_data
+from tests.conftest import with_project
 from tests.test_data import IDX_CLASSES, cifar_files, idx_files, load, publish_tiny_mnist
 
 # Seconds. A test that waits for the end of one of them allows for a busy machine.
-STALL_TIMEOUT, TOTAL_TIMEOUT, BUSY = 0.6, 60.0, 6.0
+STALL_TIMEOUT, TOTAL_TIMEOUT, BUSY = 0.6, 60.0, 30.0
 
 # torchvision leaves the answer to a refused request open.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -46,17 +49,16 @@ def is_clean(folder: Path) -> bool:
 
 
 def run(
-    fetch: Callable[[str], object],
+    code: str,
     data_dir: Path,
-    archives: tuple[Path, ...] = (),
+    archives: str = "nothing",
     stall_timeout: float = STALL_TIMEOUT,
     total_timeout: float = TOTAL_TIMEOUT,
 ) -> str | None:
-    return download(fetch, data_dir, list(archives), stall_timeout, total_timeout)
-
-
-def started_since(before: list[threading.Thread]) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread not in before]
+    """Download by a process that runs `code` in its working folder."""
+    begin = "import os, sys, time\nfrom pathlib import Path\nprint('begun', flush=True)\n"
+    command = ["-c", begin + textwrap.dedent(code)]
+    return download(command, data_dir, archives, 10, stall_timeout, total_timeout)
 
 
 def test_shipped_limits() -> None:
@@ -73,13 +75,12 @@ def test_files_come_from_the_scratch_folder_to_their_place(tmp_path: Path) -> No
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "old").write_text("old")
     (tmp_path / "other").write_text("kept")
-
-    def fetch(folder: str) -> None:
-        Path(folder, "set", "raw").mkdir(parents=True)
-        Path(folder, "set", "raw", "new").write_text("new")
-        Path(folder, "set", "old").write_text("replaced")
-
-    assert run(fetch, tmp_path) is None
+    code = """
+        Path("set", "raw").mkdir(parents=True)
+        Path("set", "raw", "new").write_text("new")
+        Path("set", "old").write_text("replaced")
+    """
+    assert run(code, tmp_path) is None
     files = {p.relative_to(tmp_path).as_posix(): p for p in tmp_path.rglob("*") if p.is_file()}
     assert {name: path.read_text() for name, path in files.items()} == {
         "set/raw/new": "new",
@@ -91,7 +92,7 @@ def test_files_come_from_the_scratch_folder_to_their_place(tmp_path: Path) -> No
 
 def test_folder_is_made_for_what_comes(tmp_path: Path) -> None:
     data_dir = tmp_path / "not" / "there"
-    assert run(lambda folder: Path(folder, "file").write_text("x"), data_dir) is None
+    assert run("Path('file').write_text('x')", data_dir) is None
     assert [path.name for path in data_dir.iterdir()] == ["file"]
 
 
@@ -100,14 +101,11 @@ def test_archives_go_along_and_stay_as_they_are(tmp_path: Path) -> None:
     archive.parent.mkdir(parents=True)
     archive.write_text("content")
     (archive.parent / "b").write_text("not an archive")
-
-    def fetch(folder: str) -> None:
-        assert [p.name for p in Path(folder).rglob("*") if p.is_file()] == ["a.gz"]
-        Path(folder, "set", "raw", "a").write_text(
-            Path(folder, "set", "raw", "a.gz").read_text() + " unpacked"
-        )
-
-    assert run(fetch, tmp_path, archives=(archive,)) is None
+    code = """
+        assert [p.name for p in Path().rglob("*") if p.is_file()] == ["a.gz"]
+        Path("set", "raw", "a").write_text(Path("set", "raw", "a.gz").read_text() + " unpacked")
+    """
+    assert run(code, tmp_path, archives="set/raw/*.gz") is None
     assert (archive.parent / "a").read_text() == "content unpacked"
     assert archive.read_text() == "content"
 
@@ -115,146 +113,176 @@ def test_archives_go_along_and_stay_as_they_are(tmp_path: Path) -> None:
 def test_archives_stay_where_the_download_fails(tmp_path: Path) -> None:
     archive = tmp_path / "a.gz"
     archive.write_text("content")
-
-    def fetch(folder: str) -> None:
-        Path(folder, "a.gz").write_text("half")
-        raise RuntimeError
-
-    assert run(fetch, tmp_path, archives=(archive,)) is not None
+    assert run("Path('a.gz').write_text('half')\nsys.exit(1)", tmp_path, "*.gz") is not None
     assert archive.read_text() == "content"
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_failure_is_told_by_its_last_line_and_leaves_nothing(tmp_path: Path) -> None:
-    def fetch(folder: str) -> None:
-        Path(folder, "half").write_text("x")
-        raise RuntimeError("Error downloading half:\nTried here, got:\nno such file\n")
-
-    failure = run(fetch, tmp_path / "not" / "there")
+def test_failure_is_told_by_the_line_it_wrote_and_leaves_nothing(tmp_path: Path) -> None:
+    code = "Path('half').write_text('x')\nprint('no such file')\nsys.exit(1)"
+    failure = run(code, tmp_path / "not" / "there")
     assert failure == "it could not be downloaded (no such file)"
     assert not list(tmp_path.iterdir())
 
 
-def test_failure_without_words_is_told_by_its_kind(tmp_path: Path) -> None:
-    def fetch(folder: str) -> None:
-        raise EOFError
-
-    assert run(fetch, tmp_path) == "it could not be downloaded (EOFError)"
+def test_process_that_ends_without_words_is_a_failure(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for code in ("raise EOFError", "os.kill(os.getpid(), 9)"):
+        failure = run(code, tmp_path)
+        assert failure == "it could not be downloaded (its process was ended)"
     assert tmp_path.exists()  # it was there before
+    assert capfd.readouterr() == ("", "")  # no traceback
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("Error downloading:\nTried here, got:\nno such file\n"), "no such file"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_the_reason_is_the_last_line_of_the_error_or_its_kind(
+    error: Exception,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        print("Downloading ...")
+        raise error
+
+    reader, writer = os.pipe()
+    with open(writer, "w"):
+        monkeypatch.setattr(sys, "stdin", os.fdopen(reader))
+        monkeypatch.setattr(sys, "argv", ["fetch", "MNIST"])
+        monkeypatch.setattr(datasets, "MNIST", fail)
+        monkeypatch.setattr(fetch, "_end_with_parent", lambda: None)
+        with pytest.raises(SystemExit):
+            fetch.main()
+        sys.stdin.close()
+    assert capfd.readouterr().out.splitlines()[1:] == [reason]
+
+
+def assert_ends(pid_file: Path) -> None:
+    """The process whose number is in the file is no more, or is so soon."""
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + BUSY
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} goes on")
+
+
+def note_pid(pid_file: Path) -> str:
+    return f"Path({str(pid_file)!r}).write_text(str(os.getpid()))\n"
 
 
 def test_silence_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
-    ended = threading.Event()
-    before, started = threading.enumerate(), time.monotonic()
-    failure = run(lambda _: ended.wait(60), tmp_path / "not" / "there")
-    elapsed = time.monotonic() - started
-    ended.set()
+    started = time.monotonic()
+    code = note_pid(tmp_path / "pid") + "time.sleep(600)"
+    failure = run(code, tmp_path / "not" / "there")
     assert failure == "the download was aborted after 1 s without data"
-    assert STALL_TIMEOUT <= elapsed < STALL_TIMEOUT + BUSY
-    assert not list(tmp_path.iterdir())
-    for thread in started_since(before):
-        thread.join(BUSY)
-        assert not thread.is_alive()
+    assert STALL_TIMEOUT <= time.monotonic() - started < STALL_TIMEOUT + BUSY
+    assert_ends(tmp_path / "pid")
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
 
 
-def test_a_bar_that_keeps_its_lock_when_it_is_given_up_holds_up_no_other(tmp_path: Path) -> None:
-    def fetch(_: str) -> None:
-        tqdm.get_lock().acquire()  # as tqdm.refresh does, which an exception leaves without release
-        while True:
-            time.sleep(0.01)
-
-    assert run(fetch, tmp_path) == "the download was aborted after 1 s without data"
-    # Several at once: a single one may get the number of the thread that has ended, and its lock.
-    together = threading.Barrier(3)
-
-    def bar() -> None:
-        together.wait()
-        tqdm(total=1, file=io.StringIO()).close()
-
-    bars = [threading.Thread(target=bar, daemon=True) for _ in range(together.parties)]
-    for thread in bars:
-        thread.start()
-    for thread in bars:
-        thread.join(BUSY)
-        assert not thread.is_alive()
+def test_the_time_of_imports_is_no_silence(tmp_path: Path) -> None:
+    command = ["-c", "import time\ntime.sleep(1.5)\nprint('begun')"]
+    assert download(command, tmp_path, "nothing", 10, STALL_TIMEOUT, TOTAL_TIMEOUT) is None
 
 
-def grow(folder: str, seconds: float) -> None:
-    """A slow download: a byte every twentieth of a second."""
-    end = time.monotonic() + seconds
-    with open(os.path.join(folder, "slow"), "wb", buffering=0) as file:
-        while time.monotonic() < end:
-            file.write(b".")
-            time.sleep(0.05)
+# A slow download: a byte every twentieth of a second.
+GROW = """
+with open("slow", "wb", buffering=0) as file:
+    for _ in range({steps}):
+        file.write(b".")
+        time.sleep(0.05)
+"""
 
 
 def test_slow_download_may_take_longer_than_a_silence(tmp_path: Path) -> None:
-    assert run(partial(grow, seconds=1.5), tmp_path, stall_timeout=1) is None
+    assert run(GROW.format(steps=30), tmp_path, stall_timeout=1) is None
     assert (tmp_path / "slow").stat().st_size > 1
 
 
 def test_endless_download_is_given_up(tmp_path: Path) -> None:
     started = time.monotonic()
-    failure = run(partial(grow, seconds=60), tmp_path / "data", stall_timeout=30, total_timeout=0.6)
+    data_dir = tmp_path / "data"
+    failure = run(GROW.format(steps=9999), data_dir, stall_timeout=30, total_timeout=0.6)
     assert failure == "the download was aborted after 1 s"
     assert 0.6 <= time.monotonic() - started < 0.6 + BUSY
     assert not list(tmp_path.iterdir())
 
 
-def test_download_given_up_does_not_go_on_unseen(tmp_path: Path) -> None:
-    given_up, tries = threading.Event(), []
-
-    def fetch(folder: str) -> None:
-        for mirror in range(1000):  # as torchvision does it: a mirror after the other
-            try:
-                os.makedirs(os.path.join(folder, "raw"), exist_ok=True)
-                tries.append(mirror)
-                given_up.wait(60)
-            except Exception:
-                continue
-
-    before = threading.enumerate()
-    assert run(fetch, tmp_path / "data") is not None
-    given_up.set()
-    for thread in started_since(before):
-        thread.join(BUSY)
-        assert not thread.is_alive()
-    assert tries == [0]
-    assert not list(tmp_path.iterdir())
-
-
-def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
-
-    def interrupted(folder: Path) -> int:
-        raise KeyboardInterrupt
+def test_interruption_ends_the_download_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path, pattern: str) -> int:
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            raise KeyboardInterrupt
+        return 0
 
     monkeypatch.setattr(download_module, "_bytes_in", interrupted)
+    code = note_pid(tmp_path / "pid") + "time.sleep(600)"
     with pytest.raises(KeyboardInterrupt):
-        run(lambda _: ended.wait(60), tmp_path / "not" / "there")
-    ended.set()
-    assert not list(tmp_path.iterdir())
+        run(code, tmp_path / "not" / "there", stall_timeout=BUSY)
+    assert_ends(tmp_path / "pid")
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
 
 
-@pytest.mark.parametrize("timeout", [None, 77.0])
-def test_time_limit_of_sockets_is_put_back(tmp_path: Path, timeout: float | None) -> None:
-    system_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(timeout)
-    try:
-        within: list[float | None] = []
-        run(lambda _: within.append(socket.getdefaulttimeout()), tmp_path)
-        assert socket.getdefaulttimeout() == timeout
-        assert within[0] is not None and within[0] < 77
-    finally:
-        socket.setdefaulttimeout(system_timeout)
+# A download that notes its process and then waits, and a process that starts it.
+WAITING = """
+import os, threading, time
+from pathlib import Path
+from aecli.data.fetch import _end_with_parent
+threading.Thread(target=_end_with_parent, daemon=True).start()
+Path("../../pid").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+STARTING = f"""
+from pathlib import Path
+from aecli.data.download import download
+download(["-c", {WAITING!r}], Path("data"), "x", 1, 600, 600)
+"""
+
+
+def test_download_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", STARTING], cwd=tmp_path, env=with_project())
+    deadline = time.monotonic() + 2 * BUSY
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    assert_ends(tmp_path / "pid")
+
+
+def test_the_bytes_of_the_archives_are_counted_for_the_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Bar] = []
+
+    class Noted(Bar):
+        def __init__(self, title: str, total: int, unit: str) -> None:
+            super().__init__(title, total, unit)
+            bars.append(self)
+
+    monkeypatch.setattr(download_module, "Bar", Noted)
+    code = "Path('a.gz').write_bytes(bytes(7))\nPath('a').write_bytes(bytes(99))\ntime.sleep(1)"
+    assert run(code, tmp_path, archives="*.gz", stall_timeout=30) is None
+    assert [bar.done for bar in bars] == [7]
 
 
 def test_folder_that_cannot_be_written_is_met_before_the_download(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    tries: list[str] = []
     with pytest.raises(StorageError, match=str(tmp_path / "file" / "data")):
-        run(tries.append, tmp_path / "file" / "data")
-    assert not tries
+        run(note_pid(tmp_path / "pid"), tmp_path / "file" / "data")
+    assert not (tmp_path / "pid").exists()
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -480,13 +508,9 @@ def test_download_given_up_tries_no_other_mirror(
         missing(handler)
 
     server.answers["/dead/train-images-idx3-ubyte.gz"] = end_without_an_answer
-    before = threading.enumerate()
     with pytest.raises(MissingDataError, match="without data"):
         load_torchvision("mnist", tmp_path / "data", stall_timeout=STALL_TIMEOUT)
     server.released.set()
-    for thread in started_since(before):
-        thread.join(BUSY)
-        assert not thread.is_alive()
     assert server.requests == ["/dead/train-images-idx3-ubyte.gz"]
     assert not list(tmp_path.iterdir())
 

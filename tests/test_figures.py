@@ -1,5 +1,6 @@
 """Figures: what is where, so that a reader sees what the numbers say."""
 
+import os
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,6 +20,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from PIL import Image
 
+from aecli.errors import printable
 from aecli.figures import (
     Accuracy,
     Curve,
@@ -478,3 +480,28 @@ def test_epochs_are_whole_numbers() -> None:
     figure = study_losses("title", [Curve("fc", {1: 0.3}, {1: 0.2}, {1: 0.1})])
     to_array(figure)
     assert tick_labels(figure.axes[0].xaxis) == ["1"]
+
+
+ODD_NAMES = ["$\\frac", "$x$", "a\x1b[2J\u202eb", os.fsdecode(b"caf\xe9"), "100 $ and 50 $", "\\$"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_in_a_figure_is_no_formula_and_no_control(name: str, tmp_path: Path) -> None:
+    curves = {name: 0.1, f"{name} 2": 0.2}
+    figure = loss_figure(name, {1: 0.1, 2: 0.05}, {1: 0.2}, {1: 0.2}, levels=curves)
+    save(figure, tmp_path / "figure")
+    to_array(figure)
+    shown = printable(name).encode(errors="backslashreplace").decode()
+    texts = {each.get_text() for each in figure.findobj(Text) if isinstance(each, Text)}
+    assert {shown, f"{shown} 2"} <= texts
+
+
+def test_powers_of_ten_on_an_axis_stay_formulas(tmp_path: Path) -> None:
+    figure = Figure()
+    axes = figure.add_subplot(yscale="log")
+    axes.plot([1, 2], [1e-5, 1])
+    to_array(figure)
+    save(figure, tmp_path / "figure")  # whose labels have been drawn before
+    labels = [each for each in axes.get_yticklabels() if each.get_text()]
+    assert labels and all(each.get_parse_math() for each in labels)
+    assert all("mathdefault" in each.get_text() for each in labels)

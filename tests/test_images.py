@@ -27,6 +27,7 @@ from aecli.data.images import (
 )
 from aecli.data.pixels import BrokenImageError
 from aecli.errors import DataError, StorageError
+from aecli.runtime.terminal import err
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 # Luma of ITU-R 601: 0.299 R + 0.587 G + 0.114 B
@@ -351,6 +352,7 @@ def test_the_progress_bar_is_for_terminals(
     path = saved(row("L", 1), tmp_path / "a.png")
     list(decode_images([path], 1, (1, 1)))
     assert capsys.readouterr().err == ""
+    monkeypatch.setattr(err, "is_interactive", True)  # as the console finds when it is made
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     list(decode_images([path], 1, (1, 1)))
     assert "decoding" in capsys.readouterr().err

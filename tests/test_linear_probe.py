@@ -1,6 +1,7 @@
 """The linear classifier: scikit-learn's solution, and what it can and cannot tell apart."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from aecli.data import Split
+from aecli.data.synthetic_cache import load_synthetic
+from aecli.latent import linear_probe
+from aecli.latent.density import frechet_distance, gaussian
 from aecli.latent.linear_probe import (
     PENALTY,
     LinearClassifier,
@@ -105,3 +109,20 @@ def test_one_class_is_nothing_to_tell_apart() -> None:
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     assert has_classes(Split(images, torch.tensor([0, 4, 4])))
     assert not has_classes(Split(images, torch.tensor([4, 4, 4])))
+
+
+def test_the_fit_ends_where_distances_between_logits_no_longer_change(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = load_synthetic(data_dir).train[:2000]
+    pixels = flat_pixels(split.images)
+    noisy = (pixels + 0.2 * torch.randn(pixels.shape)).clamp(0, 1)
+
+    def distance() -> float:
+        classifier = fit_to_pixels(split)
+        return frechet_distance(*(gaussian(classifier.logits(each)) for each in (pixels, noisy)))
+
+    torch.manual_seed(0)
+    found = distance()
+    monkeypatch.setattr(linear_probe, "GRADIENT_TOLERANCE", 1e-6)
+    assert found == pytest.approx(distance(), rel=1e-2)

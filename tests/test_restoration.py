@@ -157,3 +157,15 @@ def test_levels_that_are_not_there_do_not_count() -> None:
     found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, 0.5)
     assert found.degraded_mean.item() == pytest.approx(mean[51].item(), rel=1e-6)
     assert found.weights.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize("kind", NOISES)
+def test_images_that_never_vary_have_a_linear_restoration(kind: CorruptionKind, value: int) -> None:
+    images = torch.full((10, 1, 8, 8), value, dtype=torch.uint8)
+    clean = images[:2] / 255
+    for restore, degraded in [
+        (fit_denoiser(ImageMoments(images), kind, 0.25), clean),
+        (fit_upscaler(images, 2), clean[..., ::2, ::2]),
+    ]:
+        assert torch.allclose(restore(degraded), clean, atol=1e-3)

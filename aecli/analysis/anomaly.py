@@ -1,7 +1,5 @@
 """Anomaly detection with a finished run: a large error marks images it was not trained on."""
 
-import csv
-import io
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +14,7 @@ from aecli.config.limits import check_seed
 from aecli.data import Data
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import OwnImages
+from aecli.documents import to_csv
 from aecli.errors import UsageError
 from aecli.evaluation.anomaly import (
     MIN_ERROR,
@@ -137,17 +136,19 @@ def scores_csv(own: OwnImages, errors: Tensor, normal: Tensor, limit: Threshold)
     """A CSV file with a row for each image, sorted by decreasing `errors` (N,).
 
     A row also holds the fraction of the `normal` errors (M,) that are smaller. File names are
-    written byte for byte, in whatever encoding, so that a program finds the files.
+    written in whatever encoding they have, so that a program finds the files; a name that begins
+    like a formula is written as ./name.
     """
     below = torch.searchsorted(normal.sort().values, errors) / len(normal)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["file", "mse", "anomalous", "validation_images_below"])
+    rows: list[list[Any]] = [["file", "mse", "anomalous", "validation_images_below"]]
     for number in errors.argsort(descending=True, stable=True).tolist():
         mse, fraction = errors[number].item(), below[number].item()
         verdict = "true" if mse > limit.mse else "false"
-        writer.writerow([own.files[number], mse, verdict, f"{fraction:.4f}"])
-    return file.getvalue().encode("utf-8", "surrogateescape")
+        name = str(own.files[number])
+        if name.startswith(("=", "+", "-", "@")):
+            name = f"./{name}"
+        rows.append([name, mse, verdict, f"{fraction:.4f}"])
+    return to_csv(rows).encode("utf-8", "surrogateescape")
 
 
 def report_as_json(report: DetectionReport, settings: dict[str, Any]) -> dict[str, Any]:

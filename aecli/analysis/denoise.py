@@ -1,5 +1,6 @@
 """Denoising by trained models and by classical methods, for several kinds and levels of noise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,12 @@ AXES = {
 """The quantity that the strength of each noise is."""
 MAX_STRENGTHS = 12  # for each kind of noise
 TRAINING_IMAGES = 10_000  # to which the linear denoiser is fitted
-VALIDATION_IMAGES = 25  # on which the filters' settings are chosen
+# The filters' settings are chosen on squares of at most so many pixels a side, one from each of so
+# many images: what these cost does not grow with the images.
+VALIDATION_IMAGES, MAX_CROP = 25, 48
+# Images to measure on unless a number is given: fewer if they have more values than this together,
+# which non-local means takes half a minute for at all default strengths.
+DEFAULT_IMAGES, MAX_VALUES = 500, 2**21
 SHOWN = 5  # images for each kind of noise
 MAX_STD = 10.0  # beyond which a clipped pixel is black or white, whatever its value was
 ORIGINAL, NOISY = "original", "noisy"
@@ -135,20 +141,40 @@ def check_same_images(models: list[Trained]) -> None:
             )
 
 
-def draw_images(trained: Trained, n: int, seed: int) -> Images:
+def draw_images(trained: Trained, n: int | None, seed: int) -> Images:
     """Draw `n` of the images of `trained`, or all if there are fewer, and images to fit to.
+
+    Args:
+        n: None for `DEFAULT_IMAGES`, or fewer if they are large.
 
     Raises:
         UsageError: `n` is less than 1.
     """
+    data = trained.data()
+    if n is None:
+        n = min(DEFAULT_IMAGES, max(1, MAX_VALUES // data.train.images[0].numel()))
     if n < 1:
         raise UsageError(f"n={n} is not valid: give 1 or more")
-    data = trained.data()
     return Images(
         train=ImageMoments(_draw(data.train, TRAINING_IMAGES, seed)),
-        validation=to_pixels(_draw(data.validation, VALIDATION_IMAGES, seed)),
+        validation=_crop(to_pixels(_draw(data.validation, VALIDATION_IMAGES, seed)), seed),
         test=to_pixels(_draw(trained.images, n, seed)),
     )
+
+
+def _crop(images: Tensor, seed: int) -> Tensor:
+    """Cut images (N, C, H, W) to at most `MAX_CROP` rows and columns, each at a random place."""
+    generator = torch.Generator().manual_seed(seed)
+    for axis in (2, 3):
+        spare = images.shape[axis] - MAX_CROP
+        if spare > 0:
+            starts = torch.randint(spare + 1, (len(images),), generator=generator).tolist()
+            cut = [
+                image.narrow(axis - 1, start, MAX_CROP)
+                for image, start in zip(images, starts, strict=True)
+            ]
+            images = torch.stack(cut)
+    return images
 
 
 def _draw(split: Split, n: int, seed: int) -> Tensor:
@@ -179,9 +205,19 @@ def noise_name(kind: CorruptionKind) -> str:
     return kind.name.replace("_", "-")
 
 
+def method_count(models: list[Trained], images: Images) -> int:
+    """How many methods `denoise` measures for a noise."""
+    return len(models) + 3 + images.allow_linear
+
+
 @torch.inference_mode()
 def denoise(
-    models: list[Trained], images: Images, kind: CorruptionKind, strength: float, seed: int
+    models: list[Trained],
+    images: Images,
+    kind: CorruptionKind,
+    strength: float,
+    seed: int,
+    on_method_end: Callable[[], None] = lambda: None,
 ) -> Denoised:
     """Add noise to the test images, and remove it with the models and the classical methods.
 
@@ -191,6 +227,7 @@ def denoise(
         kind: one of `NOISES`.
         strength: its standard deviation, or the share of the pixels that it hits.
         seed: seed of the noise.
+        on_method_end: called when a method is done.
     """
     clean = images.test
     noisy = NOISES[kind](clean, strength, torch.Generator(clean.device).manual_seed(seed))
@@ -198,10 +235,10 @@ def denoise(
     for name, model in zip(model_names(models), models, strict=True):
         methods[name] = model.reconstruct
     methods |= classical_methods(images, kind, strength, seed)
-    outputs = {
-        name: torch.cat([restore(batch) for batch in noisy.split(EVALUATION_BATCH)])
-        for name, restore in methods.items()
-    }
+    outputs = {}
+    for name, restore in methods.items():
+        outputs[name] = torch.cat([restore(batch) for batch in noisy.split(EVALUATION_BATCH)])
+        on_method_end()
     mse = {
         name: image_mse(clean, pixels).double().mean().item() for name, pixels in outputs.items()
     }

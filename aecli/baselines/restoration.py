@@ -51,7 +51,11 @@ def _wiener_filter(
     (Wiener, "Extrapolation, interpolation, and smoothing of stationary time series", 1949.)
     """
     auto.diagonal().add_(RIDGE * auto.diagonal().max())
-    weights = torch.cholesky_solve(cross.T, torch.linalg.cholesky(auto)).T
+    factor, failed_at = torch.linalg.cholesky_ex(auto)
+    if failed_at:  # some pixels never vary, or vary alike: the smallest of all solutions
+        weights = torch.linalg.lstsq(auto, cross.T, driver="gelsd").solution.T
+    else:
+        weights = torch.cholesky_solve(cross.T, factor).T
     mean, degraded_mean, weights = (
         each.float().to(images.device) for each in (mean, degraded_mean, weights)
     )

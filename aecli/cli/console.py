@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from aecli.cli.tables import fitted
+from aecli.cli.tables import new_table as new_table
+from aecli.errors import StorageError
+from aecli.runtime.terminal import err as err
+from aecli.runtime.terminal import out as out
 
 if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.comparison.compare import Compared
@@ -17,9 +22,6 @@ if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.evaluation.metrics import Score
     from aecli.models import Layer
     from aecli.runs.directory import RunDirectory
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 def notice(text: str) -> None:
@@ -32,15 +34,15 @@ def warn(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
-def new_table(title: str) -> Table:
-    """An empty table with a title, in the style that all of them share."""
-    return Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
-
-
 def table(content: Table) -> None:
     """Print a table after a blank line."""
     out.print()
-    out.print(content)
+    _print_table(content)
+
+
+def _print_table(content: Table) -> None:
+    for part in fitted(content, out.width):
+        out.print(part)
 
 
 def paragraph(sentences: str) -> None:
@@ -82,10 +84,9 @@ def layer_table(layers: list[Layer]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     table.add_column("", footer="parameters")
     table.add_column("layer (k kernel, s stride, p padding)")
-    table.add_column("output", justify="right")
-    table.add_column(
-        "parameters", justify="right", footer=f"{sum(layer.parameters for layer in layers):,}"
-    )
+    table.add_column("output", justify="right", no_wrap=True)
+    total = f"{sum(layer.parameters for layer in layers):,}"
+    table.add_column("parameters", justify="right", no_wrap=True, footer=total)
     part = ""
     for layer in layers:
         table.add_row(
@@ -132,7 +133,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
         table.add_column(column, justify="right")
     for row, (name, score) in enumerate(scores.items()):
         table.add_row(
-            name,
+            Text(name),
             f"{score.mse:.6f}",
             f"{score.sse:.3f}",
             f"{score.psnr:.2f}",
@@ -140,14 +141,15 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
             "" if score.checkerboard is None else f"{score.checkerboard * 1e6:,.2f}",
             style="" if row else "bold green",
         )
-    out.print(table)
+    _print_table(table)
 
 
 def comparison(compared: Compared) -> None:
     """Print the table of a comparison, its findings, and the path of the report."""
     from aecli.comparison.table import terminal_table
 
-    table(terminal_table(compared.settings, out.width))
+    out.print()
+    out.print(terminal_table(compared.settings, out.width))
     bullets(compared.findings)
     for skipped in compared.comparison.skipped:
         warn(f"left out: {skipped.path}, {skipped.status}: {skipped.reason}")
@@ -160,13 +162,17 @@ def run_line(run: RunDirectory) -> None:
 
     outcome = run.failure() if run.status is Status.failed else run.status.value
     if run.status is Status.finished:
-        summary = run.load_summary()
-        mse, pca, seconds = (
-            summary["test"]["mse"],
-            summary["baselines"]["pca"]["mse"],
-            summary["seconds"],
-        )
-        outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
+        try:
+            summary = _summary(run)
+        except StorageError as error:
+            outcome = str(error)
+        else:
+            mse, pca, seconds = (
+                summary["test"]["mse"],
+                summary["baselines"]["pca"]["mse"],
+                summary["seconds"],
+            )
+            outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
     warn(f"{run.path.name}: {outcome}")
 
 
@@ -185,11 +191,21 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
     table.add_column("test mse", justify="right")
     table.add_column("time", justify="right")
     for run, distinction in zip(runs, distinctions, strict=True):
-        status, cells = run.status, ("", "")
-        if status is Status.finished:
-            summary = run.load_summary()
-            cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
-        style = "" if status is Status.finished else "red"
+        status, cells = run.status.value, ("", "")
+        if run.status is Status.finished:
+            try:
+                summary = _summary(run)
+            except StorageError:
+                status = "damaged"
+            else:
+                cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
+        style = "" if all(cells) else "red"
         settings = [Text(distinction)] if any(distinctions) else []
-        table.add_row(run.path.name, *settings, status.value, *cells, style=style)
-    out.print(table)
+        table.add_row(Text(run.path.name), *settings, status, *cells, style=style)
+    _print_table(table)
+
+
+def _summary(run: RunDirectory) -> dict[str, Any]:
+    from aecli.runs.records import check_summary
+
+    return check_summary(run.load_summary(), str(run.summary_file))

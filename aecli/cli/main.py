@@ -15,10 +15,12 @@ from aecli.errors import (
     StorageError,
     Terminated,
     UsageError,
+    printable,
     storage_error,
     suggest,
 )
 from aecli.runtime.signals import end_at_once
+from aecli.runtime.streams import protect_standard_streams
 
 # Python collects garbage after this many net allocations. A command's imports allocate a million
 # objects that stay alive; with Python 3.11's default of 700, scanning them took a seventh of the
@@ -56,6 +58,7 @@ OPENMP_SPIN_COUNT = "50000"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    protect_standard_streams()
     gc.set_threshold(GC_THRESHOLD)
     if "OMP_WAIT_POLICY" not in os.environ:  # another way to set the same thing
         os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN_COUNT)  # read when torch is imported
@@ -69,8 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command, report a failure as one line on stderr, and return the exit status."""
     try:
         dispatch(arguments)
+        sys.stdout.flush()  # where a full disk shows
     except AecliError as error:
-        return _fail(error.status, str(error))
+        return _fail(error.status, str(error), *error.details)
     except Interrupted as interruption:
         return _fail(interruption.status, str(interruption) or "terminated")
     except KeyboardInterrupt:
@@ -106,8 +110,9 @@ def dispatch(arguments: Sequence[str]) -> None:
         module(first).main(list(arguments[1:]))
 
 
-def _fail(status: int, message: str) -> int:
-    print(f"aecli: {message}", file=sys.stderr)
+def _fail(status: int, message: str, *details: str) -> int:
+    for line in (f"aecli: {message}", *details):
+        print(printable(line).replace("\n", "\\n"), file=sys.stderr)
     return status
 
 

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from tqdm import tqdm
+from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
@@ -51,8 +51,8 @@ class Options(RunOptions):
     """Standard deviations for gaussian, shares of the pixels for masking and salt_and_pepper, as in
     0.1,0.5; null: several that suit the kind of noise."""
 
-    n: int = 500
-    """Number of images to measure on, drawn by seed."""
+    n: int | None = None
+    """Number of images to measure on, drawn by seed; null: 500, or fewer if they are large."""
 
     seed: int = 0
     """Seed for drawing the images and their noise."""
@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> None:
     from aecli.baselines.restoration import MAX_NUMBERS
     from aecli.data.corruption import NOISES
     from aecli.runs.results import Results
+    from aecli.runtime.progress import Bar
 
     # All models denoise the images of the first run.
     others = replace(options, images=[])
@@ -80,8 +81,10 @@ def main(arguments: list[str]) -> None:
     noises = analysis.choose_noises(noise, options.strengths)
     analysis.check_same_images(models)
     images = analysis.draw_images(models[0], options.n, options.seed)
-    bar = tqdm(noises, desc="noises", leave=False, disable=None)
-    denoised = [analysis.denoise(models, images, *each, options.seed) for each in bar]
+    with Bar("denoising", len(noises) * analysis.method_count(models, images), "methods") as bar:
+        denoised = [
+            analysis.denoise(models, images, *each, options.seed, bar.advance) for each in noises
+        ]
     names, n = analysis.model_names(models), len(images.test)
     title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
     with Results.for_run(models[0].run, "denoise", options.output) as results:
@@ -145,7 +148,7 @@ def _table(title: str, denoised: list["Denoised"], names: list[str]) -> Table:
     if len(names) == 1:
         headings = {name: name.replace(", ", ",\n") for name in names}
     for name in denoised[0].mse:
-        table.add_column(headings.get(name, name), justify="right")
+        table.add_column(Text(headings.get(name, name)), justify="right")
     for number in range(2, len(names) + 1):
         table.add_column(f"gain over {number}", justify="right")
     for noise in dict.fromkeys(result.noise for result in denoised):
@@ -160,4 +163,9 @@ def _cells(psnr: dict[str, float], names: list[str]) -> list[str]:
     """A row of the table, with the highest psnr in bold."""
     best = max(psnr.values())
     cells = [f"[bold]{each:.2f}[/]" if each == best else f"{each:.2f}" for each in psnr.values()]
-    return [*cells, *(f"{psnr[names[0]] - psnr[name]:+.2f}" for name in names[1:])]
+    return [*cells, *(_gain(psnr[names[0]], psnr[name]) for name in names[1:])]
+
+
+def _gain(first: float, other: float) -> str:
+    """The difference of two psnr; both are infinite where nothing is wrong."""
+    return "+0.00" if first == other else f"{first - other:+.2f}"

@@ -31,6 +31,7 @@ def gather(folders: list[Path]) -> Comparison:
 
     Raises:
         UsageError: a folder has no runs, no run is finished, or the images differ between runs.
+        StorageError: no run is finished, and some are damaged.
     """
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
     skipped: list[SkippedRun] = []
@@ -50,7 +51,8 @@ def gather(folders: list[Path]) -> Comparison:
     skipped += _missing(folders)
     if not results:
         reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in skipped)
-        raise UsageError(f"there is no finished run to compare: {reasons}")
+        kind = StorageError if any(each.status == "damaged" for each in skipped) else UsageError
+        raise kind(f"there is no finished run to compare: {reasons}")
     found = [*results.values()]
     _check_same_images(found)
     settings, common = grouped(found)

@@ -11,7 +11,7 @@ from typing import Any
 from aecli.config import TrainConfig, settings
 from aecli.data.split import TEST, TRAIN, VALIDATION
 from aecli.runs.directory import RunDirectory
-from aecli.runs.records import EpochRecord
+from aecli.runs.records import EpochRecord, check_summary
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {
@@ -126,13 +126,13 @@ class Result:
             AecliError, OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError:
                 the run is damaged.
         """
-        summary = run.load_summary()
+        summary = check_summary(run.load_summary(), str(run.summary_file))
         missing = REQUIRED_IMAGES - set(run.load_images())
         if missing:
             raise ValueError(f"{run.images_file.name} lacks {', '.join(sorted(missing))}")
         test, baselines = summary["test"], summary["baselines"]
         fingerprints = summary["data"].get("fingerprints", {})
-        records = [EpochRecord(**line) for line in run.load_metrics()]
+        records = [EpochRecord.from_json(line) for line in run.load_metrics()]
         if len(records) != summary["epochs"]:
             raise ValueError(
                 f"{run.metrics_file.name} has {len(records)} of {summary['epochs']} epochs"

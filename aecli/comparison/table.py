@@ -1,8 +1,6 @@
 """The settings of a comparison as a table: one list of columns for every format."""
 
-import csv
 import html
-import io
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +12,9 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from aecli import documents
 from aecli.comparison.results import MeanStd, RunGroup, is_exact
+from aecli.errors import printable
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6
@@ -151,11 +151,9 @@ def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
 def to_csv(settings: Sequence[RunGroup]) -> str:
     """CSV for programs: all digits, and standard deviations in columns of their own."""
     cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(cells)
-    writer.writerows([cell(setting) for cell in cells.values()] for setting in settings)
-    return file.getvalue()
+    return documents.to_csv(
+        [cells, *([cell(setting) for cell in cells.values()] for setting in settings)]
+    )
 
 
 def to_markdown(settings: Sequence[RunGroup]) -> str:
@@ -318,7 +316,7 @@ def _decimals(number: float, digits: int) -> int:
 
 def _escape_markdown(text: str) -> str:
     """Escape text that a renderer could take for a table edge, emphasis, code or HTML."""
-    return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(text, quote=False))
+    return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(printable(text), quote=False))
 
 
 def _columns_that_fit(settings: Sequence[RunGroup], width: int) -> list[Column]:

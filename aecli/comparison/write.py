@@ -10,7 +10,7 @@ from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.report import ReportFigure, render
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
-from aecli.figures import show_text_as_it_is, theme
+from aecli.figures import take_literally, theme
 from aecli.runs.results import Results
 from aecli.runs.tracker import STUDY_LAYOUT
 
@@ -55,6 +55,6 @@ def _add_figure(picture: Picture, results: Results) -> ReportFigure:
 
 def _svg(figure: Figure) -> bytes:
     content = io.BytesIO()
-    show_text_as_it_is(figure)
+    take_literally(figure)
     figure.savefig(content, format="svg", dpi=100)
     return content.getvalue()

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config.model import MODEL_CONFIGS
 from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
+from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError, one_line, suggest
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
@@ -148,14 +149,25 @@ def _rename_keys(saved: dict[str, Any]) -> None:
 
 
 def from_yaml(text: str) -> TrainConfig:
-    """Read a saved configuration as plain data: nothing in it is resolved or imported.
+    """Read what `to_yaml` wrote.
 
     Raises:
         UsageError: it is not an aecli configuration.
     """
     try:
-        saved = yaml.safe_load(text)
-        if not isinstance(saved, dict) or "${" in text:
+        return from_plain(parse_yaml(text))
+    except InvalidDocumentError as error:
+        raise UsageError(f"it is not an aecli configuration: {error}") from error
+
+
+def from_plain(saved: Any) -> TrainConfig:
+    """Convert what `plain` returned, read from a file: nothing in it is resolved or imported.
+
+    Raises:
+        UsageError: it is not an aecli configuration.
+    """
+    try:
+        if not isinstance(saved, dict) or "${" in str(saved):
             raise UsageError("it is not a resolved configuration")
         _rename_keys(saved)
         schema = MODEL_CONFIGS[saved["model"]["kind"]]
@@ -164,5 +176,5 @@ def from_yaml(text: str) -> TrainConfig:
         return to_config(cast(DictConfig, OmegaConf.merge(config, saved)))
     except OmegaConfBaseException as error:  # some are also KeyErrors or TypeErrors
         raise UsageError(explain(error)) from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"it is not an aecli configuration: {one_line(error)}") from error

@@ -1,32 +1,28 @@
 """Download a torchvision data set without ever hanging on a dead connection.
 
 torchvision sets no timeout on downloads, and socket timeouts do not cover a name server that does
-not answer. So the download runs in a thread, and a monitor checks whether bytes arrive on disk. The
-thread writes to a temporary folder, and only complete files that torchvision has verified are moved
-to their final place.
+not answer. So the download is a process that can be killed, and this one checks whether bytes
+arrive on disk. The download writes to a temporary folder, and only complete files that torchvision
+has verified are moved to their final place.
 """
 
 import contextlib
-import ctypes
 import os
 import shutil
-import socket
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from tqdm import tqdm
-
-from aecli.errors import DataError
+from aecli.errors import DataError, one_line
 from aecli.files import writable_folder
+from aecli.runtime.progress import BYTES, Bar
 
 POLL_SECONDS = 0.2
-
-# Disable tqdm's monitor thread: it would wait for a lock that is never released (see _abort), and
-# the process would wait for the thread.
-tqdm.monitor_interval = 0
 
 
 class MissingDataError(DataError):
@@ -41,20 +37,27 @@ class MissingDataError(DataError):
         )
 
 
+def fetch_command(class_name: str) -> list[str]:
+    """The arguments of a Python process that downloads into its working folder: see `fetch`."""
+    return ["-m", "aecli.data.fetch", class_name]
+
+
 def download(
-    fetch: Callable[[str], object],
+    command: list[str],
     data_dir: Path,
-    archives: list[Path],
+    archives: str,
+    size: int,
     stall_timeout: float,
     total_timeout: float,
 ) -> str | None:
-    """Run `fetch(folder)` on a temporary folder and move the resulting files into `data_dir`.
+    """Run a download in a temporary folder and move the resulting files into `data_dir`.
 
     Existing archives are copied to the temporary folder, so that they are not downloaded again.
 
     Args:
-        fetch: downloads, verifies and unpacks into the given folder.
-        archives: files under `data_dir` that torchvision would use if it found them.
+        command: as `fetch_command` returns it.
+        archives: pattern of the files under `data_dir` that torchvision downloads.
+        size: bytes of all archives, for the progress bar.
         stall_timeout: abort after this many seconds without new data.
         total_timeout: abort after this many seconds in any case.
 
@@ -67,15 +70,15 @@ def download(
     missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         writable_folder(data_dir, "data_dir")
-        # An aborted thread may still hold a file open: clean up what is possible, raise no error.
-        with tempfile.TemporaryDirectory(
-            prefix=".download-", dir=data_dir, ignore_cleanup_errors=True
-        ) as scratch:
-            for archive in archives:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as scratch:
+            for archive in data_dir.glob(archives):
                 copy = Path(scratch, archive.relative_to(data_dir))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(archive, copy)
-            failure = _fetch_monitored(fetch, Path(scratch), stall_timeout, total_timeout)
+            with Bar("downloading", size, BYTES) as bar:
+                failure = _monitored(
+                    command, Path(scratch), archives, bar, stall_timeout, total_timeout
+                )
             if failure is None:
                 _move_files(Path(scratch), data_dir)
     finally:
@@ -85,75 +88,66 @@ def download(
     return failure
 
 
-def _fetch_monitored(
-    fetch: Callable[[str], object], folder: Path, stall_timeout: float, total_timeout: float
+def _monitored(
+    command: list[str],
+    folder: Path,
+    archives: str,
+    bar: Bar,
+    stall_timeout: float,
+    total_timeout: float,
 ) -> str | None:
-    failures: list[Exception] = []
-
-    def work() -> None:
-        try:
-            fetch(str(folder))
-        except Exception as error:  # reported by the waiting thread
-            failures.append(error)
-        except _DownloadAborted:
-            pass
-
-    thread = threading.Thread(target=work, daemon=True)
-    default_timeout = socket.getdefaulttimeout()
-    # Keeps an abandoned thread from hanging forever; expires after the stall check below.
-    socket.setdefaulttimeout(2 * stall_timeout)
-    try:
-        thread.start()
+    """Run `command` in `folder` until it ends or no data arrives; the reason for a failure."""
+    with tempfile.TemporaryFile() as report, _process(command, folder, report) as process:
         started = last_growth = time.monotonic()
         size = 0
-        while thread.is_alive():
-            thread.join(POLL_SECONDS)
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS)
             now = time.monotonic()
-            if (new_size := _bytes_in(folder)) != size:
+            is_importing = os.fstat(report.fileno()).st_size == 0
+            if (new_size := _bytes_in(folder, "**/*")) != size or is_importing:
                 size, last_growth = new_size, now
+                bar.done = _bytes_in(folder, archives)
             if now - last_growth > stall_timeout:
                 return f"the download was aborted after {stall_timeout:.0f} s without data"
             if now - started > total_timeout:
                 return f"the download was aborted after {total_timeout:.0f} s"
-    finally:
-        socket.setdefaulttimeout(default_timeout)
-        _abort(thread)
-    if not failures:
-        return None
-    return f"it could not be downloaded ({_last_line(failures[0])})"
+        if process.returncode == 0:
+            return None
+        report.seek(0)
+        _, _, reason = report.read().decode(errors="replace").partition("\n")
+        return f"it could not be downloaded ({one_line(reason) or 'its process was ended'})"
 
 
-class _DownloadAborted(BaseException):
-    """Stops the download thread. Not an Exception: torchvision would try its next mirror."""
+@contextmanager
+def _process(
+    arguments: list[str], folder: Path, report: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python in `folder` with its output in `report`, and kill it at the end if it still runs.
 
-
-def _abort(thread: threading.Thread) -> None:
-    """Keep `thread` from recreating its removed folder and from downloading on in the background.
-
-    A thread cannot be killed, but an exception can be raised before its next Python instruction.
+    It is in a session of its own, so that Ctrl-C reaches this process alone, which then ends it.
     """
-    if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_DownloadAborted)
-        )
-        thread.join(POLL_SECONDS)
-        # torchvision's progress bar takes tqdm's global lock and never releases it if the exception
-        # is raised while it draws: give later bars a new lock.
-        tqdm.set_lock(threading.RLock())
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
-
-
-def _bytes_in(folder: Path) -> int:
-    size = 0
-    for path in folder.rglob("*"):
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdin=subprocess.PIPE,  # closed when this process ends: see `aecli.data.fetch`
+        stdout=report,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
         try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _bytes_in(folder: Path, pattern: str) -> int:
+    size = 0
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # moved between the two calls
             size += path.stat().st_size
-        except FileNotFoundError:  # moved between the two calls
-            continue
     return size
 
 

@@ -8,6 +8,7 @@ it, the cache is rebuilt.
 import hashlib
 import json
 import os
+import secrets
 import socket
 import time
 import warnings
@@ -21,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aecli.documents import parse_json
 from aecli.errors import StorageError
-from aecli.files import write_atomically
+from aecli.files import read_regular, write_atomically
 
 try:
     import fcntl
@@ -49,10 +51,12 @@ class ImageCache:
         """
         digest = hashlib.sha256()
         path = self.pixels_file
-        scratch = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}{PART}")
+        # Its name says whose it is, and nobody can guess it.
+        owner = f"{_HOST}-{os.getpid()}-{secrets.token_hex(8)}"
+        scratch = path.with_name(f".{path.name}.{owner}{PART}")
         _remove_leftovers(path.parent)
         try:
-            with open(scratch, "wb") as file:
+            with open(scratch, "xb") as file:
                 with suppress(OSError):  # not every file system has locks
                     _lock(file)
                 for image in images:
@@ -79,7 +83,7 @@ class ImageCache:
     def read_index(self) -> dict[str, Any] | None:
         """Read what `write_index` wrote; None if the index is missing or damaged."""
         try:
-            index = json.loads(self.index_file.read_bytes())
+            index = parse_json(read_regular(self.index_file))
             facts: dict[str, Any] = index["facts"]
             return facts if index["sha256"] == _digest(facts) else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):

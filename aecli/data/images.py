@@ -22,11 +22,11 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
-from tqdm import tqdm
 
 from aecli.data.pixels import BrokenImageError, is_grey, to_8_bits
 from aecli.errors import DataError, StorageError, one_line, spelled
 from aecli.files import natural_key
+from aecli.runtime.progress import Bar
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif",
@@ -221,17 +221,17 @@ def in_parallel(
     Image.init()  # Pillow fills its format table on first use, which is not thread-safe
     workers = _usable_cores()
     waiting: deque[Future[Result | Broken]] = deque()
-    bar = tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None)
+    bar = Bar(title, len(paths), "images")
     with bar, _pillow_warnings_suppressed(), ThreadPoolExecutor(workers) as pool:
         try:
             for path in paths:
                 waiting.append(pool.submit(_try, function, path))
                 if len(waiting) > QUEUED_PER_WORKER * workers:
                     yield waiting.popleft().result()
-                    bar.update()
+                    bar.advance()
             while waiting:
                 yield waiting.popleft().result()
-                bar.update()
+                bar.advance()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -261,6 +261,8 @@ def _pillow_warnings_suppressed() -> Iterator[None]:
 def open_image(path: Path) -> Iterator[ImageFile]:
     """Open the first image of a file; any failure is raised as a BrokenImageError."""
     try:
+        if path.exists() and not path.is_file():
+            raise BrokenImageError("it is not a regular file")  # reading a pipe could block
         # Given a name, Pillow memory-maps the file, and then gets the pixels of a rotated TIFF
         # wrong.
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:

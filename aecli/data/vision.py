@@ -17,11 +17,13 @@ from typing import Any
 
 import torch
 
-from aecli.data.download import MissingDataError, download
+from aecli.data.download import MissingDataError, download, fetch_command
 from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
+from aecli.documents import parse_json
 from aecli.errors import DataError, StorageError
+from aecli.files import read_regular
 
 # Seconds without new data, and in total, after which a download is aborted; an hour allows for slow
 # connections.
@@ -43,6 +45,9 @@ class Source:
 
     archives: str
     """Pattern of the files that torchvision downloads, relative to data_dir."""
+
+    size: int
+    """Bytes of these files."""
 
     check: Callable[[Path], None] | None = None
     """Raises DataError, naming the file, if a file in the folder is damaged; None if torchvision
@@ -78,9 +83,10 @@ def load_torchvision(
     dataset = getattr(datasets, source.class_name)
     loaded = _read(dataset, data_dir, folder, source)
     if loaded is None:
-        archives = sorted(data_dir.glob(source.archives))
-        fetch = partial(dataset, train=True, download=True)
-        failure = download(fetch, data_dir, archives, stall_timeout, total_timeout)
+        command = fetch_command(source.class_name)
+        failure = download(
+            command, data_dir, source.archives, source.size, stall_timeout, total_timeout
+        )
         if failure is not None:
             raise MissingDataError(name, folder, failure)
         loaded = _read(dataset, data_dir, folder, source)
@@ -115,7 +121,7 @@ class _TorchvisionCache:
             if found is None or found[1]["state"] != self.state:
                 return None
             tensors, metadata = found
-            classes = tuple(json.loads(metadata["classes"]))
+            classes = tuple(map(str, parse_json(metadata["classes"])))
             train, test = (
                 Split(
                     tensors[f"{part}_images"],
@@ -125,7 +131,7 @@ class _TorchvisionCache:
                 )
                 for part in ("train", "test")
             )
-        except (OSError, ValueError, KeyError):  # the cache is rebuilt
+        except (OSError, ValueError, KeyError, TypeError):  # the cache is rebuilt
             return None
         return LoadedData(train, test, str(self.folder))
 
@@ -194,7 +200,7 @@ def _check_idx_files(digests: dict[str, str], folder: Path) -> None:
     for path in (folder / name for name in MNIST_DIGESTS):  # all such folders use these names
         if not path.is_file():
             continue
-        content = path.read_bytes()
+        content = read_regular(path)
         axes = 3 if "idx3" in path.name else 1
         sizes = _idx_sizes(content)
         expected = 4 + 4 * axes + math.prod(sizes)
@@ -231,11 +237,17 @@ MNIST_DIGESTS = {
 
 SOURCES = {
     "mnist": Source(
-        "MNIST", "MNIST/raw", "MNIST/raw/*.gz", partial(_check_idx_files, MNIST_DIGESTS)
+        "MNIST", "MNIST/raw", "MNIST/raw/*.gz", 11_594_722, partial(_check_idx_files, MNIST_DIGESTS)
     ),
     "fashion_mnist": Source(
-        "FashionMNIST", "FashionMNIST/raw", "FashionMNIST/raw/*.gz", partial(_check_idx_files, {})
+        "FashionMNIST",
+        "FashionMNIST/raw",
+        "FashionMNIST/raw/*.gz",
+        30_878_645,
+        partial(_check_idx_files, {}),
     ),
-    "kmnist": Source("KMNIST", "KMNIST/raw", "KMNIST/raw/*.gz", partial(_check_idx_files, {})),
-    "cifar10": Source("CIFAR10", "cifar-10-batches-py", "cifar-10-*.tar.gz"),
+    "kmnist": Source(
+        "KMNIST", "KMNIST/raw", "KMNIST/raw/*.gz", 21_240_888, partial(_check_idx_files, {})
+    ),
+    "cifar10": Source("CIFAR10", "cifar-10-batches-py", "cifar-10-*.tar.gz", 170_498_071),
 }

@@ -15,7 +15,8 @@ from aecli.figures.curves import (
 )
 from aecli.figures.grids import Row, image_grid, panels
 from aecli.figures.maps import Direction, image_plane, scatter_map
-from aecli.figures.output import as_image, as_png, save, show_text_as_it_is, to_array
+from aecli.figures.output import as_image, as_png, save, to_array
+from aecli.figures.text import take_literally
 from aecli.figures.theme import theme
 
 __all__ = [
@@ -40,8 +41,8 @@ __all__ = [
     "save",
     "scatter_map",
     "score_by_family",
-    "show_text_as_it_is",
     "study_losses",
+    "take_literally",
     "theme",
     "to_array",
 ]

@@ -134,5 +134,6 @@ def legend_below(figure: Figure, lines: list[Line2D]) -> None:
         fontsize=LABEL,
         frameon=False,
     )
+    text.take_literally(figure)
     pixels = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).height
     figure.set_figheight(figure.get_figheight() + pixels / figure.dpi)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
+
+from aecli.figures.text import take_literally
 
 if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
@@ -20,24 +21,11 @@ if TYPE_CHECKING:  # a chart of numbers need not wait for torch
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG and SVG; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    show_text_as_it_is(figure)
+    take_literally(figure)
     # With the highest compression a PNG is a sixth smaller and takes twice as long.
     figure.savefig(path.with_suffix(".png"), dpi=200, pil_kwargs={"compress_level": 1})
     figure.set_layout_engine("none")  # the layout is done, and takes as long as drawing
     figure.savefig(path.with_suffix(".svg"), dpi=100)
-
-
-def show_text_as_it_is(figure: Figure) -> None:
-    """Keep names that hold `$` from being typeset as formulas.
-
-    The powers of ten along logarithmic axes are formulas.
-    """
-    scales = (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis))
-    logarithmic = [axis for axis in scales if axis.get_scale() != "linear"]
-    formulas = {label for axis in logarithmic for label in axis.findobj(Text)}
-    for text in figure.findobj(Text):
-        if isinstance(text, Text) and text not in formulas:
-            text.set_parse_math(False)
 
 
 def as_image(pixels: Tensor) -> Image.Image:
@@ -56,7 +44,7 @@ def as_png(pixels: Tensor) -> bytes:
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:
     """`figure` as pixels (height, width, 3)."""
-    show_text_as_it_is(figure)
+    take_literally(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

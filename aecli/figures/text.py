@@ -1,4 +1,4 @@
-"""Size and wrapping of text, before there is a figure to draw it in."""
+"""Size and wrapping of text, before there is a figure to draw it in, and text taken literally."""
 
 import re
 from functools import cache
@@ -7,10 +7,35 @@ from itertools import chain
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+
+from aecli.errors import printable
 
 DPI = 100
 LINE = 1.35  # height of a line of text, in font sizes
 POINTS_PER_INCH = 72
+
+
+def literal(text: str) -> str:
+    """The characters that are drawn for `text`: escapes for those that are none."""
+    return printable(text).encode(errors="backslashreplace").decode()
+
+
+def take_literally(figure: Figure) -> None:
+    """Draw every text of `figure` as it is: $ in a name begins no formula."""
+    texts = figure.findobj(Text)  # which makes the ticks that the axes still lack
+    powers = {
+        id(label)
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if axis.get_scale() == "log"
+        for tick in (*axis.majorTicks, *axis.minorTicks)
+        for label in (tick.label1, tick.label2)
+    }
+    for text in texts:
+        if isinstance(text, Text) and id(text) not in powers:
+            text.set_parse_math(False)
+            text.set_text(literal(text.get_text()))
 
 
 def width(text: str, size: float) -> float:
@@ -21,7 +46,9 @@ def width(text: str, size: float) -> float:
 @cache
 def _line_width(line: str, size: float) -> float:
     renderer = FigureCanvasAgg(Figure((1, 1), DPI)).get_renderer()
-    pixels, _, _ = renderer.get_text_width_height_descent(line, FontProperties(size=size), False)
+    pixels, _, _ = renderer.get_text_width_height_descent(
+        literal(line), FontProperties(size=size), False
+    )
     return float(pixels) / DPI
 
 

@@ -6,7 +6,6 @@ matching manifest is ignored. torch does not verify the checksums in its own arc
 
 import io
 import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from aecli.errors import StorageError
 from aecli.files import (
     fingerprint,
     make_folder,
+    read_json,
     read_verified,
     remove_scratch,
     write_atomically,
@@ -82,15 +82,16 @@ class Checkpoints:
 
     def _load(self, position: int) -> dict[str, Any]:
         manifest, file = self._manifest(position), self._file(position)
+        expected = read_json(manifest)
+        if not isinstance(expected, dict) or file.name not in expected:
+            raise StorageError(f"{manifest} is damaged: it has no entry for {file.name}")
+        content = io.BytesIO(read_verified(file, expected[file.name]))
         try:
-            expected = json.loads(manifest.read_bytes())[file.name]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{manifest} is damaged or cannot be read") from error
-        content = io.BytesIO(read_verified(file, expected))
-        try:
-            state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError) as error:  # an object of another type
+            state = torch.load(content, map_location="cpu", weights_only=True)
+        except Exception as error:  # of any kind: the file was not written by `save`
             raise StorageError(f"{file} cannot be used: it holds more than a checkpoint") from error
+        if not isinstance(state, dict):
+            raise StorageError(f"{file} cannot be used: it holds no checkpoint")
         return state
 
     def _positions(self) -> list[int]:

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from aecli.config import TrainConfig, from_yaml, to_yaml
-from aecli.errors import StorageError, UsageError
-from aecli.files import make_folder, natural_key, write_atomically
+from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
+from aecli.documents import InvalidDocumentError, parse_json, parse_yaml, to_json
+from aecli.errors import StorageError, UsageError, one_line
+from aecli.files import make_folder, natural_key, read_json, read_regular, write_atomically
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
@@ -159,7 +160,7 @@ class RunDirectory:
             UsageError: it is not an aecli configuration.
         """
         file = self._files.next / CONFIG
-        return _parse_config(file, file.read_bytes()) if file.exists() else None
+        return _parse_config(file, read_regular(file)) if file.exists() else None
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
         """Save a state to resume from; `position` increases during training.
@@ -244,13 +245,14 @@ class RunDirectory:
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
-        return [json.loads(line) for line in self._files.read(METRICS).splitlines()]
+        lines = self._files.read(METRICS).splitlines()
+        return [_parse_object(self.metrics_file, line) for line in lines]
 
     def finished_epochs(self) -> int:
         """The number of epochs of the latest training; 0 if there is no metrics file yet."""
         newer = self._files.next / METRICS
         file = newer if newer.exists() else self.metrics_file
-        return file.read_bytes().count(b"\n") if file.exists() else 0
+        return file.read_bytes().count(b"\n") if file.is_file() else 0
 
     def figure(self, name: str) -> Path:
         """The path at which to write a figure, without suffix."""
@@ -272,8 +274,7 @@ class RunDirectory:
             StorageError: a file that aecli did not write is in the way; nothing has changed.
         """
         self.check_lock()
-        content = (json.dumps(summary, indent=2) + "\n").encode()
-        write_atomically(self._files.stage(SUMMARY), content)
+        write_atomically(self._files.stage(SUMMARY), to_json(summary))
         figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
         names = [f"{FIGURES}/{figure.name}" for figure in figures]
         self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, SUMMARY, *names])
@@ -288,8 +289,7 @@ class RunDirectory:
             raise StorageError(
                 f"{self.path} is not a finished run: it has no {self.summary_file.name}"
             )
-        summary: dict[str, Any] = json.loads(self._files.read(SUMMARY))
-        return summary
+        return _parse_object(self.summary_file, self._files.read(SUMMARY))
 
     def save_failure(self, reason: str) -> None:
         """Record in one line why the run failed."""
@@ -299,14 +299,16 @@ class RunDirectory:
     def failure(self) -> str:
         """The reason that `save_failure` recorded."""
         try:
-            return str(json.loads(self.failure_file.read_text(encoding="utf-8"))["reason"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"{self.failure_file.name} cannot be read: {error}"
+            return one_line(read_json(self.failure_file)["reason"])
+        except StorageError as error:
+            return str(error)
+        except (KeyError, TypeError):
+            return f"{self.failure_file} is damaged: it gives no reason"
 
     def exists(self) -> bool:
         """Whether there is a run: a configuration that aecli wrote, or could have written."""
-        if not self.config_file.is_file():
-            return False
+        if not self.config_file.is_file():  # a pipe, say, which is read no further
+            return self.config_file.exists() and self._files.is_owner(CONFIG)
         if self._files.is_owner(CONFIG):
             return True
         try:
@@ -352,6 +354,23 @@ def _folders_below(folder: Path) -> Iterator[Path]:
 
 def _parse_config(file: Path, content: bytes) -> TrainConfig:
     try:
-        return from_yaml(content.decode())
+        return from_plain(parse_yaml(content))
+    except InvalidDocumentError as error:
+        raise StorageError(f"{file} is damaged: {error}") from error
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from error
+
+
+def _parse_object(file: Path, content: bytes) -> dict[str, Any]:
+    """Parse `content` of `file`, a JSON object.
+
+    Raises:
+        StorageError: it is something else.
+    """
+    try:
+        value = parse_json(content)
+    except InvalidDocumentError as error:
+        raise StorageError(f"{file} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise StorageError(f"{file} is damaged: it does not hold named values")
+    return value

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.errors import StorageError
+from aecli.files import read_json
 from aecli.runs.scratch import scratch_folder
 from aecli.runtime.process import ProcessId
 
@@ -119,8 +120,8 @@ def _holder_file(lock: Path) -> Path | None:
 def _read_holder(file: Path) -> Holder:
     """The holder named in `file`; empty if the file is damaged or has just been removed."""
     try:
-        holder = json.loads(file.read_bytes())
-    except (FileNotFoundError, ValueError):
+        holder = read_json(file)
+    except StorageError:
         return {}
     return holder if isinstance(holder, dict) else {}
 

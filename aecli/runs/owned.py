@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from aecli.documents import InvalidDocumentError, parse_json
 from aecli.errors import StorageError
 from aecli.files import (
     Fingerprint,
@@ -21,6 +22,7 @@ from aecli.files import (
     fsync_file,
     fsync_folder,
     make_folder,
+    read_regular,
     read_verified,
     remove_scratch,
     write_atomically,
@@ -217,9 +219,11 @@ def _read_manifest(file: Path) -> Manifest:
         StorageError: it is damaged, or not one of aecli's.
     """
     try:
-        manifest = json.loads(file.read_bytes())
+        manifest = parse_json(read_regular(file))
         if all(entry is None or entry.keys() == {"size", "sha256"} for entry in manifest.values()):
             return dict(manifest)
-    except (ValueError, AttributeError):
+    except InvalidDocumentError as error:
+        raise StorageError(f"{file} is damaged: {error}") from error
+    except AttributeError:
         pass
     raise StorageError(f"{file} is damaged, or was not written by aecli")

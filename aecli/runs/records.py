@@ -1,9 +1,48 @@
-"""What is recorded of an epoch."""
+"""What is recorded of an epoch and of a finished run."""
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
+from aecli.errors import StorageError
 from aecli.evaluation.metrics import psnr
+
+# Where the values stand in a summary that other code relies on, and their types in JSON.
+SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
+    "test.mse": (int, float),
+    "test.sse": (int, float),
+    "test.psnr": (int, float, type(None)),
+    "test.ssim": (int, float, type(None)),
+    "test.checkerboard": (int, float, type(None)),
+    "baselines.pca.mse": (int, float),
+    "baselines.mean_image.mse": (int, float),
+    "pca_curve": (dict,),
+    "best_epoch": (int,),
+    "epochs": (int,),
+    "seconds": (int, float),
+    "parameters": (int,),
+    "data.name": (str,),
+    "data.image_shape": (list,),
+    "data.test": (int,),
+    "versions.aecli": (str,),
+    "versions.torch": (str,),
+}
+
+
+def check_summary(summary: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the summary of a finished run if it holds what other code relies on.
+
+    Raises:
+        StorageError: a value is missing or of another type; names `source`, its file.
+    """
+    for path, types in SUMMARY_TYPES.items():
+        value: Any = summary
+        for key in path.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise StorageError(f"{source} is damaged: {path} is missing")
+            value = value[key]
+        if not isinstance(value, types):
+            raise StorageError(f"{source} is damaged: {path} is {value!r:.40}")
+    return summary
 
 
 @dataclass(frozen=True)
@@ -35,6 +74,21 @@ class EpochRecord:
     """Training only, without validation."""
     seconds: float
     """Training only, without validation."""
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> Self:
+        """Read a line of metrics.jsonl.
+
+        Raises:
+            ValueError: it is not the record of an epoch.
+        """
+        names = {field.name for field in fields(cls)}
+        is_record = line.keys() == names and all(
+            isinstance(value, int | float | None) for value in line.values()
+        )
+        if not is_record:
+            raise ValueError(f"metrics.jsonl has a line that is not {', '.join(sorted(names))}")
+        return cls(**line)
 
     @classmethod
     def from_epoch(

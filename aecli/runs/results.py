@@ -1,6 +1,6 @@
 """Results that a command writes to a folder: figures, numbers, and TensorBoard events."""
 
-import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
+from aecli.documents import to_json
 from aecli.figures import save, to_array
 from aecli.files import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
@@ -101,7 +102,7 @@ class Results:
 
     def numbers(self, numbers: dict[str, Any]) -> None:
         """Save the numbers behind the figures as JSON, and log top-level floats as scalars."""
-        self.file(NUMBERS, (json.dumps(numbers, indent=2) + "\n").encode())
+        self.file(NUMBERS, to_json(numbers))
         for name, number in numbers.items():
-            if isinstance(number, float):
+            if isinstance(number, float) and math.isfinite(number):
                 self._events.scalar(f"{self._command}/{name}", number)

@@ -1,7 +1,6 @@
 """Live output of a run: TensorBoard, metrics.jsonl and the progress bar."""
 
 import json
-import threading
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -12,20 +11,16 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
-from tqdm import tqdm
 
 from aecli.files import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
 from aecli.runs.records import EpochRecord
 from aecli.runs.tensorboard import EventsFile
+from aecli.runtime.progress import Bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# tqdm's default lock is shared between processes, which we do not need; when a sweep worker is
-# killed, it would leak and cause a warning.
-tqdm.set_lock(threading.RLock())
 
 # Charts with several curves, on TensorBoard's "Custom scalars" page.
 LAYOUT = {
@@ -95,17 +90,18 @@ class Tracker:
             )
             if resumed is None:
                 self._events.layout(LAYOUT)
+            self._name, self._epochs = bar or "", epochs
+            self._bar = files.enter_context(
+                Bar(
+                    self._title(len(lines) + 1),
+                    epochs * steps_per_epoch,
+                    "steps",
+                    done=resumed.steps if resumed else 0,
+                    is_kept=True,
+                    is_shown=bar is not None,
+                )
+            )
             self._files = files.pop_all()
-        self._bar = tqdm(
-            total=epochs * steps_per_epoch,
-            initial=resumed.steps if resumed else 0,
-            unit="step",
-            # None: no bar unless stderr is a terminal.
-            disable=None if bar is not None else True,
-            dynamic_ncols=True,
-        )
-        self._name, self._epochs = bar, epochs
-        self._describe_bar(epoch=len(lines) + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -116,12 +112,11 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.close()
         self._files.close()
 
     def step(self) -> None:
         """Advance the progress bar by one optimiser step."""
-        self._bar.update()
+        self._bar.advance()
 
     def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
         """Log an epoch; `levels`: tag -> a constant, drawn as a reference line beside a curve."""
@@ -143,16 +138,16 @@ class Tracker:
             if value is not None:
                 self._events.scalar(tag, value, record.epoch)
         self._events.flush()
-        self._describe_bar(min(record.epoch + 1, self._epochs))
         losses = {"train": record.train_loss, "val": record.val_loss}
-        self._bar.set_postfix({k: f"{v:.5f}" for k, v in losses.items() if v is not None})
+        details = [f"{name} {loss:.5f}" for name, loss in losses.items() if loss is not None]
+        self._bar.describe(self._title(min(record.epoch + 1, self._epochs)), " ".join(details))
 
     def sync(self) -> None:
         """Have the curves on disk, for a checkpoint with which they go on."""
         self._events.sync()
 
-    def _describe_bar(self, epoch: int) -> None:
-        self._bar.set_description(f"{self._name}, epoch {epoch}/{self._epochs}")
+    def _title(self, epoch: int) -> str:
+        return f"{self._name}, epoch {epoch}/{self._epochs}"
 
     def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
         from aecli.figures import to_array  # imported late: matplotlib would delay training

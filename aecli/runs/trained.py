@@ -22,6 +22,7 @@ from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
 from aecli.runs.known_images import KnownImages
+from aecli.runs.records import check_summary
 from aecli.runtime.device import open_device
 
 
@@ -127,12 +128,13 @@ class Trained:
         return self._known.data.test
 
     def test_of_other_classes(self) -> Split:
-        """Test images of the classes that the run was not trained on; may be empty.
+        """Test images of the classes that the run was not trained on, as many as `data.test_size`
+        allows of its own; may be empty.
 
         Images that it was trained on all the same, as one of its own classes, are left out.
         """
         known = self._known  # before another selection of the images is loaded
-        data = replace(self.config.data, classes=None, exclude_classes=None)
+        data = replace(self.config.data, classes=None, exclude_classes=None, test_size=None)
         test = load_cached_data(replace(self.config, data=data)).test
         others = test[~class_mask(self.config.data, test)]
         seen = known.seen(others)
@@ -142,7 +144,7 @@ class Trained:
                 f"trained on and are left out"
             )
             others = others[(~seen).to(others.images.device)]
-        return others
+        return others[: self.config.data.test_size]
 
     @property
     def _normalisation(self) -> Normalisation:
@@ -175,10 +177,11 @@ def open_run(
         DataError: the given images cannot be used.
     """
     run = RunDirectory(path)
-    if not run.config_file.is_file():
+    if not run.config_file.exists():
         raise UsageError(_not_a_run_message(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished_message(run))
+    check_summary(run.load_summary(), str(run.summary_file))
     config = relocate(replace(run.load_config(), device=device), data_dir, path_of_images)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)

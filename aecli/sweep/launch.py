@@ -296,7 +296,7 @@ def report(folder: Path, compare: bool, problems: list[str], advice: str = "") -
     if problems and not unfinished:
         summary = f"all {len(runs)} runs are finished, but there were errors"
     if unfinished or problems:
-        raise AecliError("\n".join([summary, *problems, *reasons]))
+        raise AecliError(summary, [*problems, *reasons])
 
 
 def differ_in_classes(configs: list[TrainConfig]) -> bool:

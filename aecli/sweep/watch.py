@@ -28,12 +28,13 @@ class Watch:
         self._epochs = {run.path: run.load_config().epochs for run in runs}
         self._bars: dict[Path, TaskID] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
             TimeElapsedColumn(),
             console=console.err,
+            redirect_stdout=False,  # which may be a file
         )
         self._total = self._progress.add_task("sweep", total=len(runs), unit="runs")
         self._stopped = threading.Event()

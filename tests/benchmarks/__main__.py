@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Self
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
-from tqdm import tqdm
 
+from aecli.runtime.terminal import err
 from tests.benchmarks import runs
 from tests.benchmarks.contestants import data_dir
 
@@ -172,7 +173,9 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
     """Add the ratios between epochs at one number of threads."""
     measured = {
         case: measure_in_turn(case, threads, rounds)
-        for case in tqdm(CASES, desc=f"epochs, {threads} threads", disable=None)
+        for case in track(
+            CASES, f"epochs, {threads} threads", console=err, disable=not err.is_terminal
+        )
     }
     slow = APART * min(
         one.handover for found in measured.values() for each in found for one in each.values()

@@ -20,8 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from rich.progress import track
 
+from aecli.runtime.terminal import err
 from tests.benchmarks.contestants import data_dir
 
 PROJECT = Path(__file__).parents[2]
@@ -58,7 +59,9 @@ def measure(rounds: int, epochs: int = EPOCHS) -> Iterator[list[dict[str, Any]]]
     found: list[dict[str, Any]] = [
         {"line": str(run), "goal": run.goal, "aecli": [], "lecture": []} for run in RUNS
     ]
-    for number, run in tqdm([*enumerate(RUNS)] * rounds, desc="whole runs", disable=None):
+    for number, run in track(
+        [*enumerate(RUNS)] * rounds, "whole runs", console=err, disable=not err.is_terminal
+    ):
         found[number]["aecli"].append(_aecli(run, epochs))
         found[number]["lecture"].append(_lecture(run, epochs))
         yield [each for each in found if each["lecture"]]

@@ -1,0 +1,80 @@
+"""Tables in the terminal, of which no number is ever cut."""
+
+import textwrap
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+MIN_TEXT = 12  # characters to which a column of words is narrowed; longer ones are wrapped
+FRAME = 3  # characters beside each column: a line, and a space on both sides
+
+
+def new_table(title: str) -> Table:
+    """An empty table with a title, in the style that all of them share."""
+    return Table(title=Text(title, "bold"), title_justify="left", header_style="bold")
+
+
+def fitted(content: Table, width: int) -> list[Table]:
+    """Split a table that is too wide into several, one below the other, each with the first column.
+
+    Numbers, the columns that are justified to the right, are not broken; words are.
+    """
+    first, *others = (_Fitted(column) for column in content.columns)
+    parts, used = [[first]], first.width + FRAME + 1
+    for column in others:
+        if used + column.width + FRAME > width and len(parts[-1]) > 1:
+            parts.append([first])
+            used = first.width + FRAME + 1
+        parts[-1].append(column)
+        used += column.width + FRAME
+    return [_table(content, part, is_first=part is parts[0]) for part in parts]
+
+
+class _Fitted:
+    """A column with its heading wrapped, and the characters that it needs."""
+
+    def __init__(self, column: Column) -> None:
+        self.cells = [_as_text(cell) for cell in column.cells]
+        self.is_number = column.justify == "right"
+        widest = max((_width(cell) for cell in self.cells), default=1)
+        heading = _as_text(column.header)
+        words = max(map(cell_len, heading.plain.split()), default=1)
+        if self.is_number:
+            self.width = max(widest, words)
+            lines = (textwrap.fill(line, self.width) for line in heading.plain.split("\n"))
+            self.heading = Text("\n".join(lines))
+        else:
+            self.width = max(1, min(MIN_TEXT, max(widest, cell_len(heading.plain))))
+            self.heading = heading
+
+
+def _table(content: Table, columns: list[_Fitted], is_first: bool) -> Table:
+    table = Table(
+        title=content.title if is_first else None,
+        title_justify=content.title_justify,
+        header_style=content.header_style,
+    )
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify="right" if column.is_number else "left",
+            no_wrap=column.is_number,
+            overflow="fold",
+        )
+    rows = zip(*(each.cells for each in columns), strict=True)
+    for row, cells in zip(content.rows, rows, strict=True):
+        table.add_row(*cells, style=row.style, end_section=row.end_section)
+    return table
+
+
+def _as_text(cell: RenderableType) -> Text:
+    """A cell as text; the cells of our tables are strings with markup, or texts."""
+    return cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+
+
+def _width(cell: Text) -> int:
+    lines: Iterable[str] = cell.plain.split("\n")
+    return max(map(cell_len, lines))

@@ -1,0 +1,131 @@
+"""Progress bars on stderr, where it is a terminal."""
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from aecli.runtime.terminal import err
+
+REFRESHES_PER_SECOND = 5  # each takes a thread a millisecond or two
+BYTES = "bytes"
+"""The unit that is shown as kB, MB and GB."""
+WIDE = 100  # columns; a narrower terminal has room for words or for a bar
+
+
+def is_terminal() -> bool:
+    """Whether there is a terminal to draw on."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+class Bar:
+    """A progress bar; a context manager that draws it from a thread.
+
+    Counting costs a step no more than an addition: only the thread looks at the count.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str,
+        *,
+        done: int = 0,
+        is_kept: bool = False,
+        is_shown: bool = True,
+    ) -> None:
+        """
+        Args:
+            title: what is in progress.
+            total: the count at which it is complete.
+            unit: what is counted, in the plural.
+            done: the count to begin with.
+            is_kept: whether it stays on the screen at the end.
+            is_shown: False for no bar; there is none either unless stderr is a terminal.
+        """
+        self.done = done
+        self._progress: _Progress | None = None
+        if is_shown and is_terminal():
+            self._progress = _Progress(unit, lambda: self.done, is_kept)
+            self._progress.add_task(title, total=total, completed=done, details="")
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+
+    def describe(self, title: str, details: str = "") -> None:
+        """Change the words before and after the bar."""
+        if self._progress is not None:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, description=title, details=details)
+
+
+class _Progress(Progress):
+    """One line, drawn at intervals from what `count` returns then."""
+
+    def __init__(self, unit: str, count: Callable[[], int], is_kept: bool) -> None:
+        self._count = count
+        is_bytes = unit == BYTES
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            *([BarColumn(bar_width=20)] if err.width >= WIDE else []),
+            DownloadColumn() if is_bytes else MofNCompleteColumn(),
+            TextColumn("{task.fields[details]}", markup=False),
+            TransferSpeedColumn() if is_bytes else _SpeedColumn(unit),
+            TimeRemainingColumn(compact=True),
+        ]
+        super().__init__(
+            *columns,
+            console=err,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=not is_kept,
+            redirect_stdout=False,  # which may be a file
+        )
+
+    def get_renderable(self) -> RenderableType:
+        for task in self.task_ids:
+            self.update(task, completed=self._count())
+        return super().get_renderable()
+
+
+class _SpeedColumn(ProgressColumn):
+    """How many units are done in a second, or how many seconds one takes."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed
+        if not speed:
+            return Text("")
+        if speed < 1:
+            return Text(f"{1 / speed:.1f} s each", style="progress.data.speed")
+        return Text(f"{speed:,.0f} {self._unit}/s", style="progress.data.speed")
