@@ -4,8 +4,15 @@ The message is the one line that the user sees: it names the bad value, the vali
 do next. `cli.main` prints that line and nothing else.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+
+def invalid_choice(key: str, value: str, valid: Iterable[str]) -> str:
+    """The message for a value that is none of the valid ones."""
+    hint = re.sub("^valid: ", "give one of ", suggest(value, valid))
+    return f"{key}={shortened(value)} is not valid: {hint}"
 
 
 def suggest(wrong: str, valid: Iterable[str]) -> str:
@@ -20,6 +27,16 @@ def listed(words: Iterable[object]) -> str:
     """Join words, as in: 5, 25 and 125."""
     *most, last = map(str, words)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+MAX_SHOWN = 60
+"""Characters of what was typed that an error message repeats."""
+
+
+def shortened(value: object) -> str:
+    """A value in one line, cut off if it is long."""
+    text = one_line(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def one_line(error: object) -> str:

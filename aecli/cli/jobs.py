@@ -23,9 +23,8 @@ from aecli.cli.compose import (
     compose_run,
     compose_shared,
     hydra_engine,
-    override,
-    parse_overrides,
 )
+from aecli.cli.overrides import override, parse_overrides
 from aecli.config import TrainConfig, to_config
 from aecli.errors import UsageError
 from aecli.files import fsync_folder, writable_folder

@@ -19,9 +19,9 @@ from aecli.cli.compose import (
     compose,
     compose_sweep,
     save_sweep_config,
-    single_value_overrides,
 )
 from aecli.cli.jobs import run_jobs, run_search
+from aecli.cli.overrides import single_value_overrides
 from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
