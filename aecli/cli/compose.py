@@ -183,6 +183,10 @@ def register_schemas() -> None:
     for kind, schema in MODEL_CONFIGS.items():
         store.store(group="model", name=f"{kind}_schema", node=schema)
     Plugins.instance()  # installed plugins register their own schemas
+    sweepers = store.repo["hydra"]["sweeper"]
+    if "optuna.yaml" in sweepers:
+        # A trial that fails, such as one that diverges, does not end the search.
+        sweepers["optuna.yaml"].node.max_failure_rate = 1.0
     launchers = store.repo["hydra"]["launcher"]
     if "submitit_slurm.yaml" in launchers:
         # Our file of the same name extends this one and replaces it, which Hydra does not allow
