@@ -16,6 +16,12 @@ CONTROLS, _UNPRINTABLE = re.compile(f"[{_CONTROLS}]"), rf"[{_CONTROLS}\n\ud800-\
 _TO_ESCAPE = re.compile(rf"{_UNPRINTABLE}|\\(?:\\|x[0-9a-f]{{2}}|u[0-9a-f]{{4}})")
 
 
+def invalid_choice(key: str, value: str, valid: Iterable[str]) -> str:
+    """The message for a value that is none of the valid ones."""
+    hint = re.sub("^valid: ", "give one of ", suggest(value, valid))
+    return f"{key}={shortened(value)} is not valid: {hint}"
+
+
 def suggest(wrong: str, valid: Iterable[str]) -> str:
     """The end of an error message: the closest valid word, if any, and all valid words."""
     choices = list(valid)
@@ -28,6 +34,16 @@ def listed(words: Iterable[object]) -> str:
     """Join words, as in: 5, 25 and 125."""
     *most, last = map(str, words)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+MAX_SHOWN = 60
+"""Characters of what was typed that an error message repeats."""
+
+
+def shortened(value: object) -> str:
+    """A value in one line, cut off if it is long."""
+    text = one_line(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def one_line(error: object) -> str:

@@ -10,10 +10,9 @@ from aecli.cli.compose import (
     check_overrides,
     compose,
     compose_sweep,
-    full_keys,
     hydra_engine,
-    split,
 )
+from aecli.cli.overrides import read_arguments, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.config.schema import DEFAULT_FACTOR
 from aecli.errors import UsageError
@@ -145,17 +144,17 @@ def test_a_recipe_of_a_lecture_is_kept_by_a_sweep() -> None:
 def test_short_keys_set_the_fields_that_they_stand_for() -> None:
     line = ["data=folder", "path=photos", "+image_size=64", "++channels=3", "corruption=downsample",
             "factor=4", "output_dir=path=x"]  # fmt: skip
-    overrides = full_keys(line)
-    assert overrides[-1] == line[-1]
-    check_overrides(overrides[:-1], multirun=False)
-    config = compose(overrides[:-1])
+    overrides = read_arguments(line)
+    check_overrides(overrides, multirun=False)
+    config = compose(overrides)
+    assert config.output_dir == "path=x"
     assert (config.data.path, config.data.image_size, config.data.channels) == ("photos", "64", 3)
     assert config.corruption.factor == 4
     assert compose(["data=folder", "corruption=downsample"]).corruption.factor == DEFAULT_FACTOR
 
 
 def test_a_sweep_may_be_over_short_keys() -> None:
-    line = full_keys(
+    line = read_arguments(
         [
             "data=folder",
             "path=a,b",
@@ -288,8 +287,8 @@ def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> N
 )
 def test_a_mistake_in_the_line_is_named_with_what_would_be_valid(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_overrides([line], multirun=False)
-        compose([line])
+        check_overrides(read_arguments([line]), multirun=False)
+        compose(read_arguments([line]))
     assert str(caught.value).startswith(message)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -13,6 +13,7 @@ from aecli.config import (
     SHORT_KEYS,
     Activation,
     Bottleneck,
+    CheckpointConfig,
     ConvConfig,
     CorruptionConfig,
     CorruptionKind,
@@ -95,6 +96,22 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: LayerConfig(8, kernel=0), "model.layers kernel=0"),
         (lambda: LayerConfig(8, stride=0), "model.layers stride=0"),
         (lambda: LayerConfig(8, padding=-1), "model.layers padding=-1"),
+        (lambda: TrainConfig(latent=2**62, name="a"), f"latent={2**62}"),
+        (lambda: TrainConfig(epochs=10**7, name="a"), "epochs=10000000"),
+        (lambda: TrainConfig(batch_size=2**63, name="a"), f"batch_size={2**63}"),
+        (lambda: TrainConfig(val_every=10**7, name="a"), "val_every=10000000"),
+        (lambda: TrainConfig(patience=10**7, name="a"), "patience=10000000"),
+        (lambda: DataConfig("mnist", train_size=10**10), "data.train_size=10000000000"),
+        (lambda: DataConfig("mnist", channels=2**21), f"channels={2**21}"),
+        (lambda: DataConfig("mnist", image_shape=[1, 2**15, 2]), "data.image_shape=[1, 32768, 2]"),
+        (lambda: CorruptionConfig(factor=2**15), "factor=32768"),
+        (lambda: UpsampleConfig(kernel=2**15), "upsample.kernel=32768"),
+        (lambda: CheckpointConfig(epochs=10**7), "checkpoint.epochs=10000000"),
+        (lambda: FCConfig("fc", latent=5, widths=[2**21]), f"model.widths={2**21}"),
+        (lambda: LayerConfig(2**21), f"model.layers channels={2**21}"),
+        (lambda: LayerConfig(8, kernel=2**15), "model.layers kernel=32768"),
+        (lambda: LayerConfig(8, stride=2**15), "model.layers stride=32768"),
+        (lambda: LayerConfig(8, padding=2**15), "model.layers padding=32768"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -102,6 +119,20 @@ def test_a_value_outside_its_limits_is_named(change: Callable[[], Any], line: st
     with pytest.raises(UsageError) as caught:
         change()
     assert str(caught.value).startswith(f"{line} is not valid: give ")
+
+
+def test_every_integer_has_an_upper_limit() -> None:
+    schemas: dict[type[Any], dict[str, Any]] = {
+        TrainConfig: {"name": "a"}, DataConfig: {}, UpsampleConfig: {}, CorruptionConfig: {},
+        CheckpointConfig: {}, OptimizerConfig: {}, LayerConfig: {"channels": 2},
+        FCConfig: {"latent": 2}, ConvConfig: {"latent": 2},
+    }  # fmt: skip
+    for schema, given in schemas.items():
+        for name, hint in get_type_hints(schema).items():
+            if hint in (int, int | None, list[int], list[int] | None):
+                huge = [1, 10**400, 1] if "list" in str(hint) else 10**400
+                with pytest.raises(UsageError, match="is not valid: give "):
+                    schema(**{**given, name: huge})
 
 
 def test_every_field_says_what_it_means() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep, full_keys
+from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep
 from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
+from aecli.cli.overrides import read_arguments
 from aecli.commands import train
 from aecli.config import (
     CONF_DIR,
@@ -174,8 +175,8 @@ def test_commands_are_valid(code: Code) -> None:
     elif name == "train":
         check_train(arguments)
     elif name == "shapes":
-        check_overrides(full_keys(arguments), multirun=False)
-        compose(full_keys(arguments))
+        check_overrides(read_arguments(arguments), multirun=False)
+        compose(read_arguments(arguments))
     else:
         check_options(name, arguments)
 

@@ -227,7 +227,7 @@ def test_a_decoder_that_unpools_says_what_its_plane_lacks(
         ("k=0", "k=0 is not valid: give 1 to 256"),
         ("k=257", "k=257 is not valid: give 1 to 256"),
         ("n=0", "n=0 is not valid: give 1 or more"),
-        ("map=foo", "map=foo is not valid: valid: pca, tsne, umap"),
+        ("map=foo", "map=foo is not valid: give one of pca, tsne, umap"),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing(

@@ -392,7 +392,7 @@ def test_without_its_libraries_only_onnx_is_refused(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("format=foo", "format=foo is not valid: valid: onnx, torch_export, both"),
+        ("format=foo", "format=foo is not valid: give one of onnx, torch_export, both"),
         ("part=decodr", "part=decodr is not valid: did you mean decoder?"),
     ],
 )

@@ -21,7 +21,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("train latent", 2, "'latent' is not of the form key=value"),
     ("train =5", 2, "there is no key ''"),
     ("train latent=[5", 2, r"'latent=\[5' cannot be parsed"),
-    ("train --cfg=everything", 2, "invalid choice: 'everything'"),
+    ("train --cfg=everything", 2, "--cfg=everything is not valid: give one of job"),
     ("train --resolve", 2, "--resolve goes with --cfg job"),
     ("train --cfg job -m", 2, "--cfg shows the configuration of one run: leave -m out"),
     ("train -x", 2, "unrecognized arguments: -x"),

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from aecli.cli.compose import compose
@@ -22,6 +23,7 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.models import ImageShape, MisfitError, build_model, describe, describe_fitting
 from aecli.models.conv import Flatten, Unflatten
+from aecli.models.normalisation import BatchNorm2d
 from aecli.models.pooling import MaxPool, MaxUnpool, gather_maxima, scatter_maxima
 from aecli.models.upsample import BedOfNails, Bicubic, pixel_shuffle
 
@@ -400,3 +402,16 @@ def test_deterministic_pooling_and_its_gradients_are_those_of_torch(size: tuple[
     assert torch.autograd.gradcheck(lambda x: gather_maxima(x, places), maps)
     small = pooled.detach().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: scatter_maxima(x, places, size), small)
+
+
+def test_one_value_per_channel_is_normalised_by_the_running_statistics() -> None:
+    layer, reference = BatchNorm2d(3), nn.BatchNorm2d(3)
+    several, one = torch.rand(4, 3, 2, 2), torch.rand(1, 3, 1, 1, requires_grad=True)
+    assert torch.equal(layer(several), reference(several))
+    statistics = [buffer.clone() for buffer in layer.buffers()]
+    output = layer(one)
+    assert torch.equal(output, reference.eval()(one))
+    assert all(map(torch.equal, layer.buffers(), statistics))
+    (gradient,) = torch.autograd.grad(output.sum(), one)
+    assert (gradient != 0).all()
+    assert layer(torch.rand(1, 3, 1, 2)).std() > 0  # two values have a variance

@@ -1,13 +1,15 @@
 """The grammar of the commands beside `train`."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aecli.cli.options import one_run, parse_options
-from aecli.commands import compare, conv, embed, interpolate, sample
+from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.commands import compare, conv, embed, interpolate, probe, reconstruct, sample
 from aecli.commands.compare import SortKey
-from aecli.errors import UsageError
+from aecli.data.images import find_images
+from aecli.errors import DataError, UsageError
 
 
 def test_values_and_bare_paths_become_a_dataclass() -> None:
@@ -20,6 +22,44 @@ def test_text_stays_as_it_was_typed() -> None:
     arguments = ["input=[[1, 2]]", "stride=01", "transposed=true"]
     options = parse_options("conv", conv.Options, arguments)
     assert options == conv.Options("[[1, 2]]", stride="01", transposed=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "line", "words"),
+    [
+        ("reconstruct", reconstruct.Options, "corrupt=7", "give true or false"),
+        ("reconstruct", reconstruct.Options, "resize=yes", "give true or false"),
+        ("embed", embed.Options, f"n={10**9}", "give at most 1,000,000"),
+        ("interpolate", interpolate.Options, f"n=-{'9' * 400}", "give at most 1,000,000"),
+        ("probe", probe.Options, f"draws={'9' * 5000}", "give a whole number"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_value_without_sense_is_refused(
+    command: str, options: type[Any], line: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        parse_options(command, options, ["run", line])
+    assert len(str(caught.value)) < 200
+
+
+def test_a_path_may_contain_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b/r").mkdir(parents=True)
+    assert parse_options("embed", embed.Options, ["a=b/r"]).run == ["a=b/r"]
+    with pytest.raises(UsageError, match="there is no key 'a'"):
+        parse_options("embed", embed.Options, ["a=b/s"])
+
+
+def test_runs_that_are_not_there_are_mistakes_in_the_line_and_images_are_missing_data(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError):
+        open_chosen(tmp_path / "nope", RunOptions())
+    with pytest.raises(DataError, match="data_dir=nope is not a folder"):
+        open_chosen(tmp_path, RunOptions(data_dir="nope"))
+    with pytest.raises(DataError, match="there is no file or folder nope"):
+        find_images([Path("nope")])
 
 
 def test_null_is_no_text_but_nothing() -> None:

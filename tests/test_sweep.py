@@ -173,6 +173,46 @@ def test_a_search_without_a_good_trial_ends_in_lines(
 
 
 @OLD_OPTUNA
+def test_a_search_goes_on_after_a_trial_that_diverges_and_names_the_best(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=0",
+            "model.output_activation=identity", "compare=false", "model=fc"]  # fmt: skip
+    assert (
+        aecli("train", "-m", *line, "lr=choice(0.001,1e38)", "batch_size=choice(16,32)", *TINY) == 1
+    )
+    text, errors = capsys.readouterr()
+    assert re.match(r"(?s).*\naecli: \d of 4 runs are not finished\n", errors)
+    assert "Trial" not in errors and "A new study" not in errors  # the log of Optuna
+    runs = [run for run in runs_below(tmp_path) if run.status is Status.finished]
+    assert 0 < len(runs) < 4
+    best = min(runs, key=lambda run: run.load_summary()["validation"]["mse"])
+    mse, size = best.load_summary()["validation"]["mse"], best.load_config().batch_size
+    words = " ".join(text.split())
+    assert f"best trial {best.path.name}, validation mse {mse:.6f}: batch_size={size}" in words
+
+
+@OLD_OPTUNA
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "hydra.sweeper.storage=sqlite:////nowhere/s.db",
+            "the search cannot start: OperationalErr",
+        ),
+        ("batch_size=choice(0,-1)", "aecli: batch_size="),
+    ],
+)
+def test_an_error_before_the_first_trial_is_told_as_itself(
+    line: str, words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = ["sweep=search", "hydra.sweeper.n_trials=2", line]
+    assert aecli("train", "-m", *search, *TINY) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and "run folders" not in errors and "Traceback" not in errors
+
+
+@OLD_OPTUNA
 def test_a_search_is_not_laid_over_runs(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

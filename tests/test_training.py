@@ -26,6 +26,8 @@ from aecli.training.loop import (
     new_model,
     steps_per_epoch,
     train,
+    train_epoch,
+    training_step,
     validate,
 )
 from aecli.training.optimizer import Adam
@@ -349,3 +351,16 @@ def test_on_a_gpu_compiled_steps_lead_where_eager_ones_do(model: str, tmp_path: 
     first, *_, last = (record.train_loss for record in other.records)
     assert first == pytest.approx(losses[0], rel=1e-3)
     assert last == pytest.approx(losses[-1], rel=1e-2)  # differences of rounding grow
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "nearest", "max_unpool"])
+def test_batch_normalisation_takes_a_last_batch_of_one_image_on_a_map_of_one_pixel(
+    upsample: str,
+) -> None:
+    data = some_data((1, 4, 4))  # two strides of 2 leave one pixel
+    size = len(data.train) - 1
+    line = [*CPU, "model=denoising", f"upsample={upsample}", "latent=2", f"batch_size={size}"]
+    config = compose(line)
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
+    loss = train_epoch(config, data, state, training_step(config, data, state), lambda: None)
+    assert math.isfinite(loss) and state.step == 2

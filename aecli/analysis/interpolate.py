@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aecli.data import Split
 from aecli.data.batches import to_pixels
-from aecli.errors import UsageError
+from aecli.errors import MAX_SHOWN, UsageError, shortened
 from aecli.figures import Row, as_image, image_grid
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
@@ -50,9 +50,9 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
     pairs = []
     for part in text.split(","):
         first, colon, second = part.strip().partition(":")
-        if not (colon and first.isdecimal() and second.isdecimal()):
+        if not (colon and first.isdecimal() and second.isdecimal()) or len(part) > MAX_SHOWN:
             raise UsageError(
-                f"pairs={text} is not valid: give two images for each, as in 3:7,12:40"
+                f"pairs={shortened(text)} is not valid: give two images for each, as in 3:7,12:40"
             )
         for number in (first, second):
             if int(number) >= len(split):

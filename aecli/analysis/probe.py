@@ -11,7 +11,7 @@ from torch import Tensor
 from aecli.baselines.pca import pca_of
 from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
-from aecli.errors import DataError, UsageError, spelled
+from aecli.errors import MAX_SHOWN, DataError, UsageError, shortened, spelled
 from aecli.figures import Accuracy, accuracy_by_labels
 from aecli.latent.linear_probe import (
     Standardizer,
@@ -124,8 +124,10 @@ def read_labels(text: str, split: Split) -> list[int]:
     counts = set()
     for part in text.split(","):
         count = part.strip()
-        if not count.isdecimal() or int(count) == 0:
-            raise UsageError(f"labels={text} is not valid: give images of each class, as in 10,100")
+        if not count.isdecimal() or len(count) > MAX_SHOWN or int(count) == 0:
+            raise UsageError(
+                f"labels={shortened(text)} is not valid: give images of each class, as in 10,100"
+            )
         if int(count) > smallest:
             raise UsageError(
                 f"labels={text} is not valid: the smallest class has {smallest} training images"

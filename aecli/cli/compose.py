@@ -3,7 +3,6 @@
 `compose` builds the configuration of one run, and `compose_sweep` those of a sweep.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from aecli.cli.overrides import parse_overrides, read_arguments, split
 from aecli.config import (
     CONF_DIR,
     MODEL_CONFIGS,
@@ -44,9 +42,6 @@ EXTRAS = {
     "hydra/sweeper": {"optuna": "optuna"},
 }
 BASIC = "basic"
-
-# A short key, after the + or ~ that an override may begin with.
-_SHORT_KEY = re.compile(rf"([+~]*)({'|'.join(SHORT_KEYS)})(?==)")
 
 # The base of conf/hydra/launcher/submitit_slurm.yaml.
 SLURM_SCHEMA = "slurm_schema"
@@ -135,31 +130,12 @@ def compose_sweep(overrides: list[str]) -> Sweep:
         return Sweep(folder, choices["hydra/launcher"], jobs, composed)
 
 
-def split(overrides: list[str]) -> list[list[str]]:
-    """The command line of each run: all combinations, in order; the last value of a key wins."""
-    parsed = parse_overrides(overrides)
-    for override in parsed:
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UsageError(f"{override.input_line} is for a search: add hydra/sweeper=optuna")
-    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [list(job) for job in batch]
-
-
-def single_value_overrides(overrides: list[str]) -> list[str]:
-    """The overrides with a single value, which all runs of a sweep share."""
-    return [
-        str(override.input_line)
-        for override in parse_overrides(overrides)
-        if not override.is_sweep_override()
-    ]
-
-
 def check_overrides(overrides: list[str], multirun: bool) -> None:
     """Reject what Hydra would reject later and at greater length, or not at all.
 
     Raises:
         UsageError: an unknown group or choice, a list of values without -m, an argument that is
-            not `key=value`, an unknown key in a sweep, or an unknown key added with `+`.
+            not `key=value`, or an unknown key in a sweep.
     """
     groups = config_groups()
     for override in parse_overrides(overrides):
@@ -179,12 +155,20 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
             for choice in _choices(override):
                 if choice not in groups[key]:
                     raise UsageError(f"{key}={choice}: {suggest(choice, groups[key])}")
-        elif _is_hydra_override(override) and override.is_sweep_override():
-            raise UsageError(f"{line}: Hydra's own keys take one value for all runs")
-    # Composing a single run, which comes next, reports unknown keys unless they are added.
-    adds = any(one.is_add() or one.is_force_add() for one in parse_overrides(overrides))
-    if multirun or adds:
+        elif _is_hydra_override(override):
+            _check_hydra_override(override)
+    if multirun:  # composing a single run, which comes next, reports unknown keys
         _check_keys(overrides)
+
+
+def _check_hydra_override(override: Override) -> None:
+    key, value = override.key_or_group, override.value()
+    if override.is_sweep_override():
+        raise UsageError(f"{override.input_line}: Hydra's own keys take one value for all runs")
+    if value == "":
+        raise UsageError(f"{key}= has no value: give one, or leave {key}= out")
+    if "/" in key and not isinstance(value, str | list | None):
+        raise UsageError(f"{override.input_line} is not valid: give the name of a choice")
 
 
 def save_sweep_config(file: Path, sweep: Sweep) -> None:
@@ -199,6 +183,10 @@ def register_schemas() -> None:
     for kind, schema in MODEL_CONFIGS.items():
         store.store(group="model", name=f"{kind}_schema", node=schema)
     Plugins.instance()  # installed plugins register their own schemas
+    sweepers = store.repo["hydra"]["sweeper"]
+    if "optuna.yaml" in sweepers:
+        # A trial that fails, such as one that diverges, does not end the search.
+        sweepers["optuna.yaml"].node.max_failure_rate = 1.0
     launchers = store.repo["hydra"]["launcher"]
     if "submitit_slurm.yaml" in launchers:
         # Our file of the same name extends this one and replaces it, which Hydra does not allow
@@ -279,12 +267,6 @@ def _task_overrides(overrides: list[str]) -> list[str]:
     return [str(override.input_line) for override in parsed if not _is_hydra_override(override)]
 
 
-def override(key: str, value: object) -> str:
-    """`key=value` with the value quoted, so that it may contain any character."""
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
-
-
 def _missing_extra(error: MissingConfigException) -> UsageError | None:
     """An error that says what to install, if what is missing is a plugin."""
     missing = (error.missing_cfg_file or "").replace(SLURM_SCHEMA, "submitit_slurm")
@@ -295,32 +277,10 @@ def _missing_extra(error: MissingConfigException) -> UsageError | None:
     return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
 
 
-def full_keys(arguments: list[str]) -> list[str]:
-    """The arguments with the keys that their short keys stand for."""
-    found = [_SHORT_KEY.match(argument) for argument in arguments]
-    return [
-        f"{short[1]}{SHORT_KEYS[short[2]]}{argument[short.end() :]}" if short else argument
-        for short, argument in zip(found, arguments, strict=True)
-    ]
-
-
-def parse_overrides(overrides: list[str]) -> list[Override]:
-    for override in overrides:
-        if "=" not in override and not override.startswith("~"):
-            raise UsageError(f"{override!r} is not of the form key=value")
-    try:
-        return OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException as error:
-        raise UsageError(
-            f"{error.override!r} cannot be parsed: give key=value, with quotes around "
-            f"a value that contains spaces, commas or brackets"
-        ) from error
-
-
-def _choices(override: Override) -> list[str]:
+def _choices(override: Override) -> Iterator[str]:
     """The choices that an override selects from its group; null selects none."""
     selected = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    return [str(choice) for choice in selected if choice not in (None, "null")]
+    return (str(choice) for choice in selected if choice not in (None, "null"))
 
 
 @contextmanager
@@ -367,7 +327,8 @@ def _check_keys(overrides: list[str]) -> None:
 
 def _sweeper_params(composed: DictConfig) -> list[str]:
     """The values that a sweep sets unless the command line overrides them."""
-    return [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
+    params = composed.hydra.sweeper.params or {}
+    return read_arguments(f"{key}={value}" for key, value in params.items())
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:

@@ -23,11 +23,10 @@ from aecli.cli.compose import (
     compose_run,
     compose_shared,
     hydra_engine,
-    override,
-    parse_overrides,
 )
+from aecli.cli.overrides import override, parse_overrides
 from aecli.config import TrainConfig, to_config
-from aecli.errors import UsageError
+from aecli.errors import AecliError, UsageError
 from aecli.files import fsync_folder, writable_folder
 from aecli.runs.directory import RunDirectory, Status
 
@@ -120,13 +119,24 @@ def run_search(overrides: list[str], folder: Path, job: Job) -> None:
     """Let one of Hydra's sweepers choose each run from the results of earlier ones.
 
     Raises:
+        AecliError: no run succeeded; the first one's error.
         Exception: whatever the sweeper raises.
     """
+    failures: list[AecliError] = []
+
+    def task(run: DictConfig) -> float | None:
+        try:
+            return job(to_config(run), _own_folder())
+        except AecliError as error:
+            failures.append(error)
+            raise
+
     sweep_dir = override("hydra.sweep.dir", folder.absolute())
-    with hydra_engine() as engine:
-        engine.multirun(
-            PRIMARY, lambda run: job(to_config(run), _own_folder()), [*overrides, sweep_dir]
-        )
+    try:
+        with hydra_engine() as engine:
+            engine.multirun(PRIMARY, task, [*overrides, sweep_dir])
+    except Exception as error:  # which says only that no run succeeded
+        raise (failures[0] if failures else error) from error
 
 
 def run_jobs(

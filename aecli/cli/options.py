@@ -12,8 +12,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
-from aecli.config.limits import check_seed
-from aecli.errors import UsageError, suggest
+from aecli.config.limits import MAX_COUNT, check_seed, check_valid
+from aecli.errors import DataError, UsageError, shortened, suggest
 
 if TYPE_CHECKING:
     from aecli.runs.trained import Trained
@@ -80,7 +80,9 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
         if argument.startswith("-"):
             path = " or a path" if PATHS in keys else ""
             raise UsageError(f"{command} has no flag {argument}: give key=value{path}")
-        if not equals or not key.isidentifier():
+        if PATHS in keys and key not in keys and Path(argument).exists():
+            key, value = PATHS, argument  # whose name contains a =
+        elif not equals or not key.isidentifier():
             if PATHS not in keys:
                 raise UsageError(
                     f"{command} takes key=value, not {argument!r}: valid keys are {', '.join(keys)}"
@@ -88,11 +90,16 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
             key, value = PATHS, argument
         if key not in keys:
             raise UsageError(f"there is no key {key!r}: {suggest(key, keys)}")
+        if types[key] is bool and value not in ("true", "false"):
+            raise UsageError(f"{key}={shortened(value)} is not valid: give true or false")
         _assign(config, key, value, is_list=key in lists)
     for key in OmegaConf.missing_keys(config):
         raise UsageError(f"{command} needs {key}=...: aecli {command} --help says what it can be")
-    if "seed" in keys:
-        check_seed(config.seed)
+    for key in keys:
+        if key == "seed":
+            check_seed(config.seed)
+        elif types[key] in (int, int | None) and config[key] is not None:
+            check_valid(abs(config[key]) <= MAX_COUNT, key, config[key], f"at most {MAX_COUNT:,}")
     return cast(Options, OmegaConf.to_object(config))
 
 
@@ -139,6 +146,9 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
         UsageError: `path` is not a run, or the run is not finished.
         DataError, StorageError: images or files cannot be used.
     """
+    # A download would make the folder, and synthetic digits would do without.
+    if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
+        raise DataError(f"data_dir={options.data_dir} is not a folder: give the one with the data")
     # Mistakes in the line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.runs.trained import open_run

@@ -65,6 +65,8 @@ def main(arguments: list[str]) -> None:
     )
     from aecli.runs.results import Results
 
+    if options.pairs is not None and options.n is not None:
+        console.warn(f"n={options.n} is ignored: pairs={options.pairs} are given")
     trained = open_chosen(path, options)
     data = trained.data()
     pairs = choose_pairs(options.pairs, options.n, data.test, options.seed)

@@ -74,6 +74,8 @@ def main(arguments: list[str]) -> None:
     from aecli.analysis.sample import decoding_caveats, figure, sample
     from aecli.runs.results import Results
 
+    if options.density is not Density.gmm and options.components != Options.components:
+        console.warn(f"components={options.components} is ignored: it is for density=gmm")
     trained = open_chosen(path, options)
     density, components, seed = options.density.value, options.components, options.seed
     samples = sample(trained, options.n, density, components, seed)

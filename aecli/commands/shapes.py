@@ -15,7 +15,8 @@ examples:
   aecli shapes model=conv upsample=max_unpool image_size=27x31
 """
 
-from aecli.cli.compose import check_overrides, compose, full_keys
+from aecli.cli.compose import check_overrides, compose
+from aecli.cli.overrides import read_arguments
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
 from aecli.convolution.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
 from aecli.convolution.arrays import read_image_size
@@ -28,20 +29,17 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: the network cannot be built; the encoder layers that fit have been shown.
     """
-    overrides = full_keys(arguments)
+    overrides = read_arguments(arguments)
     check_overrides(overrides, multirun=False)
     config = compose(overrides)
     shape = _image_shape(config)
 
-    import torch
-
     from aecli.cli import console
-    from aecli.models import MisfitError, build_model, describe, describe_fitting
+    from aecli.models import MisfitError, build_outline, describe, describe_fitting
 
     console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})
     try:
-        with torch.device("meta"):  # no memory, no arithmetic: only shapes
-            layers = describe(build_model(config.model, config.upsample, shape))
+        layers = describe(build_outline(config.model, config.upsample, shape))
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
         raise

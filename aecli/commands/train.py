@@ -34,13 +34,14 @@ from typing import NoReturn
 
 from aecli.baselines.contestants import LABELS
 from aecli.cli import console
-from aecli.cli.compose import check_overrides, compose, compose_run, full_keys
+from aecli.cli.compose import check_overrides, compose, compose_run
 from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
+from aecli.cli.overrides import read_arguments
 from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
-from aecli.errors import Interrupted, Terminated, UsageError
+from aecli.errors import Interrupted, Terminated, UsageError, invalid_choice
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
@@ -97,6 +98,10 @@ def _check_single_process(group: ProcessGroup) -> None:
         )
 
 
+CONFIG_PARTS = ("job", "hydra", "all")
+"""What --cfg prints."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; aecli train --help says what is valid")
@@ -106,10 +111,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     """Parse Hydra's flags, which may appear anywhere, our own, and the overrides, in order."""
     parser = _Parser(prog="aecli train", add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--multirun", action="store_true")
-    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("-c", "--cfg")
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(arguments)
+    if options.cfg not in (None, *CONFIG_PARTS):
+        parser.error(invalid_choice("--cfg", options.cfg, CONFIG_PARTS))
     if options.cfg and options.multirun:
         parser.error("--cfg shows the configuration of one run: leave -m out")
     if options.cfg and any(each.startswith("resume=") for each in options.overrides):
@@ -126,7 +133,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if restart is not None and options.resume is None:
         parser.error(f"restart={str(restart).lower()} is for a run that exists: add resume=FOLDER")
     options.restart = restart is True
-    options.overrides = full_keys(options.overrides)
+    options.overrides = read_arguments(options.overrides)
     return options
 
 

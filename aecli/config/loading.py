@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config.model import MODEL_CONFIGS
 from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
-from aecli.errors import UsageError, one_line, suggest
+from aecli.errors import UsageError, invalid_choice, one_line, shortened
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
 _PACKAGE = Path(__file__).parents[1]
@@ -73,7 +73,13 @@ def explain(error: OmegaConfBaseException) -> str:
     wrong_type = re.match(r"Value '(.*?)' (?:of type|is not) .*\b(Integer|Float|bool)\b", reason)
     if wrong_type:
         value, kind = wrong_type.groups()
-        return f"{key}={value} is not valid: give {_KINDS[kind]}"
+        return f"{key}={shortened(value)} is not valid: give {_KINDS[kind]}"
+    not_text = re.match(r"Cannot convert '\w+' to string: '(.*)'", reason)
+    if not_text:
+        return f"{key}={shortened(not_text[1])} is not valid: give one value, not a list"
+    unknown = re.match(r"Key '(.*)' (?:is )?not in '", reason)
+    if unknown:
+        return f"there is no key {key!r}"
     if "is not a ListConfig" in reason:
         return f"{key} is not valid: give a list in brackets, as in [3,5]"
     if "is not Optional" in reason:
@@ -81,7 +87,7 @@ def explain(error: OmegaConfBaseException) -> str:
     wrong_name = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if wrong_name:
         value, names = wrong_name.groups()
-        return f"{key}={value} is not valid: {suggest(value, names.split(', '))}"
+        return invalid_choice(key, value, names.split(", "))
     return f"{key}: {reason}" if key else reason
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from aecli.config.choices import Activation, Bottleneck
-from aecli.config.limits import check_not_negative, check_positive_integer, check_valid
+from aecli.config.limits import MAX_PIXELS, MAX_UNITS, check_integer, check_valid
 
 
 @dataclass
@@ -35,9 +35,9 @@ class FCConfig:
 
     def __post_init__(self) -> None:
         check_valid(self.kind == "fc", "model.kind", self.kind, "fc, or choose another model=...")
-        check_positive_integer("latent", self.latent)
+        check_integer("latent", self.latent, MAX_UNITS)
         for width in self.widths:
-            check_positive_integer("model.widths", width)
+            check_integer("model.widths", width, MAX_UNITS)
 
 
 @dataclass
@@ -57,10 +57,10 @@ class LayerConfig:
     """Zero padding on each side, in pixels."""
 
     def __post_init__(self) -> None:
-        check_positive_integer("model.layers channels", self.channels)
-        check_positive_integer("model.layers kernel", self.kernel)
-        check_positive_integer("model.layers stride", self.stride)
-        check_not_negative("model.layers padding", self.padding)
+        check_integer("model.layers channels", self.channels, MAX_UNITS)
+        check_integer("model.layers kernel", self.kernel, MAX_PIXELS)
+        check_integer("model.layers stride", self.stride, MAX_PIXELS)
+        check_integer("model.layers padding", self.padding, MAX_PIXELS, minimum=0)
 
 
 @dataclass
@@ -98,7 +98,7 @@ class ConvConfig:
         check_valid(
             self.kind == "conv", "model.kind", self.kind, "conv, or choose another model=..."
         )
-        check_positive_integer("latent", self.latent)
+        check_integer("latent", self.latent, MAX_UNITS)
 
 
 ModelConfig = FCConfig | ConvConfig

@@ -15,8 +15,12 @@ from aecli.config.choices import (
     Upsampling,
 )
 from aecli.config.limits import (
+    MAX_EPOCHS,
+    MAX_IMAGES,
+    MAX_PIXELS,
+    MAX_UNITS,
+    check_integer,
     check_not_negative,
-    check_positive_integer,
     check_seed,
     check_valid,
 )
@@ -89,7 +93,8 @@ class DataConfig:
         for key in ("train_size", "val_size", "test_size"):
             size = getattr(self, key)
             if size is not None:
-                check_positive_integer(f"data.{key}", size)
+                check_integer(f"data.{key}", size, MAX_IMAGES)
+        check_valid(self.path != "", "path", "", "the folder with the images")
         for key in ("classes", "exclude_classes"):
             names = getattr(self, key)
             check_valid(
@@ -102,7 +107,7 @@ class DataConfig:
             "either data.classes or data.exclude_classes",
         )
         if self.channels is not None:
-            check_positive_integer("channels", self.channels)
+            check_integer("channels", self.channels, MAX_UNITS)
             check_valid(
                 self.name != FOLDER or self.channels in (1, 3),
                 "channels",
@@ -118,7 +123,7 @@ class DataConfig:
             )
         if self.image_shape is not None:
             check_valid(
-                len(self.image_shape) == 3 and min(self.image_shape) >= 1,
+                len(self.image_shape) == 3 and all(0 < n <= MAX_PIXELS for n in self.image_shape),
                 "data.image_shape",
                 self.image_shape,
                 "channels, height and width, as in [1,32,32]",
@@ -142,7 +147,7 @@ class UpsampleConfig:
 
     def __post_init__(self) -> None:
         if self.kernel is not None:
-            check_positive_integer("upsample.kernel", self.kernel)
+            check_integer("upsample.kernel", self.kernel, MAX_PIXELS)
 
 
 DEFAULT_FACTOR = 2  # for downsampling
@@ -171,7 +176,7 @@ class CorruptionConfig:
         if self.name is CorruptionKind.downsample and self.factor is None:
             self.factor = DEFAULT_FACTOR
         if self.factor is not None:
-            check_valid(self.factor >= 2, "factor", self.factor, "a whole number of at least 2")
+            check_integer("factor", self.factor, MAX_PIXELS, minimum=2)
         check_valid(0 <= self.rate <= 1, "corruption.rate", self.rate, "a number from 0 to 1")
         check_not_negative("corruption.noise_std", self.noise_std)
         if self.example_noise_std is not None:
@@ -210,7 +215,7 @@ class CheckpointConfig:
     """Minutes between checkpoints, also within an epoch."""
 
     def __post_init__(self) -> None:
-        check_positive_integer("checkpoint.epochs", self.epochs)
+        check_integer("checkpoint.epochs", self.epochs, MAX_EPOCHS)
         check_not_negative("checkpoint.minutes", self.minutes)
 
 
@@ -278,15 +283,17 @@ class TrainConfig:
     model: Any = MISSING
 
     def __post_init__(self) -> None:
-        for key in ("latent", "epochs", "batch_size", "val_every"):
-            check_positive_integer(key, getattr(self, key))
+        check_integer("latent", self.latent, MAX_UNITS)
+        check_integer("epochs", self.epochs, MAX_EPOCHS)
+        check_integer("batch_size", self.batch_size, MAX_IMAGES)
+        check_integer("val_every", self.val_every, MAX_EPOCHS)
         check_valid(
             self.lr > 0 and math.isfinite(self.lr), "lr", self.lr, "a finite number above 0"
         )
         check_not_negative("weight_decay", self.weight_decay)
         check_not_negative("min_delta", self.min_delta)
         if self.patience is not None:
-            check_positive_integer("patience", self.patience)
+            check_integer("patience", self.patience, MAX_EPOCHS)
         check_seed(self.seed)
         for key in ("output_dir", "data_dir"):
             check_valid(bool(getattr(self, key)), key, "", "a folder")

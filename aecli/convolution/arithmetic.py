@@ -7,7 +7,6 @@ with the numbers filled in.
 """
 
 import math
-from itertools import count, islice, takewhile
 
 # As text, for one axis.
 CONV_FORMULA = "floor((input + 2*padding - kernel) / stride) + 1"
@@ -43,8 +42,8 @@ def conv_input_sizes(output: int, kernel: int, stride: int, padding: int) -> ran
 def unread_pixels(size: int, kernel: int, stride: int, padding: int) -> int:
     """Pixels at the end of an axis that no kernel position of a convolution covers."""
     positions = conv_output_size(size, kernel, stride, padding)
-    counts = overlap_counts(positions, size, kernel, stride, padding)
-    return len(list(takewhile(lambda count: count == 0, reversed(counts))))
+    last = min(positions - 1, (size - 1 + padding) // stride)  # that begins before the end
+    return max(0, min(size, size - (last * stride - padding + kernel)))
 
 
 def transposed_conv_output_size(
@@ -173,4 +172,4 @@ def even_kernels(stride: int, dilation: int = 1, at_most: int = 4) -> list[int]:
     """The smallest kernels that overlap evenly; none if the dilation rules it out."""
     if not overlaps_evenly(stride, stride, dilation):
         return []
-    return list(islice((kernel for kernel in count(1) if overlaps_evenly(kernel, stride)), at_most))
+    return [stride * multiple for multiple in range(1, at_most + 1)]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aecli.errors import StorageError, UsageError, one_line
+from aecli.config.limits import MAX_PIXELS, check_integer
+from aecli.errors import StorageError, UsageError, shortened
 
 Array = NDArray[np.float64]
 
 MAX_BYTES = 2**24  # file size
 MAX_VALUE = 1e100  # so that no sum of products overflows
-MAX_QUOTE_LENGTH = 60  # characters of the input quoted in an error message
 
 
 def read_sizes(key: str, text: str) -> tuple[int, int]:
@@ -28,7 +28,7 @@ def read_sizes(key: str, text: str) -> tuple[int, int]:
         UsageError: `key=text` is neither.
     """
     if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9})?", text):
-        raise UsageError(f"{key}={_quoted(text)} is not valid: give 3, or 3x1 as rows x columns")
+        raise UsageError(f"{key}={shortened(text)} is not valid: give 3, or 3x1 as rows x columns")
     rows, _, columns = text.partition("x")
     return int(rows), int(columns or rows)
 
@@ -42,6 +42,7 @@ def read_image_size(text: str) -> tuple[int, int]:
     rows, columns = read_sizes("image_size", text)
     if min(rows, columns) < 1:
         raise UsageError(f"image_size={text} is not valid: give at least one pixel")
+    check_integer("image_size", max(rows, columns), MAX_PIXELS)
     return rows, columns
 
 
@@ -61,7 +62,7 @@ def read_array(key: str, text: str, alternatives: str = "") -> Array:
         UsageError: there is no such file, or it is not a full array of finite numbers.
         StorageError: the file cannot be read.
     """
-    source = f"{key}={_quoted(text)}"
+    source = f"{key}={shortened(text)}"
     with contextlib.suppress(ValueError):
         return _checked(source, float(text))
     if text.startswith("["):
@@ -116,7 +117,7 @@ def _number(place: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{place}: {_quoted(text)!r} is not a number") from error
+        raise UsageError(f"{place}: {shortened(text)!r} is not a number") from error
 
 
 def _read_npy(source: str, content: bytes) -> object:
@@ -153,7 +154,7 @@ def _checked(source: str, values: object) -> Array:
         if isinstance(value, list):
             remaining += value
         elif type(value) not in (int, float):
-            raise UsageError(f"{source}: {_quoted(json.dumps(value))} is not a number")
+            raise UsageError(f"{source}: {shortened(json.dumps(value))} is not a number")
         elif not abs(value) <= MAX_VALUE:  # type: ignore[arg-type]  # also catches NaN
             raise UsageError(f"{source}: give finite numbers, of at most {MAX_VALUE:g}")
     try:
@@ -163,9 +164,3 @@ def _checked(source: str, values: object) -> Array:
     if not array.size:
         raise UsageError(f"{source} is empty: give at least one number")
     return array
-
-
-def _quoted(text: str) -> str:
-    """The input in one line, truncated if it is too long."""
-    text = one_line(text)
-    return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}..."

@@ -18,7 +18,7 @@ from aecli.data.folder import load_folder
 from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
-from aecli.errors import DataError, UsageError, suggest
+from aecli.errors import DataError, UsageError, invalid_choice
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
 
@@ -109,7 +109,7 @@ def _load(config: DataConfig, data_dir: Path) -> tuple[str, LoadedData]:
     """The key and the images of the loaded data set, with a notice if it is a fallback."""
     name = config.name
     if name not in ("auto", *DATASETS):
-        raise UsageError(f"data.name={name} is not valid: {suggest(name, ('auto', *DATASETS))}")
+        raise UsageError(invalid_choice("data.name", name, ("auto", *DATASETS)))
     if name != "auto":
         return name, DATASETS[name](config, data_dir)
     try:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import torch
+
 from aecli.config import ModelConfig, UpsampleConfig
+from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape
 from aecli.models.conv import ConvAutoencoder, MisfitError
 from aecli.models.description import Layer, describe, describe_fitting
@@ -15,6 +18,7 @@ __all__ = [
     "Layer",
     "MisfitError",
     "build_model",
+    "build_outline",
     "describe",
     "describe_fitting",
 ]
@@ -32,3 +36,21 @@ def build_model(
             size, or the model does not support the upsampling.
     """
     return MODELS[model.kind](model, upsample, image_shape)
+
+
+def build_outline(
+    model: ModelConfig, upsample: UpsampleConfig, image_shape: ImageShape
+) -> Autoencoder:
+    """Build an autoencoder on the meta device: shapes only, without memory and arithmetic.
+
+    Raises:
+        UsageError: as `build_model`, or a layer has more weights than torch can count.
+    """
+    try:
+        with torch.device("meta"):
+            return build_model(model, upsample, image_shape)
+    except RuntimeError as error:
+        raise UsageError(
+            f"model={model.name} has a layer with more weights than any machine can hold: give a "
+            f"smaller latent, fewer units or channels, or smaller images"
+        ) from error

@@ -11,6 +11,7 @@ from aecli.convolution.arithmetic import conv_formula, conv_output_size
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
 from aecli.models.linear import Linear
+from aecli.models.normalisation import BatchNorm2d
 from aecli.models.pooling import MaxPool, Switches, run
 from aecli.models.transposed import ConvTranspose2d
 from aecli.models.upsample import mirror_layers
@@ -124,7 +125,7 @@ def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[Image
 
 def _norm_act(config: ConvConfig, channels: int) -> list[nn.Module]:
     """The layers after every convolution but the last."""
-    norm = [nn.BatchNorm2d(channels)] if config.batch_norm else []
+    norm = [BatchNorm2d(channels)] if config.batch_norm else []
     return [*norm, *activation(config.activation)]
 
 

@@ -12,7 +12,7 @@ from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
 from aecli.files import make_folder
-from aecli.models import build_model
+from aecli.models import build_outline
 from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status
 from aecli.runs.sweep_plan import PLAN_FILE, save_plan
 from aecli.runtime.parent import ending_with
@@ -68,8 +68,8 @@ def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
 def training_flops(config: TrainConfig) -> float:
     """Floating point operations of the whole training, ignoring early stopping."""
     data = load_cached_data(config)
+    model = build_outline(config.model, config.upsample, data.image_shape)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model = build_model(config.model, config.upsample, data.image_shape)
         model(torch.zeros(1, *data.image_shape))
     per_image: int = counter.get_total_flops()
     return 3.0 * per_image * len(data.train) * config.epochs  # backward is about twice forward

@@ -1,23 +1,69 @@
 """Checks, before a run starts, that it can work at all."""
 
+import math
+import os
 from pathlib import Path
 
 import torch
 
-from aecli.config import TrainConfig
+from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
+from aecli.errors import UsageError
 from aecli.files import writable_folder
-from aecli.models import build_model
+from aecli.models import ImageShape, build_outline
+from aecli.models.conv import map_shapes
 from aecli.runtime.device import check_compiler
+
+BYTES = 4  # of a float32
+COPIES = 5  # of each weight: its gradient, Adam's two moments, and the best so far
 
 
 def check_runnable(config: TrainConfig) -> Data:
-    """Check device, data and layer list before creating a folder; return the data."""
+    """Check device, data, layers and memory before creating a folder; return the data."""
     data = load_cached_data(config)
+    device = data.train.images.device
     if config.compile:
-        check_compiler(data.train.images.device)
-    with torch.device("meta"):  # shapes only: no memory, no arithmetic
-        build_model(config.model, config.upsample, data.image_shape)
+        check_compiler(device)
+    check_memory(config, data, total_memory(device))
     writable_folder(Path(config.output_dir), "output_dir")
     return data
+
+
+def check_memory(config: TrainConfig, data: Data, available: int) -> None:
+    """Check that the weights and one batch fit in the memory of the device, in bytes.
+
+    This is a lower bound: what passes may still turn out to be too large.
+
+    Raises:
+        UsageError: they cannot fit, or the layers do not fit the images.
+    """
+    model = build_outline(config.model, config.upsample, data.image_shape)
+    weights = sum(weight.numel() for weight in model.parameters())
+    batch = min(config.batch_size, len(data.train))
+    activations = batch * numbers_per_image(config.model, data.image_shape)
+    needed = BYTES * (COPIES * weights + activations)
+    if needed > available:
+        raise UsageError(
+            f"model={config.model.name} with latent={config.latent} needs at least "
+            f"{needed / 2**30:,.1f} GiB for its {weights:,} weights and a batch of {batch:,} "
+            f"images, and {config.device} has {available / 2**30:,.1f} GiB: give a smaller model "
+            f"or batch_size"
+        )
+
+
+def numbers_per_image(model: ModelConfig, image_shape: ImageShape) -> int:
+    """Numbers that a training step keeps for the backward pass, at least: the input, the output and
+    what the layers between them compute."""
+    if isinstance(model, ConvConfig):
+        layers = [math.prod(shape) for shape in map_shapes(model.layers, image_shape)[1:]]
+    else:
+        layers = model.widths
+    return 2 * (math.prod(image_shape) + sum(layers)) + model.latent
+
+
+def total_memory(device: torch.device) -> int:
+    """The memory of the device, in bytes; of the machine if it has none of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

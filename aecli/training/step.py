@@ -60,7 +60,7 @@ class TrainingStep:
         self._order = torch.zeros(len(images), dtype=torch.int64, device=device)
         self._batches = self._order.split(config.batch_size)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
-        self._offsets = torch.arange(config.batch_size, device=device)
+        self._offsets = torch.arange(min(config.batch_size, len(images)), device=device)
         # DistributedDataParallel communicates within a step, so the step stays eager.
         is_captured = device.type == "cuda" and group.size == 1
         self._captured = CapturedCall(self._take_next, self._noise) if is_captured else None

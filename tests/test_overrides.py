@@ -1,0 +1,128 @@
+"""From what a person types to what Hydra reads: a word is the word that was typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.overrides import MAX_RUNS, override, parse_overrides, read_arguments, split
+from aecli.config import TrainConfig
+from aecli.errors import UsageError
+from tests.conftest import TINY
+
+WORDS = ["true", "null", "1.10", "1e3", "1_0", "01", "-0", ".5", "nan", "Inf", "a b", "a&b", "é"]
+
+
+def typed(*line: str) -> TrainConfig:
+    """The configuration of what is typed."""
+    overrides = read_arguments(line)
+    check_overrides(overrides, multirun=False)
+    return compose(overrides)
+
+
+def test_a_class_is_the_word_that_was_typed() -> None:
+    assert typed(f"data.classes=[{','.join(WORDS)}]").data.classes == WORDS
+    assert typed(f"data.exclude_classes=[ {' , '.join(WORDS)} ]").data.exclude_classes == WORDS
+    assert typed("data.classes=['a,b',\"it's\",'true']").data.classes == ["a,b", "it's", "true"]
+    assert typed("data.classes=null").data.classes is None
+
+
+def test_a_sweep_over_classes_keeps_their_words() -> None:
+    line = read_arguments(["data.classes=[true],[01,1],[a&b]"])
+    check_overrides(line, multirun=True)
+    jobs = compose_sweep(line).jobs
+    assert jobs is not None
+    assert [job.config.data.classes for job in jobs] == [["true"], ["01", "1"], ["a&b"]]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["o/ümläut", "a=b", "#1", "x(1)", "it's", "a\\p", "1.10", "1e3", "007", "true", "a{b", "x[1]",
+     "'open", "a;b", "<>&!^~`", "50%", "C:\\x\\y"],
+)  # fmt: skip
+def test_a_text_is_the_word_that_was_typed(word: str) -> None:
+    assert typed(f"output_dir={word}").output_dir == word
+    assert typed("data=folder", f"path={word}").data.path == word
+    line = read_arguments([f"hydra.run.dir={word}"])
+    assert parse_overrides(line)[0].value() == word
+
+
+def test_null_quotes_and_interpolations_keep_their_meaning() -> None:
+    assert typed("data=folder", "path=null").data.path is None
+    assert typed("data=folder", "path='a, b'").data.path == "a, b"
+    assert typed("output_dir=o/${name}", "name=x").output_dir == "o/x"
+    assert typed("data=folder", "image_size=64").data.image_size == "64"
+
+
+def test_several_texts_are_a_sweep() -> None:
+    assert split(read_arguments(["path=ü,1.10,null"])) == [
+        ["data.path='ü'"], ["data.path='1.10'"], ["data.path=null"]
+    ]  # fmt: skip
+    assert len(split(read_arguments(["image_size=range(8,12)"]))) == 4
+    with pytest.raises(UsageError, match="names several values: add -m"):
+        typed("path=ü,ä")
+
+
+@given(st.text())
+def test_any_text_survives_quoting(text: str) -> None:
+    (parsed,) = parse_overrides([override("hydra.run.dir", text)])
+    assert parsed.value() == text
+
+
+def test_a_glob_names_the_choices_that_match() -> None:
+    assert read_arguments(["model=glob(*)"]) == ["model=conv,deep,denoising,fc"]
+    assert read_arguments(["model=glob([f*,d*], exclude=deep)"]) == ["model=denoising,fc"]
+    with pytest.raises(UsageError, match=r"model=glob\(x\*\) matches none: valid names are conv"):
+        read_arguments(["model=glob(x*)"])
+    with pytest.raises(UsageError, match=r"latent=glob\(\*\): only corruption, data, "):
+        read_arguments(["latent=glob(*)"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("latent=range(1,1000000000)", f"these are 999,999,999 runs: give values for at most "
+         f"{MAX_RUNS:,}"),
+        ("lr=range(0.1,1e9,0.1)", "these are 9,999,999,999 runs"),
+        ("latent=range(1,5,0)", "latent=range(1,5,0) never ends"),
+        ("lr=range(0.1,inf)", "lr=range(0.1,inf) never ends"),
+        ("latent=range(5,1)", "latent=range(5,1) names no value"),
+        ("hydra/help=5", "hydra/help=5 is not valid: give the name of a choice"),
+        ("hydra.run.dir=", "hydra.run.dir= has no value"),
+        ("hydra.foo=1", "there is no key 'hydra.foo'"),
+        (f"epochs={'9' * 400}", f"epochs={'9' * 60}... is not valid: give a whole number of at"),
+        (f"epochs={'9' * 5000}", f"epochs={'9' * 60}... is not valid: give a whole number"),
+        ("latent=a=b", "latent=a=b is not valid: give a whole number"),
+        ("image_size=[28,28]", "image_size=[28, 28] is not valid: give one value, not a list"),
+        ("path=", "path= is not valid: give the folder with the images"),
+    ],
+    ids=lambda text: text[:30],
+)  # fmt: skip
+def test_what_makes_no_sense_is_named_at_once(line: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        overrides = read_arguments([line])
+        check_overrides(overrides, multirun=True)
+        compose_sweep(overrides)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_plus_before_a_key_is_not_needed() -> None:
+    assert typed("+latent=3", "++epochs=4", "+model=fc").latent == 3
+    with pytest.raises(UsageError, match="there is no key 'new'"):
+        typed("+new=1")
+
+
+def test_a_folder_may_have_any_name(
+    aecli: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "it's\\a #1"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert aecli("train", *TINY, "output_dir=o\\p=ü") == 0
+    assert [path.name for path in here.iterdir()] == ["o\\p=ü"]
+    assert aecli("train", "-m", *TINY, "latent=2,3", "output_dir=x(1)", "compare=false") == 0
+    assert {path.name for path in here.iterdir()} == {"o\\p=ü", "x(1)"}
+    assert len(list(here.glob("x(1)/*/*/*/summary.json"))) == 2

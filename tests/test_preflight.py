@@ -1,0 +1,56 @@
+"""What is checked before a run has a folder: whether it can fit in memory."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aecli.cli.compose import compose
+from aecli.errors import UsageError
+from aecli.training.preflight import BYTES, COPIES, check_memory, numbers_per_image
+from tests.conftest import TINY
+from tests.test_conf import some_data
+
+
+def test_the_estimate_counts_the_weights_five_times_and_the_maps_of_one_batch() -> None:
+    data = some_data()
+    channels, height, width = data.image_shape
+    pixels, count = channels * height * width, len(data.train)
+    config = compose(["model=fc", "model.widths=[10]", "latent=3", f"batch_size={10**9}"])
+    weights = 2 * (pixels * 10 + 10 * 3) + (10 + 3 + 10 + pixels)
+    needed = BYTES * (COPIES * weights + count * (2 * pixels + 2 * 10 + 3))
+    check_memory(config, data, needed)
+    with pytest.raises(UsageError, match=rf"its {weights:,} weights and a batch of {count:,}"):
+        check_memory(config, data, needed - 1)
+
+
+def test_maps_of_a_convolution_count_as_large_as_they_are() -> None:
+    config = compose(["model=conv", "latent=3"])
+    assert numbers_per_image(config.model, (1, 28, 28)) == 2 * (784 + 16 * 196 + 32 * 49) + 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "model=fc model.widths=[1000000,1000000]",
+        "model=conv model.layers.0.channels=1000000 model.layers.1.channels=1000000",
+        "model=conv latent=1000000 model.layers.1.channels=1000000",
+        "model=conv model.layers.0.padding=16384 model.layers.0.stride=1",
+    ],
+)
+def test_what_cannot_fit_is_said_before_there_is_a_folder(
+    line: str, aecli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", *TINY, *line.split(), "output_dir=new") == 2
+    message = capsys.readouterr().err
+    assert re.fullmatch(r"aecli: model=.* weights .*\n", message), message
+    assert not Path("new").exists()
+
+
+def test_more_weights_than_can_be_counted_are_refused(
+    aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["model.layers.1.channels=1048576", "latent=1048576", "image_size=16384", "channels=3"]
+    assert aecli("shapes", "model=conv", *line) == 2
+    assert "more weights than any machine can hold" in capsys.readouterr().err
