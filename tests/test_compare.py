@@ -371,9 +371,8 @@ def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:
-    changed(
-        runs_below(copied)[0], name="other", device="cuda", output_dir="x", data_dir="y", path="z"
-    )
+    elsewhere = {"output_dir": "x", "data_dir": "y", "  path": "z"}  # the last is data.path
+    changed(runs_below(copied)[0], name="other", device="cuda", **elsewhere)
     assert [setting.label for setting in gather([copied]).settings] == [
         "fc, latent 2", "fc, latent 3",
     ]  # fmt: skip

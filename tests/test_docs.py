@@ -128,7 +128,7 @@ def known_keys() -> set[str]:
     return {
         *config_groups(),
         *EXTRAS,
-        *("resume", "compare"),
+        *("resume", "restart", "compare"),
         *SHORT_KEYS,
         *(field.name for schema in schemas for field in fields(schema)),
         *(
