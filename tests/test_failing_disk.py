@@ -163,6 +163,8 @@ def test_whichever_operation_fails_there_is_one_line_and_the_run_goes_on_afterwa
                 # Left by the broken disk, and of this process, which has not ended as it should.
                 shutil.rmtree(run.path / LOCK, ignore_errors=True)
                 assert aecli("train", "resume=run") == 0, where
+                with run.locked():  # puts what is finished in its place
+                    pass
                 assert_same_run(run.path, expected)
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         capsys.readouterr()
