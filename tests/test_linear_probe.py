@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,36 @@ def test_the_solution_is_that_of_scikit_learn() -> None:
     assert torch.allclose(
         found.weights * units.deviation, torch.from_numpy(theirs.coef_).float(), atol=0.02
     )
+
+
+@pytest.mark.parametrize("count", [30, 41])
+def test_fewer_rows_than_features_have_the_same_solution(count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, labels = torch.randn(count, 40, generator=generator) + 2, torch.arange(count) % 3
+    units = Standardizer.fit(features)
+    found = fit_classifier(features, labels, 3, units)
+    rows = ((features - units.mean) / units.deviation).double().numpy()
+    theirs = LogisticRegression(C=1 / (len(rows) * PENALTY), tol=1e-8, max_iter=10_000)
+    theirs.fit(rows, labels.numpy())
+    assert torch.allclose(
+        found.weights * units.deviation, torch.from_numpy(theirs.coef_).float(), atol=0.01
+    )
+
+
+def test_large_images_are_fitted_in_as_few_numbers_as_there_are_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted: list[int] = []
+    lbfgs = torch.optim.LBFGS
+
+    def recorded(parameters: list[Tensor], **options: Any) -> torch.optim.LBFGS:
+        fitted.extend(each.shape[1] for each in parameters)
+        return lbfgs(parameters, **options)
+
+    monkeypatch.setattr(torch.optim, "LBFGS", recorded)
+    features = torch.rand(6, 3 * 512 * 512, generator=torch.Generator().manual_seed(0))
+    fit_classifier(features, torch.arange(6) % 2, 2, Standardizer.fit(features))
+    assert fitted == [6, 1]
 
 
 def test_clouds_that_a_plane_separates_are_told_apart() -> None:

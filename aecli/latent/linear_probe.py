@@ -71,9 +71,15 @@ def fit_classifier(
         classes: the number of classes, K.
         units: the standardisation of the features, to which the penalty applies.
     """
-    weights = features.new_zeros(classes, features.shape[1]).requires_grad_()
-    bias = features.new_zeros(classes, 1).requires_grad_()
     rows = (features - units.mean).div_(units.deviation)
+    basis = None
+    if len(rows) < rows.shape[1]:
+        # The best weights are combinations of the rows (the representer theorem; Kimeldorf and
+        # Wahba, 1971). In an orthonormal basis of these there are fewer numbers to fit.
+        basis, triangle = torch.linalg.qr(rows.T)  # (D, N), (N, N)
+        rows = triangle.T
+    weights = features.new_zeros(classes, rows.shape[1]).requires_grad_()
+    bias = features.new_zeros(classes, 1).requires_grad_()
     optimizer = torch.optim.LBFGS(
         [weights, bias], max_iter=MAX_STEPS, history_size=HISTORY_SIZE,
         tolerance_grad=GRADIENT_TOLERANCE, tolerance_change=0, line_search_fn="strong_wolfe",
@@ -89,7 +95,8 @@ def fit_classifier(
         return total.item()
 
     optimizer.step(loss)
-    scaled = weights.detach() / units.deviation
+    found = weights.detach() if basis is None else weights.detach() @ basis.T
+    scaled = found / units.deviation
     return LinearClassifier(scaled, bias.detach().squeeze(1) - scaled @ units.mean)
 
 
