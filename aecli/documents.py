@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_DEPTH = 50
 MAX_INTEGER = 2**63 - 1
 # libyaml's parser where PyYAML was built with it: ten times as fast.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocumentError(ValueError):
@@ -85,18 +87,34 @@ def parse_yaml(content: bytes | str) -> Any:
     text = decode_text(content)
     try:
         depth = 0
-        for event in yaml.parse(text, _YAML_LOADER):
+        # libyaml refuses the escapes by which PyYAML writes file names that are not UTF-8.
+        loader = yaml.SafeLoader if _SURROGATE.search(text) else _YAML_LOADER
+        for event in yaml.parse(text, loader):
             if isinstance(event, yaml.AliasEvent):
                 raise InvalidDocumentError("it is not a document without aliases (*name)")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise _too_deep()
-        return yaml.load(text, _YAML_LOADER)
+        _check_unique(yaml.compose(text, loader))
+        return yaml.load(text, loader)
     except InvalidDocumentError:
         raise
     except Exception as error:  # a value such as the date 2026-13-45 raises any kind
         raise InvalidDocumentError(f"it is not YAML ({one_line(error)})") from error
+
+
+def _check_unique(node: yaml.Node | None) -> None:
+    """Raise an InvalidDocumentError if a key stands twice, of which PyYAML would take the last."""
+    children = [] if node is None or isinstance(node.value, str) else node.value
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in children]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InvalidDocumentError(f"it holds {one_line(key)} twice")
+        children = [value for _, value in children]
+    for child in children:
+        _check_unique(child)
 
 
 def decode_text(content: bytes | str) -> str:

@@ -215,7 +215,7 @@ def test_a_decoder_that_unpools_says_what_its_plane_lacks(
     trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
     unpooling = replace(trained, config=config)
-    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_: unpooling)
+    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_, **__: unpooling)
     assert aecli("embed", str(run.path), "n=10", "k=1") == 0
     assert capsys.readouterr().err == ""  # latent=3 has no plane
     assert plane_caveats(replace(unpooling, config=replace(config, latent=2)))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from aecli.config import DataConfig, config_groups
 from aecli.data import Data, folder, images, load_data
@@ -593,6 +593,7 @@ def test_every_model_trains_on_own_images(
     assert "1 of the 31 image files cannot be read" in errors.replace("\n", " ")
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["test"]["mse"] > 0
+    assert set(summary["data"].pop("fingerprints")) == {"train", "validation", "test"}
     assert summary["data"] == {
         "name": "folder:photos",
         "requested": "folder",
@@ -601,6 +602,7 @@ def test_every_model_trains_on_own_images(
         "train": 24,
         "validation": 3,
         "test": 3,
+        "test_copies": 0,
     }
 
 
@@ -609,6 +611,9 @@ def test_runs_on_one_folder_are_compared_and_on_two_they_are_not(
 ) -> None:
     noise.rename(noise.parent / "others")
     shutil.copytree(noise.parent / "others", noise)
+    for file in noise.rglob("*.png"):
+        with Image.open(file) as picture:
+            ImageOps.invert(picture.convert("RGB")).save(file)
     for run, rest in (("runs/a", "path=photos seed=1"), ("runs/b", "path=photos model=fc"),
                       ("other", "path=others")):  # fmt: skip
         assert aecli(*TRAIN, "image_size=16", *rest.split(), f"hydra.run.dir={run}") == 0

@@ -12,8 +12,8 @@ import pytest
 
 from aecli.data import loaded
 from aecli.runs.checkpoints import Checkpoints
-from aecli.training import experiment
 from aecli.training import loop as training
+from aecli.training import outcome
 from tests.apart import run_apart
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
@@ -26,7 +26,7 @@ PHASES: dict[str, tuple[Any, str, int]] = {
     "training": (training, "learning_rate", 4),
     "validating": (training, "validate", 2),
     "saving": (Checkpoints, "save", 2),
-    "testing": (experiment, "examine", 1),
+    "testing": (outcome, "examine", 1),
 }
 
 

@@ -55,7 +55,7 @@ def leave_lock(folder: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pid": 2**22 + 1}, {"pid": 2**70}, {"started": "long ago"}],
+    [{"pid": 2**22 + 1}, {"pid": 2**62}, {"started": "long ago"}],
     ids=["no such process", "no such number", "another of that number"],
 )
 def test_the_lock_of_a_process_that_has_ended_is_taken_over(

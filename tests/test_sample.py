@@ -185,7 +185,7 @@ def test_a_decoder_that_unpools_says_what_its_samples_lack(
     trained = open_run(run.path, device="cpu")
     config = replace(trained.config, upsample=UpsampleConfig(name=Upsampling.max_unpool))
     unpooling = replace(trained, config=config)
-    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_: unpooling)
+    monkeypatch.setattr("aecli.runs.trained.open_run", lambda *_, **__: unpooling)
     assert aecli("sample", str(run.path), "n=1") == 0
     errors = capsys.readouterr().err
     assert "the decoder unpools, and a code alone has no positions of maxima" in errors

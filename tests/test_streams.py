@@ -66,7 +66,15 @@ def test_a_full_disk_below_stdout_is_named(line: list[str], tmp_path: Path, data
 
 def test_names_that_an_encoding_lacks_are_escaped(tmp_path: Path, data_dir: Path) -> None:
     name = "\u732b\U0001f408"
-    line = ["train", "model=fc", "latent=2", *TINY, f"model.name='{name}'", "hydra.run.dir=run"]
+    line = [
+        "train",
+        "model=fc",
+        "latent=2",
+        *TINY,
+        f"model.name={name}",
+        "name=cats",
+        "hydra.run.dir=run",
+    ]
     done = shell("", line, tmp_path, data_dir, PYTHONIOENCODING="cp1252")
     assert done.returncode == 0, done.stderr
     assert rb"\u732b\U0001f408, latent 2" in done.stdout

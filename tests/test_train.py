@@ -201,9 +201,11 @@ def test_runs_on_the_real_mnist_say_so(aecli: Aecli, mnist_dir: Path, tmp_path: 
     assert aecli("train", "model=fc", f"data_dir={mnist_dir}", *slim) == 0
     (path,) = runs(tmp_path)
     run = RunDirectory(path)
-    assert run.load_summary()["data"] | {"source": ""} == {
+    data = run.load_summary()["data"]
+    assert set(data.pop("fingerprints")) == {"train", "validation", "test"}
+    assert data | {"source": ""} == {
         "name": "mnist", "requested": "auto", "source": "", "image_shape": [1, 28, 28],
-        "train": 256, "validation": 100, "test": 100,
+        "train": 256, "validation": 100, "test": 100, "test_copies": 0,
     }  # fmt: skip
     assert run.load_config().data.name == "mnist"
 

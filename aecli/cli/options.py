@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
 from aecli.config.limits import MAX_COUNT, check_seed, check_valid
-from aecli.errors import DataError, UsageError, shortened, suggest
+from aecli.errors import UsageError, shortened, suggest
 
 if TYPE_CHECKING:
     from aecli.runs.trained import Trained
@@ -146,9 +146,6 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
         UsageError: `path` is not a run, or the run is not finished.
         DataError, StorageError: images or files cannot be used.
     """
-    # A download would make the folder, and synthetic digits would do without.
-    if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
-        raise DataError(f"data_dir={options.data_dir} is not a folder: give the one with the data")
     # Mistakes in the line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.runs.trained import open_run

@@ -17,11 +17,16 @@ def new_table(title: str) -> Table:
     return Table(title=Text(title, "bold"), title_justify="left", header_style="bold")
 
 
-def fitted(content: Table, width: int) -> list[Table]:
-    """Split a table that is too wide into several, one below the other, each with the first column.
+def fitted(content: Table, width: int) -> list[Text | Table]:
+    """What to print, one below the other: the title, and the table.
 
-    Numbers, the columns that are justified to the right, are not broken; words are.
+    A table that is too wide becomes several, each with the first column. Numbers, the columns that
+    are justified to the right, are not broken; words are.
     """
+    title = [] if content.title is None else [_as_text(content.title)]
+    content.title = None  # which would be wrapped to the width of a narrow table
+    if sum(_natural_width(column) + FRAME for column in content.columns) + 1 <= width:
+        return [*title, content]
     first, *others = (_Fitted(column) for column in content.columns)
     parts, used = [[first]], first.width + FRAME + 1
     for column in others:
@@ -30,7 +35,7 @@ def fitted(content: Table, width: int) -> list[Table]:
             used = first.width + FRAME + 1
         parts[-1].append(column)
         used += column.width + FRAME
-    return [_table(content, part, is_first=part is parts[0]) for part in parts]
+    return [*title, *(_table(content, part) for part in parts)]
 
 
 class _Fitted:
@@ -51,12 +56,8 @@ class _Fitted:
             self.heading = heading
 
 
-def _table(content: Table, columns: list[_Fitted], is_first: bool) -> Table:
-    table = Table(
-        title=content.title if is_first else None,
-        title_justify=content.title_justify,
-        header_style=content.header_style,
-    )
+def _table(content: Table, columns: list[_Fitted]) -> Table:
+    table = Table(header_style=content.header_style)
     for column in columns:
         table.add_column(
             column.heading,
@@ -73,6 +74,11 @@ def _table(content: Table, columns: list[_Fitted], is_first: bool) -> Table:
 def _as_text(cell: RenderableType) -> Text:
     """A cell as text; the cells of our tables are strings with markup, or texts."""
     return cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+
+
+def _natural_width(column: Column) -> int:
+    """The characters that a column takes where nothing is wrapped."""
+    return max(map(_width, map(_as_text, [column.header, *column.cells])))
 
 
 def _width(cell: Text) -> int:

@@ -222,8 +222,9 @@ def _read_manifest(file: Path) -> Manifest:
         manifest = parse_json(read_regular(file))
         if all(entry is None or entry.keys() == {"size", "sha256"} for entry in manifest.values()):
             return dict(manifest)
+        reason = "it does not hold sizes and digests"
     except InvalidDocumentError as error:
-        raise StorageError(f"{file} is damaged: {error}") from error
+        reason = str(error)
     except AttributeError:
-        pass
-    raise StorageError(f"{file} is damaged, or was not written by aecli")
+        reason = "it does not hold named values"
+    raise StorageError(f"{file} is damaged, or was not written by aecli: {reason}")

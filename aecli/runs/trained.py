@@ -16,7 +16,7 @@ from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import class_mask
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
-from aecli.errors import StorageError, UsageError, one_line, spelled
+from aecli.errors import DataError, StorageError, UsageError, one_line, spelled
 from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
@@ -117,6 +117,11 @@ class Trained:
 
     @cached_property
     def _known(self) -> KnownImages:
+        data_dir = self.config.data_dir
+        is_given = data_dir != self.run.load_config().data_dir
+        # A download would make the folder, and synthetic digits would be drawn into it.
+        if is_given and not Path(data_dir).expanduser().is_dir():
+            raise DataError(f"data_dir={data_dir} is not a folder: give the one with the data")
         return KnownImages(self.run, load_cached_data(self.config))
 
     @cached_property
