@@ -10,6 +10,7 @@ from aecli.commands import compare, conv, embed, interpolate, probe, reconstruct
 from aecli.commands.compare import SortKey
 from aecli.data.images import find_images
 from aecli.errors import DataError, UsageError
+from aecli.runs.directory import RunDirectory
 
 
 def test_values_and_bare_paths_become_a_dataclass() -> None:
@@ -52,12 +53,14 @@ def test_a_path_may_contain_an_equals_sign(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_runs_that_are_not_there_are_mistakes_in_the_line_and_images_are_missing_data(
-    tmp_path: Path,
+    run: RunDirectory, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError):
         open_chosen(tmp_path / "nope", RunOptions())
-    with pytest.raises(DataError, match="data_dir=nope is not a folder"):
-        open_chosen(tmp_path, RunOptions(data_dir="nope"))
+    trained = open_chosen(run.path, RunOptions(data_dir="nope"))
+    with pytest.raises(DataError, match="data_dir=nope is not a folder: give the one with synth"):
+        trained.data()
+    assert not Path("nope").exists()
     with pytest.raises(DataError, match="there is no file or folder nope"):
         find_images([Path("nope")])
 
