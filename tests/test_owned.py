@@ -49,7 +49,8 @@ def test_a_file_of_somebody_else_is_named_and_nothing_is_done(name: str, tmp_pat
     before = contents(tmp_path)
     for each in ("a", "sub/b", "sub/new"):
         files.stage(each).write_text("new")
-    with pytest.raises(StorageError, match=f"{name} (has been changed|was not written)"):
+    reason = "was not written by aecli" if name == "sub/new" else "has been changed since aecli"
+    with pytest.raises(StorageError, match=f"{name} {reason}"):
         files.publish(["a", "sub/b", "sub/new"])
     assert before.items() <= contents(tmp_path).items()
     (tmp_path / name).rename(tmp_path / "elsewhere")
@@ -130,6 +131,71 @@ def test_a_manifest_of_another_program_is_not_taken_for_ours(content: str, tmp_p
     with pytest.raises(StorageError, match="was not written by aecli"):
         files.publish(["a"])
     assert (tmp_path / MANIFEST).read_text(encoding="latin1") == content
+
+
+def test_the_names_are_those_that_are_documented() -> None:
+    assert (MANIFEST, NEXT) == ("manifest.json", ".next")
+
+
+def test_a_single_file_is_written_with_its_entry(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    files.save("a", b"one")
+    files.save("b", b"two")
+    assert (files.read("a"), files.read("b")) == (b"one", b"two")
+    assert files.manifest().keys() == {"a", "b"}
+    files.disclaim("a")
+    files.disclaim("never there")
+    assert files.manifest().keys() == {"b"} and (tmp_path / "a").exists()
+
+
+def test_the_manifest_tells_whose_a_file_is(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    assert not files.is_owner("a")
+    files.save("a", b"one")
+    assert files.is_owner("a") and not files.is_owner("b")
+    (tmp_path / MANIFEST).write_text("{}, or so")
+    assert not files.is_owner("a")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    with pytest.raises(StorageError, match="manifest.json .* cannot be read: No such file"):
+        files.read("a")
+    files.save("a", b"one")
+    with pytest.raises(StorageError, match="manifest.json is damaged .* no entry for b"):
+        files.read("b")
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(StorageError, match="manifest.json cannot be read: Is a directory"):
+        files.manifest()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [('{"a": 1}', "sizes and digests"), ('{"a": {"size": 1}}', "sizes and digests"),
+     ("[]", "sizes and digests"), ("{", "it is not JSON")],
+)  # fmt: skip
+def test_a_manifest_that_is_none_says_why(content: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(StorageError, match=f"was not written by aecli: .*{reason}"):
+        OwnedFiles(tmp_path).manifest()
+
+
+def test_what_a_killed_process_left_while_it_staged_is_removed(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    files.stage("sub/deep/a").write_text("new")
+    (files.next / ".a.1234.aecli-part").write_text("half")
+    files.publish(["sub/deep/a"])
+    assert contents(tmp_path) == {"sub/deep/a": "new"}
+    assert not files.next.exists()
+
+
+def test_what_somebody_put_among_the_next_versions_stays(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    files.stage("a").write_text("new")
+    (files.next / "mine").write_text("precious")
+    files.publish(["a"])
+    assert contents(tmp_path) == {"a": "new", f"{NEXT}/mine": "precious"}
 
 
 def test_the_manifest_holds_sizes_and_digests(tmp_path: Path) -> None:

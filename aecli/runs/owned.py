@@ -218,13 +218,13 @@ def _read_manifest(file: Path) -> Manifest:
         FileNotFoundError: there is none.
         StorageError: it is damaged, or not one of aecli's.
     """
+    reason = "it does not hold sizes and digests"
     try:
         manifest = parse_json(read_regular(file))
         if all(entry is None or entry.keys() == {"size", "sha256"} for entry in manifest.values()):
             return dict(manifest)
-        reason = "it does not hold sizes and digests"
     except InvalidDocumentError as error:
         reason = str(error)
-    except AttributeError:
-        reason = "it does not hold named values"
+    except AttributeError:  # something else than the two, or than a dict
+        pass
     raise StorageError(f"{file} is damaged, or was not written by aecli: {reason}")
