@@ -156,3 +156,24 @@ def undo(run: RunDirectory) -> None:
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
     """A finished run of one's own, which may be used and damaged."""
     return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is synced and renamed from now on, in order, by name."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        done.append(f"rename {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    return done

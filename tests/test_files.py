@@ -1,12 +1,24 @@
 """Files that are whole or not there."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from aecli.errors import StorageError
-from aecli.files import writable_folder, write_atomically
+from aecli.files import (
+    fingerprint,
+    fsync_file,
+    make_folder,
+    natural_key,
+    read_json,
+    read_regular,
+    read_verified,
+    remove_scratch,
+    writable_folder,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -65,3 +77,96 @@ def test_a_link_planted_under_a_temporary_name_is_not_written_through(
     with pytest.raises(FileExistsError):
         write_atomically(tmp_path / "file", b"content")
     assert (tmp_path / "victim").read_bytes() == b"theirs"
+
+
+def test_a_file_is_on_disk_before_its_name_and_its_name_before_the_call_ends(
+    tmp_path: Path, operations: list[str]
+) -> None:
+    write_atomically(tmp_path / "file", b"content")
+    scratch, *others = operations
+    assert re.fullmatch(r"sync \.file\.[0-9a-f]{16}\.aecli-part", scratch)
+    assert others == ["rename file", f"sync {tmp_path.name}"]
+    operations.clear()
+    fsync_file(tmp_path / "file")
+    assert operations == ["sync file"]
+
+
+def test_a_new_folder_is_synced_where_it_is_new(tmp_path: Path, operations: list[str]) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert sorted(operations) == sorted(["sync a", f"sync {tmp_path.name}"])
+    operations.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert operations == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        write_atomically(tmp_path / "file", b"content")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    for name in (".file.0123.aecli-part", "mine.aecli-part", ".mine"):
+        (tmp_path / name).touch()
+    remove_scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.aecli-part", ".mine"}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_regular, read_json, lambda path: read_verified(path, fingerprint(b""))):
+        with pytest.raises(StorageError, match="pipe cannot be read: it is not a regular file"):
+            read(tmp_path / "pipe")
+
+
+def test_a_file_may_have_so_many_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"[12]")
+    assert read_regular(tmp_path / "file", 4) == b"[12]" == read_regular(tmp_path / "file")
+    assert read_json(tmp_path / "file") == [12]
+    with pytest.raises(StorageError, match="it has 4 bytes, and 3 at most belong there"):
+        read_json(tmp_path / "file", 3)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"[12")
+    with pytest.raises(StorageError, match="file is damaged: it is not JSON"):
+        read_json(tmp_path / "file")
+    for read in (read_json, lambda path: read_verified(path, fingerprint(b""))):
+        with pytest.raises(StorageError, match="none cannot be read: No such file"):
+            read(tmp_path / "none")
+        with pytest.raises(StorageError, match="cannot be read: Is a directory"):
+            read(tmp_path)
+
+
+def test_a_file_is_verified_by_size_and_digest(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    expected = fingerprint(b"abc")
+    assert expected == {
+        "size": 3,
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    }
+    assert read_verified(tmp_path / "file", expected) == b"abc"
+    for wrong, reason in (
+        (fingerprint(b"abcd"), "file is damaged: it has 3 bytes, but 4 were written"),
+        (fingerprint(b"abd"), "file is damaged: its sha256 is not the one in its manifest"),
+        ({"size": "4"}, "its sha256 is not the one"),
+        (None, "its sha256 is not the one"),
+    ):
+        with pytest.raises(StorageError, match=reason):
+            read_verified(tmp_path / "file", wrong)
+
+
+def test_names_are_sorted_by_the_numbers_in_them() -> None:
+    names = ["10-fc", "2-fc", "a", "2-fc-z10", "2-fc-z9", "01", "1"]
+    assert sorted(names, key=natural_key) == [
+        "01",
+        "1",
+        "2-fc",
+        "2-fc-z9",
+        "2-fc-z10",
+        "10-fc",
+        "a",
+    ]

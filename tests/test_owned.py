@@ -35,6 +35,23 @@ def test_new_versions_take_the_places_of_the_old(tmp_path: Path) -> None:
     assert files.read("sub/b") == b"new"
 
 
+def test_new_versions_are_on_disk_before_they_count(tmp_path: Path, operations: list[str]) -> None:
+    files = OwnedFiles(tmp_path / "run")
+    for name in ("a", "sub/b"):
+        files.stage(name).write_text("new")
+    (tmp_path / "run/log").write_text("written in its place")
+    operations.clear()
+    files.publish(["a", "sub/b", "log"])
+    steps = iter([each for each in operations if ".aecli-part" not in each])
+    first = {next(steps) for _ in range(5)}
+    assert first == {"sync a", "sync b", "sync log", "sync sub", f"sync {NEXT}"}
+    assert [next(steps), next(steps)] == [f"rename {MANIFEST}", f"sync {NEXT}"]  # now they count
+    assert {next(steps), next(steps)} == {"rename a", "rename b"}
+    moved = {step for step in iter(lambda: next(steps), f"rename {MANIFEST}")}
+    assert moved == {"sync run", "sync sub"}
+    assert list(steps) == ["sync run"]
+
+
 def test_what_is_not_published_is_not_in_force(tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old"})
     files.stage("a").write_text("new")
