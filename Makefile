@@ -15,6 +15,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 KILLS  ?= 200
+SOAK   ?= $(addprefix tests/test_,resume.py checkpoints.py failing_disk.py fuzz.py power_cut.py)
 
 .PHONY: train test bench gpu soak coverage clean
 
@@ -52,9 +53,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --soak --kills $(KILLS) \
-		-o faulthandler_timeout=0 \
-		tests/test_resume.py tests/test_checkpoints.py tests/test_failing_disk.py tests/test_fuzz.py \
-		tests/test_power_cut.py
+		-o faulthandler_timeout=0 $(SOAK)
 
 # Processes that tests start are not followed, nor those that they fork.
 coverage: $(VENV)/installed-dev
