@@ -110,7 +110,7 @@ def test_a_cut_manifest_is_named_itself(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.manifest_file.write_bytes(run.manifest_file.read_bytes()[:100])
-    assert_damaged(run, "manifest.json is damaged: it is not JSON", aecli, capsys)
+    assert_damaged(run, "was not written by aecli: it is not JSON", aecli, capsys)
 
 
 @pytest.mark.parametrize(

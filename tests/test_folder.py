@@ -629,7 +629,7 @@ def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aec
     line = [*TRAIN, "-m", "path=photos", "image_size=16", "seed=0,1", "hydra/launcher=joblib"]
     assert aecli(*line, "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep") == 0
     assert len(list(Path("sweep").glob("*/summary.json"))) == 2
-    assert len(list(Path().rglob("*.images"))) + len(list(Path().rglob(".data/*"))) == 0
+    assert len(list(Path().rglob("*.images"))) + len(list(Path().rglob(".aecli-images/*"))) == 0
 
 
 @pytest.mark.parametrize(

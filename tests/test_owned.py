@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [('{"a": 1}', "sizes and digests"), ('{"a": {"size": 1}}', "sizes and digests"),
+     ('{"/etc/passwd": null}', "outside of its folder"), ('{"a/../../b": null}', "outside"),
      ("[]", "sizes and digests"), ("{", "it is not JSON")],
 )  # fmt: skip
 def test_a_manifest_that_is_none_says_why(content: str, reason: str, tmp_path: Path) -> None:
@@ -219,3 +221,36 @@ def test_the_manifest_holds_sizes_and_digests(tmp_path: Path) -> None:
     published(tmp_path, {"a": "abc"})
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
     assert json.loads((tmp_path / MANIFEST).read_bytes()) == {"a": {"size": 3, "sha256": digest}}
+
+
+@pytest.mark.parametrize("replaced", range(4))
+def test_a_single_file_is_readable_whenever_its_writing_is_cut_off(
+    replaced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = OwnedFiles(tmp_path)
+    files.save("config", b"old")
+    with monkeypatch.context() as patch:  # the claim, the file, and its entry
+        interrupted_after(replaced, patch)
+        with pytest.raises(KeyboardInterrupt) if replaced < 3 else nullcontext():
+            files.save("config", b"new")
+    assert files.read("config") == (b"new" if replaced > 1 else b"old")
+
+
+def test_a_reader_finds_what_is_moved_while_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published(tmp_path, {"a": "old"})
+    files.stage("a").write_text("new")
+    with monkeypatch.context() as patch:
+        interrupted_after(1, patch)  # published, and not moved
+        with pytest.raises(KeyboardInterrupt):
+            files.publish(["a"])
+    locate = files.locate
+
+    def moved_meanwhile(name: str) -> Path:
+        path = locate(name)
+        OwnedFiles(tmp_path).complete()
+        return path
+
+    monkeypatch.setattr(files, "locate", moved_meanwhile)
+    assert files.read("a") == b"new"

@@ -104,3 +104,12 @@ def test_results_go_to_the_folder_that_is_named(
     assert aecli("evaluate", str(run.path), "output=there/too") == 0
     assert (tmp_path / "there/too" / NUMBERS).is_file()
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+
+
+def test_a_run_is_no_folder_for_results(run: RunDirectory, aecli: Callable[..., int]) -> None:
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    (run.path.parent / "link").symlink_to(run.path)
+    for folder in (run.path, run.path.parent / "link"):
+        assert aecli("evaluate", str(run.path), f"output={folder}") == 2
+        assert aecli("compare", str(run.path), f"output={folder}") == 2
+    assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}

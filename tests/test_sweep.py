@@ -60,7 +60,7 @@ def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
     for run in runs_below(folder):
         mse = run.load_summary()["test"]["mse"]
         assert re.search(rf"{run.path.name} +│ finished │ {mse:.6f} │ +\d+\.\d s", text)
-    assert not [path for path in folder.iterdir() if path.name.startswith(".data")]
+    assert not [path for path in folder.iterdir() if path.name.startswith(".aecli")]
 
 
 def test_the_launchers_train_the_same_models(data_dir: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(
     assert launched == ["1-fc-z300", "2-fc-z40", "0-fc-z2"]
     assert given["threads"] == 1
     assert isinstance(given["files"], list) and len(given["files"]) == 1
-    assert not list(tmp_path.rglob(".data"))
+    assert not list(tmp_path.rglob(".aecli-images"))
 
 
 def test_values_that_make_no_sense_are_refused_before_the_first_run(

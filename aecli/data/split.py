@@ -55,7 +55,8 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """A digest of the images, the names of their classes, and the order."""
-        names = [self.class_name(label) for label in self.labels.tolist()]
+        labels = self.labels.tolist()
+        names = [self.classes[label] if self.classes else str(label) for label in labels]
         return split_fingerprint(self._digests(), names, tuple(self.images.shape[1:]))
 
     def _digests(self) -> Tensor:

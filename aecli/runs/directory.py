@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
 from aecli.documents import InvalidDocumentError, parse_json, parse_yaml, to_json
 from aecli.errors import StorageError, UsageError, one_line
-from aecli.files import make_folder, natural_key, read_json, read_regular, write_atomically
+from aecli.files import (
+    make_folder,
+    natural_key,
+    read_json,
+    read_regular,
+    remove_scratch,
+    write_atomically,
+)
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
@@ -91,6 +98,7 @@ class RunDirectory:
         with locked(self.path) as self._check_lock:
             try:
                 self._files.complete()
+                remove_scratch(self.path)
                 yield
             finally:
                 self._check_lock = None
@@ -183,8 +191,7 @@ class RunDirectory:
             StorageError: all checkpoints are damaged or missing.
         """
         state, problems = self.checkpoints.newest()
-        was_saved = self.status is Status.finished or CHECKPOINTS in self._files.manifest()
-        if state is None and was_saved:
+        if state is None and CHECKPOINTS in self._files.manifest():
             raise StorageError(
                 f"{self.checkpoints.folder} lacks the checkpoints of this run, each a .pt and a "
                 f".json file: put them back, or train it from the beginning with "

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from aecli.documents import InvalidDocumentError, parse_json
 from aecli.errors import StorageError
@@ -56,17 +56,23 @@ class OwnedFiles:
         file = self.locate(MANIFEST)
         try:
             return _read_manifest(file)
-        except FileNotFoundError:
-            return {}
+        except FileNotFoundError:  # there is none, or it has just been moved to its place
+            return self._manifest_in_place()
         except OSError as error:
             raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
 
     def read(self, name: str) -> bytes:
-        """Read a file that is in force and verify it.
+        """Read a file that is in force and verify it, if it is final.
 
         Raises:
             StorageError: it is damaged or missing, or the manifest is.
         """
+        try:
+            return self._read_once(name)
+        except StorageError:  # another process may just have moved it to its place
+            return self._read_once(name)
+
+    def _read_once(self, name: str) -> bytes:
         try:
             expected = _read_manifest(self.locate(MANIFEST))[name]
         except OSError as error:
@@ -74,7 +80,9 @@ class OwnedFiles:
         except KeyError:
             problem = f"it has no entry for {name}"
         else:
-            return read_verified(self.locate(name), expected)
+            file = self.locate(name)
+            expected = fingerprint(read_regular(file)) if expected is None else expected
+            return read_verified(file, expected)
         manifest = self.locate(MANIFEST)
         raise StorageError(f"{manifest} is damaged or cannot be read: {problem}")
 
@@ -100,9 +108,13 @@ class OwnedFiles:
         self._write_manifest(self.folder, manifest)
 
     def save(self, name: str, content: bytes) -> None:
-        """Write one file in its place, the manifest first."""
-        self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
+        """Write one file in its place.
+
+        A process that is killed on the way leaves the old or the new file, and an entry that fits.
+        """
+        self.claim(name)
         write_atomically(self.folder / name, content)
+        self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
 
     def stage(self, name: str) -> Path:
         """The path at which to write the next version of a file."""
@@ -221,10 +233,19 @@ def _read_manifest(file: Path) -> Manifest:
     reason = "it does not hold sizes and digests"
     try:
         manifest = parse_json(read_regular(file))
-        if all(entry is None or entry.keys() == {"size", "sha256"} for entry in manifest.values()):
+        entries = manifest.values()
+        if not all(map(_is_inside, manifest)):
+            reason = "it names a file outside of its folder"
+        elif all(entry is None or entry.keys() == {"size", "sha256"} for entry in entries):
             return dict(manifest)
     except InvalidDocumentError as error:
         reason = str(error)
     except AttributeError:  # something else than the two, or than a dict
         pass
     raise StorageError(f"{file} is damaged, or was not written by aecli: {reason}")
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays within the folder to which it is relative."""
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -10,6 +10,7 @@ from typing import Any, Self
 from matplotlib.figure import Figure
 
 from aecli.documents import to_json
+from aecli.errors import UsageError
 from aecli.figures import save, to_array
 from aecli.files import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
@@ -35,12 +36,15 @@ class Results:
             command: names the results in TensorBoard.
 
         Raises:
+            UsageError: the folder is a run, whose files would count as earlier results.
             StorageError: an earlier result was changed by somebody else, or the folder cannot be
                 written.
         """
         self.folder = folder
         self._command = command
         self._files = OwnedFiles(folder)
+        if RunDirectory(folder).exists():
+            raise UsageError(f"output={folder} is a run: give a folder for the results alone")
         self._files.check_replaceable(self._files.manifest())
         home = folder if folder.exists() else folder.parent
         writable_folder(home, "output")
@@ -61,8 +65,8 @@ class Results:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._events.close()
         try:
+            self._events.close()
             if error is None:
                 self._publish()
         finally:

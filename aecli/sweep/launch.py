@@ -49,7 +49,7 @@ from aecli.training.preflight import check_runnable
 
 __all__ = ["resume", "start"]
 
-SHARED = ".data"
+SHARED = ".aecli-images"
 """In a sweep folder, while its runs are trained: the decoded images."""
 
 

@@ -114,4 +114,5 @@ def _train_planned(
             raise
     except Exception as error:  # a bug: record it too, and show the traceback
         traceback.print_exc()
-        run.save_failure(f"{type(error).__name__}: {error}")
+        with run.locked():  # or another process, if it has taken the run over, is told of this
+            run.save_failure(f"{type(error).__name__}: {error}")

@@ -118,9 +118,9 @@ def run_experiment(
     is_resumed = saved is not None
     run.check_replaceable()
     # Nothing has been changed so far.
+    run.begin(config)
     if restart:
         run.remove_checkpoints()
-    run.begin(config)
     steps = steps_per_epoch(config, data)
     resumed = None
     if is_resumed:
