@@ -96,22 +96,32 @@ def parse_yaml(content: bytes | str) -> Any:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise _too_deep()
-        _check_unique(yaml.compose(text, loader))
-        return yaml.load(text, loader)
+        return _construct(loader(text))
     except InvalidDocumentError:
         raise
     except Exception as error:  # a value such as the date 2026-13-45 raises any kind
         raise InvalidDocumentError(f"it is not YAML ({one_line(error)})") from error
 
 
+def _construct(loader: Any) -> Any:
+    """The data of the one document in a text."""
+    try:
+        node = loader.get_single_node()
+        _check_unique(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def _check_unique(node: yaml.Node | None) -> None:
     """Raise an InvalidDocumentError if a key stands twice, of which PyYAML would take the last."""
-    children = [] if node is None or isinstance(node.value, str) else node.value
+    children = node.value if isinstance(node, yaml.CollectionNode) else []
     if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in children]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise InvalidDocumentError(f"it holds {one_line(key)} twice")
+        seen: set[str] = set()
+        for key, _ in children:
+            if str(key.value) in seen:
+                raise InvalidDocumentError(f"it holds {one_line(key.value)} twice")
+            seen.add(str(key.value))
         children = [value for _, value in children]
     for child in children:
         _check_unique(child)

@@ -121,6 +121,11 @@ class Interrupted(KeyboardInterrupt):
 
     status = 130
 
+    @staticmethod
+    def saying(message: str, cause: KeyboardInterrupt) -> "Interrupted":
+        """An interruption of the same kind as `cause`, with a message on what is kept."""
+        return Terminated(message) if isinstance(cause, Terminated) else Interrupted(message)
+
 
 class Terminated(Interrupted):
     """SIGTERM, as sent by batch systems and containers."""

@@ -6,6 +6,8 @@ import re
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,15 @@ def fingerprint(content: bytes) -> Fingerprint:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Have an InvalidDocumentError name the file that the document is in, as a StorageError."""
+    try:
+        yield
+    except InvalidDocumentError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+
+
 def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
     """Read a regular file; a pipe or a device could block for ever.
 
@@ -91,18 +102,26 @@ def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
     return path.read_bytes()
 
 
+def read_file(path: Path, max_bytes: int | None = None) -> bytes:
+    """Read a regular file.
+
+    Raises:
+        StorageError: it cannot be read, is something else, or has more than `max_bytes`.
+    """
+    try:
+        return read_regular(path, max_bytes)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
         StorageError: it is damaged or cannot be read.
     """
-    try:
-        return parse_json(read_regular(path, max_bytes))
-    except InvalidDocumentError as error:
-        raise StorageError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+    with naming_damage(path):
+        return parse_json(read_file(path, max_bytes))
 
 
 def read_verified(path: Path, expected: object) -> bytes:
@@ -111,10 +130,7 @@ def read_verified(path: Path, expected: object) -> bytes:
     Raises:
         StorageError: the fingerprint differs, or the file cannot be read.
     """
-    try:
-        content = read_regular(path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = read_file(path)
     found = fingerprint(content)
     if found != expected:
         size = expected.get("size") if isinstance(expected, dict) else None

@@ -122,3 +122,12 @@ def test_a_configuration_has_no_number_that_is_none(value: str) -> None:
 def test_csv_holds_no_formula_and_no_control_character() -> None:
     cells = ["=1+1", "+a", "@sum", "-b", "-1.5", "+2", -3, 0.5, None, "a\x1b[2J", "x=1", "ä,b"]
     assert to_csv([cells]) == ("'=1+1,'+a,'@sum,'-b,-1.5,+2,-3,0.5,,a\\x1b[2J,x=1,\"ä,b\"\n")
+
+
+def test_a_key_that_stands_twice_is_found_at_once() -> None:
+    many = "".join(f"k{number}: 1\n" for number in range(20_000))
+    started = time.monotonic()
+    assert len(parse_yaml(many)) == 20_000
+    with pytest.raises(InvalidDocumentError, match="it holds k7 twice"):
+        parse_yaml(f"{many}k7: 2\n")
+    assert time.monotonic() - started < 20  # comparing all with all takes minutes

@@ -11,7 +11,7 @@ examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -40,7 +40,6 @@ def main(arguments: list[str]) -> None:
     path = one_run("evaluate", options)
 
     from aecli.analysis.evaluate import evaluate, extremes_figure, mse_figure
-    from aecli.evaluation.metrics import score_as_json
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
@@ -52,11 +51,11 @@ def main(arguments: list[str]) -> None:
         results.figure("extremes", extremes_figure(title, evaluation.extremes))
         results.numbers(
             {
-                **score_as_json(evaluation.overall["model"]),
+                **asdict(evaluation.overall["model"]),
                 **({} if pca is None else {"mse_pca": pca.mse}),
-                "all": {name: score_as_json(each) for name, each in evaluation.overall.items()},
+                "all": {name: asdict(each) for name, each in evaluation.overall.items()},
                 "by_class": {
-                    name: {label: score_as_json(score) for label, score in scores.items()}
+                    name: {label: asdict(score) for label, score in scores.items()}
                     for name, scores in evaluation.by_class.items()
                 },
             }

@@ -13,7 +13,7 @@ examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -51,7 +51,6 @@ def main(arguments: list[str]) -> None:
         training_factor,
         upscaling_methods,
     )
-    from aecli.evaluation.metrics import score_as_json
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
@@ -68,7 +67,7 @@ def main(arguments: list[str]) -> None:
                 **{f"mse_{key}": score.mse for key, score in by_key.items()},
                 **{f"psnr_{key}": score.psnr for key, score in by_key.items()},
                 "factor": factor,
-                "scores": {key: score_as_json(score) for key, score in by_key.items()},
+                "scores": {key: asdict(score) for key, score in by_key.items()},
             }
         )
     console.table(_table(title, scores))

@@ -41,7 +41,7 @@ from aecli.cli.overrides import read_arguments
 from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
-from aecli.errors import Interrupted, Terminated, UsageError, invalid_choice
+from aecli.errors import Interrupted, UsageError, invalid_choice
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
@@ -309,9 +309,9 @@ def _describing_interruption(run: RunDirectory) -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         if not run.config_file.exists():  # nothing was written
             raise
-        kind = Terminated if isinstance(interruption, Terminated) else Interrupted
         epochs = run.finished_epochs()
         kept = f"epoch {epochs} was the last to finish" if epochs else "no epoch has finished"
-        raise kind(
-            f"interrupted: {kept}; to resume: aecli train resume={shlex.quote(str(run.path))}"
+        raise Interrupted.saying(
+            f"interrupted: {kept}; to resume: aecli train resume={shlex.quote(str(run.path))}",
+            interruption,
         ) from None

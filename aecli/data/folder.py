@@ -15,10 +15,6 @@ from torch import Tensor, tensor
 from aecli.config import DataConfig
 from aecli.convolution.arrays import read_image_size
 from aecli.data.folder_splits import (
-    PARTS,
-    TEST,
-    TRAIN,
-    VALIDATION,
     Member,
     assign_members,
     missing_notices,
@@ -37,7 +33,7 @@ from aecli.data.images import (
     read_header,
     size_text,
 )
-from aecli.data.split import LoadedData, Split
+from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION, LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError, UsageError, spelled
 from aecli.files import writable_folder
@@ -158,7 +154,7 @@ def _decode(
             "fingerprint": fingerprint,
             "pixels": pixels,
             "image_shape": [channels, *size],
-            "counts": {part: counts[part] for part in PARTS},
+            "counts": {part: counts[part] for part in SPLITS},
             "broken": {str(each.path): each.reason for each in broken},
             "notices": [
                 *notices,
@@ -211,7 +207,7 @@ def _loaded(
     training = counts[TRAIN] + counts[VALIDATION]
     broken = [Broken(Path(path), reason) for path, reason in facts["broken"].items()]
     source = spelled(str(folder))
-    parts = (part for part in PARTS for _ in range(counts[part]))
+    parts = (part for part in SPLITS for _ in range(counts[part]))
     notices = [
         *notices,
         *facts["notices"],

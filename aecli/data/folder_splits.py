@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aecli.data.images import NO_FOLDER
+from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError, spelled
 from aecli.files import natural_key
 
-TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 # Folder name in lower case -> split.
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), TRAIN),
@@ -67,7 +67,7 @@ def assign_members(folder: Path, files: list[Path], has_splits: bool) -> list[Me
     if TEST not in parts.values():
         training = [file for file in ordered if parts[file] == TRAIN]
         parts |= dict.fromkeys(_held_out(training, classes), TEST)
-    ordered.sort(key=lambda file: PARTS.index(parts[file]))
+    ordered.sort(key=lambda file: SPLITS.index(parts[file]))
     return [Member(file, parts[file], classes[file], labels[classes[file]]) for file in ordered]
 
 
@@ -113,7 +113,7 @@ def _split_folders(folder: Path, names: Collection[tuple[str, ...]]) -> dict[str
             f"others that are not ({_listed(others)}): move these into the splits or elsewhere, or "
             f"{AS_CLASSES}"
         )
-    for part in PARTS:
+    for part in SPLITS:
         same = [top for top in splits if splits[top] == part]
         if len(same) > 1:
             raise DataError(

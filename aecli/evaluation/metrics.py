@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 
@@ -139,14 +139,6 @@ def corrupted_batches(
     """Batches of the pixels of uint8 `images` (N, C, H, W) in order, with the encoder's inputs."""
     for pixels in ordered_batches(images, evaluation_batch(images)):
         yield pixels, corrupt(pixels, generator) if corrupt else pixels
-
-
-def score_as_json(score: Score) -> dict[str, float | None]:
-    """A score as JSON, with null for the infinite PSNR of a perfect reconstruction."""
-    return {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in asdict(score).items()
-    }
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
-from aecli.documents import InvalidDocumentError, parse_json, parse_yaml, to_json
+from aecli.documents import parse_json, parse_yaml, to_json
 from aecli.errors import StorageError, UsageError, one_line
 from aecli.files import (
     make_folder,
+    naming_damage,
     natural_key,
+    read_file,
     read_json,
-    read_regular,
     remove_scratch,
     write_atomically,
 )
@@ -168,7 +169,7 @@ class RunDirectory:
             UsageError: it is not an aecli configuration.
         """
         file = self._files.next / CONFIG
-        return _parse_config(file, read_regular(file)) if file.exists() else None
+        return _parse_config(file, read_file(file)) if file.exists() else None
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
         """Save a state to resume from; `position` increases during training.
@@ -361,9 +362,8 @@ def _folders_below(folder: Path) -> Iterator[Path]:
 
 def _parse_config(file: Path, content: bytes) -> TrainConfig:
     try:
-        return from_plain(parse_yaml(content))
-    except InvalidDocumentError as error:
-        raise StorageError(f"{file} is damaged: {error}") from error
+        with naming_damage(file):
+            return from_plain(parse_yaml(content))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from error
 
@@ -374,10 +374,8 @@ def _parse_object(file: Path, content: bytes) -> dict[str, Any]:
     Raises:
         StorageError: it is something else.
     """
-    try:
+    with naming_damage(file):
         value = parse_json(content)
-    except InvalidDocumentError as error:
-        raise StorageError(f"{file} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise StorageError(f"{file} is damaged: it does not hold named values")
     return value

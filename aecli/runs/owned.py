@@ -8,13 +8,12 @@ moment their manifest is there; then each is moved to its place, the manifest la
 is killed in between leaves the move to the next one. Until that moment the old files are in force.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from aecli.documents import InvalidDocumentError, parse_json
+from aecli.documents import InvalidDocumentError, parse_json, to_json
 from aecli.errors import StorageError
 from aecli.files import (
     Fingerprint,
@@ -22,6 +21,7 @@ from aecli.files import (
     fsync_file,
     fsync_folder,
     make_folder,
+    read_file,
     read_regular,
     read_verified,
     remove_scratch,
@@ -81,8 +81,7 @@ class OwnedFiles:
             problem = f"it has no entry for {name}"
         else:
             file = self.locate(name)
-            expected = fingerprint(read_regular(file)) if expected is None else expected
-            return read_verified(file, expected)
+            return read_file(file) if expected is None else read_verified(file, expected)
         manifest = self.locate(MANIFEST)
         raise StorageError(f"{manifest} is damaged or cannot be read: {problem}")
 
@@ -220,7 +219,7 @@ class OwnedFiles:
 
     def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
         make_folder(folder)
-        write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        write_atomically(folder / MANIFEST, to_json(manifest))
 
 
 def _read_manifest(file: Path) -> Manifest:

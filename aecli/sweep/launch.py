@@ -32,7 +32,6 @@ from aecli.errors import (
     AecliError,
     Interrupted,
     StorageError,
-    Terminated,
     UsageError,
     one_line,
 )
@@ -221,8 +220,8 @@ def _search(sweep: Sweep, overrides: list[str]) -> list[str]:
     try:
         run_search(overrides, sweep.folder, trial)
     except KeyboardInterrupt as interruption:
-        kind = Terminated if isinstance(interruption, Terminated) else Interrupted
-        raise kind(f"interrupted: the runs so far are in {sweep.folder}") from None
+        message = f"interrupted: the runs so far are in {sweep.folder}"
+        raise Interrupted.saying(message, interruption) from None
     except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
         if not _has_runs(sweep.folder):  # before the first trial
             if isinstance(error, AecliError):
@@ -348,7 +347,9 @@ def _resume_advice(folder: Path) -> str:
 
 def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
     """The interruption with a message on the finished runs and how to resume."""
-    kind = Terminated if isinstance(interruption, Terminated) else Interrupted
     runs = runs_below(folder)
     finished = sum(run.status is Status.finished for run in runs)
-    return kind(f"interrupted: {finished} of {len(runs)} runs are finished{_resume_advice(folder)}")
+    return Interrupted.saying(
+        f"interrupted: {finished} of {len(runs)} runs are finished{_resume_advice(folder)}",
+        interruption,
+    )

@@ -20,7 +20,7 @@ from aecli.evaluation.examination import (
     pca_curve_sizes,
 )
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
-from aecli.evaluation.metrics import Score, score_as_json
+from aecli.evaluation.metrics import Score
 from aecli.runs.directory import LOSS, RECONSTRUCTIONS, RunDirectory
 from aecli.runtime.device import device_name
 from aecli.training.state import TrainingState
@@ -62,7 +62,7 @@ def measure_outcome(
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
     """The content of `summary.json`: the final metrics and everything they depend on."""
     records, best = outcome.training.records, outcome.training.best
-    scores = {name: score_as_json(score) for name, score in outcome.scores.items()}
+    scores = {name: asdict(score) for name, score in outcome.scores.items()}
     validated = {record.epoch: record.val_mse for record in records}
     return {
         "test": scores.pop("model"),
