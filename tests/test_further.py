@@ -203,3 +203,30 @@ def test_tensorboard_is_pointed_to_the_run(
     assert "tensorboard --logdir outputs" in capsys.readouterr().out
     assert aecli(*SHORT, "hydra.job.chdir=true") == 0
     assert f"tensorboard --logdir {tmp_path}/outputs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["{mine}", "../mine", "a/b", "..", "."])
+def test_hydra_writes_only_into_the_folder_of_the_run(
+    value: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "mine" / "config.yaml"
+    theirs.parent.mkdir()
+    theirs.write_text("precious")
+    line = f"hydra.output_subdir={value.format(mine=theirs.parent)}"
+    for multirun in ([], ["-m"]):
+        assert aecli(*SHORT, *multirun, line) == 2
+        assert "give the name of a folder within that of a run" in capsys.readouterr().err
+    assert theirs.read_text() == "precious" and not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("name", [".hydra/config.yaml", "config.yaml", "figures/loss.svg"])
+def test_a_sweep_overwrites_no_file_of_somebody_else(
+    name: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "sweep/0-fc-z3" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("precious")
+    assert aecli(*SHORT, "-m", "seed=0,1", "hydra.sweep.dir=sweep", "compare=false") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert theirs.read_text() == "precious"
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["0-fc-z3"]

@@ -374,3 +374,15 @@ def test_two_runs_of_one_microsecond_get_two_folders(
     assert list(taken.iterdir()) == []
     (run,) = tmp_path.rglob("summary.json")
     assert run.parent.parent == taken.parent and run.parent != taken
+
+
+@pytest.mark.parametrize("name", [LOCK, f"{LOCK}/notes.txt", f"{LOCK}/folder/notes.txt"])
+def test_a_file_of_somebody_else_is_not_taken_for_a_lock(name: str, tmp_path: Path) -> None:
+    theirs = tmp_path / name
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("precious")
+    os.utime(theirs, (0, 0))
+    with pytest.raises(StorageError, match=r"\.lock.* is in the way of the lock"), locked(tmp_path):
+        pass
+    assert theirs.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]

@@ -12,6 +12,7 @@ from aecli.comparison.gather import gather
 from aecli.runs.directory import SWEEP_FILE, Status, runs_below
 from aecli.runs.lock import LOCK, locked
 from aecli.runs.sweep_plan import PLAN_FILE
+from aecli.sweep.planned import OPTUNA_FILE
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -146,7 +147,7 @@ def test_a_sweep_without_a_record_is_complete(
     assert gather([sweep]).skipped == []
 
 
-@pytest.mark.parametrize("name", [SWEEP_FILE, PLAN_FILE])
+@pytest.mark.parametrize("name", [SWEEP_FILE, PLAN_FILE, OPTUNA_FILE])
 def test_a_file_of_somebody_else_is_not_overwritten_by_a_sweep(
     name: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

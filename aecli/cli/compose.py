@@ -167,8 +167,17 @@ def _check_hydra_override(override: Override) -> None:
         raise UsageError(f"{override.input_line}: Hydra's own keys take one value for all runs")
     if value == "":
         raise UsageError(f"{key}= has no value: give one, or leave {key}= out")
+    if key == "hydra.output_subdir" and not _is_plain_name(value):
+        raise UsageError(
+            f"{key}={value} is not valid: give the name of a folder within that of a run"
+        )
     if "/" in key and not isinstance(value, str | list | None):
         raise UsageError(f"{override.input_line} is not valid: give the name of a choice")
+
+
+def _is_plain_name(value: object) -> bool:
+    """Whether a value names something within a folder; null names nothing."""
+    return value is None or (Path(str(value)).name == str(value) and value != "..")
 
 
 def save_sweep_config(file: Path, sweep: Sweep) -> None:

@@ -26,7 +26,7 @@ from aecli.cli.compose import (
 )
 from aecli.cli.overrides import override, parse_overrides
 from aecli.config import TrainConfig, to_config
-from aecli.errors import AecliError, UsageError
+from aecli.errors import AecliError
 from aecli.files import fsync_folder, writable_folder
 from aecli.runs.directory import RunDirectory, Status
 
@@ -56,7 +56,7 @@ def run_once(run: ComposedRun, job: Job) -> None:
         callbacks.on_run_end(config=run.composed, config_name=PRIMARY, job_return=done)
     if done.status is JobStatus.FAILED:
         if RunDirectory(folder).status is Status.planned:
-            _remove_hydra_files(folder, run.composed.hydra.output_subdir)
+            _remove_hydra_files(folder, hydra_subfolders(run.composed))
         raise done._return_value
 
 
@@ -72,7 +72,7 @@ def _new_folder(run: ComposedRun) -> Path:
         with as_usage_errors():
             folder = Path(str(composed.hydra.run.dir)).absolute()
         if is_named:
-            _check_vacant(folder, composed.hydra.output_subdir)
+            RunDirectory(_relative(folder)).check_vacant(*hydra_subfolders(composed))
         writable_folder(folder.parent, "hydra.run.dir")
         try:
             folder.mkdir(exist_ok=is_named)
@@ -85,28 +85,20 @@ def _new_folder(run: ComposedRun) -> Path:
         composed = compose_run(run.overrides).composed
 
 
-def _check_vacant(folder: Path, hydra_subfolder: str | None) -> None:
-    """Check that neither the run nor Hydra would overwrite anything in `folder`.
-
-    Raises:
-        UsageError: they would.
-    """
-    RunDirectory(_relative(folder)).check_vacant()
-    if hydra_subfolder is not None and (folder / hydra_subfolder).exists():
-        raise UsageError(
-            f"{folder / hydra_subfolder} is in the way of a new run: give another hydra.run.dir"
-        )
+def hydra_subfolders(composed: DictConfig) -> list[str]:
+    """Where Hydra writes copies of the configuration, in the folder of a run; empty: nowhere."""
+    name = composed.hydra.output_subdir
+    return [] if name is None else [str(name)]
 
 
-def _remove_hydra_files(folder: Path, hydra_subfolder: str | None) -> None:
+def _remove_hydra_files(run: Path, subfolders: list[str]) -> None:
     """Remove what Hydra wrote for a run that has written nothing, and the folder if it is empty."""
-    if hydra_subfolder is not None:
-        for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
-            (folder / hydra_subfolder / name).unlink(missing_ok=True)
     with suppress(OSError):  # other files in it
-        if hydra_subfolder is not None:
-            (folder / hydra_subfolder).rmdir()
-        folder.rmdir()
+        for folder in (run / name for name in subfolders):
+            for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+        run.rmdir()
 
 
 def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:

@@ -28,6 +28,7 @@ from aecli.config.loading import (
 )
 from aecli.config.model import MODEL_CONFIGS, ConvConfig, FCConfig, LayerConfig, ModelConfig
 from aecli.config.schema import (
+    FOLDER,
     SHORT_KEYS,
     CheckpointConfig,
     CorruptionConfig,
@@ -41,6 +42,7 @@ from aecli.config.schema import (
 
 __all__ = [
     "CONF_DIR",
+    "FOLDER",
     "MODEL_CONFIGS",
     "RENAMED_KEYS",
     "SHORT_KEYS",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from aecli.config import DataConfig
+from aecli.config import FOLDER, DataConfig
 from aecli.data.classes import class_suffix, select_classes
 from aecli.data.download import MissingDataError
 from aecli.data.folder import load_folder
@@ -37,7 +37,7 @@ DATASETS: dict[str, Loader] = {
     "kmnist": _without_options(partial(load_torchvision, "kmnist")),
     "cifar10": _without_options(partial(load_torchvision, "cifar10")),
     "synthetic": _without_options(load_synthetic),
-    "folder": load_folder,
+    FOLDER: load_folder,
 }
 
 # Seconds that data=auto waits for MNIST: without new data, and in total.

@@ -113,13 +113,17 @@ class RunDirectory:
         if self._check_lock is not None:
             self._check_lock()
 
-    def check_vacant(self) -> None:
+    def check_vacant(self, *others: str) -> None:
         """Check that a new run would overwrite nothing in its folder.
+
+        Args:
+            others: names of what others write there for the run.
 
         Raises:
             UsageError: the folder holds a run, or a file with the name of one that a run writes.
         """
-        taken = [self.path / name for name in FILES if os.path.lexists(self.path / name)]
+        names = (*FILES, *others)
+        taken = [self.path / name for name in names if os.path.lexists(self.path / name)]
         taken += [*self.checkpoints.files(), *sorted(self.path.glob(EVENTS))]
         if self.config_file in taken and self._files.is_owner(CONFIG):
             raise UsageError(
@@ -341,6 +345,11 @@ def runs_below(folder: Path) -> list[RunDirectory]:
     if not runs:
         raise UsageError(f"{folder} holds no runs: give a folder that aecli train has written")
     return sorted(runs, key=lambda run: natural_key(str(run.path)))
+
+
+def has_runs(folder: Path) -> bool:
+    """Whether there is a run in `folder`, at any depth, or another program's configuration."""
+    return any(file.parent.name not in (HYDRA, NEXT) for file in folder.rglob(CONFIG))
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import torch
 
+from aecli.config import FOLDER
 from aecli.data import Data, Split
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError, listed
@@ -89,5 +90,5 @@ class KnownImages:
 
     @property
     def _advice(self) -> str:
-        key = "path" if self.data.key == "folder" else "data_dir"
+        key = "path" if self.data.key == FOLDER else "data_dir"
         return f"give {key}=... with the images of the run"

@@ -35,6 +35,8 @@ from aecli.runs.scratch import scratch_folder
 from aecli.runtime.process import ProcessId
 
 LOCK = ".lock"
+HOLDER_SUFFIX = ".json"
+"""Of the file that names the holder."""
 
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
@@ -79,15 +81,17 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
 def _acquire(lock: Path) -> Path:
     """Acquire the lock and return our file in it."""
+    _check_no_strangers(lock)
     claim = scratch_folder(lock.parent, "lock")
     try:
-        our_file = claim / f"{os.urandom(8).hex()}.json"
+        our_file = claim / f"{os.urandom(8).hex()}{HOLDER_SUFFIX}"
         our_file.write_text(json.dumps(_this_process()), encoding="utf-8")
         while not _try_rename(claim, lock):
             their_file = _holder_file(lock)
             if their_file is None and not claim.exists():
                 raise StorageError(f"{lock.parent} is gone")
             if their_file is None:
+                _check_no_strangers(lock)
                 continue  # it has just been released
             other = _read_holder(their_file)
             if not _is_gone(other, their_file, our_file):
@@ -112,9 +116,24 @@ def _try_rename(claim: Path, lock: Path) -> bool:
 def _holder_file(lock: Path) -> Path | None:
     """The file that identifies the holder, if there is one."""
     try:
-        return next(lock.iterdir(), None)
+        return next((file for file in lock.iterdir() if file.suffix == HOLDER_SUFFIX), None)
     except FileNotFoundError:
         return None
+
+
+def _check_no_strangers(lock: Path) -> None:
+    """Check that what is called like the lock is one.
+
+    Raises:
+        StorageError: it is a file, or holds one that names no holder.
+    """
+    others = [file for file in lock.glob("*") if file.suffix != HOLDER_SUFFIX]
+    if lock.is_file() or lock.is_symlink():
+        others.append(lock)
+    if others:
+        raise StorageError(
+            f"{others[0]} is in the way of the lock of {lock.parent}: move it elsewhere"
+        )
 
 
 def _read_holder(file: Path) -> Holder:

@@ -21,7 +21,7 @@ from aecli.cli.compose import (
     compose_sweep,
     save_sweep_config,
 )
-from aecli.cli.jobs import run_jobs, run_search
+from aecli.cli.jobs import hydra_subfolders, run_jobs, run_search
 from aecli.cli.overrides import single_value_overrides
 from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
@@ -36,7 +36,7 @@ from aecli.errors import (
     one_line,
 )
 from aecli.files import make_folder
-from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status, runs_below
+from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status, has_runs, runs_below
 from aecli.runs.lock import locked
 from aecli.runs.sweep_plan import missing_runs
 from aecli.runtime.parent import ending_with
@@ -71,7 +71,7 @@ def start(overrides: list[str], compare: bool) -> None:
     lines = {job.folder: job.overrides for job in sweep.jobs}
     make_folder(sweep.folder)
     with locked(sweep.folder):
-        plan(sweep.folder, configs)
+        plan(sweep.folder, configs, hydra_subfolders(sweep.composed))
         save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
         problems = launch_runs(sweep, lines, overrides)
         report(sweep.folder, compare, problems, advice=_resume_advice(sweep.folder))
@@ -223,17 +223,12 @@ def _search(sweep: Sweep, overrides: list[str]) -> list[str]:
         message = f"interrupted: the runs so far are in {sweep.folder}"
         raise Interrupted.saying(message, interruption) from None
     except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
-        if not _has_runs(sweep.folder):  # before the first trial
+        if not has_runs(sweep.folder):  # before the first trial
             if isinstance(error, AecliError):
                 raise
             raise UsageError(f"the search cannot start: {_describe(error)}") from error
         return [_describe(error)]
     return []
-
-
-def _has_runs(folder: Path) -> bool:
-    """Whether a search has begun a run; Hydra's own files may be there without one."""
-    return any(file.parent.name != ".hydra" for file in folder.rglob(CONFIG))
 
 
 def _silence_optuna() -> None:

@@ -13,19 +13,25 @@ from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
 from aecli.files import make_folder
 from aecli.models import build_outline
-from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status
+from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, has_runs
 from aecli.runs.sweep_plan import PLAN_FILE, save_plan
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
 from aecli.training.experiment import exclusive_run, run_experiment
 
+OPTUNA_FILE = "optimization_results.yaml"
+"""What Hydra's Optuna sweeper leaves in the folder of a search."""
 
-def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
+
+def plan(
+    folder: Path, configs: dict[str, TrainConfig], subfolders: Iterable[str] = ()
+) -> list[RunDirectory]:
     """Create the folder of every run and save its configuration there.
 
     Args:
         folder: the sweep folder.
         configs: name of each run's folder -> its configuration.
+        subfolders: what Hydra will write in each.
 
     Raises:
         UsageError: `folder` already holds runs.
@@ -34,7 +40,7 @@ def plan(folder: Path, configs: dict[str, TrainConfig]) -> list[RunDirectory]:
     check_unused(folder)
     runs = [RunDirectory(folder / name) for name in configs]
     for run in runs:
-        run.check_vacant()
+        run.check_vacant(*subfolders)
     save_plan(folder, configs)
     for run, config in zip(runs, configs.values(), strict=True):
         make_folder(run.path)
@@ -48,12 +54,12 @@ def check_unused(folder: Path) -> None:
     Raises:
         UsageError: `folder` already holds runs, or a file with the name of one that a sweep writes.
     """
-    if any(folder.rglob(CONFIG)):
+    if has_runs(folder):
         raise UsageError(
             f"{folder} already holds runs: resume them with resume={folder}, "
             f"or give another hydra.sweep.dir"
         )
-    for name in (SWEEP_FILE, PLAN_FILE):
+    for name in (SWEEP_FILE, PLAN_FILE, OPTUNA_FILE):
         if (folder / name).exists():
             raise UsageError(
                 f"{folder / name} is in the way of a new sweep: give another hydra.sweep.dir"
