@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,12 +23,14 @@ from torch import Tensor, nn
 
 import aecli
 from aecli.cli.compose import compose
-from aecli.errors import StorageError, UsageError
+from aecli.config import to_yaml
+from aecli.errors import DataError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runtime import distributed
 from aecli.runtime.device import resolve_device
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.runtime.signals import StopRequest
+from aecli.training import experiment
 from aecli.training.callback import Callback
 from aecli.training.loop import new_model, train
 from aecli.training.state import TrainingState
@@ -427,3 +430,20 @@ def as_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"}
     for key, value in {**said, "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(key, value)
+
+
+def test_a_rank_with_other_images_does_not_train(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config, data = compose(["model=fc", "latent=2"]), some_data()
+    task = {"config": to_yaml(config), "run": str(tmp_path), "state": None}
+    images = {**data.fingerprints, "validation": "of another folder"}
+
+    class Group(ProcessGroup):
+        def receive_object(self) -> Any:
+            return {**task, "images": images}
+
+    monkeypatch.setattr(experiment, "load_cached_data", lambda _: data)
+    monkeypatch.setattr(experiment, "train", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(DataError, match="the validation images are not those"):
+        experiment.run_worker(Group())

@@ -2,8 +2,9 @@
 
 The first line of a module's docstring is its line in `aecli --help`. The rest is printed by `aecli
 COMMAND --help`, with the fields of its dataclass `Options` inserted before the examples.
-`main(arguments)` runs the command. It imports torch, and whatever needs torch, only once the
-arguments are parsed, so that help and error messages do not wait for it.
+`main(arguments)` runs the command. Except in `train`, which always needs torch, it imports torch
+and whatever needs it only once the arguments are parsed, so that help and error messages do not
+wait for it.
 """
 
 COMMANDS = (

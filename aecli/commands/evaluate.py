@@ -3,7 +3,8 @@
 usage: aecli evaluate RUN [key=value ...]
 
 Scores a trained model on the test images, overall and by class, compared with PCA of the same
-latent size, and shows the images that it reconstructs best and worst.
+latent size, and shows the images that it reconstructs best and worst. PCA is left out, and that is
+said, if the training images are no longer those that the run was trained on.
 
 examples:
   aecli evaluate outputs/conv-z25/2026-11-21_10-15-00-123456

@@ -4,7 +4,8 @@ usage: aecli superres RUN [key=value ...]
 
 Needs a run that was trained with corruption=downsample. Shows images at the lower resolution and as
 upscaled by bicubic interpolation, by the best linear function of the low-resolution image, and by
-the model; scores all three on all images.
+the model; scores all three on all images. The linear function is left out, and that is said, if the
+training images are no longer those that the run was trained on.
 
 examples:
   aecli superres outputs/conv-z25/2026-11-21_10-15-00-123456

