@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -321,6 +322,23 @@ def test_of_several_processes_one_takes_a_stale_lock_over(seed: int, tmp_path: P
     leave_lock(tmp_path, pid=2**22 + 1)
     assert_no_two_get_in(2 + seed % 3, tmp_path, seed, rounds=3)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("listing", ["listdir", "scandir"])
+def test_a_lock_that_is_released_while_it_is_looked_at_is_free(
+    listing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_lock(tmp_path, pid=2**22 + 1)
+    list_folder = getattr(os, listing)
+
+    def release_first(folder: Any) -> Any:
+        if folder == tmp_path / LOCK and folder.exists():
+            shutil.rmtree(folder)
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, listing, release_first)
+    with locked(tmp_path) as check:
+        check()
 
 
 @pytest.mark.parametrize("seed", range(2))

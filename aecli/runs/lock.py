@@ -115,10 +115,7 @@ def _try_rename(claim: Path, lock: Path) -> bool:
 
 def _holder_file(lock: Path) -> Path | None:
     """The file that identifies the holder, if there is one."""
-    try:
-        return next((file for file in lock.iterdir() if file.suffix == HOLDER_SUFFIX), None)
-    except FileNotFoundError:
-        return None
+    return next((file for file in _files(lock) if file.suffix == HOLDER_SUFFIX), None)
 
 
 def _check_no_strangers(lock: Path) -> None:
@@ -127,13 +124,21 @@ def _check_no_strangers(lock: Path) -> None:
     Raises:
         StorageError: it is a file, or holds one that names no holder.
     """
-    others = [file for file in lock.glob("*") if file.suffix != HOLDER_SUFFIX]
+    others = [file for file in _files(lock) if file.suffix != HOLDER_SUFFIX]
     if lock.is_file() or lock.is_symlink():
         others.append(lock)
     if others:
         raise StorageError(
             f"{others[0]} is in the way of the lock of {lock.parent}: move it elsewhere"
         )
+
+
+def _files(lock: Path) -> list[Path]:
+    """What lies in the lock; nothing if it is released meanwhile, or is no folder."""
+    try:
+        return list(lock.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _read_holder(file: Path) -> Holder:
