@@ -132,8 +132,8 @@ class RunDirectory:
             )
         if taken:
             raise UsageError(
-                f"{taken[0]} is in the way of a new run, and was not written by one: give "
-                f"another hydra.run.dir, such as a folder that does not exist"
+                f"{taken[0]} is in the way of a new run: give another hydra.run.dir, such as a "
+                f"folder that does not exist, unless another run is just starting in this one"
             )
 
     def working_file(self, name: str) -> Path:
