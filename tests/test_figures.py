@@ -20,7 +20,6 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecli.errors import printable
 from aecli.figures import (
     Accuracy,
     Curve,
@@ -38,6 +37,7 @@ from aecli.figures import (
     theme,
     to_array,
 )
+from aecli.text import printable
 
 BLACK, WHITE = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
 FAMILIES = {

@@ -6,7 +6,7 @@ import pytest
 
 from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, RunGroup, SkippedRun
-from aecli.errors import listed
+from aecli.text import listed
 from tests.test_comparison_table import some_setting
 
 ONE_SEED = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecli.errors import spelled
 from aecli.files import natural_key
 from aecli.runs.directory import RunDirectory
+from aecli.text import escaped
 
 Aecli = Callable[..., int]
 
@@ -32,13 +32,13 @@ Aecli = Callable[..., int]
     ],
 )
 def test_what_cannot_be_shown_is_escaped(text: str, shown: str) -> None:
-    assert spelled(text) == shown
+    assert escaped(text) == shown
 
 
 def test_no_two_names_are_shown_alike() -> None:
     parts = ["\udce9", "\\xe9", "\\", "x", "\\\\", "\x80", "\udc80", "\\u0080", "a"]
     texts = {first + second + third for first in parts for second in parts for third in parts}
-    assert len(set(map(spelled, texts))) == len(texts)
+    assert len(set(map(escaped, texts))) == len(texts)
 
 
 def test_the_natural_order_is_the_same_every_time() -> None:

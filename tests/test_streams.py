@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aecli.errors import printable
+from aecli.text import printable
 from tests.conftest import TINY, with_project
 
 TRAIN = ["train", "model=fc", "latent=2", *TINY, "hydra.run.dir=run"]

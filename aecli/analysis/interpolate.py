@@ -10,11 +10,12 @@ from torch import Tensor
 
 from aecli.data import Split
 from aecli.data.batches import to_pixels
-from aecli.errors import MAX_SHOWN, UsageError, shortened
+from aecli.errors import UsageError
 from aecli.figures import Row, as_image, image_grid
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
 from aecli.runs.trained import Trained
+from aecli.text import MAX_SHOWN, shortened
 
 PAIRS = 6  # unless more or fewer are asked for
 MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure

@@ -11,7 +11,7 @@ from torch import Tensor
 from aecli.baselines.pca import pca_of
 from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
-from aecli.errors import MAX_SHOWN, DataError, UsageError, shortened, spelled
+from aecli.errors import DataError, UsageError
 from aecli.figures import Accuracy, accuracy_by_labels
 from aecli.latent.linear_probe import (
     Standardizer,
@@ -21,6 +21,7 @@ from aecli.latent.linear_probe import (
     has_classes,
 )
 from aecli.runs.trained import Trained
+from aecli.text import MAX_SHOWN, escaped, shortened
 
 DEFAULT_LABELS = (10, 100)  # labelled images per class
 
@@ -83,10 +84,10 @@ def match_labels(own: Split, train: Split) -> Split:
     labels = {name: label for label, name in enumerate(train.classes)}
     for name in own.classes:
         if name not in labels:
-            where = "in no folder" if name == NO_FOLDER else f"in a folder {spelled(name)}"
+            where = "in no folder" if name == NO_FOLDER else f"in a folder {escaped(name)}"
             raise DataError(
                 f"there are images {where}, which is no class that the run knows: put each into "
-                f"a folder that is named after its class: {spelled(', '.join(labels))}"
+                f"a folder that is named after its class: {escaped(', '.join(labels))}"
             )
     new_labels = torch.tensor([labels[name] for name in own.classes], device=own.labels.device)
     return Split(own.images, new_labels[own.labels], train.classes)

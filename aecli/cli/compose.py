@@ -32,7 +32,8 @@ from aecli.config import (
     explain,
     to_config,
 )
-from aecli.errors import UsageError, one_line, suggest
+from aecli.errors import UsageError
+from aecli.text import one_line, suggest
 
 PRIMARY = "train"
 

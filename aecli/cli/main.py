@@ -15,12 +15,11 @@ from aecli.errors import (
     StorageError,
     Terminated,
     UsageError,
-    printable,
     storage_error,
-    suggest,
 )
 from aecli.runtime.signals import end_at_once
 from aecli.runtime.streams import protect_standard_streams
+from aecli.text import printable, suggest
 
 # Python collects garbage after this many net allocations. A command's imports allocate a million
 # objects that stay alive; with Python 3.11's default of 700, scanning them took a seventh of the

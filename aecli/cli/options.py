@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
 from aecli.config.limits import MAX_COUNT, check_seed, check_valid
-from aecli.errors import UsageError, shortened, suggest
+from aecli.errors import UsageError
+from aecli.text import shortened, suggest
 
 if TYPE_CHECKING:
     from aecli.runs.trained import Trained

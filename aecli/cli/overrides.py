@@ -24,7 +24,8 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException, OverrideParseException
 
 from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups
-from aecli.errors import UsageError, shortened
+from aecli.errors import UsageError
+from aecli.text import shortened
 
 MAX_RUNS = 10_000
 """In one sweep; each has a folder of its own, and composing them takes minutes already."""

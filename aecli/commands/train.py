@@ -41,12 +41,13 @@ from aecli.cli.overrides import read_arguments
 from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
-from aecli.errors import Interrupted, UsageError, invalid_choice
+from aecli.errors import Interrupted, UsageError
 from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
+from aecli.text import invalid_choice
 from aecli.training.experiment import (
     exclusive_run,
     record_failure,

@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, DataFacts, Result, SkippedRun
-from aecli.errors import AecliError, StorageError, UsageError, one_line
+from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status, runs_below
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
+from aecli.text import one_line
 
 # The errors that damaged files in a run directory can raise.
 DAMAGE = (

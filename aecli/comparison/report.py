@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
-from aecli.errors import listed
+from aecli.text import listed
 
 PIXELS_PER_POINT = 96 / 72  # in CSS
 

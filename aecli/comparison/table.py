@@ -14,7 +14,7 @@ from rich.text import Text
 
 from aecli import documents
 from aecli.comparison.results import MeanStd, RunGroup, is_exact
-from aecli.errors import printable
+from aecli.text import printable
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6

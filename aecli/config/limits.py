@@ -2,7 +2,8 @@
 
 import math
 
-from aecli.errors import UsageError, shortened
+from aecli.errors import UsageError
+from aecli.text import shortened
 
 MAX_EPOCHS = 1_000_000
 """Each is a line in every checkpoint and a point in TensorBoard."""

@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config.model import MODEL_CONFIGS
 from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
-from aecli.errors import UsageError, invalid_choice, one_line, shortened
+from aecli.errors import UsageError
+from aecli.text import invalid_choice, one_line, shortened
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
 _PACKAGE = Path(__file__).parents[1]

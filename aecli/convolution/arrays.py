@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aecli.config.limits import MAX_PIXELS, check_integer
-from aecli.errors import StorageError, UsageError, shortened
+from aecli.errors import StorageError, UsageError
+from aecli.text import shortened
 
 Array = NDArray[np.float64]
 

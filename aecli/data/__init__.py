@@ -18,7 +18,8 @@ from aecli.data.folder import load_folder
 from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
-from aecli.errors import DataError, UsageError, invalid_choice
+from aecli.errors import DataError, UsageError
+from aecli.text import invalid_choice
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
 

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from aecli.config import DataConfig
 from aecli.data.split import Split
-from aecli.errors import DataError, UsageError, spelled, suggest
+from aecli.errors import DataError, UsageError
+from aecli.text import escaped, suggest
 
 
 def select_classes(config: DataConfig, split: Split) -> Split:
@@ -42,9 +43,9 @@ def class_mask(config: DataConfig, split: Split) -> Tensor:
 def class_suffix(config: DataConfig) -> str:
     """The end of a title that names the selected classes; empty if all are used."""
     if config.classes is not None:
-        return f" (only {spelled(', '.join(config.classes))})"
+        return f" (only {escaped(', '.join(config.classes))})"
     if config.exclude_classes is not None:
-        return f" (without {spelled(', '.join(config.exclude_classes))})"
+        return f" (without {escaped(', '.join(config.exclude_classes))})"
     return ""
 
 
@@ -54,8 +55,8 @@ def _labels(key: str, names: list[str], split: Split) -> Tensor:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"data.{key}=[{spelled(','.join(names))}] is not valid: there is no class "
-                f"{name!r}: {suggest(name, map(spelled, known))}"
+                f"data.{key}=[{escaped(','.join(names))}] is not valid: there is no class "
+                f"{name!r}: {suggest(name, map(escaped, known))}"
             )
     labels = [known[name] for name in names]
     return torch.tensor(labels, dtype=split.labels.dtype, device=split.labels.device)

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from aecli.errors import DataError, one_line
+from aecli.errors import DataError
 from aecli.files import writable_folder
 from aecli.runtime.progress import BYTES, Bar
+from aecli.text import one_line
 
 POLL_SECONDS = 0.2
 

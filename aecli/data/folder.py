@@ -35,8 +35,9 @@ from aecli.data.images import (
 )
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION, LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
-from aecli.errors import DataError, UsageError, spelled
+from aecli.errors import DataError, UsageError
 from aecli.files import writable_folder
+from aecli.text import escaped
 
 MAX_NAME = 40  # characters of the folder's name in the name of its cache
 
@@ -55,13 +56,13 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
     folder = Path(config.path).expanduser()
     if not folder.is_dir():
         raise DataError(
-            f"path={spelled(config.path)} is not a folder: give the folder with the images"
+            f"path={escaped(config.path)} is not a folder: give the folder with the images"
         )
     found = find_images([folder])
     if not found.images:
         ignored = "".join(f"; {notice}" for notice in found.notices)
         raise DataError(
-            f"path={spelled(config.path)} contains no images: no file at any depth ends in "
+            f"path={escaped(config.path)} contains no images: no file at any depth ends in "
             f"{', '.join(SUFFIXES)}{ignored}"
         )
     members = assign_members(folder, found.images, config.splits is not False)
@@ -145,7 +146,7 @@ def _decode(
     counts = Counter(member.part for member in kept)
     if counts[TRAIN] < 2 or counts[TEST] < 1:
         raise DataError(
-            f"{spelled(str(folder))} has too few readable images: {len(kept)} of {len(members)}, "
+            f"{escaped(str(folder))} has too few readable images: {len(kept)} of {len(members)}, "
             f"and training, validation and test need one each{broken_suffix(broken)}"
         )
     names = {member.label: member.name for member in members}
@@ -186,12 +187,12 @@ def _common_shape(
         else:
             broken.append(header)
     if not sizes:
-        raise DataError(f"{spelled(str(folder))} has no readable images{broken_suffix(broken)}")
+        raise DataError(f"{escaped(str(folder))} has no readable images{broken_suffix(broken)}")
     if size is None and len(sizes) > 1:
         (size_1, path_1), (size_2, path_2) = list(sizes.items())[:2]
-        name_1, name_2 = (spelled(str(path.relative_to(folder))) for path in (path_1, path_2))
+        name_1, name_2 = (escaped(str(path.relative_to(folder))) for path in (path_1, path_2))
         raise DataError(
-            f"{spelled(str(folder))} has images of {len(sizes)} sizes, such as "
+            f"{escaped(str(folder))} has images of {len(sizes)} sizes, such as "
             f"{size_text(size_1)} ({name_1}) and {size_text(size_2)} ({name_2}): "
             f"image_size={size_text(size_1)} crops and resizes all of them"
         )
@@ -206,7 +207,7 @@ def _loaded(
     everything = Split(images, labels, tuple(facts["classes"]))
     training = counts[TRAIN] + counts[VALIDATION]
     broken = [Broken(Path(path), reason) for path, reason in facts["broken"].items()]
-    source = spelled(str(folder))
+    source = escaped(str(folder))
     parts = (part for part in SPLITS for _ in range(counts[part]))
     notices = [
         *notices,
@@ -225,7 +226,7 @@ def _loaded(
         train=everything[:training],
         test=everything[training:],
         source=source,
-        name=f"folder:{spelled(folder.resolve().name)}",
+        name=f"folder:{escaped(folder.resolve().name)}",
         notice="\n".join(notices) or None,
         validation=counts[VALIDATION] or None,
         is_mapped=True,

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from aecli.data.images import NO_FOLDER
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
-from aecli.errors import DataError, spelled
+from aecli.errors import DataError
 from aecli.files import natural_key
+from aecli.text import escaped
 
 # Folder name in lower case -> split.
 PART_NAMES = {
@@ -109,7 +110,7 @@ def _split_folders(folder: Path, names: Collection[tuple[str, ...]]) -> dict[str
     others = {parts[0] for parts in names} - splits.keys()
     if others:
         raise DataError(
-            f"path={spelled(str(folder))} has folders that are splits ({_listed(splits)}) beside "
+            f"path={escaped(str(folder))} has folders that are splits ({_listed(splits)}) beside "
             f"others that are not ({_listed(others)}): move these into the splits or elsewhere, or "
             f"{AS_CLASSES}"
         )
@@ -117,12 +118,12 @@ def _split_folders(folder: Path, names: Collection[tuple[str, ...]]) -> dict[str
         same = [top for top in splits if splits[top] == part]
         if len(same) > 1:
             raise DataError(
-                f"path={spelled(str(folder))} has {len(same)} folders for the {part} split "
+                f"path={escaped(str(folder))} has {len(same)} folders for the {part} split "
                 f"({_listed(same)}): put their images into one of them, or {AS_CLASSES}"
             )
     if TRAIN not in splits.values():
         raise DataError(
-            f"path={spelled(str(folder))} has images to test or validate with "
+            f"path={escaped(str(folder))} has images to test or validate with "
             f"({_listed(splits)}), but no folder train: name the folder of the training images "
             f"train, or {AS_CLASSES}"
         )
@@ -136,9 +137,9 @@ def _check_no_splits_below(folder: Path, names: Iterable[tuple[str, ...]]) -> No
             if name.lower() in PART_NAMES:
                 found, holder = Path(*parts[: depth + 1]), folder.joinpath(*parts[:depth])
                 raise DataError(
-                    f"path={spelled(str(folder))} has a folder {spelled(str(found))}, which is "
+                    f"path={escaped(str(folder))} has a folder {escaped(str(found))}, which is "
                     f"named like a split but is not at the top: give the folder with the splits, "
-                    f"as in path={spelled(str(holder))}, or {AS_CLASSES}"
+                    f"as in path={escaped(str(holder))}, or {AS_CLASSES}"
                 )
 
 
@@ -146,7 +147,7 @@ def _listed(names: Iterable[str]) -> str:
     """The first names in natural order, and how many more there are."""
     ordered = sorted(names, key=natural_key)
     more = f" and {len(ordered) - MAX_NAMED:,} more" if len(ordered) > MAX_NAMED else ""
-    return spelled(", ".join(ordered[:MAX_NAMED])) + more
+    return escaped(", ".join(ordered[:MAX_NAMED])) + more
 
 
 def missing_notices(classes: tuple[str, ...], members: Iterable[tuple[int, str]]) -> list[str]:

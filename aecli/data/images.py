@@ -24,9 +24,10 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from aecli.data.pixels import BrokenImageError, is_grey, to_8_bits
-from aecli.errors import DataError, StorageError, one_line, spelled
+from aecli.errors import DataError, StorageError
 from aecli.files import natural_key
 from aecli.runtime.progress import Bar
+from aecli.text import escaped, one_line
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif",
@@ -62,7 +63,7 @@ class Broken:
 
 def broken_suffix(broken: list[Broken]) -> str:
     """The end of a message that lists the first broken files and their reasons."""
-    listed = "; ".join(f"{spelled(str(each.path))}: {each.reason}" for each in broken[:MAX_LISTED])
+    listed = "; ".join(f"{escaped(str(each.path))}: {each.reason}" for each in broken[:MAX_LISTED])
     more = f"; and {len(broken) - MAX_LISTED:,} more" if len(broken) > MAX_LISTED else ""
     return f" ({listed}{more})" if broken else ""
 
@@ -106,7 +107,7 @@ class FoundImages(NamedTuple):
         if not self.ignored:
             return []
         kinds = (f"{count:,} {suffix or NO_SUFFIX}" for suffix, count in self.ignored.most_common())
-        return [f"files that are not read: {spelled(', '.join(kinds))}"]
+        return [f"files that are not read: {escaped(', '.join(kinds))}"]
 
 
 def find_images(paths: Iterable[Path]) -> FoundImages:
@@ -134,7 +135,7 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
         elif path.exists():
             found[path] = None
         else:
-            raise DataError(f"there is no file or folder {spelled(str(path))}")
+            raise DataError(f"there is no file or folder {escaped(str(path))}")
     return FoundImages(list(found), ignored)
 
 
@@ -153,7 +154,7 @@ def _files_below(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
 
 def _raise_storage_error(error: OSError) -> None:
     raise StorageError(
-        f"{spelled(str(error.filename))} cannot be read: {error.strerror}"
+        f"{escaped(str(error.filename))} cannot be read: {error.strerror}"
     ) from error
 
 

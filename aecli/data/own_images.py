@@ -22,8 +22,9 @@ from aecli.data.images import (
 )
 from aecli.data.split import Split
 from aecli.data.value_range import is_dark, range_notices
-from aecli.errors import DataError, spelled
+from aecli.errors import DataError
 from aecli.files import natural_key
+from aecli.text import escaped
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load_own_images(
     if not classes:
         ignored = "".join(f"; {notice}" for notice in notices)
         raise DataError(
-            f"images={spelled(','.join(paths))} contains no images: no file at any depth ends in "
+            f"images={escaped(','.join(paths))} contains no images: no file at any depth ends in "
             f"{', '.join(SUFFIXES)}{ignored}"
         )
     channels, *size = image_shape
@@ -109,7 +110,7 @@ def _title(paths: Sequence[str]) -> str:
     """Name the folder if a single one is given."""
     folders = [Path(path).expanduser() for path in paths]
     is_one = len(folders) == 1 and folders[0].is_dir()
-    return f"images in {spelled(folders[0].resolve().name)}" if is_one else "images of your own"
+    return f"images in {escaped(folders[0].resolve().name)}" if is_one else "images of your own"
 
 
 def _class_of(file: Path, root: Path) -> str:
@@ -130,7 +131,7 @@ def _read_headers(files: list[Path], size: tuple[int, int], resize: bool) -> lis
             continue
         if header.size != size and not resize:
             raise DataError(
-                f"{spelled(str(file))} has {size_text(header.size)} pixels, but the run takes "
+                f"{escaped(str(file))} has {size_text(header.size)} pixels, but the run takes "
                 f"images of {size_text(size)}: resize=true crops and resizes images of other sizes"
             )
         headers.append(header)

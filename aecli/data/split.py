@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
-from aecli.errors import spelled
+from aecli.text import escaped
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -64,7 +64,7 @@ class Split:
 
     def class_name(self, label: int) -> str:
         """The class name of a label, to be shown: no two labels have the same."""
-        return spelled(self.classes[label]) if self.classes else str(label)
+        return escaped(self.classes[label]) if self.classes else str(label)
 
 
 @dataclass(frozen=True)

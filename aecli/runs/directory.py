@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
 from aecli.documents import parse_json, parse_yaml, to_json
-from aecli.errors import StorageError, UsageError, one_line
+from aecli.errors import StorageError, UsageError
 from aecli.files import (
     make_folder,
     naming_damage,
@@ -27,6 +27,7 @@ from aecli.files import (
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
+from aecli.text import one_line
 
 CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"

@@ -7,8 +7,9 @@ import torch
 from aecli.config import FOLDER
 from aecli.data import Data, Split
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
-from aecli.errors import DataError, listed
+from aecli.errors import DataError
 from aecli.runs.directory import RunDirectory
+from aecli.text import listed
 
 
 class KnownImages:

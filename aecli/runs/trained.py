@@ -16,7 +16,7 @@ from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.classes import class_mask
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
-from aecli.errors import DataError, StorageError, UsageError, one_line, spelled
+from aecli.errors import DataError, StorageError, UsageError
 from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.models import Autoencoder, build_model
@@ -24,6 +24,7 @@ from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
 from aecli.runs.known_images import KnownImages
 from aecli.runs.records import check_summary
 from aecli.runtime.device import open_device
+from aecli.text import escaped, one_line
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Trained:
     def image_names(self, numbers: list[int]) -> list[str]:
         """Names in tables of the images at `numbers`: file names, or indices in the test set."""
         own = self.own
-        return [spelled(str(own.files[number])) if own else str(number) for number in numbers]
+        return [escaped(str(own.files[number])) if own else str(number) for number in numbers]
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> reconstructions, clipped to [0, 1]."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from aecli.errors import printable
+from aecli.text import printable
 
 
 class SafeConsole(Console):

@@ -28,13 +28,7 @@ from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config, share_data
-from aecli.errors import (
-    AecliError,
-    Interrupted,
-    StorageError,
-    UsageError,
-    one_line,
-)
+from aecli.errors import AecliError, Interrupted, StorageError, UsageError
 from aecli.files import make_folder
 from aecli.runs.directory import CONFIG, SWEEP_FILE, RunDirectory, Status, has_runs, runs_below
 from aecli.runs.lock import locked
@@ -43,6 +37,7 @@ from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import check_unused, longest_first, plan, run_planned
 from aecli.sweep.watch import Watch
+from aecli.text import one_line
 from aecli.training.experiment import exclusive_run, run_experiment
 from aecli.training.preflight import check_runnable
 

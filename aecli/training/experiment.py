@@ -10,12 +10,13 @@ from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.data.split import TRAIN, VALIDATION
-from aecli.errors import AecliError, StorageError, one_line, storage_error
+from aecli.errors import AecliError, StorageError, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.runtime.device import is_out_of_memory, keep_freed_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
+from aecli.text import one_line
 from aecli.training.callback import Callback
 from aecli.training.loop import new_model, steps_per_epoch, train
 from aecli.training.outcome import (

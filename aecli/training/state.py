@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from aecli.config import TrainConfig, settings
-from aecli.errors import DataError, StorageError, listed
+from aecli.errors import DataError, StorageError
 from aecli.models import Autoencoder
 from aecli.runs.records import EpochRecord
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from aecli.text import listed
 from aecli.training.optimizer import Adam
 
 
