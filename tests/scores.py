@@ -3,8 +3,8 @@
 from aecli.baselines.contestants import Reconstruct
 from aecli.config import TrainConfig
 from aecli.data import Split
-from aecli.evaluation.examination import reconstructed, stride_grid
 from aecli.evaluation.metrics import PerImageScores, Score, measure
+from aecli.evaluation.scores import reconstructed, stride_grid
 
 
 def per_image_scores(config: TrainConfig, reconstruct: Reconstruct, split: Split) -> PerImageScores:

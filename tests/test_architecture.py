@@ -54,7 +54,8 @@ def test_the_first_step_waits_for_no_figure_and_no_baseline(data_dir: Path, tmp_
     code = (
         "import os, sys\nfrom unittest.mock import patch\nimport aecli.training.recorder\n"
         "from aecli.cli.main import run\n"
-        "too_early = patch('aecli.training.recorder.levels', side_effect=AssertionError)\n"
+        "reference_scores = 'aecli.training.recorder.reference_scores'\n"
+        "too_early = patch(reference_scores, side_effect=AssertionError)\n"
         "stop = lambda _: os._exit('matplotlib' in sys.modules)\n"
         "with too_early, patch('aecli.runs.tracker.Tracker.step', stop):\n"
         "    run(sys.argv[1:])\n"

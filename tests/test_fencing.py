@@ -89,7 +89,7 @@ def test_nothing_is_logged_without_the_lock(log: str, run: RunDirectory) -> None
         (Recorder, "on_new_best"),
         (Recorder, "on_epoch_end"),
         (Recorder, "on_checkpoint"),
-        (outcome, "examine"),
+        (outcome, "score_test_split"),
         (RunDirectory, "save_summary"),
     ],
 )

@@ -488,7 +488,7 @@ ODD_NAMES = ["$\\frac", "$x$", "a\x1b[2J\u202eb", os.fsdecode(b"caf\xe9"), "100 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_name_in_a_figure_is_no_formula_and_no_control(name: str, tmp_path: Path) -> None:
     curves = {name: 0.1, f"{name} 2": 0.2}
-    figure = loss_figure(name, {1: 0.1, 2: 0.05}, {1: 0.2}, {1: 0.2}, levels=curves)
+    figure = loss_figure(name, {1: 0.1, 2: 0.05}, {1: 0.2}, {1: 0.2}, references=curves)
     save(figure, tmp_path / "figure")
     to_array(figure)
     shown = printable(name).encode(errors="backslashreplace").decode()

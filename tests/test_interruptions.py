@@ -26,7 +26,7 @@ PHASES: dict[str, tuple[Any, str, int]] = {
     "training": (training, "learning_rate", 4),
     "validating": (training, "validate", 2),
     "saving": (Checkpoints, "save", 2),
-    "testing": (outcome, "examine", 1),
+    "testing": (outcome, "score_test_split", 1),
 }
 
 

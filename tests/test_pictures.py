@@ -17,7 +17,7 @@ from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import format_ppm
 from aecli.evaluation.checkerboard import high_pass
-from aecli.evaluation.examination import stride_grid
+from aecli.evaluation.scores import stride_grid
 from aecli.figures import theme
 from aecli.runs.directory import RunDirectory
 from aecli.training import experiment

@@ -15,7 +15,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from aecli.data.batches import to_pixels
 from aecli.data.loaded import load_cached_data
 from aecli.evaluation.checkerboard import checkerboard
-from aecli.evaluation.examination import make_reconstruct_fn
+from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import build_model
 from aecli.runs.directory import RunDirectory, Status
 from tests.conftest import TINY

@@ -26,8 +26,8 @@ from aecli.evaluation.anomaly import (
     Threshold,
 )
 from aecli.evaluation.detection import fit_forest
-from aecli.evaluation.examination import EXTREMES, Examples, reconstructed
 from aecli.evaluation.metrics import mse_of_each
+from aecli.evaluation.scores import EXTREMES, Examples, reconstructed
 from aecli.figures import Row, error_histogram, panels, roc_curves
 from aecli.runs.trained import Trained
 

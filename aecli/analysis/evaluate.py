@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from aecli.baselines.contestants import LABELS
 from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation.examination import Extremes, examine, examine_alone
 from aecli.evaluation.metrics import PerImageScores, Score
+from aecli.evaluation.scores import Extremes, score_alone, score_test_split
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained
 
@@ -69,15 +69,15 @@ def evaluate(trained: Trained) -> Evaluation:
     """
     config, images = trained.config, trained.images
     if trained.has_training_images:
-        examination = examine(config, trained.data(), trained.reconstruct)
+        scores = score_test_split(config, trained.data(), trained.reconstruct)
     else:
-        examination = examine_alone(config, images, trained.reconstruct)
-    measured = examination.measured
+        scores = score_alone(config, images, trained.reconstruct)
+    measured = scores.measured
     return Evaluation(
         {name: each.score() for name, each in measured.items()},
         {name: scores_by_class(each, images) for name, each in measured.items()},
         Counter(map(images.class_name, images.labels.tolist())),
-        examination.extremes,
+        scores.extremes,
     )
 
 

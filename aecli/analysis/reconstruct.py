@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.config import CorruptionConfig, TrainConfig
-from aecli.evaluation.examination import reconstructed
 from aecli.evaluation.examples import (
     ExampleImages,
     check_example_count,
@@ -17,6 +16,7 @@ from aecli.evaluation.examples import (
     reconstruction_figure,
 )
 from aecli.evaluation.metrics import image_mse, psnr
+from aecli.evaluation.scores import reconstructed
 from aecli.figures import as_png
 from aecli.runs.trained import Trained
 

@@ -12,9 +12,9 @@ from aecli.data import Split
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.data.corruption import enlarge, shrink
 from aecli.errors import UsageError
-from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.examples import check_example_count, example_indices
 from aecli.evaluation.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
+from aecli.evaluation.scores import stride_grid
 from aecli.figures import Row, image_grid
 from aecli.runs.trained import Trained
 

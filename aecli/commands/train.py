@@ -42,7 +42,7 @@ from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
-from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
+from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals

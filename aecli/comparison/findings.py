@@ -7,7 +7,7 @@ from statistics import fmean
 from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun, is_exact
 from aecli.comparison.table import best_setting, format_mse, format_ppm
 from aecli.config import Upsampling
-from aecli.evaluation.examination import UNPOOLING_BYPASSES_CODE
+from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.text import listed
 
 # How much worse than the best a smaller code may be and still count as good enough.

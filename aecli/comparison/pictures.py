@@ -16,8 +16,8 @@ from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
 from aecli.evaluation.checkerboard import high_pass
-from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import image_mse
+from aecli.evaluation.scores import stride_grid
 from aecli.figures import (
     Curve,
     Point,

@@ -75,7 +75,7 @@ def loss_figure(
     train_loss: dict[int, float],
     val_loss: dict[int, float],
     val_mse: dict[int, float],
-    levels: dict[str, float],
+    references: dict[str, float],
 ) -> Figure:
     """Loss and mse by epoch, side by side.
 
@@ -83,13 +83,13 @@ def loss_figure(
         title: over both charts.
         train_loss, val_loss: epoch -> loss, in the units the model is trained in.
         val_mse: epoch -> mse of the validation images, in pixel units.
-        levels: label -> mse of a baseline, drawn as a horizontal line.
+        references: label -> mse of a baseline, drawn as a horizontal line.
     """
     figure, losses, errors = axes_by_epoch(title)
     line(losses, train_loss, marker=".", label="train")
     line(losses, val_loss, marker=".", label="validation")
     line(errors, val_mse, marker=".", color="C1", label="validation")
-    for style, (label, level) in zip(BASELINES, levels.items(), strict=False):
+    for style, (label, level) in zip(BASELINES, references.items(), strict=False):
         errors.axhline(level, color=neutral(), linestyle=style, label=label)
     legend_above(losses, losses.lines)
     legend_above(errors, errors.lines)

@@ -112,8 +112,8 @@ class Tracker:
         """Advance the progress bar by one optimiser step."""
         self._bar.advance()
 
-    def epoch(self, record: EpochRecord, levels: dict[str, float | None]) -> None:
-        """Log an epoch; `levels`: tag -> a constant, drawn as a reference line beside a curve."""
+    def epoch(self, record: EpochRecord, references: dict[str, float | None]) -> None:
+        """Log an epoch; `references`: tag -> a constant, a line beside a curve."""
         self._run.check_lock()
         self._metrics.write(_json_line(record))
         self._metrics.flush()
@@ -124,7 +124,7 @@ class Tracker:
             "psnr/validation": record.val_psnr,
             "learning_rate": record.lr,
             "checkerboard/validation": record.val_checkerboard,
-            **levels,
+            **references,
             "speed/images_per_second": record.images_per_second,
             "speed/epochs_per_second": 1 / record.seconds,
         }

@@ -17,8 +17,8 @@ from aecli.data.classes import class_mask
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
 from aecli.errors import DataError, StorageError, UsageError
-from aecli.evaluation.examination import make_reconstruct_fn
 from aecli.evaluation.metrics import evaluation_batch
+from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
 from aecli.runs.known_images import KnownImages

@@ -134,7 +134,7 @@ def run_experiment(
         recorder = Recorder(config, data, state, run, tracker)
         train(config, data, state, recorder)
         group.shutdown()
-        outcome = measure_outcome(config, data, state, recorder.levels)
+        outcome = measure_outcome(config, data, state, recorder.references)
         summary = summarise(config, data, outcome)
         tracker.results(hyperparameters(summary), final_metrics(outcome.scores), len(state.records))
         save_example_images(outcome, run)

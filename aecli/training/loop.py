@@ -13,8 +13,8 @@ from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.corruption import build_corruption
 from aecli.errors import DivergenceError
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
-from aecli.evaluation.examination import stride_grid
 from aecli.evaluation.metrics import evaluation_batch
+from aecli.evaluation.scores import stride_grid
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import WEIGHTS, RunDirectory
 from aecli.runs.records import EpochRecord, Validation

@@ -12,15 +12,15 @@ from aecli import __version__
 from aecli.baselines.contestants import LABELS, baselines
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation.examination import (
-    Examination,
-    Levels,
-    examine,
-    make_reconstruct_fn,
-    pca_curve_sizes,
-)
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.evaluation.metrics import Score
+from aecli.evaluation.scores import (
+    ReferenceScores,
+    SplitScores,
+    make_reconstruct_fn,
+    pca_curve_sizes,
+    score_test_split,
+)
 from aecli.runs.directory import LOSS, RECONSTRUCTIONS, RunDirectory
 from aecli.runtime.device import device_name
 from aecli.training.state import TrainingState
@@ -31,9 +31,9 @@ class Outcome:
     """Everything that is measured and shown of a finished training."""
 
     training: TrainingState
-    levels: Levels
+    references: ReferenceScores
     """The baselines on the validation images."""
-    test: Examination
+    test: SplitScores
     """The model and the baselines on the test images."""
     examples: ExampleImages
     """The test images that figures show."""
@@ -48,15 +48,15 @@ class Outcome:
 
 @torch.inference_mode()
 def measure_outcome(
-    config: TrainConfig, data: Data, training: TrainingState, levels: Levels
+    config: TrainConfig, data: Data, training: TrainingState, references: ReferenceScores
 ) -> Outcome:
     """Evaluate the model, which has the weights of the best epoch, on the test images."""
     model = make_reconstruct_fn(training.model, config)
-    test = examine(config, data, model, pca_curve_sizes(config, data))
+    test = score_test_split(config, data, model, pca_curve_sizes(config, data))
     examples = example_images(config, data.test)
     functions = {"model": model, "pca": baselines(config, data)["pca"]}
     outputs = {name: function(examples.inputs) for name, function in functions.items()}
-    return Outcome(training, levels, test, examples, outputs)
+    return Outcome(training, references, test, examples, outputs)
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
@@ -151,6 +151,6 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
         train_loss={r.epoch: r.train_loss for r in records},
         val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
-        levels={LABELS[name]: mse for name, mse in outcome.levels.mse.items()},
+        references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
     )
     save(curves, run.figure(LOSS))

@@ -7,8 +7,8 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
-from aecli.evaluation.examination import Levels, levels, make_reconstruct_fn
 from aecli.evaluation.examples import example_images, reconstruction_figure
+from aecli.evaluation.scores import ReferenceScores, make_reconstruct_fn, reference_scores
 from aecli.runs.directory import RunDirectory
 from aecli.runs.records import EpochRecord
 from aecli.runs.tracker import Tracker
@@ -60,14 +60,14 @@ class Recorder(Callback):
         self.run.save_checkpoint(position, saved)
 
     @cached_property
-    def levels(self) -> Levels:
-        """Levels of the baselines, measured after the first epoch so as not to delay it."""
-        return levels(self._config, self._data)
+    def references(self) -> ReferenceScores:
+        """Scores of the baselines, measured after the first epoch so as not to delay it."""
+        return reference_scores(self._config, self._data)
 
     def _log(self, record: EpochRecord) -> None:
         constants = {
-            "mse/pca": self.levels.mse["pca"],
-            "checkerboard/originals": self.levels.checkerboard,
+            "mse/pca": self.references.mse["pca"],
+            "checkerboard/originals": self.references.checkerboard,
         }
         self._tracker.epoch(record, constants)
         if record.epoch in self._state.snapshots:

@@ -65,7 +65,7 @@ def pca_curve_sizes(config: TrainConfig, data: Data) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Levels:
+class ReferenceScores:
     """Reference values that are constant during training: lines beside its curves."""
 
     mse: dict[str, float]
@@ -76,7 +76,7 @@ class Levels:
 
 
 @torch.inference_mode()
-def levels(config: TrainConfig, data: Data) -> Levels:
+def reference_scores(config: TrainConfig, data: Data) -> ReferenceScores:
     """Measure the baselines on the validation images, in one pass over them."""
     functions, split = baselines(config, data), data.validation
     errors: dict[str, list[Tensor]] = {name: [] for name in functions}
@@ -85,14 +85,14 @@ def levels(config: TrainConfig, data: Data) -> Levels:
         originals.add(pixels)
         for name, reconstruct in functions.items():
             errors[name].append(image_mse(pixels, reconstruct(inputs)))
-    return Levels(
+    return ReferenceScores(
         {name: _mean(each) for name, each in errors.items()},
         originals.score(stride_grid(config.model)),
     )
 
 
 @dataclass(frozen=True)
-class Examination:
+class SplitScores:
     """The results of one pass over a split, for a model and its baselines."""
 
     measured: dict[str, PerImageScores]
@@ -112,9 +112,9 @@ class Examination:
 
 
 @torch.inference_mode()
-def examine(
+def score_test_split(
     config: TrainConfig, data: Data, reconstruct: Reconstruct, sizes: Sequence[int] = ()
-) -> Examination:
+) -> SplitScores:
     """Measure a model and its baselines on the test images, in one pass over them.
 
     Args:
@@ -124,22 +124,22 @@ def examine(
         sizes: latent sizes at which PCA is measured as well.
     """
     functions = {"model": reconstruct, **baselines(config, data)}
-    return _examine(config, data.test, functions, pca_of(data.train, config.latent), sizes)
+    return _score_split(config, data.test, functions, pca_of(data.train, config.latent), sizes)
 
 
 @torch.inference_mode()
-def examine_alone(config: TrainConfig, split: Split, reconstruct: Reconstruct) -> Examination:
+def score_alone(config: TrainConfig, split: Split, reconstruct: Reconstruct) -> SplitScores:
     """Measure a model without baselines, which are fitted to training images."""
-    return _examine(config, split, {"model": reconstruct}, None, ())
+    return _score_split(config, split, {"model": reconstruct}, None, ())
 
 
-def _examine(
+def _score_split(
     config: TrainConfig,
     split: Split,
     functions: dict[str, Reconstruct],
     pca: PCA | None,
     sizes: Sequence[int],
-) -> Examination:
+) -> SplitScores:
     grid, largest = stride_grid(config.model), max(sizes, default=0)
     layout = split.images.shape[1:], split.images.device
     accumulators = {name: ScoreAccumulator(*layout) for name in functions}
@@ -158,7 +158,7 @@ def _examine(
             for size in sizes:
                 outputs = pca.decode(codes[:, :size]).reshape(pixels.shape)
                 curve[size].append(image_mse(pixels, outputs))
-    return Examination(
+    return SplitScores(
         {name: each.measured(grid) for name, each in accumulators.items()},
         extremes.extremes(),
         originals.score(grid),

@@ -10,16 +10,16 @@ from aecli.baselines.contestants import Reconstruct, baselines
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
-from aecli.evaluation.examination import (
+from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
+from aecli.evaluation.scores import (
     EXTREMES,
-    Examination,
-    examine,
-    levels,
+    SplitScores,
     make_reconstruct_fn,
     pca_curve_sizes,
+    reference_scores,
+    score_test_split,
     stride_grid,
 )
-from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.models import Autoencoder
 from aecli.training.loop import new_model
 from tests.scores import score
@@ -83,7 +83,7 @@ def test_the_noise_of_a_score_is_the_same_every_time() -> None:
 
 def test_levels_are_the_scores_on_the_validation_images() -> None:
     config, data = compose(["corruption=gaussian"]), some_data()
-    found, rivals = levels(config, data), baselines(config, data)
+    found, rivals = reference_scores(config, data), baselines(config, data)
     assert list(found.mse) == ["pca", "mean_image", "corrupted_input"]
     for name, mse in found.mse.items():
         assert mse == score(config, rivals[name], data.validation).mse
@@ -92,7 +92,7 @@ def test_levels_are_the_scores_on_the_validation_images() -> None:
 def test_one_pass_finds_the_score_of_each_contestant() -> None:
     config, data = compose(["corruption=gaussian"]), some_data()
     rivals = {"model": lambda pixels: pixels / 2, **baselines(config, data)}
-    found = examine(config, data, rivals["model"])
+    found = score_test_split(config, data, rivals["model"])
     assert list(found.scores) == list(rivals)
     for name, each in found.scores.items():
         assert each == score(config, rivals[name], data.test)
@@ -101,7 +101,7 @@ def test_one_pass_finds_the_score_of_each_contestant() -> None:
 
 def curve(config: TrainConfig, data: Data) -> dict[int, float]:
     """The mse of PCA on the test images at each size of its curve."""
-    return examine(config, data, torch.zeros_like, pca_curve_sizes(config, data)).pca_curve
+    return score_test_split(config, data, torch.zeros_like, pca_curve_sizes(config, data)).pca_curve
 
 
 def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
@@ -122,19 +122,19 @@ def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPat
     assert list(curve(compose(["latent=8"]), data)) == [1, 2, 4, 8]
 
 
-def examined(images: Tensor, reconstruct: Reconstruct = torch.zeros_like) -> Examination:
+def scored(images: Tensor, reconstruct: Reconstruct = torch.zeros_like) -> SplitScores:
     """What a model leaves of test images."""
     _, channels, height, width = images.shape
     test = Split(images, torch.zeros(len(images)))
     data = replace(some_data((channels, height, width)), test=test)
-    return examine(compose([]), data, reconstruct)
+    return score_test_split(compose([]), data, reconstruct)
 
 
 def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> None:
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
     images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
-    seen = examined(images).extremes
+    seen = scored(images).extremes
     best, worst = seen.best, seen.worst
     assert (best.pixels[:, 0, 0, 0] * 255).round().tolist() == [0, 0, 0, 1, 1]
     assert (worst.pixels[:, 0, 0, 0] * 255).round().tolist() == [249, 249, 249, 248, 248]
@@ -146,7 +146,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
     # 501 images, the last one white in a batch of its own, and answers half as bright
     images = torch.zeros(501, 1, 2, 3, dtype=torch.uint8)
     images[-1] = 255
-    seen = examined(images, lambda pixels: pixels / 2).extremes
+    seen = scored(images, lambda pixels: pixels / 2).extremes
     assert seen.mean.pixels.shape == seen.mean.outputs.shape == (1, 1, 2, 3)
     assert seen.mean.pixels.flatten().tolist() == pytest.approx([1 / 501] * 6)
     assert seen.mean.outputs.flatten().tolist() == pytest.approx([0.5 / 501] * 6)
@@ -170,12 +170,12 @@ def test_the_grid_is_that_of_the_layer_that_enlarges_last(line: str, period: int
 def test_the_originals_have_a_checkerboard_score_too() -> None:
     chequers = (torch.arange(12).unsqueeze(1) + torch.arange(12)) % 2 * 255
     images = chequers.to(torch.uint8).expand(501, 1, 12, 12)
-    assert examined(images).checkerboard_of_originals == pytest.approx(1)
+    assert scored(images).checkerboard_of_originals == pytest.approx(1)
 
 
 def test_there_may_be_fewer_images_than_extremes() -> None:
     images = torch.tensor([3, 1, 2], dtype=torch.uint8).reshape(3, 1, 1, 1)
-    seen = examined(images).extremes
+    seen = scored(images).extremes
     best, worst = seen.best, seen.worst
     assert len(images) < EXTREMES
     assert (best.pixels.flatten() * 255).round().tolist() == [1, 2, 3]
