@@ -18,13 +18,14 @@ from aecli.comparison.table import (
     notes,
     rows,
     sort_settings,
-    terminal_table,
     to_csv,
     to_markdown,
 )
+from aecli.comparison.terminal import terminal_table
 from aecli.config import FCConfig, TrainConfig
 from aecli.evaluation.metrics import psnr
 from aecli.runs.directory import RunDirectory
+from aecli.runs.records import EpochRecord, Validation
 
 PIXELS = 784
 
@@ -43,6 +44,8 @@ def some_setting(
     differences: dict[str, str] | None = None,
     data: str = "mnist",
     path: Path = Path("run"),
+    val_mses: Sequence[float] = (),
+    live_units: int | None = None,
 ) -> RunGroup:
     """A setting with a result for each test mse, of the seeds 0, 1 and so on."""
     results = [
@@ -52,6 +55,7 @@ def some_setting(
                 name="a", latent=latent, seed=seed, model=FCConfig(name=model, latent=latent)
             ),
             data=DataFacts(data, (1, 28, 28), 10000),
+            val_mse=val_mse,
             mse=mse,
             sse=mse * PIXELS,
             psnr=psnr(mse),
@@ -59,17 +63,27 @@ def some_setting(
             checkerboard=checkerboard,
             checkerboard_of_originals=3e-7,
             pca_mse=pca_mse,
-            mean_image_mse=0.07,
+            mean_image_mse=0.5,
             pca_curve={latent: pca_mse},
             upsample=upsample,
             parameters=parameters,
             seconds=seconds,
             best_epoch=7,
-            records=[],
+            records=flat_curve(25, latent if live_units is None else live_units),
+            train_size=55000,
         )
-        for seed, mse in enumerate(mses)
+        for seed, (mse, val_mse) in enumerate(zip(mses, val_mses or mses, strict=True))
     ]
     return RunGroup(family or model, differences or {}, results)
+
+
+def flat_curve(epochs: int, live_units: int) -> list[EpochRecord]:
+    """Epochs in which nothing has changed."""
+    validation = Validation(0.1, 0.1, None, live_units, constant_pixels=0)
+    return [
+        EpochRecord.from_epoch(epoch, 0.1, validation, 1e-3, 1.0, 55000)
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 def table_of(settings: Sequence[RunGroup]) -> list[dict[str, str]]:
@@ -92,9 +106,9 @@ def test_a_row_says_what_was_measured() -> None:
     assert row == {
         "model": "fc",
         "latent": "25",
-        "seeds": "0, 1",
         "parameters": "88,026",
         "compression ratio": "31.4",  # 784 / 25
+        "validation mse": "0.02000 ± 0.01414",
         "test mse": "0.02000 ± 0.01414",  # sqrt(((0.01 - 0.02)^2 + (0.03 - 0.02)^2) / (2 - 1))
         "sse": "15.68 ± 11.09",  # 784 times as much
         "psnr (dB)": "17.61 ± 3.37",  # of 20 and 15.23
@@ -119,6 +133,15 @@ def test_one_seed_has_no_deviation() -> None:
 )
 def test_an_mse_has_four_digits_and_no_exponent(mse: float, text: str) -> None:
     assert table_of([some_setting(mse)])[0]["test mse"] == text
+
+
+def test_the_number_of_seeds_stands_beside_a_deviation() -> None:
+    two, three = some_setting(0.1, 0.2), some_setting(0.1, 0.2, 0.3)
+    assert notes([two]) == ["±: the standard deviation over n = 2 seeds."]
+    assert "n" not in table_of([two])[0]
+    assert [row["n"] for row in table_of([two, three])] == ["2", "3"]
+    assert notes([two, three])[-1] == "±: the standard deviation over n seeds."
+    assert "0 1 2" in to_csv([three])
 
 
 def test_what_is_unknown_or_infinite_is_told_so() -> None:
@@ -161,6 +184,30 @@ def test_one_of_several_rows_is_the_best() -> None:
     assert [row.is_best for row in rows(settings[:1], columns(settings))] == [False]
 
 
+def test_the_best_is_chosen_by_validation() -> None:
+    settings = [some_setting(0.01, val_mses=[0.03]), some_setting(0.02, val_mses=[0.02])]
+    assert [row.is_best for row in rows(settings, columns(settings))] == [False, True]
+    assert sort_settings(settings, "mse") == settings[::-1]
+    assert sort_settings(settings, "test_mse") == settings
+
+
+def test_a_decoder_that_gets_more_than_the_code_is_marked_and_never_the_best() -> None:
+    unpooling = some_setting(0.01, model="conv", upsample="max_unpool")
+    settings = [unpooling, some_setting(0.02, model="conv", upsample="nearest")]
+    assert [row.is_best for row in rows(settings, columns(settings))] == [False, True]
+    assert [row["upsampling"] for row in table_of(settings)] == ["max_unpool †", "nearest"]
+    assert notes(settings)[1].startswith("†: the max-pooling indices bypass the code")
+    assert "max_unpool,25" in to_csv(settings)
+    assert not any(row.is_best for row in rows([unpooling] * 2, columns([unpooling] * 2)))
+    assert not any("Bold" in sentence for sentence in notes([unpooling] * 2))
+
+
+def test_dead_units_have_a_column() -> None:
+    settings = [some_setting(0.01, 0.01, latent=2), some_setting(0.02, latent=5, live_units=3)]
+    assert [row["live units"] for row in table_of(settings)] == ["2, 2", "3"]
+    assert "live units" not in table_of(settings[:1])[0]
+
+
 def test_the_best_comes_first() -> None:
     a = some_setting(0.02, latent=5, ssim=None, checkerboard=0, parameters=3, seconds=1)
     b = some_setting(
@@ -171,6 +218,7 @@ def test_the_best_comes_first() -> None:
         "model": [a, b, c],
         "latent": [c, a, b],  # a before b, as they were
         "mse": [b, a, c],
+        "test_mse": [b, a, c],
         "sse": [b, a, c],
         "psnr": [b, a, c],
         "ssim": [c, b, a],  # a has none
@@ -192,7 +240,8 @@ def test_csv_has_all_digits() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv([first, second]))))
     assert list(rows[0]) == [
         "model", "lr", "latent", "seeds", "parameters", "compression_ratio",
-        "test_mse", "test_mse_std", "test_sse", "test_sse_std", "test_psnr", "test_psnr_std",
+        "validation_mse", "validation_mse_std", "test_mse", "test_mse_std",
+        "test_sse", "test_sse_std", "test_psnr", "test_psnr_std",
         "test_ssim", "test_ssim_std", "test_checkerboard", "test_checkerboard_std", "pca_mse",
         "ratio_to_pca", "training_seconds",
     ]  # fmt: skip
@@ -208,7 +257,7 @@ def test_markdown_has_a_line_for_each_setting_and_marks_the_best() -> None:
     header, rule, first, best, *_ = [line.split(" | ") for line in text.splitlines()]
     assert len({len(header), len(rule), len(first), len(best)}) == 1
     assert (header[0], rule[0], rule[1], best[0]) == ("| model", "| ---", "---:", "| **conv**")
-    assert (first[4], best[4]) == ("31.4", "**31.4**")
+    assert (first[3], best[3]) == ("31.4", "**31.4**")
     assert (first[8], best[8]) == ("0.9000", "")  # no emphasis on nothing
 
 
@@ -234,13 +283,13 @@ def test_the_terminal_breaks_no_number(width: int) -> None:
 
 def test_the_terminal_names_what_it_leaves_out() -> None:
     words = " ".join(printed(SEVERAL, 80).split())
-    assert "Left out at this width: seeds, parameters, compression ratio, sse" in words
-    wide = printed(SEVERAL, 200)
+    assert "Left out at this width: parameters, compression ratio, sse" in words
+    wide = printed(SEVERAL, 220)
     assert "Left out" not in wide
     assert " 12.3 s" in wide
     assert "24.70 ± 0.44" in wide  # sse, whose deviation goes first
-    assert "24.70 ± 0.44" not in printed(SEVERAL, 150)
-    assert "24.70" in printed(SEVERAL, 150)
+    assert "24.70 ± 0.44" not in printed(SEVERAL, 160)
+    assert "24.70" in printed(SEVERAL, 160)
 
 
 def test_where_there_is_no_room_words_are_broken_and_numbers_are_not() -> None:

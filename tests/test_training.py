@@ -168,14 +168,33 @@ def test_validation_measures_the_model_in_both_units() -> None:
     data = some_data()
 
     class Black(Autoencoder):
-        def forward(self, images: Tensor) -> Tensor:
-            return torch.full_like(images, -0.5)
+        def encode(self, images: Tensor) -> Tensor:
+            return images.flatten(1)[:, :4]
+
+        def decode(self, codes: Tensor) -> Tensor:
+            return torch.full((len(codes), *data.image_shape), -0.5)
 
     validation = validate(config, data, Black(data.image_shape, 4))
     expected = to_pixels(data.validation.images).square().mean().item()
     assert validation.mse == pytest.approx(expected, rel=1e-5)
     assert validation.loss == pytest.approx(expected / 0.25, rel=1e-5)
     assert validation.checkerboard == 0  # black all over
+
+
+def test_validation_counts_units_and_pixels_that_never_vary() -> None:
+    config = compose(["model=fc", "latent=4"])
+    data = some_data()
+    model = new_model(config, data)
+    found = validate(config, data, model)
+    varied = data.validation.images.amax(0) > data.validation.images.amin(0)
+    assert (found.live_units, found.constant_pixels) == (4, 0)
+    with torch.no_grad():
+        biases, outputs = model.encoder[1].bias, model.decoder[0].weight
+        assert isinstance(biases, Tensor) and isinstance(outputs, Tensor)
+        biases[[0, 2]] = -100.0  # below zero for every image, so ReLU gives 0
+        outputs[:10] = 0.0
+    found = validate(config, data, model)
+    assert (found.live_units, found.constant_pixels) == (2, int(varied.flatten()[:10].sum()))
 
 
 def test_validation_every_k_epochs_and_at_both_ends(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
 
 def comparison(compared: Compared) -> None:
     """Print the table of a comparison, its findings, and the path of the report."""
-    from aecli.comparison.table import terminal_table
+    from aecli.comparison.terminal import terminal_table
 
     out.print()
     out.print(terminal_table(compared.settings, out.width))

@@ -26,6 +26,8 @@ class SortKey(Enum):
     model = "model"
     latent = "latent"
     mse = "mse"
+    """Of the validation images."""
+    test_mse = "test_mse"
     sse = "sse"
     psnr = "psnr"
     ssim = "ssim"
@@ -44,7 +46,8 @@ class Options:
     several times; a bare path means the same."""
 
     sort: SortKey = SortKey.model
-    """How to sort the table, best first; model: by model, then by latent size."""
+    """How to sort the table, best first; model: by model, then by latent size; mse: by the
+    validation mse."""
 
     output: str | None = None
     """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new

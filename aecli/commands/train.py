@@ -44,6 +44,7 @@ from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
+from aecli.runs.diagnosis import diagnose
 from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
@@ -54,6 +55,7 @@ from aecli.training.experiment import (
     run_experiment,
     run_worker,
 )
+from aecli.training.loop import steps_per_epoch
 from aecli.training.outcome import Outcome
 from aecli.training.preflight import check_runnable
 
@@ -283,6 +285,15 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     if config.upsample.name is Upsampling.max_unpool:
         console.warn(f"upsample=max_unpool: {UNPOOLING_BYPASSES_CODE}")
     records, best = outcome.training.records, outcome.training.best
+    for finding in diagnose(
+        config,
+        records,
+        best.epoch,
+        steps_per_epoch(config, data),
+        outcome.scores["model"].mse,
+        outcome.scores["mean_image"].mse,
+    ):
+        console.warn(f"{finding.details}: {finding.advice}")
     epochs = len(records)
     stopped = f" of {config.epochs}, stopped early," if epochs < config.epochs else ""
     seconds = sum(record.seconds for record in records)

@@ -1,13 +1,18 @@
 """The results of a comparison in sentences: the best setting first, caveats last."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
 from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun, is_exact
-from aecli.comparison.table import best_setting, format_mse, format_ppm
-from aecli.config import Upsampling
+from aecli.comparison.significance import (
+    Difference,
+    differences_between,
+    differences_from_pca,
+)
+from aecli.comparison.table import best_setting, eligible, format_mse, format_ppm
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
+from aecli.runs.diagnosis import Finding, Symptom
 from aecli.text import listed
 
 # How much worse than the best a smaller code may be and still count as good enough.
@@ -15,6 +20,7 @@ TOLERANCE = 0.05
 
 # Families with sentences of their own; if there are more, as after a search, only the best has.
 MAX_FAMILIES = 6
+MAX_NAMED = 3  # runs or settings in one sentence
 
 # Status of a run that was left out -> verb for one run, and for several.
 VERBS = {
@@ -28,25 +34,21 @@ VERBS = {
 
 def findings(comparison: Comparison) -> list[str]:
     """The sentences to read before the numbers."""
-    families = comparison.families
+    families = _families(eligible(comparison.settings))
     sentences = []
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
+    named = families
     if len(families) > MAX_FAMILIES:
-        best = best_setting(_from_code_alone(comparison.settings)).family
-        families = {best: families[best]}
-    sentences += [_smallest_size(name, each) for name, each in families.items() if len(each) > 1]
-    sentences += [_against_pca(name, each) for name, each in families.items()]
-    if len(comparison.families) > MAX_FAMILIES:
-        sentences.append(_share_that_beats_pca(comparison.settings))
-    sentences += _exact_pca(comparison.settings)
+        best = best_setting(comparison.settings)
+        assert best is not None, "one of the families has it"
+        named = {best.family: families[best.family]}
+    sentences += [_smallest_size(name, each) for name, each in named.items() if len(each) > 1]
+    sentences += _against_pca(families, named)
+    sentences += _exact_pca(eligible(comparison.settings))
     sentences += _checkerboard_scores(comparison.families)
     sentences += _unpooling_caveat(comparison.families)
-    if all(len(set(setting.seeds)) == 1 for setting in comparison.settings):
-        sentences.append(
-            "Each setting was trained with one seed only: "
-            "differences of a few per cent may be chance."
-        )
+    sentences += _diagnoses(comparison.settings)
     missing = [each for each in comparison.skipped if each.status != COPY]
     if missing:
         sentences.append(_missing_runs(missing, len(comparison.results)))
@@ -62,65 +64,143 @@ def findings(comparison: Comparison) -> list[str]:
     return sentences
 
 
+def _families(settings: Sequence[RunGroup]) -> dict[str, list[RunGroup]]:
+    found: dict[str, list[RunGroup]] = defaultdict(list)
+    for setting in settings:
+        found[setting.family].append(setting)
+    return dict(found)
+
+
 def _mse(setting: RunGroup) -> float:
     return setting.spread("mse").mean
 
 
+def _val_mse(setting: RunGroup) -> float:
+    return setting.spread("val_mse").mean
+
+
 def _best_of_all(settings: Sequence[RunGroup]) -> str:
-    candidates = _from_code_alone(settings)
-    best = best_setting(candidates)
-    among = (
-        "of all" if len(candidates) == len(settings) else "of all that decode from the code alone"
-    )
-    return f"{best.label} has the best test mse {among} ({format_mse(_mse(best))})."
+    """The setting that validation chooses, and how its test error compares with all others."""
+    best, candidates = best_setting(settings), eligible(settings)
+    assert best is not None, "there are several families"
+    among = "" if len(candidates) == len(settings) else " that decode from the code alone"
+    sentence = f"{best.label} has the lowest validation mse of all{among}; its test mse is "
+    others = [each for each in candidates if each is not best]
+    differences = differences_between(best, others)
+    pairs = list(zip(others, differences, strict=True))
+    lower = [other for other, each in pairs if each is not None and each.is_higher]
+    similar = [
+        other for other, each in pairs if each is None or not (each.is_lower or each.is_higher)
+    ]
+    clauses = []
+    if lower:
+        clauses.append(f"higher than that of {_labels(lower)}")
+    if similar:
+        clauses.append(f"cannot be told from that of {_labels(similar)}")
+    if not clauses:
+        return f"{sentence}{format_mse(_mse(best))}, lower than that of every other."
+    return f"{sentence}{format_mse(_mse(best))}, which {'is ' * bool(lower)}{listed(clauses)}."
 
 
-def _from_code_alone(settings: Sequence[RunGroup]) -> Sequence[RunGroup]:
-    """The settings whose decoder gets only the code; all settings if there are none."""
-    return [each for each in settings if not _unpools(each)] or settings
-
-
-def _unpools(setting: RunGroup) -> bool:
-    return setting.upsample == Upsampling.max_unpool.name
+def _labels(settings: Sequence[RunGroup]) -> str:
+    """The settings with the lowest test mse, and how many more there are."""
+    ranked = sorted(settings, key=_mse)
+    labels = [f"{each.label} ({format_mse(_mse(each))})" for each in ranked[:MAX_NAMED]]
+    more = len(ranked) - MAX_NAMED
+    return listed([*labels, f"{more} more"] if more > 0 else labels)
 
 
 def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
-    """The size beyond which a larger code gains little."""
-    best = best_setting(settings)
-    figure, percent = format_mse(_mse(best)), f"{TOLERANCE:.0%}"
-    good_enough = [each for each in settings if _mse(each) <= _mse(best) * (1 + TOLERANCE)]
+    """The size beyond which a larger code gains little on the validation images."""
+    best, percent = min(settings, key=_val_mse), f"{TOLERANCE:.0%}"
+    good_enough = [each for each in settings if _val_mse(each) <= _val_mse(best) * (1 + TOLERANCE)]
     smallest = min(good_enough, key=lambda setting: setting.latent)
     if smallest.latent < best.latent:
         return (
-            f"{family}: latent {smallest.latent} is the smallest size within {percent} "
-            f"of the best test mse ({figure}, at {best.latent})."
+            f"{family}: latent {smallest.latent} is the smallest size whose validation mse is "
+            f"within {percent} of the lowest, at {best.latent}; their test mse is "
+            f"{format_mse(_mse(smallest))} and {format_mse(_mse(best))}."
         )
     others = (
         f"no smaller size is within {percent} of it"
         if best.latent > min(setting.latent for setting in settings)
         else "no larger size does better"
     )
-    return f"{family}: latent {best.latent} has the best test mse ({figure}), and {others}."
+    return (
+        f"{family}: latent {best.latent} has the lowest validation mse, and {others}; its test "
+        f"mse is {format_mse(_mse(best))}."
+    )
 
 
-def _against_pca(family: str, settings: Sequence[RunGroup]) -> str:
-    """The latent sizes at which the network beats, loses to or ties with PCA."""
-    outcomes = {
-        "beats": [each.latent for each in settings if _mse(each) < each.pca_mse],
-        "loses to": [each.latent for each in settings if _mse(each) > each.pca_mse],
-        "ties with": [each.latent for each in settings if _mse(each) == each.pca_mse],
-    }
+def _against_pca(
+    families: dict[str, list[RunGroup]], named: dict[str, list[RunGroup]]
+) -> list[str]:
+    """How the networks compare with PCA: each family that is named, and how many in all."""
+    settings = [setting for members in families.values() for setting in members]
+    differences = dict(zip(map(id, settings), differences_from_pca(settings), strict=True))
+    sentences = [
+        _linear_family(name, members)
+        if all(each.is_linear for each in members)
+        else _family_against_pca(name, members, [differences[id(each)] for each in members])
+        for name, members in named.items()
+    ]
+    known = [each for each in differences.values() if each is not None]
+    if len(families) > len(named):
+        lower = sum(each.is_lower for each in known)
+        sentences.append(
+            f"{lower} of {len(settings)} settings beat PCA of the same size: see the table."
+        )
+    return sentences + _basis(known, len(differences) - len(known))
+
+
+def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
+    """A linear network: PCA is the best of them, so it can only come close."""
+    ratios = [each.ratio_to_pca for each in settings if not is_exact(each.pca_mse)]
+    how = f": its test mse is at most {max(ratios):.3g} times that of PCA" if ratios else ""
+    return f"{family} is linear, and PCA of the same size is the best that it can be{how}."
+
+
+def _family_against_pca(
+    family: str, settings: Sequence[RunGroup], differences: Sequence[Difference | None]
+) -> str:
+    """The latent sizes at which the network beats PCA, loses to it, or neither can be said."""
+    latents: dict[str, list[int]] = {"beats": [], "loses to": [], "cannot be told from": []}
+    for setting, difference in zip(settings, differences, strict=True):
+        if difference is not None and difference.is_lower:
+            latents["beats"].append(setting.latent)
+        elif difference is not None and difference.is_higher:
+            latents["loses to"].append(setting.latent)
+        else:
+            latents["cannot be told from"].append(setting.latent)
     clauses: list[str] = []
-    for verb, latents in outcomes.items():
-        if latents:
+    for verb, sizes in latents.items():
+        if sizes:
             baseline = "it at" if clauses else "PCA of the same size at latent"
-            clauses.append(f"{verb} {baseline} {listed(sorted(latents))}")
+            clauses.append(f"{verb} {baseline} {listed(sorted(sizes))}")
     return f"{family} {', and '.join(clauses)}."
 
 
-def _share_that_beats_pca(settings: Sequence[RunGroup]) -> str:
-    better = sum(_mse(each) < each.pca_mse for each in settings)
-    return f"{better} of {len(settings)} settings beat PCA of the same size: see the table."
+def _basis(differences: Sequence[Difference], unknown: int) -> list[str]:
+    """What these comparisons rest on."""
+    seeds = sorted({each.seeds for each in differences})
+    sentences = []
+    if seeds and seeds[-1] > 1:
+        counts = listed([count for count in seeds if count > 1])
+        sentences.append(
+            f"Compared are paired differences, with 95% confidence over n = {counts} seeds."
+        )
+    if seeds and seeds[0] == 1:
+        which = "Of settings with one seed, the" if len(seeds) > 1 else "With one seed each, the"
+        sentences.append(
+            f"{which} errors of the same test images are compared, with 95% confidence over the "
+            f"images: another seed may change the result by a few per cent."
+        )
+    if unknown:
+        sentences.append(
+            f"{unknown} setting{'s have' if unknown > 1 else ' has'} one seed, trained by an "
+            f"earlier version that kept no error of each image, so nothing can be told."
+        )
+    return sentences
 
 
 def _exact_pca(settings: Sequence[RunGroup]) -> list[str]:
@@ -136,6 +216,28 @@ def _exact_pca(settings: Sequence[RunGroup]) -> list[str]:
         f"At latent {listed(sorted(latents))} PCA reproduces every image exactly, "
         f"because the code is as large as the image."
     ]
+
+
+def _diagnoses(settings: Sequence[RunGroup]) -> list[str]:
+    """What the runs leave to be desired: one sentence for each kind."""
+    found: dict[Symptom, list[tuple[str, Finding]]] = defaultdict(list)
+    for setting in settings:
+        for result in setting.results:
+            seed = f", seed {result.config.seed}" if len(setting.results) > 1 else ""
+            for finding in result.diagnosis():
+                found[finding.symptom].append((f"{setting.label}{seed}", finding))
+    total = sum(len(setting.results) for setting in settings)
+    return [_diagnosis(symptom, found[symptom], total) for symptom in Symptom if symptom in found]
+
+
+def _diagnosis(symptom: Symptom, runs: Sequence[tuple[str, Finding]], total: int) -> str:
+    if len(runs) == 1:
+        label, finding = runs[0]
+        return f"{label}: {finding.details}; {finding.advice}."
+    labels = [label for label, _ in runs[:MAX_NAMED]]
+    more = [f"{len(runs) - MAX_NAMED} more"] if len(runs) > MAX_NAMED else []
+    advice = f"; {runs[0][1].advice}" if len({each.advice for _, each in runs}) == 1 else ""
+    return f"{len(runs)} of {total} runs {symptom.value} ({'; '.join([*labels, *more])}){advice}."
 
 
 def _checkerboard_scores(families: dict[str, list[RunGroup]]) -> list[str]:
@@ -160,7 +262,7 @@ def _checkerboard_scores(families: dict[str, list[RunGroup]]) -> list[str]:
 
 def _unpooling_caveat(families: dict[str, list[RunGroup]]) -> list[str]:
     """The caveat for decoders that get more than the code."""
-    unpooling = [name for name, settings in families.items() if _unpools(settings[0])]
+    unpooling = [name for name, settings in families.items() if settings[0].bypasses_code]
     if not unpooling:
         return []
     return [f"{listed(unpooling)}: {UNPOOLING_BYPASSES_CODE}."]

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aecli.config import TrainConfig, settings
+from torch import Tensor
+
+from aecli.config import (
+    Activation,
+    CorruptionKind,
+    FCConfig,
+    TrainConfig,
+    Upsampling,
+    settings,
+)
 from aecli.data.split import TEST, TRAIN, VALIDATION
-from aecli.runs.directory import RunDirectory
+from aecli.runs.diagnosis import Finding, diagnose
+from aecli.runs.directory import ERRORS, RunDirectory
 from aecli.runs.records import EpochRecord, check_summary
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
@@ -89,7 +99,10 @@ class Result:
     run: RunDirectory
     config: TrainConfig
     data: DataFacts
+    val_mse: float
+    """Of the best epoch, on the validation images: by it, runs are chosen."""
     mse: float
+    """On the test images, as all that follows."""
     sse: float
     psnr: float
     """In dB; infinite if the mse is 0."""
@@ -110,6 +123,8 @@ class Result:
     """Of training."""
     best_epoch: int
     records: list[EpochRecord]
+    train_size: int
+    """Number of training images."""
     training_images: str = ""
     """The fingerprints of training and validation images."""
 
@@ -117,6 +132,25 @@ class Result:
     def identity(self) -> str:
         """Equal for a run and its copies, and for the same training done twice."""
         return json.dumps([self.run.weights_digest(), settings(self.config)], sort_keys=True)
+
+    def image_errors(self) -> dict[str, Tensor]:
+        """The mse of each test image, (N,), of `model` and of each baseline; read from the disk.
+
+        Empty if an earlier version of aecli trained the run.
+        """
+        return self.run.load_image_errors()
+
+    def diagnosis(self) -> list[Finding]:
+        """What the run leaves to be desired, the gravest first."""
+        steps = math.ceil(self.train_size / self.config.batch_size)
+        return diagnose(
+            self.config, self.records, self.best_epoch, steps, self.mse, self.mean_image_mse
+        )
+
+    @property
+    def live_units(self) -> int | None:
+        """Units of the code that vary; None if an earlier version trained the run."""
+        return self.records[self.best_epoch - 1].live_units
 
     @classmethod
     def load(cls, run: RunDirectory) -> "Result":
@@ -130,18 +164,24 @@ class Result:
         missing = REQUIRED_IMAGES - set(run.load_images())
         if missing:
             raise ValueError(f"{run.images_file.name} lacks {', '.join(sorted(missing))}")
+        data = DataFacts.from_summary(summary)
+        if any(errors.shape != (data.test,) for errors in run.load_image_errors().values()):
+            raise ValueError(f"{ERRORS} does not hold {data.test:,} errors of each kind")
         test, baselines = summary["test"], summary["baselines"]
         fingerprints = summary["data"].get("fingerprints", {})
         records = [EpochRecord.from_json(line) for line in run.load_metrics()]
-        if len(records) != summary["epochs"]:
+        if [record.epoch for record in records] != [*range(1, summary["epochs"] + 1)]:
             raise ValueError(
                 f"{run.metrics_file.name} has {len(records)} of {summary['epochs']} epochs"
             )
+        if not 1 <= summary["best_epoch"] <= len(records):
+            raise ValueError(f"{run.summary_file.name} has best_epoch {summary['best_epoch']}")
         return cls(
             run=run,
             config=run.load_config(),
-            data=DataFacts.from_summary(summary),
+            data=data,
             training_images=f"{fingerprints.get(TRAIN, '')}{fingerprints.get(VALIDATION, '')}",
+            val_mse=float(summary["validation"]["mse"]),
             mse=float(test["mse"]),
             sse=float(test["sse"]),
             psnr=math.inf if test["psnr"] is None else float(test["psnr"]),
@@ -156,6 +196,7 @@ class Result:
             seconds=float(summary["seconds"]),
             best_epoch=int(summary["best_epoch"]),
             records=records,
+            train_size=int(summary["data"]["train"]),
         )
 
 
@@ -195,6 +236,31 @@ class RunGroup:
         return [result.config.seed for result in self.results]
 
     @property
+    def bypasses_code(self) -> bool:
+        """Whether the decoder gets more than the code, and so is left out of every claim."""
+        return self.upsample == Upsampling.max_unpool.name
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the network is linear, so that no code of its size can do better than PCA's.
+
+        Baldi and Hornik, "Neural networks and principal component analysis", 1989: on the images
+        that both are fitted to, which must be the images that are encoded.
+        """
+        model, corruption = self.first.config.model, self.first.config.corruption
+        functions = {model.code_activation, model.output_activation}
+        if not isinstance(model, FCConfig) or model.widths:
+            functions.add(model.activation)
+        is_linear = functions == {Activation.identity} and not self.bypasses_code
+        return is_linear and corruption.name is CorruptionKind.none
+
+    @property
+    def live_units(self) -> list[int] | None:
+        """Units of the code that vary, for each seed; None if an earlier version trained a run."""
+        known = [result.live_units for result in self.results if result.live_units is not None]
+        return known if len(known) == len(self.results) else None
+
+    @property
     def parameters(self) -> int:
         return self.first.parameters
 
@@ -213,7 +279,7 @@ class RunGroup:
         return math.inf if is_exact(self.pca_mse) else self.spread("mse").mean / self.pca_mse
 
     def spread(self, quantity: str) -> MeanStd:
-        """The mean and std of `mse`, `sse`, `psnr` or `seconds` over the seeds."""
+        """The mean and std of `val_mse`, `mse`, `sse`, `psnr` or `seconds` over the seeds."""
         return MeanStd.from_values([getattr(result, quantity) for result in self.results])
 
     @property

@@ -4,35 +4,20 @@ import html
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-
-from rich import box
-from rich.cells import cell_len
-from rich.console import JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from dataclasses import dataclass
 
 from aecli import documents
 from aecli.comparison.results import MeanStd, RunGroup, is_exact
+from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.text import printable
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6
 PLUS_MINUS = " ± "
 
-# Columns that are left out in a narrow terminal, in this order.
-EXPENDABLE = (
-    "sse",
-    "compression ratio",
-    "training time",
-    "seeds",
-    "parameters",
-    "PCA mse",
-    "ssim",
-    "checkerboard (ppm)",
-    "psnr (dB)",
-)
-GAP = 2  # spaces between columns in the terminal
+SEEDS = "n"
+BYPASSES = " †"
+"""Marks decoders that get more than the code."""
 
 Value = str | float | None
 """A cell in CSV: a number with all its digits; None if there is no value."""
@@ -60,13 +45,14 @@ class Row:
     cells: list[str]
     """One per column."""
     is_best: bool
-    """Whether it has the smallest test mse of several settings."""
+    """Whether it is the `best_setting` of several."""
 
 
 SORT_KEYS: dict[str, Callable[[RunGroup], float | None]] = {
     "model": lambda setting: 0.0,  # all equal, which keeps the comparison's order
     "latent": lambda setting: setting.latent,
-    "mse": lambda setting: setting.spread("mse").mean,
+    "mse": lambda setting: setting.spread("val_mse").mean,
+    "test_mse": lambda setting: setting.spread("mse").mean,
     "sse": lambda setting: setting.spread("sse").mean,
     "psnr": lambda setting: -setting.spread("psnr").mean,
     "ssim": lambda setting: None if setting.ssim is None else -setting.ssim.mean,
@@ -90,18 +76,35 @@ def sort_settings(settings: Sequence[RunGroup], key: str) -> list[RunGroup]:
     return sorted(settings, key=rank)
 
 
-def best_setting(settings: Sequence[RunGroup]) -> RunGroup:
-    """The setting with the smallest test mse."""
-    return min(settings, key=lambda setting: setting.spread("mse").mean)
+def eligible(settings: Sequence[RunGroup]) -> list[RunGroup]:
+    """The settings of which something may be claimed: their decoders get only the code."""
+    return [setting for setting in settings if not setting.bypasses_code]
+
+
+def best_setting(settings: Sequence[RunGroup]) -> RunGroup | None:
+    """The eligible setting with the smallest validation mse; None if there is none.
+
+    Test images have no part in the choice, so their error says how good it is.
+    """
+    candidates = eligible(settings)
+    return min(candidates, key=lambda each: each.spread("val_mse").mean) if candidates else None
 
 
 def columns(settings: Sequence[RunGroup]) -> list[Column]:
     """The columns that these settings need, in order."""
     shown = [_text_column("model", "model", lambda setting: setting.model)]
     if any(setting.upsample for setting in settings):
-        shown.append(_text_column("upsampling", "upsample", lambda setting: setting.upsample or ""))
+        shown.append(
+            Column(
+                "upsampling",
+                lambda setting: f"{setting.upsample or ''}{BYPASSES * setting.bypasses_code}",
+                {"upsample": lambda setting: setting.upsample or ""},
+                is_number=False,
+            )
+        )
     keys = dict.fromkeys(key for setting in settings for key in setting.differences)
-    return [*shown, *map(_difference, keys), *_sizes(), *_errors(), *_pca_and_time()]
+    sizes = [*_sizes(settings), *([_LIVE_UNITS] if any(map(_has_dead_units, settings)) else [])]
+    return [*shown, *map(_difference, keys), *sizes, *_errors(), *_pca_and_time()]
 
 
 def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
@@ -113,39 +116,17 @@ def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
 def notes(settings: Sequence[RunGroup]) -> list[str]:
     """Notes needed to read the cells of this table, one sentence each."""
     sentences = []
-    if len(settings) > 1:
-        sentences.append("Bold: the smallest test mse.")
-    if any(len(setting.results) > 1 for setting in settings):
-        sentences.append("±: the standard deviation over the seeds.")
+    if len(settings) > 1 and eligible(settings):
+        sentences.append("Bold: the smallest validation mse.")
+    if any(setting.bypasses_code for setting in settings):
+        sentences.append(f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}; so nothing is claimed.")
+    counts = _counts(settings)
+    if counts[-1] > 1:
+        number = f" = {counts[0]}" if len(counts) == 1 else ""
+        sentences.append(f"±: the standard deviation over n{number} seeds.")
     if any(math.isinf(setting.ratio_to_pca) for setting in settings):
         sentences.append("A ratio of inf: PCA makes no error at that latent size.")
     return sentences
-
-
-def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
-    """A table for `width` characters that breaks no number and names the columns it leaves out.
-
-    To fit, it drops the standard deviations of all but the mse, then the columns of `EXPENDABLE`,
-    then the deviation of the mse, and finally breaks long words.
-    """
-    shown = _columns_that_fit(settings, width)
-    names = [each.name for each in shown]
-    skipped = [each.name for each in columns(settings) if each.name not in names]
-    missing = [f"Left out at this width: {', '.join(skipped)}."] if skipped else []
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, GAP - 1),
-        header_style="bold", caption=Text(" ".join([*notes(settings), *missing])),
-        caption_justify="left",
-    )  # fmt: skip
-    for each, column_width in zip(shown, _column_widths(settings, shown, width), strict=True):
-        justify: JustifyMethod = "right" if each.is_number else "left"
-        table.add_column(Text(each.name), justify=justify, overflow="fold", width=column_width)
-    for row in rows(settings, shown):
-        cells = [
-            Text(cell, no_wrap=each.is_number) for cell, each in zip(row.cells, shown, strict=True)
-        ]
-        table.add_row(*cells, style="bold green" if row.is_best else "")
-    return table
 
 
 def to_csv(settings: Sequence[RunGroup]) -> str:
@@ -188,16 +169,28 @@ def _difference(key: str) -> Column:
     return _text_column(key, key, lambda setting: setting.differences.get(key, ""))
 
 
-def _sizes() -> list[Column]:
+def _counts(settings: Sequence[RunGroup]) -> list[int]:
+    """The numbers of seeds, in increasing order."""
+    return sorted({len(setting.seeds) for setting in settings})
+
+
+_COUNT = Column(
+    SEEDS, lambda each: str(len(each.seeds)), {}, meaning="number of seeds that were trained"
+)
+
+
+def _sizes(settings: Sequence[RunGroup]) -> list[Column]:
     """Columns for what a setting consists of."""
     return [
-        Column("latent", lambda each: str(each.latent), {"latent": lambda each: each.latent}),
         Column(
-            "seeds",
-            lambda each: ", ".join(map(str, each.seeds)),
-            {"seeds": lambda each: " ".join(map(str, each.seeds))},
-            is_number=False,
+            "latent",
+            lambda each: str(each.latent),
+            {
+                "latent": lambda each: each.latent,
+                "seeds": lambda each: " ".join(map(str, each.seeds)),
+            },
         ),
+        *([_COUNT] if len(_counts(settings)) > 1 else []),
         Column(
             "parameters",
             lambda each: f"{each.parameters:,}",
@@ -216,8 +209,13 @@ def _errors() -> list[Column]:
     """Columns for the scores on the test images."""
     return [
         _measured(
+            "validation mse", "validation_mse", lambda each: each.spread("val_mse"), _error,
+            "squared error of pixels in [0, 1], averaged over all pixels and validation images: "
+            "settings are chosen by it",
+        ),
+        _measured(
             "test mse", "test_mse", lambda each: each.spread("mse"), _error,
-            "squared error of pixels in [0, 1], averaged over all pixels and test images",
+            "the same on the test images, which have no part in any choice",
         ),
         _measured(
             "sse", "test_sse", lambda each: each.spread("sse"), _error,
@@ -261,6 +259,19 @@ def _measured(
         return None if found is None else found.std
 
     return Column(name, cell, {key: mean, f"{key}_std": std}, meaning=meaning)
+
+
+def _has_dead_units(setting: RunGroup) -> bool:
+    return any(units < setting.latent for units in setting.live_units or [])
+
+
+_LIVE_UNITS = Column(
+    "live units",
+    lambda each: ", ".join(map(str, each.live_units or [])),
+    {"live_units": lambda each: " ".join(map(str, each.live_units or []))},
+    is_number=False,
+    meaning="units of the code that vary from image to image, for each seed",
+)
 
 
 def _pca_and_time() -> list[Column]:
@@ -317,57 +328,3 @@ def _decimals(number: float, digits: int) -> int:
 def _escape_markdown(text: str) -> str:
     """Escape text that a renderer could take for a table edge, emphasis, code or HTML."""
     return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(printable(text), quote=False))
-
-
-def _columns_that_fit(settings: Sequence[RunGroup], width: int) -> list[Column]:
-    """The columns that fit into `width` characters."""
-    shown = columns(settings)
-    if _table_width(settings, shown) > width:
-        shown = [each if each.name == "test mse" else _mean_only(each) for each in shown]
-    for name in EXPENDABLE:
-        if _table_width(settings, shown) > width:
-            shown = [each for each in shown if each.name != name]
-    if _table_width(settings, shown) > width:
-        shown = [_mean_only(each) for each in shown]
-    return shown
-
-
-def _column_widths(settings: Sequence[RunGroup], shown: Sequence[Column], width: int) -> list[int]:
-    """Characters per column: spare ones go to the first columns, missing ones come from text."""
-    widths = [_min_width(settings, each) for each in shown]
-    spare = width - _table_width(settings, shown)
-    for number, each in enumerate(shown):
-        extra = min(max(spare, 0), _preferred_width(settings, each) - widths[number])
-        widths[number] += extra
-        spare -= extra
-    texts = [number for number, each in enumerate(shown) if not each.is_number]
-    for _ in range(-spare):
-        widest = max(texts, key=widths.__getitem__)
-        widths[widest] = max(1, widths[widest] - 1)
-    return widths
-
-
-def _mean_only(column: Column) -> Column:
-    return replace(column, text=lambda setting: column.text(setting).partition(PLUS_MINUS)[0])
-
-
-def _table_width(settings: Sequence[RunGroup], shown: Sequence[Column]) -> int:
-    """Characters that the table needs."""
-    return sum(_min_width(settings, each) + GAP for each in shown) - GAP
-
-
-def _min_width(settings: Sequence[RunGroup], column: Column) -> int:
-    """Characters that a column needs so that no number and no word is broken."""
-    cells = [column.text(setting) for setting in settings]
-    pieces = cells if column.is_number else " ".join(cells).split()
-    return max(map(cell_len, [*column.name.split(), *pieces]))
-
-
-def _preferred_width(settings: Sequence[RunGroup], column: Column) -> int:
-    """Characters that keep every cell on one line, and the name on at most two."""
-    words = column.name.split()
-    name = min(
-        max(map(cell_len, (" ".join(words[:line]), " ".join(words[line:]))))
-        for line in range(1, len(words) + 1)
-    )
-    return max(name, *(cell_len(column.text(setting)) for setting in settings))

@@ -31,7 +31,7 @@ from aecli.text import one_line
 
 CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
-SEEN = "seen.safetensors"
+SEEN, ERRORS = "seen.safetensors", "errors.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 LOSS, RECONSTRUCTIONS = "loss", "reconstructions"
 """Figures of a run."""
@@ -40,7 +40,7 @@ EVENTS = "events.out.tfevents.*"
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
 FILES = (
-    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SEEN, SUMMARY, FAILURE, NEXT),
+    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY, FAILURE, NEXT),
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in ("png", "svg")),
 )
 """What a run writes, besides checkpoints and event files."""
@@ -256,6 +256,15 @@ class RunDirectory:
         """Load what `save_seen_images` wrote."""
         return load(self._files.read(SEEN))
 
+    def save_image_errors(self, errors: dict[str, Tensor]) -> None:
+        """Save the mse of each test image, (N,): of `model`, and of each baseline by its name."""
+        self.check_lock()
+        write_atomically(self._files.stage(ERRORS), save(errors))
+
+    def load_image_errors(self) -> dict[str, Tensor]:
+        """Load what `save_image_errors` wrote; empty if an earlier version trained the run."""
+        return load(self._files.read(ERRORS)) if self._files.is_owner(ERRORS) else {}
+
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
         lines = self._files.read(METRICS).splitlines()
@@ -290,7 +299,7 @@ class RunDirectory:
         write_atomically(self._files.stage(SUMMARY), to_json(summary))
         figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
         names = [f"{FIGURES}/{figure.name}" for figure in figures]
-        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, SUMMARY, *names])
+        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY, *names])
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.

@@ -1,6 +1,6 @@
 """What is recorded of an epoch and of a finished run."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 from aecli.errors import StorageError
@@ -13,6 +13,7 @@ SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
     "test.psnr": (int, float, type(None)),
     "test.ssim": (int, float, type(None)),
     "test.checkerboard": (int, float, type(None)),
+    "validation.mse": (int, float),
     "baselines.pca.mse": (int, float),
     "baselines.mean_image.mse": (int, float),
     "pca_curve": (dict,),
@@ -22,6 +23,7 @@ SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
     "parameters": (int,),
     "data.name": (str,),
     "data.image_shape": (list,),
+    "data.train": (int,),
     "data.test": (int,),
     "versions.aecli": (str,),
     "versions.torch": (str,),
@@ -55,6 +57,10 @@ class Validation:
     """For pixels in [0, 1]."""
     checkerboard: float | None
     """From 0 to 1; None if the images are too small for it."""
+    live_units: int
+    """Units of the code that differ between two images; the others are dead."""
+    constant_pixels: int
+    """Pixels that differ between two images, and not between their reconstructions."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,9 @@ class EpochRecord:
     """Training only, without validation."""
     seconds: float
     """Training only, without validation."""
+    live_units: int | None = None
+    """See `Validation`. None also in records of earlier versions."""
+    constant_pixels: int | None = None
 
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> Self:
@@ -83,7 +92,8 @@ class EpochRecord:
             ValueError: it is not the record of an epoch.
         """
         names = {field.name for field in fields(cls)}
-        is_record = line.keys() == names and all(
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        is_record = required <= line.keys() <= names and all(
             isinstance(value, int | float | None) for value in line.values()
         )
         if not is_record:
@@ -112,4 +122,6 @@ class EpochRecord:
             lr=lr,
             images_per_second=images / seconds,
             seconds=seconds,
+            live_units=validation.live_units if validation else None,
+            constant_pixels=validation.constant_pixels if validation else None,
         )

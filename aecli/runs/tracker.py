@@ -125,6 +125,8 @@ class Tracker:
             "learning_rate": record.lr,
             "checkerboard/validation": record.val_checkerboard,
             **references,
+            "code/live_units": record.live_units,
+            "output/constant_pixels": record.constant_pixels,
             "speed/images_per_second": record.images_per_second,
             "speed/epochs_per_second": 1 / record.seconds,
         }

@@ -84,6 +84,11 @@ class ProcessGroup:
         if self.size > 1:
             dist.all_reduce(tensor)
 
+    def all_reduce_max(self, tensor: Tensor) -> None:
+        """Replace each value of a tensor with its maximum over the ranks."""
+        if self.size > 1:
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
+
     def all_gather(self, number: Tensor) -> Tensor:
         """The scalar `number` () of every rank, as (ranks,)."""
         parts = torch.zeros(self.size, dtype=number.dtype, device=number.device)

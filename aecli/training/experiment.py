@@ -141,6 +141,7 @@ def run_experiment(
         save_figures(f"{config.name} on {data.name}", outcome, run)
     run.save_weights(state.best_weights)
     run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
+    run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})
     run.save_summary(summary)
     run.checkpoints.keep_newest()
     return outcome

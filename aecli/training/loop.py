@@ -15,6 +15,7 @@ from aecli.errors import DivergenceError
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import stride_grid
+from aecli.evaluation.variation import VariationAccumulator, varying_pixels
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import WEIGHTS, RunDirectory
 from aecli.runs.records import EpochRecord, Validation
@@ -170,22 +171,35 @@ def validate(
     noise = generator_for(config.seed, EVALUATION, images.device)
     sums = torch.zeros(2, device=images.device)  # squared errors: normalised units, pixels
     grid = CheckerboardAccumulator(images.shape[1:], images.device)
+    units = VariationAccumulator((model.latent,), images.device)
+    output_pixels = VariationAccumulator(images.shape[1:], images.device)
 
     model.eval()
     for number, pixels in enumerate(ordered_batches(images, evaluation_batch(images))):
         inputs = corrupt(pixels, noise) if corrupt else pixels
         if not group.owns_batch(number):
             continue
-        outputs = model(normalisation.apply(inputs))
+        codes = model.encode(normalisation.apply(inputs))
+        outputs = model.decode(codes)
         sums[0] += (outputs - normalisation.apply(pixels)).square().sum()
         reconstructed = normalisation.invert(outputs)
         sums[1] += (reconstructed - pixels).square().sum()
         grid.add(reconstructed)
+        units.add(codes)
+        output_pixels.add(outputs)
     for part in (sums, grid.pixels, grid.squares):
         group.all_reduce_sum(part)
+    for ranges in (units, output_pixels):
+        group.all_reduce_max(ranges.bounds)
     grid.count = len(images)
     loss, mse = (sums / images.numel()).tolist()
-    return Validation(loss, mse, grid.score(stride_grid(config.model)))
+    return Validation(
+        loss,
+        mse,
+        grid.score(stride_grid(config.model)),
+        live_units=int(units.varies().sum()),
+        constant_pixels=int((varying_pixels(images) & ~output_pixels.varies()).sum()),
+    )
 
 
 def check_finite(

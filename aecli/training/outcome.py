@@ -70,6 +70,8 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
         "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
         "validation": {"loss": best.loss, "mse": validated[best.epoch]},
+        "live_units": records[best.epoch - 1].live_units,
+        "constant_pixels": records[best.epoch - 1].constant_pixels,
         "best_epoch": best.epoch,
         "epochs": len(records),
         "seconds": sum(record.seconds for record in records),

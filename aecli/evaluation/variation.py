@@ -1,0 +1,29 @@
+"""Which values never vary from image to image: dead units of a code, dead pixels of an output."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class VariationAccumulator:
+    """Collects the range of each value batch by batch, without synchronising with the device."""
+
+    def __init__(self, shape: Sequence[int], device: torch.device) -> None:
+        self.bounds = torch.full((2, *shape), -torch.inf, device=device)
+        """The maximum of each value and of its negative: a maximum over processes keeps both."""
+
+    def add(self, values: Tensor) -> None:
+        """Add a batch (B, *shape)."""
+        extremes = torch.stack([values.amax(0), -values.amin(0)])
+        torch.maximum(self.bounds, extremes, out=self.bounds)
+
+    def varies(self) -> Tensor:
+        """Whether each value has differed between two images: a mask of the shape."""
+        highest, lowest = self.bounds[0], -self.bounds[1]
+        return highest > lowest
+
+
+def varying_pixels(images: Tensor) -> Tensor:
+    """Whether each pixel of uint8 images (N, C, H, W) differs between two of them: (C, H, W)."""
+    return images.amax(0) > images.amin(0)

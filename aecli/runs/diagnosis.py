@@ -1,0 +1,124 @@
+"""What a finished training leaves to be desired, as its curve and its validations show."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from aecli.config import Activation, TrainConfig
+from aecli.runs.records import EpochRecord
+
+NOTICEABLE_FALL = 0.01
+"""Of the validation mse in an epoch: what is less need not go on."""
+NOTICEABLE_RISE = 0.1
+"""Of the validation mse from the best epoch to the last."""
+FEW_STEPS = 2000
+"""Within its first so many steps of Adam, nearly every network still improves."""
+
+
+class Symptom(Enum):
+    """What may be wrong with a run; the value says it of several runs."""
+
+    dead_units = "have units in their code that never vary"
+    constant_pixels = "have pixels in their output that never vary, though those of the images do"
+    useless = "are no better than the mean image"
+    no_progress = "were stopped early, and no epoch was better than the first"
+    rose_again = f"ended with a validation mse over {NOTICEABLE_RISE:.0%} above their best"
+    still_falling = "were still improving in their last epoch"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One symptom of a run."""
+
+    symptom: Symptom
+    details: str
+    """A clause with the numbers."""
+    advice: str
+    """What to try."""
+
+
+def diagnose(
+    config: TrainConfig,
+    records: Sequence[EpochRecord],
+    best_epoch: int,
+    steps: int,
+    mse: float,
+    mean_image_mse: float,
+) -> list[Finding]:
+    """The symptoms of a finished run, the gravest first.
+
+    Args:
+        config: what was to be trained.
+        records: of all its epochs.
+        best_epoch: the one whose weights were kept.
+        steps: optimiser steps per epoch.
+        mse: of the model, on the test images.
+        mean_image_mse: of the mean of the training images in place of every image.
+    """
+    best = records[best_epoch - 1]
+    found = [*_dead_units(config, best), *_constant_pixels(config, best)]
+    if mse >= mean_image_mse:
+        details = f"its test mse ({mse:.4f}) is no better than the mean image's"
+        advice = f"try another lr, or epochs={_more_epochs(len(records), steps)}"
+        return [*found, Finding(Symptom.useless, details, advice)]
+    return [*found, *_curve(config, records, best, steps)]
+
+
+def _dead_units(config: TrainConfig, best: EpochRecord) -> list[Finding]:
+    if best.live_units is None or best.live_units == config.latent:
+        return []
+    dead = config.latent - best.live_units
+    which = f"{dead} of the {config.latent} units" if config.latent > 1 else "the only unit"
+    details = f"{which} of the code never var{'y' if dead > 1 else 'ies'}"
+    is_linear = config.model.code_activation is Activation.identity
+    option = "" if is_linear else "model.code_activation=identity, "
+    return [Finding(Symptom.dead_units, details, f"try {option}a smaller lr or another seed")]
+
+
+def _constant_pixels(config: TrainConfig, best: EpochRecord) -> list[Finding]:
+    if not best.constant_pixels:
+        return []
+    details = f"{best.constant_pixels:,} pixels of the output never vary, though the images' do"
+    is_sigmoid = config.model.output_activation is Activation.sigmoid
+    option = "" if is_sigmoid else "model.output_activation=sigmoid, "
+    return [Finding(Symptom.constant_pixels, details, f"try {option}a smaller lr or another seed")]
+
+
+def _curve(
+    config: TrainConfig, records: Sequence[EpochRecord], best: EpochRecord, steps: int
+) -> list[Finding]:
+    errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
+    lowest, last, epochs = errors[best.epoch], errors[max(errors)], len(records)
+    if epochs < config.epochs and best.epoch == min(errors):
+        details = f"training stopped early after {epochs} epochs, none better than the first"
+        return [Finding(Symptom.no_progress, details, "try a smaller lr or a larger patience")]
+    if last > lowest * (1 + NOTICEABLE_RISE):
+        details = (
+            f"the validation mse rose by {last / lowest - 1:.0%} after epoch {best.epoch}, whose "
+            f"weights were kept"
+        )
+        advice = "try a smaller lr, optimizer.clip_norm=1 or more training images"
+        return [Finding(Symptom.rose_again, details, advice)]
+    fall = _fall_per_epoch(errors)
+    if best.epoch == epochs and fall > NOTICEABLE_FALL:
+        few = f", of {epochs * steps:,} steps in all" if epochs * steps < FEW_STEPS else ""
+        details = f"the validation mse still fell by {fall:.1%} an epoch at the end{few}"
+        advice = f"try epochs={_more_epochs(epochs, steps)}"
+        return [Finding(Symptom.still_falling, details, advice)]
+    return []
+
+
+def _fall_per_epoch(errors: dict[int, float]) -> float:
+    """The relative fall of the error in an epoch, over the last fifth of the training: from one
+    epoch to the next it may be chance."""
+    last = max(errors)
+    start = max((epoch for epoch in errors if epoch <= 0.8 * last), default=last)
+    if start == last or not errors[start]:
+        return 0.0
+    return float(1 - (errors[last] / errors[start]) ** (1 / (last - start)))
+
+
+def _more_epochs(epochs: int, steps: int) -> int:
+    """Twice as many, and enough for the first steps of Adam."""
+    return max(2 * epochs, math.ceil(FEW_STEPS / steps))
