@@ -291,17 +291,33 @@ CURVES = [
 
 def test_the_curves_of_a_study_are_those_that_were_measured() -> None:
     losses, errors = study_losses("title", CURVES).axes
-    drawn = [np.asarray(line.get_xydata()).tolist() for line in losses.lines]
-    assert drawn == [
-        [[1, 0.3], [2, 0.2]], [[2, 0.25]],
-        [[1, 0.4], [2, 0.3]], [[2, 0.35]],
+    drawn = [np.asarray(line.get_xydata()) for line in losses.lines]
+    expected = [
+        [[1, 0.35], [2, 0.25]], [[2, 0.3]],  # the means of two seeds
         [[1, 0.2], [2, 0.1]], [[2, 0.15]],
     ]  # fmt: skip
-    assert [np.asarray(line.get_ydata()).tolist() for line in errors.lines] == [
-        [0.05], [0.06], [0.04],
-    ]  # fmt: skip
+    for found, points in zip(drawn, expected, strict=True):
+        assert np.allclose(found, points)
+    means = [np.asarray(line.get_ydata()).item() for line in errors.lines]
+    assert means == pytest.approx([0.055, 0.04])
     assert losses.get_yscale() == errors.get_yscale() == "log"
     assert "model units" in losses.get_ylabel() and "pixels" in errors.get_ylabel()
+
+
+def test_several_seeds_have_a_band_of_one_standard_deviation() -> None:
+    losses, errors = study_losses("title", CURVES).axes
+    half = 0.1 / 2**0.5  # of 0.3 and 0.4
+    corners = losses.collections[0].get_paths()[0].vertices
+    assert {(x, round(y, 6)) for x, y in np.asarray(corners)[:-1]} == {
+        (x, round(mean + sign * half, 6)) for x, mean in ((1, 0.35), (2, 0.25)) for sign in (-1, 1)
+    }
+    assert len(errors.collections) == 1  # one seed has none
+
+
+def test_an_epoch_that_one_seed_did_not_reach_has_the_mean_of_the_others() -> None:
+    short, long = Curve("a", {}, {}, {1: 0.2}), Curve("a", {}, {}, {1: 0.4, 2: 0.1})
+    (line,) = study_losses("title", [short, long]).axes[1].lines
+    assert np.allclose(np.asarray(line.get_xydata()), [[1, 0.3], [2, 0.1]])
 
 
 def test_curves_with_one_label_share_a_colour_and_an_entry() -> None:
@@ -310,8 +326,8 @@ def test_curves_with_one_label_share_a_colour_and_an_entry() -> None:
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["fc, latent 5", "fc, latent 25"]
     colours = [line.get_color() for line in errors.lines]
-    assert colours[0] == colours[1] != colours[2]
-    assert [line.get_color() for line in legend.get_lines()] == colours[1:]
+    assert colours[0] != colours[1]
+    assert [line.get_color() for line in legend.get_lines()] == colours
     assert [line.get_color() for line in losses.lines[::2]] == colours
     assert [line.get_color() for line in losses.lines[1::2]] == colours
     kinds = losses.get_legend()
@@ -358,10 +374,17 @@ def test_the_points_of_a_family_are_those_that_were_measured() -> None:
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
 
-def test_error_bars_stand_where_there_are_several_seeds() -> None:
+def test_errors_of_several_seeds_have_a_band_or_a_bar() -> None:
     axes = error_by_latent("title", FAMILIES, PCA, 0.067).axes[0]
+    (band,) = axes.collections
+    corners = np.asarray(band.get_paths()[0].vertices)[:-1]
+    assert {(x, round(y, 6)) for x, y in corners} == {
+        (5, 0.028), (5, 0.032), (25, 0.005), (25, 0.007),
+    }  # fmt: skip
+    alone = {"fc": [Point(25, 0.006, 0.001)]}
+    axes = error_by_latent("title", alone, PCA, 0.067).axes[0]
     bars = [each.get_segments()[0] for each in axes.collections if isinstance(each, LineCollection)]
-    assert np.allclose(bars, [[[5, 0.028], [5, 0.032]], [[25, 0.005], [25, 0.007]]])
+    assert np.allclose(bars, [[[25, 0.005], [25, 0.007]]])
 
 
 def test_accuracies_stand_at_their_numbers_of_labels_with_what_they_vary_by() -> None:

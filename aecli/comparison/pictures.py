@@ -73,7 +73,7 @@ def _loss(comparison: Comparison) -> Picture:
     caption = (
         "Left: the loss of every run, in the units that its model is trained in. "
         "Right: the mse of the validation images, in pixels from 0 to 1. "
-        "Runs of one colour differ only by seed."
+        "Of several seeds, the line is the mean and the band one standard deviation to each side."
     )
     scales = [setting.first.config.data for setting in comparison.settings]
     if len({(scale.mean, scale.std) for scale in scales}) > 1:
@@ -108,7 +108,7 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
         "Dotted: the mean image as the reconstruction of every image."
     )
     if any(len(setting.results) > 1 for setting in settings):
-        caption += " Bars show one standard deviation over the seeds in each direction."
+        caption += " The band is one standard deviation over the seeds to each side."
     if any(_inputs_of_pca(setting) != _inputs_of_pca(settings[0]) for setting in settings):
         family = settings[0].family
         settings = comparison.families[family]

@@ -1,14 +1,16 @@
 """Write the files of a comparison: tables, figures, the report, and TensorBoard events."""
 
 import io
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.report import ReportFigure, render
-from aecli.comparison.results import Comparison, RunGroup
+from aecli.comparison.results import Comparison, MeanStd, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.figures import take_literally, theme
 from aecli.runs.results import Results
@@ -35,12 +37,29 @@ def write(comparison: Comparison, table: list[RunGroup], folder: Path) -> None:
         StorageError: the folder cannot be written, or a file of somebody else is in the way.
     """
     with Results(folder, FOLDER) as results:
-        results.layout(STUDY_LAYOUT)
+        results.layout({**STUDY_LAYOUT, **_log_bands(comparison, results)})
         results.file(CSV, to_csv(table).encode())
         results.file(MARKDOWN, to_markdown(table).encode())
         figures = [_add_figure(picture, results) for picture in pictures(comparison)]
         report = render(comparison, table, figures, datetime.now().astimezone())
         results.file(REPORT, report.encode())
+
+
+def _log_bands(comparison: Comparison, results: Results) -> dict[str, Any]:
+    """Log the validation curves of settings with several seeds; their charts by category."""
+    charts = {}
+    for setting in comparison.settings:
+        by_epoch: dict[int, list[float]] = defaultdict(list)
+        for result in setting.results:
+            for record in result.records:
+                if record.val_mse is not None:
+                    by_epoch[record.epoch].append(record.val_mse)
+        if len(setting.results) > 1:
+            spreads = {epoch: MeanStd.from_values(by_epoch[epoch]) for epoch in sorted(by_epoch)}
+            means = {epoch: (each.mean, each.std or 0.0) for epoch, each in spreads.items()}
+            tags = results.band(f"seeds/{setting.label}", means)
+            charts[setting.label] = ["Margin", tags]
+    return {"validation mse over seeds, mean and one standard deviation": charts} if charts else {}
 
 
 def _add_figure(picture: Picture, results: Results) -> ReportFigure:

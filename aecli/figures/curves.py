@@ -1,7 +1,9 @@
 """Line charts."""
 
 import math
+from collections import defaultdict
 from itertools import cycle
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -33,6 +35,7 @@ from aecli.figures.theme import neutral, sequence
 ROC_SIDE = 4.8  # inches
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
 NEUTRAL_LINES = ("-", *BASELINES)
+BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
 MAX_PCA_RATIO = 50  # a PCA error this many times below the lowest is not shown
 DODGE = 1.04  # factor between points at the same place of a logarithmic axis
 MAX_MARKERS = 10  # on a curve; more would hide it
@@ -99,15 +102,21 @@ def loss_figure(
 
 
 def study_losses(title: str, curves: list[Curve]) -> Figure:
-    """Loss and mse of many runs by epoch, side by side, one colour per label."""
+    """Loss and mse of many runs by epoch, side by side, one colour per label.
+
+    Several seeds are drawn as their mean and a band of one standard deviation to each side.
+    """
     figure, losses, errors = axes_by_epoch(title)
-    labels = list(dict.fromkeys(curve.label for curve in curves))
-    styles = dict(zip(labels, line_styles(len(labels)), strict=True))
+    by_label: dict[str, list[Curve]] = defaultdict(list)
     for curve in curves:
-        style = {**styles[curve.label], "markevery": 1 + len(curve.mse) // MAX_MARKERS}
-        line(losses, curve.train, color=style["color"], **TRAIN)
-        line(losses, curve.validation, **style)
-        line(errors, curve.mse, **style)
+        by_label[curve.label].append(curve)
+    styles = dict(zip(by_label, line_styles(len(by_label)), strict=True))
+    for label, seeds in by_label.items():
+        longest = max(len(curve.mse) for curve in seeds)
+        style = {**styles[label], "markevery": 1 + longest // MAX_MARKERS}
+        _mean_line(losses, [curve.train for curve in seeds], color=style["color"], **TRAIN)
+        _mean_line(losses, [curve.validation for curve in seeds], **style)
+        _mean_line(errors, [curve.mse for curve in seeds], **style)
     train = Line2D([], [], color=neutral(), label="train", **TRAIN)
     legend_above(losses, [train, Line2D([], [], color=neutral(), label="validation")])
     lines = [Line2D([], [], label=label, **style) for label, style in styles.items()]
@@ -115,6 +124,21 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
     for axes in (losses, errors):
         set_ticks(axes.yaxis, round_ticks(*axes.get_ylim()))
     return figure
+
+
+def _mean_line(axes: Axes, seeds: list[dict[int, float]], **style: Any) -> None:
+    """The mean of several curves, and a band of one standard deviation to each side."""
+    bands = {epoch: _mean_and_std([seed[epoch] for seed in seeds if epoch in seed])
+             for epoch in sorted(set().union(*seeds))}  # fmt: skip
+    line(axes, {epoch: mean for epoch, (mean, _) in bands.items()}, **style)
+    if len(seeds) > 1:
+        low, high = ([mean + sign * std for mean, std in bands.values()] for sign in (-1, 1))
+        axes.fill_between(list(bands), low, high, color=style["color"], **BAND)
+
+
+def _mean_and_std(values: list[float]) -> tuple[float, float]:
+    """The mean and the standard deviation of a sample; of a single value, the latter is 0."""
+    return fmean(values), stdev(values) if len(values) > 1 else 0.0
 
 
 def error_by_latent(
@@ -243,11 +267,13 @@ def roc_curves(
 
 
 def _plot_family(axes: Axes, label: str, points: list[Point], style: dict[str, Any]) -> Line2D:
-    """A line through the means, with error bars where there are several seeds."""
-    for point in points:
-        if point.std is not None:
-            axes.errorbar(point.latent, point.mean, point.std, color=style["color"], capsize=3)
+    """A line through the means, and a band of one standard deviation over several seeds."""
     latents, means = [point.latent for point in points], [point.mean for point in points]
+    if len(points) == 1 and points[0].std is not None:
+        axes.errorbar(latents, means, points[0].std, color=style["color"], capsize=3)
+    elif any(point.std is not None for point in points):
+        low, high = ([p.mean + sign * (p.std or 0) for p in points] for sign in (-1, 1))
+        axes.fill_between(latents, low, high, color=style["color"], **BAND)
     (line,) = axes.plot(latents, means, label=label, **style)
     return line
 

@@ -94,6 +94,18 @@ class Results:
         self._events.image(f"{self._command}/{name}", to_array(figure))
         return path
 
+    def band(self, tag: str, means: Mapping[int, tuple[float, float]]) -> list[str]:
+        """Log a mean and the deviation to each side of it by step, as three scalars.
+
+        Returns:
+            Their tags, in the order of a "Margin" chart.
+        """
+        tags = [f"{tag}/{name}" for name in ("mean", "lower", "upper")]
+        for step, (mean, deviation) in means.items():
+            for name, value in zip(tags, (mean, mean - deviation, mean + deviation), strict=True):
+                self._events.scalar(name, value, step)
+        return tags
+
     def layout(self, charts: Mapping[str, Any]) -> None:
         """Set the layout of TensorBoard's "Custom scalars" page."""
         self._events.layout(charts)
