@@ -54,7 +54,7 @@ def test_every_model_trains_on_images_of_other_shapes(
 def test_there_are_choices_in_every_group() -> None:
     groups = config_groups()
     assert set(groups) == {
-        "model", "upsample", "data", "corruption", "optimizer", "experiment", "sweep",
+        "model", "upsample", "data", "corruption", "optimizer", "experiment", "budget", "sweep",
     }  # fmt: skip
     assert all(groups.values())
 

@@ -1,5 +1,7 @@
 """What a training leaves to be desired is found in its curve."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,12 +22,11 @@ def records(*errors: float, live_units: int = 5, constant_pixels: int = 0) -> li
 
 
 def symptoms(
-    curve: list[EpochRecord], best: int, epochs: int | None = None, steps: int = 400
+    curve: list[EpochRecord], best: int, steps: int = 400, **options: Any
 ) -> dict[Symptom, str]:
     """Symptom -> details and advice, of a run with five units."""
-    config = TrainConfig(
-        name="a", latent=5, epochs=epochs or len(curve), model=FCConfig(name="fc", latent=5)
-    )
+    options = {"epochs": len(curve), **options}
+    config = TrainConfig(name="a", latent=5, model=FCConfig(name="fc", latent=5), **options)
     found = diagnose(config, curve, best, steps, mse=0.01, mean_image_mse=0.07)
     return {each.symptom: f"{each.details}: {each.advice}" for each in found}
 
@@ -59,10 +60,16 @@ def test_a_curve_that_rises_again() -> None:
 
 
 def test_a_training_that_stopped_at_once() -> None:
-    assert symptoms(records(0.1, 0.2, 0.3), best=1, epochs=25) == {
+    assert symptoms(records(0.1, 0.2, 0.3), best=1, epochs=25, patience=2) == {
         Symptom.no_progress: "training stopped early after 3 epochs, none better than the first: "
         "try a smaller lr or a larger patience"
     }
+
+
+def test_a_training_whose_time_was_up() -> None:
+    assert symptoms(records(0.1), best=1, epochs=25, minutes=1) == {}
+    found = symptoms(records(0.2, 0.1), best=2, epochs=25, minutes=1.5)
+    assert found[Symptom.still_falling].endswith(": try minutes=3")
 
 
 def test_dead_units_and_pixels() -> None:

@@ -185,12 +185,14 @@ def test_validation_counts_units_and_pixels_that_never_vary() -> None:
     config = compose(["model=fc", "latent=4"])
     data = some_data()
     model = new_model(config, data)
-    found = validate(config, data, model)
     varied = data.validation.images.amax(0) > data.validation.images.amin(0)
+    biases, outputs = model.encoder[1].bias, model.decoder[0].weight
+    assert isinstance(biases, Tensor) and isinstance(outputs, Tensor)
+    with torch.no_grad():
+        biases.fill_(5.0)  # above zero for every image
+    found = validate(config, data, model)
     assert (found.live_units, found.constant_pixels) == (4, 0)
     with torch.no_grad():
-        biases, outputs = model.encoder[1].bias, model.decoder[0].weight
-        assert isinstance(biases, Tensor) and isinstance(outputs, Tensor)
         biases[[0, 2]] = -100.0  # below zero for every image, so ReLU gives 0
         outputs[:10] = 0.0
     found = validate(config, data, model)
@@ -212,6 +214,17 @@ def test_an_improvement_must_exceed_min_delta() -> None:
     assert not best.update(0.95, 2, min_delta=0.1)
     assert best.update(0.85, 3, min_delta=0.1)
     assert (best.loss, best.epoch, best.stale_validations) == (0.85, 3, 0)
+
+
+def test_the_epoch_in_which_the_time_is_up_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10**6, 7))  # every look at it takes seven seconds
+    monkeypatch.setattr("aecli.training.loop.time.perf_counter", lambda: float(next(clock)))
+    _, state, _ = trained(tmp_path, "epochs=9", "minutes=0.5")
+    seconds = [record.seconds for record in state.records]
+    assert len(seconds) < 9
+    assert sum(seconds) >= 30 > sum(seconds[:-1])
 
 
 def test_patience_counts_validations_without_improvement() -> None:
@@ -294,10 +307,14 @@ def test_the_denoising_loss_compares_with_the_clean_image() -> None:
     data = Data("grey", "grey", "grey", "a test", None, split, split, split)
 
     class Identity(Autoencoder):
-        def forward(self, images: Tensor) -> Tensor:
+        def encode(self, images: Tensor) -> Tensor:
+            return images.flatten(1)
+
+        def decode(self, codes: Tensor) -> Tensor:
+            images: Tensor = codes.unflatten(1, data.image_shape)
             return images
 
-    validation = validate(config, data, Identity(data.image_shape, 4))
+    validation = validate(config, data, Identity(data.image_shape, 784))
     assert validation.loss == pytest.approx(0.01, rel=0.02)
     assert validation.mse == pytest.approx(0.01, rel=0.02)
 

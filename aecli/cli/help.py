@@ -92,7 +92,7 @@ def _keys(command: str) -> Iterator[str]:
 def _train_keys() -> Iterator[str]:
     groups = [_row(f"{group}=", ", ".join(choices)) for group, choices in _choices().items()]
     yield "\n".join(["With -m, also:", *(_row(key, text) for key, text in SWEEP_KEYS.items())])
-    heading = "Choices (files under conf/; the default first, but no experiment or sweep):"
+    heading = "Choices (files under conf/; the default first, but no experiment, budget or sweep):"
     yield "\n".join([heading, *groups])
     yield "\n".join(["Keys, with their defaults:", *_rows("", TrainConfig)])
     for heading, (prefix, schema) in SECTIONS.items():

@@ -186,7 +186,7 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
 
     Args:
         run: the directory of the run.
-        overrides: may raise epochs, but change nothing else that affects the result.
+        overrides: may raise epochs or minutes, but change nothing else that affects the result.
         restart: train from the beginning instead.
         group: the processes that train; their number may differ from before.
 
@@ -198,7 +198,8 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
     planned = unfinished or run.load_config()
     config = _with_more_epochs(planned, overrides)
     is_complete = run.status is Status.finished and unfinished is None
-    if is_complete and config.epochs == planned.epochs and not restart:
+    has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
+    if is_complete and not has_more and not restart:
         console.warn(
             f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
             f"train it further)"
@@ -213,8 +214,8 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
     _conclude(config, data, run, outcome)
 
 
-# What may be given on resuming: more epochs, the present place of the images, and the device.
-CHANGEABLE = ("epochs", "data_dir", "data.path", "device")
+# What may be given on resuming: more epochs or time, where the images are now, and the device.
+CHANGEABLE = ("epochs", "minutes", "data_dir", "data.path", "device")
 
 
 def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
@@ -296,6 +297,8 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
         console.warn(f"{finding.details}: {finding.advice}")
     epochs = len(records)
     stopped = f" of {config.epochs}, stopped early," if epochs < config.epochs else ""
+    if stopped and not outcome.training.best.is_exhausted(config.patience):
+        stopped = f", as many as minutes={config.minutes:g} allow,"
     seconds = sum(record.seconds for record in records)
     console.facts(
         {

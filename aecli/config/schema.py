@@ -229,6 +229,12 @@ class TrainConfig:
     epochs: int = 25
     """Passes over the training set."""
 
+    steps: int | None = None
+    """Optimiser steps, in place of epochs: as many epochs as reach them; null: epochs decides."""
+
+    minutes: float | None = None
+    """Minutes of training, after which the current epoch is the last; null: no limit."""
+
     batch_size: int = 128
     """Images per step."""
 
@@ -285,6 +291,22 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_integer("latent", self.latent, MAX_UNITS)
         check_integer("epochs", self.epochs, MAX_EPOCHS)
+        if self.steps is not None:
+            check_integer("steps", self.steps, MAX_EPOCHS)
+        if self.minutes is not None:
+            check_valid(
+                self.minutes > 0 and math.isfinite(self.minutes),
+                "minutes",
+                self.minutes,
+                "a finite number above 0, or null",
+            )
+            check_valid(
+                self.optimizer.schedule is Schedule.constant,
+                "minutes",
+                self.minutes,
+                f"optimizer.schedule=constant beside it, since {self.optimizer.schedule.name} "
+                f"must know the last epoch",
+            )
         check_integer("batch_size", self.batch_size, MAX_IMAGES)
         check_integer("val_every", self.val_every, MAX_EPOCHS)
         check_valid(

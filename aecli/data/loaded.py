@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,9 +60,13 @@ def _data_key(config: TrainConfig) -> tuple[str, str, str]:
 
 
 def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
-    """The configuration to save, with the data set that was used and its image shape."""
+    """The configuration to save: with the data set that was used, its image shape, and the number
+    of epochs that the steps take."""
     # data=auto was replaced by the data set it resolved to.
     used = replace(config.data, name=data.key, image_shape=list(data.image_shape))
+    if config.steps is not None:
+        steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
+        config = replace(config, epochs=math.ceil(config.steps / steps_per_epoch), steps=None)
     return _with_path(replace(config, data=used), used.path)
 
 

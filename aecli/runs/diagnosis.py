@@ -90,7 +90,8 @@ def _curve(
 ) -> list[Finding]:
     errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
     lowest, last, epochs = errors[best.epoch], errors[max(errors)], len(records)
-    if epochs < config.epochs and best.epoch == min(errors):
+    is_exhausted = config.patience is not None and len(errors) > config.patience
+    if is_exhausted and best.epoch == min(errors):
         details = f"training stopped early after {epochs} epochs, none better than the first"
         return [Finding(Symptom.no_progress, details, "try a smaller lr or a larger patience")]
     if last > lowest * (1 + NOTICEABLE_RISE):
@@ -104,7 +105,10 @@ def _curve(
     if best.epoch == epochs and fall > NOTICEABLE_FALL:
         few = f", of {epochs * steps:,} steps in all" if epochs * steps < FEW_STEPS else ""
         details = f"the validation mse still fell by {fall:.1%} an epoch at the end{few}"
-        advice = f"try epochs={_more_epochs(epochs, steps)}"
+        more = f"epochs={_more_epochs(epochs, steps)}"
+        if config.minutes is not None and epochs < config.epochs:
+            more = f"minutes={2 * config.minutes:g}"
+        advice = f"try {more}"
         return [Finding(Symptom.still_falling, details, advice)]
     return []
 

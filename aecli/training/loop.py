@@ -136,7 +136,10 @@ def train_epoch(
             on_step_end()
     state.group.broadcast_buffers(state.model)
     mean = state.group.all_gather(state.loss_sum).mean().item() / len(data.train)
-    state.seconds = time.perf_counter() - started  # the GPU has finished the last step by now
+    # The GPU has finished the last step by now. All ranks must agree when the time is up.
+    seconds = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
+    state.group.all_reduce_max(seconds)
+    state.seconds = seconds.item()
     return mean
 
 

@@ -52,7 +52,11 @@ class TrainingState:
     ) -> None:
         """The initial state, for the images with these fingerprints, on the ranks of `group`."""
         self.model, self.images, self.group = model, images, group
-        self.settings = {key: value for key, value in settings(config).items() if key != "epochs"}
+        self.settings = {
+            key: value
+            for key, value in settings(config).items()
+            if key not in ("epochs", "minutes")
+        }
         self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
         self.best, self.best_weights = Best(), _cloned(model.state_dict())
         self.records: list[EpochRecord] = []
@@ -72,8 +76,14 @@ class TrainingState:
         return len(self.records) + 1
 
     def is_over(self, config: TrainConfig) -> bool:
-        """Whether all epochs are done or early stopping applies."""
-        return self.epoch > config.epochs or self.best.is_exhausted(config.patience)
+        """Whether all epochs are done, the time is up, or early stopping applies."""
+        is_late = config.minutes is not None and self.training_seconds >= 60 * config.minutes
+        return self.epoch > config.epochs or is_late or self.best.is_exhausted(config.patience)
+
+    @property
+    def training_seconds(self) -> float:
+        """Training time of all epochs that are done; the same on every rank."""
+        return sum(record.seconds for record in self.records)
 
     def end_epoch(self, record: EpochRecord) -> None:
         self.records.append(record)
