@@ -104,7 +104,7 @@ def test_what_matters_comes_first(report: str) -> None:
 
 
 def test_a_mean_stands_over_its_deviation_and_the_best_row_is_marked(report: str) -> None:
-    assert '<td class="number">0.01100 <span class="deviation">± 0.00141</span></td>' in report
+    assert '<td class="number">0.01100 <span class="deviation">± 0.00007</span></td>' in report
     page = Page(report)
     assert [row.get("class") for row in page.all("tr")][1:4] == [None, "best", None]
     scopes = [heading.get("scope") for heading in page.all("th")]
