@@ -30,7 +30,7 @@ from tests.conftest import TINY, planted, undo
 
 Aecli = Callable[..., int]
 
-FIGURES = {"loss", "mse-by-latent", "reconstructions-fc", "epochs", "extremes"}
+FIGURES = {"loss", "mse-by-latent", "reconstructions", "epochs", "extremes"}
 
 
 @pytest.fixture(scope="module")

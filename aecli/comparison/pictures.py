@@ -1,6 +1,6 @@
 """The figures of a comparison: what each shows, and the caption that explains it."""
 
-import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,12 +28,11 @@ from aecli.figures import (
     study_losses,
 )
 
-MAX_FAMILIES = 8  # with reconstructions of their own: one more than there are upsampling methods
-MAX_LATENTS = 8  # in the reconstructions of one family
+MAX_FAMILIES = 8  # in figures on upsampling: one more than there are methods
+MAX_LATENTS = 8  # of one family
 MAX_SETTINGS = 12  # in a figure with images of each
 IMAGES = 8  # in a panel of reconstructions
 FOLLOWED_IMAGES = 3  # shown at several epochs
-MAX_SLUG_LENGTH = 80  # characters
 
 T = TypeVar("T")
 
@@ -54,15 +53,10 @@ class Picture:
 
 def pictures(comparison: Comparison) -> list[Picture]:
     """All figures of a comparison, from general to specific."""
-    families = comparison.families
-    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
     return [
-        _loss(comparison),
         _mse_by_latent(comparison),
-        *(
-            _reconstructions(comparison, family, f"reconstructions-{slug}")
-            for family, slug in zip(best, _slugs(best), strict=True)
-        ),
+        _reconstructions(comparison),
+        _loss(comparison),
         *_checkerboards(comparison),
         _epochs(comparison),
         _extremes(comparison),
@@ -135,36 +129,52 @@ def _inputs_of_pca(setting: RunGroup) -> tuple[object, ...]:
     return *plain(config.corruption).values(), config.data.train_size, config.data.val_size
 
 
-def _reconstructions(comparison: Comparison, family: str, name: str) -> Picture:
-    settings = comparison.families[family]
-    shown = _evenly_spaced(settings, MAX_LATENTS)
+def _reconstructions(comparison: Comparison) -> Picture:
+    settings, families = comparison.settings, comparison.families
+    if len(families) == 1:
+        shown = _evenly_spaced(settings, MAX_LATENTS)
+        note = _selection_note(len(shown), len(settings), "latent sizes, evenly spaced")
+    else:
+        shown = _best(settings, MAX_SETTINGS)
+        note = _best_note(shown, settings)
     caption = (
-        f"Test images as reconstructed by {family} and by PCA from codes of the same size, "
-        f"and the absolute error: black is none, lighter is larger."
-        + _selection_note(len(shown), len(settings), "latent sizes, evenly spaced")
-        + _selection_note(
-            MAX_FAMILIES, len(comparison.families), "families, those with the lowest error"
-        )
-        + _seed_note(shown)
+        "Test images as reconstructed by each network, and by PCA from codes of the same size. "
+        "Above each: its mse. Right: the absolute error, in the colours of the first row."
     )
+    if len({_inputs_of_pca(setting) for setting in shown}) > 1:
+        caption += " PCA is repeated where networks have other inputs or training images."
     title = f"Reconstructions on {comparison.data}"
-    draw = partial(_draw_reconstructions, title, family, shown)
-    return Picture(name, f"Reconstructions by {family}", caption, draw)
+    draw = partial(_draw_reconstructions, title, shown)
+    return Picture("reconstructions", "Reconstructions", caption + note + _seed_note(shown), draw)
 
 
-def _draw_reconstructions(title: str, family: str, settings: list[RunGroup]) -> Figure:
-    images = settings[0].first.run.load_images()
-    original = images["original"][:IMAGES]
-    shared = [Row(key, images[key][:IMAGES]) for key in ("original", "corrupted") if key in images]
-    networks, pca = list(shared), list(shared)
+def _draw_reconstructions(title: str, settings: list[RunGroup]) -> Figure:
+    """A row for each network, and below those of a size one for PCA."""
+    original = settings[0].first.run.load_images()["original"][:IMAGES]
+    scale = torch.linspace(0, 1, len(original)).reshape(-1, 1, 1, 1).expand_as(original)
+    outputs = [Row("original", original)]
+    steps = [f"{error:.2g}" for error in torch.linspace(0, 1, len(original)).tolist()]
+    errors = [Row("", scale, is_error=True, captions=steps)]
+
+    def add(label: str, images: Tensor) -> None:
+        mse = [f"{error:.3f}" for error in image_mse(original, images).tolist()]
+        outputs.append(Row(label, images, captions=mse))
+        errors.append(Row("", abs(images - original), is_error=True))
+
+    by_inputs: dict[tuple[object, ...], list[RunGroup]] = defaultdict(list)
     for setting in settings:
-        images = setting.first.run.load_images()
-        for rows, key in ((networks, "output"), (pca, "pca")):
-            output = images[key][:IMAGES]
-            error = abs(output - original)
-            rows.append(Row(f"latent {setting.latent}", output))
-            rows.append(Row("absolute error", error, is_error=True))
-    return panels(title, {family: networks, "PCA": pca})
+        by_inputs[_inputs_of_pca(setting)].append(setting)
+    for members in by_inputs.values():
+        corrupted = members[0].first.run.load_images().get("corrupted")
+        if corrupted is not None:
+            add("corrupted", corrupted[:IMAGES])
+        for latent in sorted({setting.latent for setting in members}):
+            same_size = [setting for setting in members if setting.latent == latent]
+            for setting in same_size:
+                add(setting.label, setting.first.run.load_images()["output"][:IMAGES])
+            pca = same_size[0].first.run.load_images()["pca"][:IMAGES]
+            add(f"PCA, latent {latent}", pca)
+    return panels(title, {"test images and reconstructions": outputs, "absolute error": errors})
 
 
 def _checkerboards(comparison: Comparison) -> list[Picture]:
@@ -177,8 +187,10 @@ def _checkerboards(comparison: Comparison) -> list[Picture]:
     families = {name: settings for name, settings in families.items() if settings}
     if not families:
         return []
-    best = _lowest(list(families), lambda name: min(map(_mse, families[name])), MAX_FAMILIES)
-    note = _selection_note(len(best), len(families), "families, those with the lowest error")
+    best = _lowest(list(families), lambda name: min(map(_val_mse, families[name])), MAX_FAMILIES)
+    note = _selection_note(
+        len(best), len(families), "families, those with the lowest validation mse"
+    )
     shown = {name: families[name] for name in best}
     return [_checkerboard_scores(comparison, shown, note), _patterns(comparison, shown, note)]
 
@@ -251,13 +263,11 @@ def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
 
 
 def _epochs(comparison: Comparison) -> Picture:
-    shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
+    shown = _best(comparison.settings, MAX_SETTINGS)
     caption = (
         "A few test images as reconstructed during training: the number above an image is the "
         "epoch after which it was made, and orig. is the original."
-        + _selection_note(
-            len(shown), len(comparison.settings), "settings, those with the lowest error"
-        )
+        + _best_note(shown, comparison.settings)
         + _seed_note(shown)
     )
     title = f"Reconstructions by epoch on {comparison.data}"
@@ -283,13 +293,11 @@ def _draw_epochs(title: str, settings: list[RunGroup]) -> Figure:
 
 
 def _extremes(comparison: Comparison) -> Picture:
-    shown = _lowest(comparison.settings, _mse, MAX_SETTINGS)
+    shown = _best(comparison.settings, MAX_SETTINGS)
     caption = (
         "The test images that each network reconstructs best and worst, each with its mse, "
         "and below them the reconstructions."
-        + _selection_note(
-            len(shown), len(comparison.settings), "settings, those with the lowest error"
-        )
+        + _best_note(shown, comparison.settings)
         + _seed_note(shown)
     )
     title = f"Best and worst reconstructions on {comparison.data}"
@@ -306,12 +314,27 @@ def _draw_extremes(title: str, settings: list[RunGroup]) -> Figure:
             original, output = images[f"{key}/original"], images[f"{key}/output"]
             captions = [f"{mse:.2g}" for mse in image_mse(original, output).tolist()]
             rows.append(Row(setting.label, original, captions=captions))
-            rows.append(Row("output", output))
+            rows.append(Row("reconstruction", output))
     return panels(title, {f"{key} reconstructed": rows for key, rows in grids.items()})
 
 
 def _mse(setting: RunGroup) -> float:
     return setting.spread("mse").mean
+
+
+def _val_mse(setting: RunGroup) -> float:
+    return setting.spread("val_mse").mean
+
+
+def _best(settings: list[RunGroup], limit: int) -> list[RunGroup]:
+    """At most `limit` settings, chosen by validation, in their original order."""
+    return _lowest(settings, _val_mse, limit)
+
+
+def _best_note(shown: list[RunGroup], settings: list[RunGroup]) -> str:
+    return _selection_note(
+        len(shown), len(settings), "settings, those with the lowest validation mse"
+    )
 
 
 def _lowest(items: list[T], error: Callable[[T], float], limit: int) -> list[T]:
@@ -335,12 +358,3 @@ def _selection_note(shown: int, total: int, what: str) -> str:
 def _seed_note(settings: list[RunGroup]) -> str:
     several = any(len(setting.results) > 1 for setting in settings)
     return " With several seeds, the first is shown." if several else ""
-
-
-def _slugs(names: list[str]) -> list[str]:
-    """The names as parts of file names: short, plain and unique."""
-    slugs: list[str] = []
-    for name in names:
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG_LENGTH]
-        slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs)}")
-    return slugs
