@@ -24,12 +24,22 @@ def command(*arguments: str) -> list[str]:
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
-    for line in (["--help"], ["-h"], []):
+    for line in (["--help"], ["-h"], ["help"], []):
         assert aecli(*line) == 0
         text = capsys.readouterr().out
         assert "train         Train an autoencoder" in text
         assert "compare       Put runs side by side" in text
         assert "conv          Show the arithmetic of one" in text
+
+
+def test_help_may_come_before_or_after_a_command(
+    capsys: pytest.CaptureFixture[str], aecli: Aecli
+) -> None:
+    for line in (["help", "conv"], ["conv", "--help"], ["conv", "-h"]):
+        assert aecli(*line) == 0
+        assert capsys.readouterr().out == help_for("conv")
+    assert aecli("help", "trian") == 2
+    assert "did you mean train?" in capsys.readouterr().err
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], aecli: Aecli) -> None:
@@ -65,7 +75,11 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train batch_size=0", 2, "batch_size=0 is not valid: give a whole number"),
         ("train latent=5,25", 2, "latent=5,25 names several values: add -m"),
         ("train -m latent=5,0", 2, "latent=0 is not valid"),
-        ("train --quick", 2, "unrecognized arguments: --quick"),
+        ("train --quick", 2, "there is no option --quick: keys have no dashes, as in quick=..."),
+        ("train --latent 5", 2, "there is no option --latent: keys have no dashes, as in latent=5"),
+        ("train --latent=5 lr=1", 2, "keys have no dashes, as in latent=5"),
+        ("train --batch-size lr=1", 2, "keys have no dashes, as in batch_size=..."),
+        ("shapes --model conv", 2, "keys have no dashes, as in model=conv"),
         ("train --cfg job -m latent=2,3", 2, "--cfg shows the configuration of one run"),
         ("train --resolve", 2, "--resolve goes with --cfg"),
         ("train --cfg job resume=here", 2, "--cfg shows the configuration of a new run"),

@@ -186,7 +186,7 @@ def test_a_folder_without_runs_is_refused(
         (["nowhere"], "nowhere is not a folder"),
         (["srt=mse"], "there is no key 'srt': did you mean sort?"),
         (["empty", "sort=msé"], "sort=msé is not valid: did you mean mse?"),
-        (["--fast"], "compare has no flag --fast"),
+        (["--fast"], "there is no option --fast"),
     ):
         assert aecli("compare", *line) == 2
         errors = capsys.readouterr().err

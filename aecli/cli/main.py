@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ commands:
 {commands}
 
 options:
-  -h, --help   show this text or, after a command, its help
+  -h, --help   show this text or, after a command, its help; aecli help COMMAND does the same
   --version    show the version
 
 examples:
@@ -53,6 +54,11 @@ examples:
 # whose core is busy: next to two busy processes, an epoch of fc with 11,000 images took over 15 s,
 # and takes 0.2 s with this value. With a tenth of it, conv takes 50 % longer on idle cores.
 OPENMP_SPIN_COUNT = "50000"
+
+
+_GNU_OPTION = re.compile(r"--([A-Za-z][\w./-]*)(?:=(.*))?", re.DOTALL)
+FLAGS = ("cfg", "resolve", "multirun")
+"""Those of Hydra, which have dashes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,9 +96,11 @@ def dispatch(arguments: Sequence[str]) -> None:
         AecliError: the command failed.
     """
     first = arguments[0] if arguments else "--help"
+    if first == "help" and len(arguments) > 1:
+        return dispatch([arguments[1], "--help"])
     if first == "--version":
         print(f"aecli {__version__}")
-    elif first in ("-h", "--help"):
+    elif first in ("-h", "--help", "help"):
         from aecli.cli.help import summaries
 
         print(HELP.format(version=__version__, commands=summaries()), end="")
@@ -106,7 +114,27 @@ def dispatch(arguments: Sequence[str]) -> None:
 
         print(help_for(first), end="")
     else:
+        _check_grammar(arguments[1:])
         module(first).main(list(arguments[1:]))
+
+
+def _check_grammar(arguments: Sequence[str]) -> None:
+    """Check that no option is written as most programs have it.
+
+    Raises:
+        UsageError: one is; the message shows how it is written here.
+    """
+    for number, argument in enumerate(arguments):
+        typed = _GNU_OPTION.fullmatch(argument)
+        if typed is None or typed[1] in FLAGS:
+            continue
+        value, key = typed[2], typed[1].replace("-", "_")
+        if value is None:
+            following = arguments[number + 1 : number + 2]
+            value = following[0] if following and "=" not in following[0] else "..."
+        raise UsageError(
+            f"there is no option --{typed[1]}: keys have no dashes, as in {key}={value}"
+        )
 
 
 def _fail(status: int, message: str, *details: str) -> int:
