@@ -15,7 +15,7 @@ from aecli.cli import main as cli
 # A server that has imported what a run needs, and computed nothing, is forked for each process.
 # There is one for all tests: another list of modules, wherever it is given, would replace this one.
 IMPORTED = [
-    "aecli.commands.train", "aecli.figures", "aecli.sweep.launch",
+    "aecli.commands.train", "aecli.figures", "aecli.sweep.lifecycle",
     "torch.utils.tensorboard", "torchvision",
     "skimage.metrics._structural_similarity",  # which scikit-image itself imports when it is used
 ]  # fmt: skip

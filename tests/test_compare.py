@@ -24,7 +24,8 @@ from aecli.comparison.gather import gather
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.results import DataFacts, MeanStd
 from aecli.errors import UsageError
-from aecli.runs.directory import RunDirectory, runs_below
+from aecli.runs.directory import RunDirectory
+from aecli.runs.discovery import runs_below
 from tests.browser import opened
 from tests.conftest import TINY, planted, undo
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import runs_below
 from aecli.runs.lock import LOCK
 from aecli.runtime.process import ProcessId
 from tests.apart import Done, run_apart

@@ -14,7 +14,8 @@ from PIL import Image
 from aecli.cli import console
 from aecli.comparison.gather import gather
 from aecli.data import Split, load_data, loaded
-from aecli.runs.directory import RunDirectory, runs_below
+from aecli.runs.directory import RunDirectory
+from aecli.runs.discovery import runs_below
 from aecli.runs.trained import open_run
 from tests.conftest import TINY, planted
 

@@ -23,7 +23,8 @@ from aecli.data import loaded
 from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
-from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import runs_below
 from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch

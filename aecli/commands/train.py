@@ -45,7 +45,8 @@ from aecli.errors import Interrupted, UsageError
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.diagnosis import diagnose
-from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
 from aecli.text import invalid_choice
@@ -86,7 +87,7 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
         resume(Path(options.resume), options, group)
     elif options.multirun:
         _check_single_process(group)
-        from aecli.sweep import launch as sweep  # a single run need not wait for it
+        from aecli.sweep import lifecycle as sweep  # a single run need not wait for it
 
         sweep.start(options.overrides, options.compare)
     else:
@@ -172,7 +173,7 @@ def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> No
             _check_single_process(group)
         if options.restart:
             raise UsageError(f"restart=true is for a single run, and {folder} is not one")
-        from aecli.sweep import launch as sweep
+        from aecli.sweep import lifecycle as sweep
 
         sweep.resume(folder, options.overrides, options.compare)
     elif options.multirun:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, DataFacts, Result, SkippedRun
 from aecli.errors import AecliError, StorageError, UsageError
-from aecli.runs.directory import RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import runs_below
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
 from aecli.text import one_line
 

@@ -18,7 +18,6 @@ from aecli.errors import StorageError, UsageError
 from aecli.files import (
     make_folder,
     naming_damage,
-    natural_key,
     read_file,
     read_json,
     remove_scratch,
@@ -44,8 +43,6 @@ FILES = (
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in ("png", "svg")),
 )
 """What a run writes, besides checkpoints and event files."""
-SWEEP_FILE = "multirun.yaml"
-"""In a sweep folder: the command line, as Hydra records it."""
 
 
 class Status(Enum):
@@ -338,45 +335,6 @@ class RunDirectory:
         except (OSError, ValueError, UsageError):
             return False
         return True
-
-
-def runs_below(folder: Path) -> list[RunDirectory]:
-    """All runs in `folder`, at any depth and including itself, in natural order of their paths.
-
-    Runs behind symbolic links are among them; each is listed once.
-
-    Raises:
-        UsageError: it contains none.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: give run folders or folders that hold runs")
-    paths = (path for path in _folders_below(folder) if path.name not in (HYDRA, NEXT))
-    runs = [run for run in map(RunDirectory, paths) if run.exists()]
-    if not runs:
-        raise UsageError(f"{folder} holds no runs: give a folder that aecli train has written")
-    return sorted(runs, key=lambda run: natural_key(str(run.path)))
-
-
-def has_runs(folder: Path) -> bool:
-    """Whether there is a run in `folder`, at any depth, or another program's configuration."""
-    return any(file.parent.name not in (HYDRA, NEXT) for file in folder.rglob(CONFIG))
-
-
-def _folders_below(folder: Path) -> Iterator[Path]:
-    """Every folder in `folder`, including itself, once: first those that are not behind links."""
-    visited: set[Path] = set()
-    pending = [folder]
-    while pending:
-        for name, subfolders, _ in os.walk(pending.pop(0)):
-            path = Path(name)
-            if path.resolve() in visited:
-                subfolders.clear()
-                continue
-            visited.add(path.resolve())
-            yield path
-            links = (path / each for each in subfolders if (path / each).is_symlink())
-            # A link to a folder around this one leads in a circle, and to what was not asked for.
-            pending += [link for link in links if link.resolve() not in folder.resolve().parents]
 
 
 def _parse_config(file: Path, content: bytes) -> TrainConfig:

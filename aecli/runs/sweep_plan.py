@@ -8,6 +8,8 @@ from aecli.errors import StorageError
 from aecli.files import MAX_JSON_BYTES, read_regular, write_atomically
 from aecli.runs.directory import CONFIG
 
+SWEEP_FILE = "multirun.yaml"
+"""In a sweep folder: the command line, as Hydra records it."""
 PLAN_FILE = "sweep.json"
 
 

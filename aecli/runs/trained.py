@@ -20,9 +20,11 @@ from aecli.errors import DataError, StorageError, UsageError
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, runs_below
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import runs_below
 from aecli.runs.known_images import KnownImages
 from aecli.runs.records import check_summary
+from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import open_device
 from aecli.text import escaped, one_line
 

@@ -13,8 +13,9 @@ from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
 from aecli.files import make_folder
 from aecli.models import build_outline
-from aecli.runs.directory import SWEEP_FILE, RunDirectory, Status, has_runs
-from aecli.runs.sweep_plan import PLAN_FILE, save_plan
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import has_runs
+from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE, save_plan
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
 from aecli.training.experiment import exclusive_run, run_experiment

@@ -1,0 +1,82 @@
+"""What a sweep has come to: a table of its runs, and their comparison."""
+
+import shlex
+from pathlib import Path
+
+from aecli.cli import console
+from aecli.comparison.compare import compare as compare_runs
+from aecli.comparison.grouping import distinctions
+from aecli.comparison.write import FOLDER as COMPARISON
+from aecli.config import TrainConfig
+from aecli.errors import AecliError, UsageError
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import runs_below
+from aecli.text import one_line
+
+
+def report(
+    folder: Path, compare: bool, problems: list[str], advice: str = "", is_search: bool = False
+) -> None:
+    """Print a table of all runs in `folder`, and write the comparison of the finished ones.
+
+    Args:
+        folder: the sweep folder.
+        compare: write the comparison.
+        problems: errors from outside the training of the runs.
+        advice: what to do about unfinished runs.
+        is_search: name the run with the smallest validation mse, which the search minimised.
+
+    Raises:
+        AecliError: some runs are not finished, or there are `problems`.
+    """
+    runs = runs_below(folder)
+    unfinished = [run for run in runs if run.status is not Status.finished]
+    configs = [run.load_config() for run in runs]
+    settings = distinctions(configs)
+    console.sweep_table(str(folder), runs, settings)
+    if is_search and len(unfinished) < len(runs):
+        console.facts({"best trial": _best_trial(runs, settings)})
+    if compare and differ_in_classes(configs):
+        console.facts({"comparison": "none: the runs use different classes"})
+    elif compare and len(unfinished) < len(runs):
+        try:
+            console.comparison(compare_runs([folder], folder / COMPARISON))
+        except UsageError as error:  # several data sets, for example: the runs themselves are valid
+            console.warn(f"no comparison: {error}")
+    console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
+    reasons = [
+        f"{run.path.name}: {run.failure() if run.status is Status.failed else run.status.value}"
+        for run in unfinished
+    ]
+    summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
+    if problems and not unfinished:
+        summary = f"all {len(runs)} runs are finished, but there were errors"
+    if unfinished or problems:
+        raise AecliError(summary, [*problems, *reasons])
+
+
+def differ_in_classes(configs: list[TrainConfig]) -> bool:
+    """Whether the runs differ in their classes, as in sweep=one_class."""
+    classes = [(config.data.classes, config.data.exclude_classes) for config in configs]
+    return any(selection != classes[0] for selection in classes)
+
+
+def _best_trial(runs: list[RunDirectory], settings: list[str]) -> str:
+    """The run with the smallest validation MSE, as in `3-fc-z5, validation mse 0.0123: lr=0.01`."""
+    found = [
+        (run.load_summary()["validation"]["mse"], run.path.name, setting)
+        for run, setting in zip(runs, settings, strict=True)
+        if run.status is Status.finished
+    ]
+    mse, name, setting = min(found)
+    return f"{name}, validation mse {mse:.6f}" + (f": {setting}" if setting else "")
+
+
+def describe(error: Exception) -> str:
+    """The kind and the message of an error from outside the training of a run, in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def resume_advice(folder: Path) -> str:
+    """The end of a message: how to resume the sweep in `folder`."""
+    return f"; to resume: aecli train resume={shlex.quote(str(folder))}"

@@ -1,0 +1,87 @@
+"""A search: a sweep whose runs one of Hydra's sweepers chooses from the results of earlier ones."""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from aecli.cli import console
+from aecli.cli.compose import BASIC, Sweep, compose
+from aecli.cli.jobs import run_search
+from aecli.cli.overrides import single_value_overrides
+from aecli.config import TrainConfig
+from aecli.data.loaded import load_cached_data, resolve_config
+from aecli.errors import AecliError, Interrupted, UsageError
+from aecli.files import make_folder
+from aecli.runs.directory import RunDirectory
+from aecli.runs.discovery import has_runs
+from aecli.runs.lock import locked
+from aecli.runtime.parent import ending_with
+from aecli.runtime.process import ProcessId
+from aecli.sweep.launch import parent_of_workers
+from aecli.sweep.planned import check_unused
+from aecli.sweep.report import describe, report
+from aecli.training.experiment import exclusive_run, run_experiment
+from aecli.training.preflight import check_runnable
+
+
+def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
+    """Search for the settings with the lowest validation MSE, using one of Hydra's sweepers.
+
+    Raises:
+        AecliError: some runs failed, or the settings that all of them share are invalid.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    check_runnable(compose(single_value_overrides(overrides)))
+    make_folder(sweep.folder)
+    with locked(sweep.folder):
+        check_unused(sweep.folder)
+        console.facts({"search": f"in {sweep.folder}"})
+        report(sweep.folder, compare, _search(sweep, overrides), is_search=True)
+
+
+def _search(sweep: Sweep, overrides: list[str]) -> list[str]:
+    """Run a search; returns the errors from outside the training of its runs, one line each."""
+    _silence_optuna()
+    trial = partial(_trial, show_progress=sweep.launcher == BASIC, parent=parent_of_workers(sweep))
+    try:
+        run_search(overrides, sweep.folder, trial)
+    except KeyboardInterrupt as interruption:
+        message = f"interrupted: the runs so far are in {sweep.folder}"
+        raise Interrupted.saying(message, interruption) from None
+    except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
+        if not has_runs(sweep.folder):  # before the first trial
+            if isinstance(error, AecliError):
+                raise
+            raise UsageError(f"the search cannot start: {describe(error)}") from error
+        return [describe(error)]
+    return []
+
+
+def _silence_optuna() -> None:
+    """Keep Optuna from printing its own log lines between those of the runs."""
+    import optuna
+
+    optuna.logging.set_verbosity(logging.ERROR)
+
+
+def _trial(
+    config: TrainConfig, folder: Path, show_progress: bool, parent: ProcessId | None
+) -> float:
+    """Train one run of a search and return its validation MSE."""
+    with ending_with(parent):
+        return _train_trial(config, folder, show_progress)
+
+
+def _train_trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
+    run = RunDirectory(folder)
+    data = load_cached_data(config)
+    config = resolve_config(config, data)
+    try:
+        with exclusive_run(run):
+            run_experiment(
+                config, data, run, bar=folder.name if show_progress else None, warn=console.warn
+            )
+    finally:
+        console.run_line(run)
+    mse: float = run.load_summary()["validation"]["mse"]
+    return mse
