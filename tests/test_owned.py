@@ -145,8 +145,8 @@ def test_at_every_moment_all_files_are_old_or_all_are_new(
 def test_a_manifest_of_another_program_is_not_taken_for_ours(content: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content, encoding="latin1")
     files = OwnedFiles(tmp_path)
-    files.stage("a").write_text("new")
     with pytest.raises(StorageError, match="was not written by aecli"):
+        files.stage("a").write_text("new")
         files.publish(["a"])
     assert (tmp_path / MANIFEST).read_text(encoding="latin1") == content
 
@@ -215,6 +215,31 @@ def test_what_somebody_put_among_the_next_versions_stays(tmp_path: Path) -> None
     (files.next / "mine").write_text("precious")
     files.publish(["a"])
     assert contents(tmp_path) == {"a": "new", f"{NEXT}/mine": "precious"}
+
+
+@pytest.mark.parametrize("name", ["a", "sub/a", MANIFEST])
+def test_a_file_of_somebody_else_in_the_place_of_a_next_version_is_named(
+    name: str, tmp_path: Path
+) -> None:
+    files = published(tmp_path, {"a": "old", "sub/a": "old"})
+    theirs = files.next / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"name": "my app"}')
+    with pytest.raises(StorageError, match=f"{NEXT}/{name} .*was not written by aecli"):
+        files.stage(name)
+    files.complete()  # which takes nothing of theirs for a version of ours
+    assert theirs.read_text() == '{"name": "my app"}' and files.read("a") == b"old"
+
+
+def test_a_file_of_somebody_else_among_the_next_versions_is_not_published(tmp_path: Path) -> None:
+    files = published(tmp_path, {"a": "old"})
+    files.stage("b").write_text("new")
+    (files.next / "a").write_text("precious")
+    assert [*files.staged()] == ["b"]
+    for check in (files.check_replaceable, files.publish):
+        with pytest.raises(StorageError, match=f"{NEXT}/a was not written by aecli"):
+            check(["a", "b"])
+    assert contents(tmp_path) == {"a": "old", f"{NEXT}/a": "precious", f"{NEXT}/b": "new"}
 
 
 def test_the_manifest_holds_sizes_and_digests(tmp_path: Path) -> None:

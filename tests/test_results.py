@@ -97,6 +97,62 @@ def test_a_file_in_the_way_is_named(folder: str, tmp_path: Path) -> None:
     assert (tmp_path / folder / "model.onnx").read_text() == "precious"
 
 
+def test_a_file_in_the_way_is_named_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / NUMBERS).write_text("precious")
+    with pytest.raises(StorageError, match=f"{NUMBERS} was not written by aecli"):
+        Results(tmp_path / "evaluate", "evaluate")
+    assert files(tmp_path) == {f"evaluate/{NUMBERS}"}
+
+
+def test_results_that_cannot_take_their_place_are_kept(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match="the new results are in .*-kept-") as raised,
+        Results(tmp_path / "export", "export") as results,
+    ):
+        results.file("deep/model.onnx", b"content")
+        (tmp_path / "export/deep").mkdir(parents=True)
+        (tmp_path / "export/deep/model.onnx").write_text("precious")
+    kept = Path(str(raised.value).rpartition(" in ")[2])
+    assert (kept / "deep/model.onnx").read_bytes() == b"content"
+    assert files(tmp_path / "export") == {"deep/model.onnx"}
+    assert (tmp_path / "export/deep/model.onnx").read_text() == "precious"
+
+
+def test_two_commands_at_once_do_not_replace_each_others_results(tmp_path: Path) -> None:
+    with Results(tmp_path / "here", "evaluate") as results:
+        results.file("old", b"old")
+    with (
+        pytest.raises(StorageError, match="another command has written its results to .*here"),
+        Results(tmp_path / "here", "probe") as second,
+    ):
+        second.file("second", b"second")
+        with Results(tmp_path / "here", "evaluate") as first:
+            first.file("first", b"first")
+    assert (tmp_path / "here/first").read_bytes() == b"first"
+    assert not (tmp_path / "here/second").exists()
+    (kept,) = tmp_path.glob("here-kept-*/second")
+    assert kept.read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "probe"])
+def test_a_command_looks_for_files_in_the_way_first(
+    command: str,
+    run: RunDirectory,
+    aecli: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def compute(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(f"aecli.analysis.{command}.{command}", compute)
+    (run.path / command).mkdir()
+    (run.path / command / NUMBERS).write_text("precious")
+    assert aecli(command, str(run.path)) == 5
+    assert f"{NUMBERS} was not written by aecli" in capsys.readouterr().err
+
+
 def test_results_go_to_the_folder_that_is_named(
     run: RunDirectory, aecli: Callable[..., int], tmp_path: Path
 ) -> None:

@@ -82,12 +82,12 @@ def _detect_other_classes(trained: Trained, options: Options) -> None:
     from aecli.evaluation.anomaly import DetectionReport
     from aecli.runs.results import Results
 
-    normal, others, threshold = score_other_classes(trained, options.fpr, options.seed)
-    report = DetectionReport.from_scores(normal, others, threshold)
-    title = f"{trained.config.name}, trained on {trained.data().name}"
-    normal_images = f"{len(normal.split):,} normal test images"
-    labels = {"normal": normal_images, "others": f"{len(others.split):,} of other classes"}
     with Results.for_run(trained.run, "anomaly", options.output) as results:
+        normal, others, threshold = score_other_classes(trained, options.fpr, options.seed)
+        report = DetectionReport.from_scores(normal, others, threshold)
+        title = f"{trained.config.name}, trained on {trained.data().name}"
+        normal_images = f"{len(normal.split):,} normal test images"
+        labels = {"normal": normal_images, "others": f"{len(others.split):,} of other classes"}
         results.figure(
             "errors", histogram_figure(f"{title}: errors", report.histogram, labels, threshold)
         )
@@ -118,16 +118,16 @@ def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> Non
     from aecli.evaluation.anomaly import Histogram
     from aecli.runs.results import Results
 
-    validation, scored, threshold = score_own_images(trained, own, options.fpr)
-    histogram = Histogram.from_errors({"validation": validation.errors, "own": scored.errors})
-    labels = {
-        "validation": f"{threshold.images:,} validation images",
-        "own": f"{len(own.files):,} images of your own",
-    }
-    summary = ErrorSummary.from_errors(scored.errors, threshold)
-    folders = summarize_folders(scored, threshold)
-    title = f"{trained.config.name}, trained on {trained.data().name}: {trained.images_name}"
     with Results.for_run(trained.run, "anomaly", options.output) as results:
+        validation, scored, threshold = score_own_images(trained, own, options.fpr)
+        histogram = Histogram.from_errors({"validation": validation.errors, "own": scored.errors})
+        labels = {
+            "validation": f"{threshold.images:,} validation images",
+            "own": f"{len(own.files):,} images of your own",
+        }
+        summary = ErrorSummary.from_errors(scored.errors, threshold)
+        folders = summarize_folders(scored, threshold)
+        title = f"{trained.config.name}, trained on {trained.data().name}: {trained.images_name}"
         results.file(CSV, scores_csv(own, scored.errors, validation.errors, threshold))
         results.figure("errors", histogram_figure(title, histogram, labels, threshold))
         results.figure("extremes", own_extremes_figure(title, trained, scored))

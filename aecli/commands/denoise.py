@@ -80,14 +80,17 @@ def main(arguments: list[str]) -> None:
     noise = options.noise.value if options.noise else None
     noises = analysis.choose_noises(noise, options.strengths)
     analysis.check_same_images(models)
-    images = analysis.draw_images(models[0], options.n, options.seed)
-    with Bar("denoising", len(noises) * analysis.method_count(models, images), "methods") as bar:
-        denoised = [
-            analysis.denoise(models, images, *each, options.seed, bar.advance) for each in noises
-        ]
-    names, n = analysis.model_names(models), len(images.test)
-    title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
     with Results.for_run(models[0].run, "denoise", options.output) as results:
+        images = analysis.draw_images(models[0], options.n, options.seed)
+        with Bar(
+            "denoising", len(noises) * analysis.method_count(models, images), "methods"
+        ) as bar:
+            denoised = [
+                analysis.denoise(models, images, *each, options.seed, bar.advance)
+                for each in noises
+            ]
+        names, n = analysis.model_names(models), len(images.test)
+        title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
         results.figure("psnr", analysis.psnr_figure(title, denoised, names))
         results.figure("images", analysis.images_figure(title, denoised))
         results.numbers(_numbers(denoised, names, n, options.seed))

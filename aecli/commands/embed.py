@@ -78,17 +78,17 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    data, latent = trained.data(), trained.config.latent
-    embed.check_counts(options.n, options.k, data)
-    encoded = embed.encode(trained, data, options.n, options.seed)
-    shown, codes = encoded.shown, encoded.shown_codes
-    _warn_if_slow(options.map, len(shown))
-    kind = options.map.value if options.map else None
-    code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
-    accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
-    columns = embed.image_columns(trained, encoded)
-    settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
     with Results.for_run(trained.run, "embed", options.output) as results:
+        data, latent = trained.data(), trained.config.latent
+        embed.check_counts(options.n, options.k, data)
+        encoded = embed.encode(trained, data, options.n, options.seed)
+        shown, codes = encoded.shown, encoded.shown_codes
+        _warn_if_slow(options.map, len(shown))
+        kind = options.map.value if options.map else None
+        code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
+        accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
+        columns = embed.image_columns(trained, encoded)
+        settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
             results.figure(name, figure)
         for file, content in projector_files(codes, shown.images, columns).items():

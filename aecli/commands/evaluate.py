@@ -44,10 +44,10 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    evaluation = evaluate(trained)
-    pca = evaluation.overall.get("pca")
-    title = f"{trained.config.name} on the {trained.images_name}"
     with Results.for_run(trained.run, "evaluate", options.output) as results:
+        evaluation = evaluate(trained)
+        pca = evaluation.overall.get("pca")
+        title = f"{trained.config.name} on the {trained.images_name}"
         results.figure("mse-by-class", mse_figure(title, evaluation.rows))
         results.figure("extremes", extremes_figure(title, evaluation.extremes))
         results.numbers(

@@ -87,11 +87,11 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    formats = list(FORMATS) if options.format is ExportFormat.both else [options.format.value]
-    part = None if options.part is ExportPart.both else options.part.value
-    files = export(trained, formats, part)
-    title = f"{trained.config.name} as exported"
     with Results.for_run(trained.run, "export", options.output) as results:
+        formats = list(FORMATS) if options.format is ExportFormat.both else [options.format.value]
+        part = None if options.part is ExportPart.both else options.part.value
+        files = export(trained, formats, part)
+        title = f"{trained.config.name} as exported"
         for file in files:
             results.file(file.name, file.content)
         reconstructions = figure(title, trained, files)

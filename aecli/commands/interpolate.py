@@ -68,15 +68,15 @@ def main(arguments: list[str]) -> None:
     if options.pairs is not None and options.n is not None:
         console.warn(f"n={options.n} is ignored: pairs={options.pairs} are given")
     trained = open_chosen(path, options)
-    data = trained.data()
-    pairs = choose_pairs(options.pairs, options.n, data.test, options.seed)
-    paths = interpolate(trained, data.test, pairs, options.steps, options.spherical)
-    distances = {
-        "latent": distance_to_real(paths.latent, data.train.images),
-        "pixel": distance_to_real(paths.pixel, data.train.images),
-    }
-    title = f"{trained.config.name} on {trained.images_name}: from one to another"
     with Results.for_run(trained.run, "interpolate", options.output) as results:
+        data = trained.data()
+        pairs = choose_pairs(options.pairs, options.n, data.test, options.seed)
+        paths = interpolate(trained, data.test, pairs, options.steps, options.spherical)
+        distances = {
+            "latent": distance_to_real(paths.latent, data.train.images),
+            "pixel": distance_to_real(paths.pixel, data.train.images),
+        }
+        title = f"{trained.config.name} on {trained.images_name}: from one to another"
         results.figure("interpolation", figure(title, paths, pairs))
         results.file("interpolation.gif", to_gif(paths))
         results.numbers(

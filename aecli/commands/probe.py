@@ -55,10 +55,10 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    result = probe(trained, options.labels, options.draws, options.seed)
-    latent = trained.config.latent
-    title = f"{trained.config.name}: linear classifier on the {trained.images_name}"
     with Results.for_run(trained.run, "probe", options.output) as results:
+        result = probe(trained, options.labels, options.draws, options.seed)
+        latent = trained.config.latent
+        title = f"{trained.config.name}: linear classifier on the {trained.images_name}"
         results.figure("accuracy", figure(title, result.accuracies, latent))
         settings = {
             "latent": latent,

@@ -52,11 +52,11 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    reconstructions = reconstruct(trained, options.count, options.corrupt)
-    shown, images = len(reconstructions.outputs), len(trained.images)
-    subset = "" if shown == images else f"{shown} of "
-    title = f"{trained.config.name} on {subset}the {trained.images_name}"
     with Results.for_run(trained.run, "reconstruct", options.output) as results:
+        reconstructions = reconstruct(trained, options.count, options.corrupt)
+        shown, images = len(reconstructions.outputs), len(trained.images)
+        subset = "" if shown == images else f"{shown} of "
+        title = f"{trained.config.name} on {subset}the {trained.images_name}"
         results.figure("reconstructions", figure(title, reconstructions))
         for name, png in output_files(trained, options.corrupt):
             results.file(f"outputs/{name}", png)

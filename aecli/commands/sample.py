@@ -77,11 +77,11 @@ def main(arguments: list[str]) -> None:
     if options.density is not Density.gmm and options.components != Options.components:
         console.warn(f"components={options.components} is ignored: it is for density=gmm")
     trained = open_chosen(path, options)
-    density, components, seed = options.density.value, options.components, options.seed
-    samples = sample(trained, options.n, density, components, seed)
-    shape = f"mixture of {components} Gaussians" if density == "gmm" else f"{density} Gaussian"
-    title = f"{trained.config.name} on {trained.data().name}: samples, {shape}"
     with Results.for_run(trained.run, "sample", options.output) as results:
+        density, components, seed = options.density.value, options.components, options.seed
+        samples = sample(trained, options.n, density, components, seed)
+        shape = f"mixture of {components} Gaussians" if density == "gmm" else f"{density} Gaussian"
+        title = f"{trained.config.name} on {trained.data().name}: samples, {shape}"
         results.figure("samples", figure(title, samples.images))
         settings = {"density": density, "components": samples.components, "seed": seed}
         results.numbers({**settings, **_numbers(samples)})

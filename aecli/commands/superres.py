@@ -55,13 +55,13 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
-    factor = training_factor(trained)
-    examples = example_pixels(trained.images, options.count)
-    methods = upscaling_methods(trained, factor)
-    scores = score_methods(trained, methods, factor)
-    by_key = {name.replace(" ", "_"): score for name, score in scores.items()}
-    title = f"{trained.config.name} on the {trained.images_name}: {factor} times the resolution"
     with Results.for_run(trained.run, "superres", options.output) as results:
+        factor = training_factor(trained)
+        examples = example_pixels(trained.images, options.count)
+        methods = upscaling_methods(trained, factor)
+        scores = score_methods(trained, methods, factor)
+        by_key = {name.replace(" ", "_"): score for name, score in scores.items()}
+        title = f"{trained.config.name} on the {trained.images_name}: {factor} times the resolution"
         results.figure("resolution", figure(title, examples, methods, factor))
         results.numbers(
             {

@@ -34,15 +34,18 @@ SEEN, ERRORS = "seen.safetensors", "errors.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 LOSS, RECONSTRUCTIONS = "loss", "reconstructions"
 """Figures of a run."""
+FIGURE_KINDS = ("png", "svg")
 EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
-FILES = (
-    *(CONFIG, MANIFEST, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY, FAILURE, NEXT),
-    *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in ("png", "svg")),
+RESULTS = (
+    *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
+    *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in FIGURE_KINDS),
 )
-"""What a run writes, besides checkpoints and event files."""
+"""What a finished run consists of, besides checkpoints and event files."""
+FILES = (*RESULTS, MANIFEST, FAILURE, NEXT)
+"""All that a run writes, besides checkpoints and event files."""
 
 
 class Status(Enum):
@@ -139,6 +142,10 @@ class RunDirectory:
         self.check_lock()
         return self._files.stage(name) if self.status is Status.finished else self.path / name
 
+    def working_path(self, name: str) -> Path:
+        """Where that file is, if it has been written."""
+        return (self._files.next if self.status is Status.finished else self.path) / name
+
     def begin(self, config: TrainConfig) -> None:
         """Save the configuration of a training that starts or resumes, and forget its failure."""
         self.check_lock()
@@ -170,8 +177,8 @@ class RunDirectory:
         Raises:
             UsageError: it is not an aecli configuration.
         """
-        file = self._files.next / CONFIG
-        return _parse_config(file, read_file(file)) if file.exists() else None
+        file = self._files.staged().get(CONFIG)
+        return None if file is None else _parse_config(file, read_file(file))
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
         """Save a state to resume from; `position` increases during training.
@@ -269,22 +276,26 @@ class RunDirectory:
 
     def finished_epochs(self) -> int:
         """The number of epochs of the latest training; 0 if there is no metrics file yet."""
-        newer = self._files.next / METRICS
-        file = newer if newer.exists() else self.metrics_file
+        try:
+            file = self._files.staged().get(METRICS, self.metrics_file)
+        except StorageError:  # whoever uses the manifest says so
+            file = self.metrics_file
         return file.read_bytes().count(b"\n") if file.is_file() else 0
 
     def figure(self, name: str) -> Path:
         """The path at which to write a figure, without suffix."""
         self.check_lock()
-        return self._files.stage(f"{FIGURES}/{name}")
+        self._files.stage_all(f"{FIGURES}/{name}.{kind}" for kind in FIGURE_KINDS)
+        return self._files.next / FIGURES / name
 
     def check_replaceable(self) -> None:
-        """Check that nobody has changed the results, which are about to be replaced.
+        """Check that nobody has changed the results, which are about to be replaced, or put a file
+        in the way of those to come.
 
         Raises:
             StorageError: somebody has; the message names the file.
         """
-        self._files.check_replaceable(self._files.manifest())
+        self._files.check_replaceable({*self._files.manifest(), *RESULTS})
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Save the summary, last of all: with it, all files of this training come into force.
@@ -294,9 +305,7 @@ class RunDirectory:
         """
         self.check_lock()
         write_atomically(self._files.stage(SUMMARY), to_json(summary))
-        figures = (path for path in (self._files.next / FIGURES).glob("*") if path.is_file())
-        names = [f"{FIGURES}/{figure.name}" for figure in figures]
-        self._files.publish([CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY, *names])
+        self._files.publish(RESULTS)
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.

@@ -3,9 +3,11 @@
 A manifest lists them, each with its size and digest once it is final. Everything else in the folder
 is somebody else's, or was changed by somebody else, and is neither overwritten nor removed.
 
-New versions of the files are collected in the subfolder `.next`. They take effect together, at the
-moment their manifest is there; then each is moved to its place, the manifest last. A process that
-is killed in between leaves the move to the next one. Until that moment the old files are in force.
+New versions of the files are collected in the subfolder `.next`, with a manifest of their own that
+lists them, so that a stranger's file is known there, too. They take effect together, at the moment
+that manifest holds their digests; then each is moved to its place, the manifest last. A process
+that is killed in between leaves the move to the next one. Until that moment the old files are in
+force.
 """
 
 import os
@@ -116,29 +118,62 @@ class OwnedFiles:
         self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
 
     def stage(self, name: str) -> Path:
-        """The path at which to write the next version of a file."""
-        path = self.next / name
-        make_folder(path.parent)
-        return path
+        """The path at which to write the next version of a file.
+
+        Raises:
+            StorageError: a file of somebody else is there.
+        """
+        return self.stage_all([name])[name]
+
+    def stage_all(self, names: Iterable[str]) -> dict[str, Path]:
+        """The paths at which to write the next versions of several files.
+
+        Raises:
+            StorageError: a file of somebody else is at one of them.
+        """
+        paths = {name: self.next / name for name in names}
+        listed = self._next_manifest()
+        new = [name for name in paths if name not in listed]
+        for name in new:
+            self._check_vacant(self.next / name)
+        if new:
+            self._write_manifest(self.next, {**listed, **dict.fromkeys(new)})
+        for folder in {path.parent for path in paths.values()}:
+            make_folder(folder)
+        return paths
+
+    def staged(self) -> dict[str, Path]:
+        """The next versions that aecli has written and not published yet, by name.
+
+        Raises:
+            StorageError: their manifest is damaged.
+        """
+        if self._is_published:
+            return {}
+        paths = {name: self.next / name for name in self._next_manifest()}
+        return {name: path for name, path in paths.items() if path.is_file()}
 
     def check_replaceable(self, names: Iterable[str]) -> None:
-        """Check that no file called one of `names` was written or changed by somebody else.
+        """Check that no file called one of `names`, nor any in the place of its next version, was
+        written or changed by somebody else.
 
         Raises:
             StorageError: one was; the message names it.
         """
-        manifest = self.manifest()
+        manifest, listed = self.manifest(), self._next_manifest()
         for name in names:
-            file = self.folder / name
-            if (file.exists() or file.is_symlink()) and not self._is_ours(name, manifest):
-                changed = (
-                    "has been changed since aecli wrote it"
-                    if name in manifest
-                    else "was not written by aecli"
-                )
+            if name not in manifest:
+                self._check_vacant(self.folder / name)
+            elif os.path.lexists(self.folder / name) and not self._is_ours(name, manifest):
                 raise StorageError(
-                    f"{file} {changed}, so it is not replaced: move it elsewhere and run again"
+                    _in_the_way(self.folder / name, "has been changed since aecli wrote it")
                 )
+            if name not in listed:
+                self._check_vacant(self.next / name)
+
+    def _check_vacant(self, path: Path) -> None:
+        if os.path.lexists(path):
+            raise StorageError(_in_the_way(path, "was not written by aecli"))
 
     def publish(self, names: Iterable[str]) -> None:
         """Replace the files in force by their next versions, all at once.
@@ -150,10 +185,12 @@ class OwnedFiles:
         Raises:
             StorageError: a file that is not ours is in the way; nothing has changed.
         """
-        newest = {name: self.next / name for name in names}
-        staged = [name for name, file in newest.items() if file.exists()]
+        ready = self.staged()
+        newest = {name: ready.get(name, self.folder / name) for name in names}
+        staged = [name for name in newest if name in ready]
         self.check_replaceable(staged)
-        newest |= {name: self.folder / name for name in newest if name not in staged}
+        for name in newest.keys() - ready.keys():
+            self._check_vacant(self.next / name)
         contents = {name: file.read_bytes() for name, file in newest.items() if file.exists()}
         for name in contents:  # also of what was appended to where it is
             fsync_file(newest[name])
@@ -187,7 +224,17 @@ class OwnedFiles:
     @property
     def _is_published(self) -> bool:
         """Whether new versions are in force that have not all been moved to their places."""
-        return (self.next / MANIFEST).exists()
+        try:
+            return any(self._next_manifest().values())
+        except (OSError, StorageError):  # whoever writes there says so
+            return False
+
+    def _next_manifest(self) -> Manifest:
+        """What is collected: with digests once it is published; empty if nothing is."""
+        try:
+            return _read_manifest(self.next / MANIFEST)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
 
     def _manifest_in_place(self) -> Manifest:
         try:
@@ -248,3 +295,7 @@ def _is_inside(name: str) -> bool:
     """Whether a name stays within the folder to which it is relative."""
     path = PurePath(name)
     return not path.is_absolute() and ".." not in path.parts
+
+
+def _in_the_way(path: Path, reason: str) -> str:
+    return f"{path} {reason}, so it is not replaced: move it elsewhere and run again"

@@ -1,7 +1,9 @@
 """Results that a command writes to a folder: figures, numbers, and TensorBoard events."""
 
 import math
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,12 +12,12 @@ from typing import Any, Self
 from matplotlib.figure import Figure
 
 from aecli.documents import to_json
-from aecli.errors import UsageError
+from aecli.errors import StorageError, UsageError, storage_error
 from aecli.figures import save, to_array
 from aecli.files import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
-from aecli.runs.owned import OwnedFiles
+from aecli.runs.owned import Manifest, OwnedFiles
 from aecli.runs.scratch import scratch_folder
 from aecli.runs.tensorboard import EventsFile
 
@@ -26,7 +28,9 @@ class Results:
     """A context manager that writes a command's results to a folder.
 
     Everything goes to a temporary folder, and takes the place of the command's earlier results at
-    the end and only if no exception was raised. Other files in the folder stay.
+    the end and only if no exception was raised. Other files in the folder stay. What can be checked
+    before anything is computed is; where the results cannot take their place in the end, they are
+    kept beside it.
     """
 
     def __init__(self, folder: Path, command: str) -> None:
@@ -45,7 +49,8 @@ class Results:
         self._files = OwnedFiles(folder)
         if RunDirectory(folder).exists():
             raise UsageError(f"output={folder} is a run: give a folder for the results alone")
-        self._files.check_replaceable(self._files.manifest())
+        self._earlier = self._final()
+        self._files.check_replaceable({*self._files.manifest(), NUMBERS})
         home = folder if folder.exists() else folder.parent
         writable_folder(home, "output")
         self._scratch = scratch_folder(home, folder.resolve().name)
@@ -75,13 +80,46 @@ class Results:
     def _publish(self) -> None:
         files = [path for path in self._scratch.rglob("*") if path.is_file()]
         names = [path.relative_to(self._scratch).as_posix() for path in files]
-        make_folder(self.folder)
-        with locked(self.folder):  # against the same command at the same time
-            self._files.complete()
-            self._files.check_replaceable(names)
-            for name in names:
-                (self._scratch / name).rename(self._files.stage(name))
-            self._files.publish(names)
+        try:
+            make_folder(self.folder)
+            with locked(self.folder):
+                self._files.complete()
+                self._check_unchanged()
+                self._files.check_replaceable(names)
+                for name, path in self._files.stage_all(names).items():
+                    (self._scratch / name).rename(path)
+                self._files.publish(names)
+        except (StorageError, OSError) as error:
+            failure = storage_error(error) if isinstance(error, OSError) else error
+            raise StorageError(f"{failure}; the new results are in {self._keep()}") from error
+
+    def _check_unchanged(self) -> None:
+        """Check that no other command has written its results to the folder in the meantime.
+
+        Raises:
+            StorageError: one has.
+        """
+        if self._final() != self._earlier:
+            raise StorageError(
+                f"another command has written its results to {self.folder} since this one began, "
+                f"so they are not replaced"
+            )
+
+    def _final(self) -> Manifest:
+        """The results that are in the folder, by name."""
+        manifest = self._files.manifest()
+        return {name: known for name, known in manifest.items() if known is not None}
+
+    def _keep(self) -> Path:
+        """Give the temporary folder a name under which it stays."""
+        if not any(self._scratch.iterdir()):  # all of them are there already
+            return self._files.next
+        for name, path in self._files.staged().items():
+            path.rename(self._scratch / name)
+        folder, here = self.folder.resolve(), self._scratch.parent
+        parent = folder.parent if os.access(folder.parent, os.W_OK) else here
+        kept = Path(tempfile.mkdtemp(prefix=f"{folder.name}-kept-", dir=parent))
+        return self._scratch.rename(kept)
 
     def figure(self, name: str, figure: Figure, subfolder: str = "") -> Path:
         """Save a figure as PNG and SVG, and log it to TensorBoard.

@@ -217,7 +217,7 @@ def check_finite(
     for name, loss in losses.items():
         if not math.isfinite(loss):
             kept = (
-                f"the weights of epoch {state.best.epoch} are kept in {run.working_file(WEIGHTS)}"
+                f"the weights of epoch {state.best.epoch} are kept in {run.working_path(WEIGHTS)}"
                 if state.best.epoch
                 else "no earlier epoch was good, so no weights are kept"
             )
