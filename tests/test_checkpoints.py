@@ -113,7 +113,9 @@ def test_a_state_of_another_version_gets_one_line(
     assert aecli("train", f"resume={run.path}") == 5
     errors = capsys.readouterr().err
     assert (
-        errors.count("\n") == 1 and "was not written by this version of aecli: 'images'" in errors
+        errors.count("\n") == 1
+        and "was not written by this version of aecli: 'images'" in errors
+        and f"or train it from the beginning with resume={run.path} restart=true" in errors
     )
 
 

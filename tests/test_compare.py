@@ -22,10 +22,11 @@ from aecli.cli import main as cli
 from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.grouping import distinctions
-from aecli.comparison.results import DataFacts, MeanStd
+from aecli.comparison.results import MeanStd
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
+from aecli.runs.records import DataFacts
 from tests.browser import opened
 from tests.conftest import TINY, planted, undo
 

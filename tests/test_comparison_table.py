@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from aecli.commands.compare import SortKey
-from aecli.comparison.results import DataFacts, Result, RunGroup
+from aecli.comparison.results import Result, RunGroup
 from aecli.comparison.table import (
     SORT_KEYS,
     columns,
@@ -25,7 +25,7 @@ from aecli.comparison.terminal import terminal_table
 from aecli.config import FCConfig, TrainConfig
 from aecli.evaluation.metrics import psnr
 from aecli.runs.directory import RunDirectory
-from aecli.runs.records import EpochRecord, Validation
+from aecli.runs.records import DataFacts, EpochRecord, Validation
 
 PIXELS = 784
 

@@ -16,6 +16,7 @@ from aecli.errors import StorageError
 from aecli.files import fingerprint
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.records import check_summary
 from tests.conftest import planted
 
 Aecli = Callable[..., int]
@@ -212,3 +213,31 @@ def test_a_pipe_among_the_images_is_broken(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (broken,) = decode_images([tmp_path / "pipe.png"], 1, (4, 4))
     assert isinstance(broken, Broken) and "not a regular file" in broken.reason
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "config.yaml", "metrics.jsonl", "summary.json", "best.safetensors"]
+)
+def test_a_file_without_end_is_not_read(name: str, run: RunDirectory) -> None:
+    with open(run.path / name, "r+b") as file:
+        file.truncate(2**42)  # of holes, which take no room
+    with pytest.raises(StorageError, match=f"{name} is damaged: it has 4,398,046,511,104 bytes"):
+        run.load_config()
+        run.load_metrics()
+        run.load_summary()
+        run.load_weights(torch.nn.Linear(1, 1))
+
+
+def test_a_log_without_end_is_not_counted(run: RunDirectory) -> None:
+    run.summary_file.unlink()
+    with open(run.metrics_file, "r+b") as file:
+        file.truncate(2**42)
+    assert run.finished_epochs() == 0
+
+
+@pytest.mark.parametrize("kept", ["abc", {"test": "0"}, [1]], ids=str)
+def test_fingerprints_that_are_none_are_damaged(kept: Any, run: RunDirectory) -> None:
+    summary = run.load_summary()
+    summary["data"]["fingerprints"] = kept
+    with pytest.raises(StorageError, match="data.fingerprints is"):
+        check_summary(summary, "summary.json")

@@ -61,3 +61,8 @@ def test_finished_epochs_are_counted(tmp_path: Path) -> None:
     assert run.finished_epochs() == 0
     run.metrics_file.write_text('{"epoch": 1}\n{"epoch": 2}\n')
     assert run.finished_epochs() == 2
+
+
+def test_naming_a_file_of_a_training_creates_nothing(run: RunDirectory) -> None:
+    assert run.working_path("best.safetensors") == run.path / ".next/best.safetensors"
+    assert not (run.path / ".next").exists()

@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,7 @@ from aecli.data import download as download_module
 from aecli.data.download import POLL_SECONDS, MissingDataError, download
 from aecli.data.vision import load_torchvision
 from aecli.errors import StorageError
+from aecli.runtime.process import ProcessId
 from aecli.runtime.progress import Bar
 from tests import test_data
 from tests.conftest import with_project
@@ -45,7 +47,7 @@ def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_clean(folder: Path) -> bool:
-    return not list(folder.rglob(".download-*"))
+    return not list(folder.rglob(".download.*"))
 
 
 def run(
@@ -87,6 +89,17 @@ def test_files_come_from_the_scratch_folder_to_their_place(tmp_path: Path) -> No
         "set/old": "replaced",
         "other": "kept",
     }
+    assert is_clean(tmp_path)
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        gone = replace(ProcessId.current(), pid=2**22 + 1)
+        patch.setattr(ProcessId, "current", lambda: gone)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # it was killed
+        assert run("Path('half').mkdir()", tmp_path) is None
+    assert not is_clean(tmp_path)
+    assert run("Path('file').write_text('x')", tmp_path) is None
     assert is_clean(tmp_path)
 
 

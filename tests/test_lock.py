@@ -103,6 +103,18 @@ def test_of_a_process_elsewhere_only_silence_tells(
         pass
 
 
+def test_whoever_waits_for_a_sign_of_life_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
+    holder = leave_lock(tmp_path, pid=7, host="elsewhere", space="0123456789abcdef")
+    os.utime(holder, (0, 0))
+    with locked(tmp_path):
+        pass
+    told = f"process 7 on elsewhere, which has locked {tmp_path}, is still running\n"
+    assert capsys.readouterr().err == f"waiting to see whether {told}"
+
+
 @pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
 def test_a_clock_that_is_set_takes_no_lock_from_a_holder_that_beats(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -114,6 +114,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("train output_dir=EMPTY/file", 5, r"EMPTY/file cannot be written .* output_dir=\.\.\."),
     ("train hydra.run.dir=RUN", 2, "RUN already holds a run: resume it with resume=RUN"),
     ("train resume=nowhere", 2, "resume=nowhere is neither a run folder"),
+    ("train resume=", 2, "resume= is empty: give the folder of a run or of a sweep"),
     ("train resume=EMPTY", 2, "resume=EMPTY is neither a run folder"),
     ("train resume=RUN lr=1", 2, "lr=1 would make it a different run"),
     ("train resume=RUN latent=4", 2, "latent=4 would make it a different run"),

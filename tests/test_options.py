@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from aecli.cli.main import run
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
 from aecli.commands import compare, conv, embed, interpolate, probe, reconstruct, sample
 from aecli.commands.compare import SortKey
@@ -119,3 +120,12 @@ def test_a_stray_word_is_named() -> None:
     options = parse_options("sample", sample.Options, ["a/run", "density"])
     with pytest.raises(UsageError, match="one finished run, not 2: a/run, density$"):
         one_run("sample", options)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_an_empty_path_is_not_the_working_folder(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, ""]) == 2
+    expected = f"aecli: {command} was given a path that is empty: give a folder\n"
+    assert capsys.readouterr().err == expected

@@ -168,11 +168,11 @@ def test_a_single_file_is_written_with_its_entry(tmp_path: Path) -> None:
 
 def test_the_manifest_tells_whose_a_file_is(tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
-    assert not files.is_owner("a")
+    assert not files.owns("a")
     files.save("a", b"one")
-    assert files.is_owner("a") and not files.is_owner("b")
+    assert files.owns("a") and not files.owns("b")
     (tmp_path / MANIFEST).write_text("{}, or so")
-    assert not files.is_owner("a")
+    assert not files.owns("a")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from aecli.cli.compose import compose
 from aecli.errors import UsageError
+from aecli.runtime import memory
 from aecli.training.preflight import BYTES, COPIES, check_memory, numbers_per_image
 from tests.conftest import TINY
 from tests.test_conf import some_data
@@ -54,3 +55,31 @@ def test_more_weights_than_can_be_counted_are_refused(
     line = ["model.layers.1.channels=1048576", "latent=1048576", "image_size=16384", "channels=3"]
     assert aecli("shapes", "model=conv", *line) == 2
     assert "more weights than any machine can hold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("group", "limits", "expected"),
+    [
+        ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "3000000"}, [3_000_000]),
+        ("0::/a/b", {"memory.max": "5", "a/b/memory.max": "7"}, [7, 5]),
+        ("4:cpu,memory:/docker/x", {"memory/docker/x/memory.limit_in_bytes": "9"}, [9]),
+        ("4:memory:/docker/x", {"memory/memory.limit_in_bytes": "9"}, [9]),  # as seen from inside
+        ("4:cpu:/docker/x", {"cpu/docker/x/memory.limit_in_bytes": "9"}, []),
+        ("nonsense", {"memory.max": "9"}, []),
+    ],
+)
+def test_a_control_group_limits_the_memory(
+    group: str, limits: dict[str, str], expected: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"{group}\n")
+    for name, limit in limits.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{limit}\n")
+    assert memory._limits(tmp_path) == expected
+
+
+def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_limits", lambda _: [2**20, 2**80])
+    assert memory.total_memory() == 2**20

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aecli.runs import scratch
 from aecli.runs.lock import LOCK, locked
 from aecli.runs.results import Results
-from aecli.runs.scratch import LEFT_OVER_AFTER_SECONDS, scratch_folder
+from aecli.runtime import scratch
 from aecli.runtime.process import ProcessId
+from aecli.runtime.scratch import LEFT_OVER_AFTER_SECONDS, scratch_folder
 from tests.apart import context
 
 GONE = replace(ProcessId.current(), pid=2**22 + 1)

@@ -581,13 +581,13 @@ def test_progress_is_read_off_the_folders(
     runs = plan(tmp_path, configs(data_dir, ["model=fc", "epochs=7"], ["model=fc"], ["model=fc"]))
     watch = Watch(runs)
     watch._update()
-    assert [task.description for task in watch._progress.tasks] == ["sweep"]
+    assert [task.description for task in watch._bars._progress.tasks] == ["sweep"]
     runs[0].metrics_file.write_text(
         json.dumps({"epoch": 1}) + "\n" + json.dumps({"epoch": 2}) + "\n"
     )
     runs[1].save_failure("the loss became nan")
     watch._update()
-    total, first = watch._progress.tasks
+    total, first = watch._bars._progress.tasks
     assert (total.completed, total.total) == (1, 3)
     assert (first.description, first.completed, first.total) == ("0", 2, 7)
     assert "1: the loss became nan" in capsys.readouterr().err

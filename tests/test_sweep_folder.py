@@ -158,3 +158,40 @@ def test_a_file_of_somebody_else_is_not_overwritten_by_a_sweep(
     assert f"mine/{name} is in the way of a new sweep" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
     assert (tmp_path / "mine" / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_damaged_configuration_is_named_and_the_others_go_on(
+    is_finished: bool, sweep: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sweep / "1-fc-z3" / "summary.json").unlink()
+    if not is_finished:
+        (sweep / "0-fc-z2" / "summary.json").unlink()
+    (sweep / "0-fc-z2" / "config.yaml").write_text("latent: [")
+    capsys.readouterr()
+    assert aecli("train", "resume=mine") == 1
+    assert "mine/0-fc-z2/config.yaml is damaged" in capsys.readouterr().err
+    assert runs_below(sweep)[1].status is Status.finished
+
+
+@pytest.mark.parametrize("subdir", ["{mine}/a", "../a", "a/../..", ".", "link/a"])
+def test_the_runs_of_a_sweep_are_within_its_folder(
+    subdir: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "sweep/link").symlink_to(tmp_path / "theirs")
+    value = subdir.format(mine=tmp_path)
+    line = ["hydra.sweep.dir=sweep", f"hydra.sweep.subdir={value}", "latent=2", *TINY]
+    assert aecli("train", "-m", "model=fc", *line) == 2
+    assert f"hydra.sweep.subdir={value} is not " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["link"]
+    assert not any((tmp_path / "theirs").iterdir())
+
+
+def test_missing_runs_are_found_behind_links(sweep: Path, tmp_path: Path) -> None:
+    shutil.rmtree(sweep / "0-fc-z2")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/link").symlink_to(sweep)
+    (missing,) = gather([tmp_path / "all"]).skipped
+    assert (missing.path, missing.status) == (tmp_path / "all/link/0-fc-z2", "missing")

@@ -15,7 +15,6 @@ from aecli.baselines.restoration import (
     best_non_local_means,
     fit_denoiser,
 )
-from aecli.comparison.results import DataFacts
 from aecli.config import CorruptionKind, TrainConfig
 from aecli.data import Split
 from aecli.data.batches import to_pixels
@@ -23,6 +22,7 @@ from aecli.data.corruption import NOISES, noise_strength
 from aecli.errors import UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import Row, panels, psnr_by_strength
+from aecli.runs.records import DataFacts
 from aecli.runs.trained import Trained
 
 STRENGTHS = {

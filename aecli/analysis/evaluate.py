@@ -9,9 +9,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from aecli.baselines.contestants import LABELS
-from aecli.comparison.results import is_exact
 from aecli.data import Split
-from aecli.evaluation.metrics import PerImageScores, Score
+from aecli.evaluation.metrics import PerImageScores, Score, is_exact
 from aecli.evaluation.scores import Extremes, score_alone, score_test_split
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained

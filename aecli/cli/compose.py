@@ -172,6 +172,10 @@ def _check_hydra_override(override: Override) -> None:
         raise UsageError(
             f"{key}={value} is not valid: give the name of a folder within that of a run"
         )
+    if key == "hydra.sweep.subdir" and not _is_inside(str(value)):
+        raise UsageError(
+            f"{key}={value} is not valid: give the name of a folder within that of the sweep"
+        )
     if "/" in key and not isinstance(value, str | list | None):
         raise UsageError(f"{override.input_line} is not valid: give the name of a choice")
 
@@ -179,6 +183,12 @@ def _check_hydra_override(override: Override) -> None:
 def _is_plain_name(value: object) -> bool:
     """Whether a value names something within a folder; null names nothing."""
     return value is None or (Path(str(value)).name == str(value) and value != "..")
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a path stays within the folder to which it is relative, and is not that folder."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts and path != Path()
 
 
 def save_sweep_config(file: Path, sweep: Sweep) -> None:

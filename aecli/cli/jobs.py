@@ -71,6 +71,8 @@ def _new_folder(run: ComposedRun) -> Path:
         HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
         with as_usage_errors():
             folder = Path(str(composed.hydra.run.dir)).absolute()
+        if ".." in folder.parts:  # which may lead elsewhere once folders on the way are created
+            folder = folder.resolve()
         if is_named:
             RunDirectory(_relative(folder)).check_vacant(*hydra_subfolders(composed))
         writable_folder(folder.parent, "hydra.run.dir")

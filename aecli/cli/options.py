@@ -78,6 +78,8 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
     lists = [field.name for field in known if get_origin(types[field.name]) is list]
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        if not argument and PATHS in keys:
+            raise UsageError(f"{command} was given a path that is empty: give a folder")
         if argument.startswith("-"):
             path = " or a path" if PATHS in keys else ""
             raise UsageError(f"{command} has no flag {argument}: give key=value{path}")

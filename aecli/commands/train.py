@@ -129,6 +129,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--resolve goes with --cfg job")
     # These are not part of a run's configuration, so they are not passed to Hydra.
     options.resume = pop_value(options.overrides, "resume")
+    if options.resume == "":
+        parser.error("resume= is empty: give the folder of a run or of a sweep")
     compare = _pop_switch(parser, options.overrides, "compare")
     if compare is not None and not options.multirun and options.resume is None:
         parser.error(f"compare={str(compare).lower()} is for a sweep: add -m")

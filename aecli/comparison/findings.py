@@ -4,13 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun, is_exact
+from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun
 from aecli.comparison.significance import (
     Difference,
     differences_between,
     differences_from_pca,
 )
 from aecli.comparison.table import best_setting, eligible, format_mse, format_ppm
+from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.runs.diagnosis import Finding, Symptom
 from aecli.text import listed

@@ -9,10 +9,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
-from aecli.comparison.results import COPY, Comparison, DataFacts, Result, SkippedRun
+from aecli.comparison.results import COPY, Comparison, Result, SkippedRun
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
-from aecli.runs.discovery import runs_below
+from aecli.runs.discovery import folders_below, runs_below
+from aecli.runs.records import DataFacts
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
 from aecli.text import one_line
 
@@ -63,15 +64,15 @@ def gather(folders: list[Path]) -> Comparison:
 
 def _missing(folders: list[Path]) -> list[SkippedRun]:
     """Runs that the sweeps below `folders` lack."""
-    plans = {plan.resolve(): plan for folder in folders for plan in sorted(folder.rglob(PLAN_FILE))}
+    sweeps = {path.resolve(): path for folder in folders for path in sorted(folders_below(folder))}
     skipped = []
-    for plan in plans.values():
+    for sweep in sweeps.values():
         try:
-            missing = missing_runs(plan.parent)
+            missing = missing_runs(sweep)
         except StorageError as error:
-            skipped.append(SkippedRun(plan, "damaged", str(error)))
+            skipped.append(SkippedRun(sweep / PLAN_FILE, "damaged", str(error)))
             continue
-        reason = f"planned in the sweep {plan.parent}, and deleted or moved"
+        reason = f"planned in the sweep {sweep}, and deleted or moved"
         skipped += [SkippedRun(path, "missing", reason) for path in missing]
     return skipped
 

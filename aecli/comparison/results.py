@@ -18,10 +18,11 @@ from aecli.config import (
     Upsampling,
     settings,
 )
-from aecli.data.split import TEST, TRAIN, VALIDATION
+from aecli.data.split import TRAIN, VALIDATION
+from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
-from aecli.runs.records import EpochRecord, check_summary
+from aecli.runs.records import DataFacts, EpochRecord, check_summary, image_fingerprints
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {
@@ -35,14 +36,6 @@ REQUIRED_IMAGES = {
     "mean/original",
     "mean/output",
 }
-
-# A mean squared error below this is rounding: PCA with a component per pixel leaves as much.
-EXACT_MSE = 1e-9
-
-
-def is_exact(mse: float) -> bool:
-    """Whether the error is only rounding."""
-    return mse < EXACT_MSE
 
 
 @dataclass(frozen=True)
@@ -62,34 +55,6 @@ class MeanStd:
     def times(self, factor: float) -> "MeanStd":
         """Convert to another unit."""
         return MeanStd(self.mean * factor, None if self.std is None else self.std * factor)
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the images of two runs must have in common for their errors to be comparable."""
-
-    name: str
-    image_shape: tuple[int, ...]
-    test: int
-    """Number of test images."""
-    fingerprint: str | None = None
-    """Of the test images; None if an earlier version of aecli trained the run."""
-
-    @classmethod
-    def from_summary(cls, summary: dict[str, Any]) -> "DataFacts":
-        """The facts in the summary of a run."""
-        data = summary["data"]
-        shape, fingerprint = tuple(data["image_shape"]), data.get("fingerprints", {}).get(TEST)
-        return cls(str(data["name"]), shape, int(data["test"]), fingerprint)
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Equal for equal test images; without a fingerprint, for images that look alike."""
-        return self.fingerprint or self.name, self.image_shape, self.test
-
-    def __str__(self) -> str:
-        shape = "x".join(map(str, self.image_shape))
-        return f"{self.name} ({shape}, {self.test:,} test images)"
 
 
 @dataclass(frozen=True)
@@ -168,7 +133,7 @@ class Result:
         if any(errors.shape != (data.test,) for errors in run.load_image_errors().values()):
             raise ValueError(f"{ERRORS} does not hold {data.test:,} errors of each kind")
         test, baselines = summary["test"], summary["baselines"]
-        fingerprints = summary["data"].get("fingerprints", {})
+        fingerprints = image_fingerprints(summary) or {}
         records = [EpochRecord.from_json(line) for line in run.load_metrics()]
         if [record.epoch for record in records] != [*range(1, summary["epochs"] + 1)]:
             raise ValueError(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aecli import documents
-from aecli.comparison.results import MeanStd, RunGroup, is_exact
+from aecli.comparison.results import MeanStd, RunGroup
+from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.text import printable
 

@@ -21,6 +21,7 @@ from typing import IO
 from aecli.errors import DataError
 from aecli.files import writable_folder
 from aecli.runtime.progress import BYTES, Bar
+from aecli.runtime.scratch import temporary_folder
 from aecli.text import one_line
 
 POLL_SECONDS = 0.2
@@ -71,17 +72,15 @@ def download(
     missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         writable_folder(data_dir, "data_dir")
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as scratch:
+        with temporary_folder(data_dir, "download") as scratch:
             for archive in data_dir.glob(archives):
-                copy = Path(scratch, archive.relative_to(data_dir))
+                copy = scratch / archive.relative_to(data_dir)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(archive, copy)
             with Bar("downloading", size, BYTES) as bar:
-                failure = _monitored(
-                    command, Path(scratch), archives, bar, stall_timeout, total_timeout
-                )
+                failure = _monitored(command, scratch, archives, bar, stall_timeout, total_timeout)
             if failure is None:
-                _move_files(Path(scratch), data_dir)
+                _move_files(scratch, data_dir)
     finally:
         for folder in missing:
             with contextlib.suppress(OSError):  # not empty: download done, or in use

@@ -62,6 +62,15 @@ class Score:
         return cls(mean, mean * pixels_per_image, psnr(mean), similarity, checkerboard)
 
 
+EXACT_MSE = 1e-9
+"""A mean squared error below it is rounding: PCA with a component per pixel leaves as much."""
+
+
+def is_exact(mse: float) -> bool:
+    """Whether the error is only rounding."""
+    return mse < EXACT_MSE
+
+
 def psnr(mse: float) -> float:
     """Peak signal-to-noise ratio, in dB, for a mean squared error of pixels in [0, 1]."""
     return math.inf if mse == 0 else -10 * math.log10(mse)

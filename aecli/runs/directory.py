@@ -13,9 +13,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
-from aecli.documents import parse_json, parse_yaml, to_json
+from aecli.documents import MAX_YAML_BYTES, parse_json, parse_yaml, to_json
 from aecli.errors import StorageError, UsageError
 from aecli.files import (
+    MAX_JSON_BYTES,
     make_folder,
     naming_damage,
     read_file,
@@ -46,6 +47,9 @@ RESULTS = (
 """What a finished run consists of, besides checkpoints and event files."""
 FILES = (*RESULTS, MANIFEST, FAILURE, NEXT)
 """All that a run writes, besides checkpoints and event files."""
+
+
+MAX_METRICS_BYTES = 2**30  # of some four million epochs
 
 
 class Status(Enum):
@@ -80,6 +84,8 @@ class RunDirectory:
         self.figures = path / FIGURES
         self._files = OwnedFiles(path)
         self._check_lock: Callable[[], None] | None = None
+        self.has_begun = False
+        """Whether a training has begun through this object, so that it can fail."""
 
     @property
     def status(self) -> Status:
@@ -126,7 +132,7 @@ class RunDirectory:
         names = (*FILES, *others)
         taken = [self.path / name for name in names if os.path.lexists(self.path / name)]
         taken += [*self.checkpoints.files(), *sorted(self.path.glob(EVENTS))]
-        if self.config_file in taken and self._files.is_owner(CONFIG):
+        if self.config_file in taken and self._files.owns(CONFIG):
             raise UsageError(
                 f"{self.path} already holds a run: resume it with resume={self.path}, or give "
                 f"another hydra.run.dir"
@@ -156,6 +162,7 @@ class RunDirectory:
             self._files.save(CONFIG, content)
             self._files.claim(METRICS, WEIGHTS)
         self.failure_file.unlink(missing_ok=True)
+        self.has_begun = True
 
     def save_config(self, config: TrainConfig) -> None:
         """Save the configuration of a run that is planned."""
@@ -168,7 +175,7 @@ class RunDirectory:
             StorageError: the file is damaged.
             UsageError: it is not an aecli configuration.
         """
-        return _parse_config(self.config_file, self._files.read(CONFIG))
+        return _parse_config(self.config_file, self._files.read(CONFIG, MAX_YAML_BYTES))
 
     def load_next_config(self) -> TrainConfig | None:
         """Load the configuration with which a finished run was being trained further or again, if
@@ -178,7 +185,7 @@ class RunDirectory:
             UsageError: it is not an aecli configuration.
         """
         file = self._files.staged().get(CONFIG)
-        return None if file is None else _parse_config(file, read_file(file))
+        return None if file is None else _parse_config(file, read_file(file, MAX_YAML_BYTES))
 
     def save_checkpoint(self, position: int, state: dict[str, Any]) -> None:
         """Save a state to resume from; `position` increases during training.
@@ -267,20 +274,20 @@ class RunDirectory:
 
     def load_image_errors(self) -> dict[str, Tensor]:
         """Load what `save_image_errors` wrote; empty if an earlier version trained the run."""
-        return load(self._files.read(ERRORS)) if self._files.is_owner(ERRORS) else {}
+        return load(self._files.read(ERRORS)) if self._files.owns(ERRORS) else {}
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
-        lines = self._files.read(METRICS).splitlines()
+        lines = self._files.read(METRICS, MAX_METRICS_BYTES).splitlines()
         return [_parse_object(self.metrics_file, line) for line in lines]
 
     def finished_epochs(self) -> int:
-        """The number of epochs of the latest training; 0 if there is no metrics file yet."""
+        """The number of epochs of the latest training; 0 if no metrics file can be read yet."""
         try:
             file = self._files.staged().get(METRICS, self.metrics_file)
-        except StorageError:  # whoever uses the manifest says so
-            file = self.metrics_file
-        return file.read_bytes().count(b"\n") if file.is_file() else 0
+            return read_file(file, MAX_METRICS_BYTES).count(b"\n")
+        except StorageError:
+            return 0
 
     def figure(self, name: str) -> Path:
         """The path at which to write a figure, without suffix."""
@@ -317,7 +324,7 @@ class RunDirectory:
             raise StorageError(
                 f"{self.path} is not a finished run: it has no {self.summary_file.name}"
             )
-        return _parse_object(self.summary_file, self._files.read(SUMMARY))
+        return _parse_object(self.summary_file, self._files.read(SUMMARY, MAX_JSON_BYTES))
 
     def save_failure(self, reason: str) -> None:
         """Record in one line why the run failed."""
@@ -335,13 +342,13 @@ class RunDirectory:
 
     def exists(self) -> bool:
         """Whether there is a run: a configuration that aecli wrote, or could have written."""
-        if not self.config_file.is_file():  # a pipe, say, which is read no further
-            return self.config_file.exists() and self._files.is_owner(CONFIG)
-        if self._files.is_owner(CONFIG):
+        if not self.config_file.exists():
+            return False
+        if self._files.owns(CONFIG):
             return True
         try:
-            from_yaml(self.config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, UsageError):
+            from_yaml(read_file(self.config_file, MAX_YAML_BYTES).decode())
+        except (StorageError, ValueError, UsageError):
             return False
         return True
 

@@ -29,7 +29,8 @@ def runs_below(folder: Path) -> list[RunDirectory]:
 
 def has_runs(folder: Path) -> bool:
     """Whether there is a run in `folder`, at any depth, or another program's configuration."""
-    return any(file.parent.name not in (HYDRA, NEXT) for file in folder.rglob(CONFIG))
+    paths = (path for path in folders_below(folder) if path.name not in (HYDRA, NEXT))
+    return any((path / CONFIG).exists() for path in paths)
 
 
 def folders_below(folder: Path) -> Iterator[Path]:

@@ -9,19 +9,20 @@ from aecli.data import Data, Split
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError
 from aecli.runs.directory import RunDirectory
+from aecli.runs.records import image_fingerprints
 from aecli.text import listed
 
 
 class KnownImages:
-    """Says which images are others, and refuses whatever would then not be true."""
+    """Tells which splits have changed, and refuses whatever would then not be true."""
 
     def __init__(self, run: RunDirectory, data: Data) -> None:
         self._run, self.data = run, data
-        self._fingerprints = run.load_summary()["data"].get("fingerprints")
+        self._fingerprints = image_fingerprints(run.load_summary())
 
     @cached_property
     def differing(self) -> list[str]:
-        """The splits whose images are others; empty if the run has kept no fingerprints."""
+        """The splits whose images have changed; empty if the run has kept no fingerprints."""
         if self._fingerprints is None:
             return []
         present = self.data.fingerprints
@@ -29,14 +30,14 @@ class KnownImages:
 
     @property
     def has_training_images(self) -> bool:
-        """Whether training and validation images are those of the run."""
+        """Whether the training and validation images are the ones the run used."""
         return not {TRAIN, VALIDATION} & {*self.differing}
 
     def check_training_images(self) -> None:
-        """Check that training and validation images are those of the run.
+        """Check that the training and validation images are the ones the run used.
 
         Raises:
-            DataError: they are others.
+            DataError: they have changed.
         """
         if not self.has_training_images:
             raise DataError(
@@ -45,7 +46,7 @@ class KnownImages:
             )
 
     def check_test_images(self) -> str | None:
-        """What to say about the test images, if they may not be those of the run.
+        """A warning about the test images, if they may not be the ones of the run.
 
         Raises:
             DataError: the run was trained on some of them.
@@ -65,7 +66,7 @@ class KnownImages:
 
     @property
     def warning_without_training_images(self) -> str:
-        """What to say if training or validation images are others, and not needed."""
+        """A warning if training or validation images have changed, and are not needed."""
         return f"{self._difference}: what is fitted to training images is left out"
 
     def seen(self, split: Split) -> torch.Tensor:

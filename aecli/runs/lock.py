@@ -31,8 +31,9 @@ from typing import Any
 
 from aecli.errors import StorageError
 from aecli.files import read_json
-from aecli.runs.scratch import scratch_folder
+from aecli.runtime import terminal
 from aecli.runtime.process import ProcessId
+from aecli.runtime.scratch import scratch_folder
 
 LOCK = ".lock"
 HOLDER_SUFFIX = ".json"
@@ -177,7 +178,15 @@ def _is_gone(other: Holder, their_file: Path, our_file: Path) -> bool:
     try:
         # Both times are from the clock of the disk, which may have been set in between.
         age = our_file.stat().st_mtime - their_file.stat().st_mtime
-        return abs(age) > STALE_AFTER_SECONDS and _is_silent(their_file)
+        if abs(age) <= STALE_AFTER_SECONDS:
+            return False
+        terminal.err.print(
+            f"waiting to see whether process {other.get('pid')} on {other.get('host')}, which has "
+            f"locked {their_file.parent.parent}, is still running",
+            markup=False,
+            soft_wrap=True,
+        )
+        return _is_silent(their_file)
     except FileNotFoundError:  # released
         return True
 

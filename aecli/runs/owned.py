@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from aecli.documents import InvalidDocumentError, parse_json, to_json
 from aecli.errors import StorageError
 from aecli.files import (
+    MAX_JSON_BYTES,
     Fingerprint,
     fingerprint,
     fsync_file,
@@ -63,18 +64,18 @@ class OwnedFiles:
         except OSError as error:
             raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
 
-    def read(self, name: str) -> bytes:
-        """Read a file that is in force and verify it, if it is final.
+    def read(self, name: str, max_bytes: int | None = None) -> bytes:
+        """Read a file that is in force, of at most `max_bytes`, and verify it, if it is final.
 
         Raises:
             StorageError: it is damaged or missing, or the manifest is.
         """
         try:
-            return self._read_once(name)
+            return self._read_once(name, max_bytes)
         except StorageError:  # another process may just have moved it to its place
-            return self._read_once(name)
+            return self._read_once(name, max_bytes)
 
-    def _read_once(self, name: str) -> bytes:
+    def _read_once(self, name: str, max_bytes: int | None) -> bytes:
         try:
             expected = _read_manifest(self.locate(MANIFEST))[name]
         except OSError as error:
@@ -83,11 +84,13 @@ class OwnedFiles:
             problem = f"it has no entry for {name}"
         else:
             file = self.locate(name)
-            return read_file(file) if expected is None else read_verified(file, expected)
+            if expected is None:
+                return read_file(file, max_bytes)
+            return read_verified(file, expected, max_bytes)
         manifest = self.locate(MANIFEST)
         raise StorageError(f"{manifest} is damaged or cannot be read: {problem}")
 
-    def is_owner(self, name: str) -> bool:
+    def owns(self, name: str) -> bool:
         """Whether aecli wrote a file, as far as the manifest can tell."""
         try:
             return name in self.manifest()
@@ -278,7 +281,7 @@ def _read_manifest(file: Path) -> Manifest:
     """
     reason = "it does not hold sizes and digests"
     try:
-        manifest = parse_json(read_regular(file))
+        manifest = parse_json(read_regular(file, MAX_JSON_BYTES))
         entries = manifest.values()
         if not all(map(_is_inside, manifest)):
             reason = "it names a file outside of its folder"

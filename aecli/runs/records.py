@@ -3,6 +3,7 @@
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
+from aecli.data.split import SPLITS, TEST
 from aecli.errors import StorageError
 from aecli.evaluation.metrics import psnr
 
@@ -44,7 +45,45 @@ def check_summary(summary: dict[str, Any], source: str) -> dict[str, Any]:
             value = value[key]
         if not isinstance(value, types):
             raise StorageError(f"{source} is damaged: {path} is {value!r:.40}")
+    kept = image_fingerprints(summary)
+    if kept is not None and not (isinstance(kept, dict) and {*SPLITS} <= kept.keys()):
+        raise StorageError(f"{source} is damaged: data.fingerprints is {kept!r:.40}")
     return summary
+
+
+def image_fingerprints(summary: dict[str, Any]) -> dict[str, str] | None:
+    """Split -> the fingerprint of its images; None if an earlier version of aecli, which kept none,
+    trained the run."""
+    kept: dict[str, str] | None = summary["data"].get("fingerprints")
+    return kept
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the images of two runs must have in common for their errors to be comparable."""
+
+    name: str
+    image_shape: tuple[int, ...]
+    test: int
+    """Number of test images."""
+    fingerprint: str | None = None
+    """Of the test images; None if an earlier version of aecli trained the run."""
+
+    @classmethod
+    def from_summary(cls, summary: dict[str, Any]) -> "DataFacts":
+        """The facts in the summary of a run."""
+        data = summary["data"]
+        fingerprint = (image_fingerprints(summary) or {}).get(TEST)
+        return cls(str(data["name"]), tuple(data["image_shape"]), int(data["test"]), fingerprint)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for equal test images; without a fingerprint, for images that look alike."""
+        return self.fingerprint or self.name, self.image_shape, self.test
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        return f"{self.name} ({shape}, {self.test:,} test images)"
 
 
 @dataclass(frozen=True)

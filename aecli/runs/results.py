@@ -18,8 +18,8 @@ from aecli.files import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import Manifest, OwnedFiles
-from aecli.runs.scratch import scratch_folder
 from aecli.runs.tensorboard import EventsFile
+from aecli.runtime.scratch import scratch_folder
 
 NUMBERS = "numbers.json"
 

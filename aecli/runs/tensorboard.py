@@ -118,6 +118,6 @@ def _times(path: Path) -> Iterator[float]:
             length, tag, wall_time = struct.unpack("<Q4xBd", header)
             if tag == 0x09 and 0 <= wall_time < END_OF_TIME:
                 yield wall_time
-            if length > size:  # damaged
+            if not 9 <= length <= size:  # damaged: each begins with its time
                 return
             file.seek(length - 9 + 4, os.SEEK_CUR)

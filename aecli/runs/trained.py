@@ -103,7 +103,7 @@ class Trained:
         """The data set that the run was trained on, with its splits; `test` is `images`.
 
         Raises:
-            DataError: it cannot be loaded, or its training or validation images are others, or the
+            DataError: it cannot be loaded, its training or validation images have changed, or the
                 run was trained on some of its test images.
         """
         self._known.check_training_images()

@@ -12,7 +12,9 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -79,6 +81,41 @@ class Bar:
         if self._progress is not None:
             task = self._progress.task_ids[0]
             self._progress.update(task, description=title, details=details)
+
+
+class Bars:
+    """Several progress bars, one below the other; a context manager that draws them."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            console=err,
+            redirect_stdout=False,  # which may be a file
+            disable=not is_terminal(),
+        )
+        self._tasks: dict[object, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, key: object, title: str, done: int, total: int, unit: str) -> None:
+        """Draw the bar of `key`, which need not be there yet."""
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(title, total=total, unit=unit)
+        self._progress.update(self._tasks[key], completed=done)
+
+    def remove(self, key: object) -> None:
+        """Remove the bar of `key`, if there is one."""
+        if key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(key))
 
 
 class _Progress(Progress):

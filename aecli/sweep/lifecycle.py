@@ -21,7 +21,7 @@ from aecli.runs.lock import locked
 from aecli.runs.sweep_plan import SWEEP_FILE, missing_runs
 from aecli.sweep.launch import SHARED, launch_runs
 from aecli.sweep.planned import plan
-from aecli.sweep.report import report, resume_advice
+from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search
 from aecli.training.preflight import check_runnable
 
@@ -41,6 +41,7 @@ def start(overrides: list[str], compare: bool) -> None:
     for job in sweep.jobs:
         if job.folder in configs:
             raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
+        _check_inside(sweep.folder, job.folder)
         configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
     lines = {job.folder: job.overrides for job in sweep.jobs}
     make_folder(sweep.folder)
@@ -80,6 +81,15 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
         report(folder, compare, problems, advice=resume_advice(folder))
 
 
+def _check_inside(folder: Path, name: str) -> None:
+    """Check that the folder of a run is within that of its sweep, also behind links."""
+    if folder.resolve() not in (folder / name).resolve().parents:
+        raise UsageError(
+            f"hydra.sweep.subdir={name} is not within the folder of the sweep, {folder}: give a "
+            f"name without .., absolute paths and links"
+        )
+
+
 def _warn_of_missing_runs(folder: Path) -> None:
     try:
         missing = missing_runs(folder)
@@ -91,9 +101,11 @@ def _warn_of_missing_runs(folder: Path) -> None:
 
 
 def _launch_unfinished(sweep: Sweep, overrides: list[str]) -> list[str]:
-    runs = [run for run in runs_below(sweep.folder) if run.status is not Status.finished]
+    unfinished = [run for run in runs_below(sweep.folder) if run.status is not Status.finished]
+    configs, _ = load_configs(unfinished)  # the report names the damaged ones
+    runs = [run for run in unfinished if run.path in configs]
     for run in runs:
-        check_runnable(run.load_config())
+        check_runnable(configs[run.path])
         run.failure_file.unlink(missing_ok=True)  # or it would count as that of the new attempt
     # Keep the files that Hydra wrote at first; now it would record a command line without values.
     names = [str(run.path.relative_to(sweep.folder)) for run in runs]

@@ -1,6 +1,7 @@
 """What a sweep has come to: a table of its runs, and their comparison."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from aecli.cli import console
@@ -8,7 +9,7 @@ from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig
-from aecli.errors import AecliError, UsageError
+from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.text import one_line
@@ -31,11 +32,12 @@ def report(
     """
     runs = runs_below(folder)
     unfinished = [run for run in runs if run.status is not Status.finished]
-    configs = [run.load_config() for run in runs]
-    settings = distinctions(configs)
-    console.sweep_table(str(folder), runs, settings)
-    if is_search and len(unfinished) < len(runs):
-        console.facts({"best trial": _best_trial(runs, settings)})
+    by_run, damage = load_configs(runs)
+    problems, configs = [*problems, *damage], [*by_run.values()]
+    settings = dict(zip(by_run, distinctions(configs), strict=True))
+    console.sweep_table(str(folder), runs, [settings.get(run.path, "") for run in runs])
+    if is_search and (best := _best_trial(runs, settings)) is not None:
+        console.facts({"best trial": best})
     if compare and differ_in_classes(configs):
         console.facts({"comparison": "none: the runs use different classes"})
     elif compare and len(unfinished) < len(runs):
@@ -55,19 +57,34 @@ def report(
         raise AecliError(summary, [*problems, *reasons])
 
 
+def load_configs(runs: list[RunDirectory]) -> tuple[dict[Path, TrainConfig], list[str]]:
+    """The configurations of runs by their paths, and the problems of those that are damaged."""
+    configs: dict[Path, TrainConfig] = {}
+    problems: list[str] = []
+    for run in runs:
+        try:
+            configs[run.path] = run.load_config()
+        except (StorageError, UsageError) as error:
+            problems.append(str(error))
+    return configs, problems
+
+
 def differ_in_classes(configs: list[TrainConfig]) -> bool:
     """Whether the runs differ in their classes, as in sweep=one_class."""
     classes = [(config.data.classes, config.data.exclude_classes) for config in configs]
     return any(selection != classes[0] for selection in classes)
 
 
-def _best_trial(runs: list[RunDirectory], settings: list[str]) -> str:
-    """The run with the smallest validation MSE, as in `3-fc-z5, validation mse 0.0123: lr=0.01`."""
-    found = [
-        (run.load_summary()["validation"]["mse"], run.path.name, setting)
-        for run, setting in zip(runs, settings, strict=True)
-        if run.status is Status.finished
-    ]
+def _best_trial(runs: list[RunDirectory], settings: dict[Path, str]) -> str | None:
+    """The run with the smallest validation MSE, as in `3-fc-z5, validation mse 0.0123: lr=0.01`;
+    None if none is finished and undamaged."""
+    found = []
+    for run in runs:
+        with suppress(StorageError):
+            mse = run.load_summary()["validation"]["mse"]
+            found.append((mse, run.path.name, settings.get(run.path, "")))
+    if not found:
+        return None
     mse, name, setting = min(found)
     return f"{name}, validation mse {mse:.6f}" + (f": {setting}" if setting else "")
 

@@ -1,20 +1,11 @@
 """Progress display for runs that train in other processes."""
 
 import threading
-from pathlib import Path
 from typing import Self
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from aecli.cli import console
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runtime.progress import Bars
 
 POLL_SECONDS = 0.5
 
@@ -25,22 +16,13 @@ class Watch:
     def __init__(self, runs: list[RunDirectory]) -> None:
         self._unfinished = list(runs)
         self._epochs = {run.path: run.load_config().epochs for run in runs}
-        self._bars: dict[Path, TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-            console=console.err,
-            redirect_stdout=False,  # which may be a file
-        )
-        self._total = self._progress.add_task("sweep", total=len(runs), unit="runs")
+        self._bars = Bars()
+        self._show_total()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bars.__enter__()
         self._thread.start()
         return self
 
@@ -48,7 +30,7 @@ class Watch:
         self._stopped.set()
         self._thread.join()
         self._update()
-        self._progress.stop()
+        self._bars.__exit__()
 
     def _poll(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
@@ -60,13 +42,13 @@ class Watch:
             status = run.status
             if status in (Status.finished, Status.failed):
                 self._unfinished.remove(run)
-                if run.path in self._bars:
-                    self._progress.remove_task(self._bars.pop(run.path))
-                self._progress.advance(self._total)
+                self._bars.remove(run.path)
                 console.run_line(run)
             elif status is Status.interrupted:  # or running
-                if run.path not in self._bars:
-                    self._bars[run.path] = self._progress.add_task(
-                        run.path.name, total=self._epochs[run.path], unit="epochs"
-                    )
-                self._progress.update(self._bars[run.path], completed=run.finished_epochs())
+                total, done = self._epochs[run.path], run.finished_epochs()
+                self._bars.show(run.path, run.path.name, done, total, "epochs")
+        self._show_total()
+
+    def _show_total(self) -> None:
+        total = len(self._epochs)
+        self._bars.show("sweep", "sweep", total - len(self._unfinished), total, "runs")

@@ -34,7 +34,7 @@ from aecli.training.state import TrainingState, check_images
 
 @contextmanager
 def exclusive_run(run: RunDirectory) -> Iterator[None]:
-    """Lock the run directory; if the run fails, record the reason in it, in one line.
+    """Lock the run directory; if the training fails, record the reason in it, in one line.
 
     Raises:
         AecliError: that reason.
@@ -57,7 +57,8 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
         failure = _as_aecli_error(error, run)
     else:
         return
-    if run.status is not Status.finished:  # the results of a finished run stay in force
+    # A run that is finished or interrupted stays so if its next training is refused.
+    if run.status is Status.planned or (run.has_begun and run.status is not Status.finished):
         # A full disk, or another process that has taken over the run: the error line names it.
         with suppress(OSError, StorageError):
             run.save_failure(str(failure))
@@ -188,6 +189,7 @@ def _restore(
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StorageError(
             f"the checkpoint in {run.checkpoints.folder} was not written by this version of aecli: "
-            f"{one_line(error)}"
+            f"{one_line(error)}; resume the run with the version that wrote it, or train it from "
+            f"the beginning with resume={shlex.quote(str(run.path))} restart=true"
         ) from error
     return saved

@@ -1,7 +1,6 @@
 """Checks, before a run starts, that it can work at all."""
 
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from aecli.errors import UsageError
 from aecli.files import writable_folder
 from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
+from aecli.runtime import memory
 from aecli.runtime.device import check_compiler
 
 BYTES = 4  # of a float32
@@ -63,7 +63,7 @@ def numbers_per_image(model: ModelConfig, image_shape: ImageShape) -> int:
 
 
 def total_memory(device: torch.device) -> int:
-    """The memory of the device, in bytes; of the machine if it has none of its own."""
+    """The memory of the device, in bytes; what the process may use if it has none of its own."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return memory.total_memory()

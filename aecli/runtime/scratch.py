@@ -1,8 +1,15 @@
-"""Temporary folders that a later process removes if their own was killed."""
+"""Temporary folders that a later process removes if their own was killed.
+
+Whatever takes long to write is written here first: a claim to a lock, the results of a command, a
+download. A file that is written at once is `files.write_atomically`'s, whose leftovers the next
+process removes that has the folder locked.
+"""
 
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aecli.runtime.process import ProcessId
@@ -12,6 +19,16 @@ LEFT_OVER_AFTER_SECONDS = 7 * 24 * 3600.0
 
 OWNED = re.compile(r"\..+\.(\d+)-(\w*)-([0-9a-f]*)\.[a-z0-9_]{8}")
 """Their names: the purpose, the process, and what mkdtemp adds."""
+
+
+@contextmanager
+def temporary_folder(parent: Path, purpose: str) -> Iterator[Path]:
+    """A `scratch_folder` that is removed at the end."""
+    folder = scratch_folder(parent, purpose)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def scratch_folder(parent: Path, purpose: str) -> Path:
