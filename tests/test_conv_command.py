@@ -377,7 +377,10 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ),
         ("input=2x3x4 kernel=1", "input=2x3x4 is not valid: give 3, or 3x1 as rows x columns"),
         ("input=2 kernel=1 word", "conv takes key=value, not 'word': valid keys are input, kernel"),
-        ("input=2 kernel=1 --transposed", "there is no option --transposed: keys have no dashes, as in transposed=...\n"),
+        (
+            "input=2 kernel=1 --transposed",
+            "there is no option --transposed: keys have no dashes, as in transposed=...\n",
+        ),
         ("input=${oc.env:HOME} kernel=1", "input is not valid: ${...} is not resolved here"),
         ("input=null kernel=1", "input=null is not valid: give a value"),
         ("input=??? kernel=1", "conv needs input=..."),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from aecli.config import Activation, FCConfig, TrainConfig
+from aecli.config import Activation, DataConfig, FCConfig, TrainConfig
 from aecli.evaluation.variation import VariationAccumulator, varying_pixels
 from aecli.runs.diagnosis import Symptom, diagnose
 from aecli.runs.records import EpochRecord, Validation
@@ -80,6 +80,13 @@ def test_dead_units_and_pixels() -> None:
         Symptom.constant_pixels: "196 pixels of the output never vary, though the images' do: "
         "try a smaller lr or another seed",
     }
+
+
+@pytest.mark.parametrize(("count", "is_said"), [(7, False), (8, True)])
+def test_a_hundredth_of_the_pixels_is_worth_a_word(count: int, is_said: bool) -> None:
+    curve = records(0.1, constant_pixels=count)
+    found = symptoms(curve, best=1, data=DataConfig(name="mnist", image_shape=[1, 28, 28]))
+    assert (Symptom.constant_pixels in found) == is_said
 
 
 def test_what_is_set_already_is_not_advised() -> None:

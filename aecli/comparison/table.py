@@ -266,12 +266,16 @@ def _has_dead_units(setting: RunGroup) -> bool:
     return any(units < setting.latent for units in setting.live_units or [])
 
 
+def _distinct(units: list[int]) -> list[int]:
+    return units if len(set(units)) > 1 else units[:1]
+
+
 _LIVE_UNITS = Column(
     "live units",
-    lambda each: ", ".join(map(str, each.live_units or [])),
+    lambda each: ", ".join(map(str, _distinct(each.live_units or []))),
     {"live_units": lambda each: " ".join(map(str, each.live_units or []))},
     is_number=False,
-    meaning="units of the code that vary from image to image, for each seed",
+    meaning="units of the code that vary from image to image, for each seed if they differ",
 )
 
 

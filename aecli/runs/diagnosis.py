@@ -12,6 +12,8 @@ NOTICEABLE_FALL = 0.01
 """Of the validation mse in an epoch: what is less need not go on."""
 NOTICEABLE_RISE = 0.1
 """Of the validation mse from the best epoch to the last."""
+NOTICEABLE_SHARE = 0.01
+"""Of the pixels, that never vary."""
 FEW_STEPS = 2000
 """Within its first so many steps of Adam, nearly every network still improves."""
 
@@ -77,7 +79,9 @@ def _dead_units(config: TrainConfig, best: EpochRecord) -> list[Finding]:
 
 
 def _constant_pixels(config: TrainConfig, best: EpochRecord) -> list[Finding]:
-    if not best.constant_pixels:
+    pixels = math.prod(config.data.image_shape or [])
+    # Single ones, which few images light up, may well be left dark.
+    if not best.constant_pixels or best.constant_pixels < NOTICEABLE_SHARE * pixels:
         return []
     details = f"{best.constant_pixels:,} pixels of the output never vary, though the images' do"
     is_sigmoid = config.model.output_activation is Activation.sigmoid
