@@ -204,6 +204,93 @@ def test_unclear_splits_are_refused_and_may_be_classes(
     assert len(data.train) + len(data.validation) + len(data.test) == len(files)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train2017 val2017 test2017",
+        "train_set val-set TestSet",
+        "train_images images_val test.imgs",
+        "training-data validation_data testing data",
+        "TRAIN_1 data_valid dataset-test",
+    ],
+)
+def test_splits_may_have_years_and_words_for_images_in_their_names(
+    names: str, tmp_path: Path
+) -> None:
+    train, val, test = names.split(maxsplit=2)
+    files = [f"{train}/1.png", f"{train}/2.png", f"{val}/3.png", f"{test}/a/4.png"]
+    assert splits(load(put_all(tmp_path / "set", *files))) == [[0, 1], [2], [3]]
+
+
+def test_where_names_leave_open_whether_folders_are_splits_an_error_asks(tmp_path: Path) -> None:
+    files = [f"{name}/{i}.png" for name in ("trainA", "my-test") for i in range(10)]
+    folder = put_all(tmp_path / "set", *files)
+    expected = r"folders that may be splits or classes \(my-test, trainA\): give splits=true"
+    with pytest.raises(DataError, match=expected):
+        load(folder)
+    assert len(load(folder, splits=True).test) == 10
+    assert load(folder, splits=False).train.classes == ("my-test", "trainA")
+    shutil.move(folder / "trainA", folder / "cats")
+    unclear = "taken as classes, though named like splits: my-test (splits=false confirms it)"
+    assert unclear in str(load(folder).notice).splitlines()
+    assert unclear not in str(load(folder, splits=False).notice).splitlines()
+    with pytest.raises(DataError, match=r"that are splits \(my-test\) beside others .*\(cats\)"):
+        load(folder, splits=True)
+    shutil.move(folder / "my-test", folder / "dogs")
+    with pytest.raises(DataError, match=r"no folder that is named like a split, but splits=true"):
+        load(folder, splits=True)
+
+
+@pytest.mark.parametrize("other", ["steamtraining", "valley", "contest", "trains"])
+def test_a_word_within_a_word_names_no_split(other: str, tmp_path: Path) -> None:
+    files = [f"{name}/{i}.png" for name in (other, "tested") for i in range(10)]
+    data = load(put_all(tmp_path / "set", *files))
+    assert sorted(data.train.classes) == sorted([other, "tested"])
+    assert "named like" not in str(data.notice)
+
+
+@pytest.mark.parametrize("empty", ["test", "val", "train", "Test_set"])
+@pytest.mark.parametrize("content", ["nothing", "other files", "a link to another split"])
+def test_a_split_without_images_of_its_own_is_refused(
+    empty: str, content: str, tmp_path: Path
+) -> None:
+    tops = {"train", "val", "test"} - {empty.partition("_")[0].lower()}
+    folder = put_all(tmp_path / "set", *(f"{top}/{i}.png" for top in sorted(tops) for i in "123"))
+    if content == "a link to another split":
+        (folder / empty).symlink_to(min(tops), target_is_directory=True)
+        empty = f"({empty}|{min(tops)})"  # whichever is found second
+    else:
+        (folder / empty / "deeper").mkdir(parents=True)
+        if content == "other files":
+            (folder / empty / "a.heic").touch()
+    expected = rf"hold no images of their own .*\({empty}\): put .*, remove .*splits=false"
+    with pytest.raises(DataError, match=expected):
+        load(folder)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_split_whose_images_are_all_broken_is_refused(part: str, tmp_path: Path) -> None:
+    names = [f"{top}/{i}.png" for top in ("train", "val", "test") for i in "123"]
+    folder = put_all(tmp_path / "set", *names)
+    for file in (folder / part).iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="too few readable images: 6 of 9, .*: it is empty"):
+        load(folder)
+
+
+@pytest.mark.parametrize("below", ["train/cats/test", "train/test", "test/x/y/val_images"])
+def test_a_split_within_a_split_is_refused_and_may_be_part_of_it(
+    below: str, tmp_path: Path
+) -> None:
+    names = [f"{top}/{i}.png" for top in ("train", "test", below) for i in "123"]
+    folder = put_all(tmp_path / "set", *names)
+    expected = f"a folder {below}, named like another split: .*splits=true if it belongs to"
+    with pytest.raises(DataError, match=expected):
+        load(folder)
+    data = load(folder, splits=True)
+    assert len(data.test) == (6 if below.startswith("test") else 3)
+
+
 def test_a_class_may_be_called_as_a_split_within_splits(tmp_path: Path) -> None:
     files = [f"{split}/test/{number}.png" for split in ("train", "test") for number in range(3)]
     assert load(put_all(tmp_path / "set", *files)).train.classes == ("test",)

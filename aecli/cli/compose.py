@@ -298,9 +298,9 @@ def _missing_extra(error: MissingConfigException) -> UsageError | None:
 
 
 def _choices(override: Override) -> Iterator[str]:
-    """The choices that an override selects from its group; null selects none."""
+    """The choices that an override selects from its group."""
     selected = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    return (str(choice) for choice in selected if choice not in (None, "null"))
+    return ("null" if choice is None else str(choice) for choice in selected)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ class DataConfig:
     the largest of each file's type."""
 
     splits: bool | None = None
-    """data=folder: false takes folders named train, val or test as classes; null: as splits."""
+    """data=folder: true if the folders in path are the splits, false if they are classes; null:
+    splits if they are named train, val and test or the like, and refused where that is unclear."""
 
     classes: list[str] | None = None
     """Classes to keep, by name, as in [3,5] or [cat,dog]; null: all."""

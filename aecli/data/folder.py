@@ -17,6 +17,7 @@ from aecli.convolution.arrays import read_image_size
 from aecli.data.folder_splits import (
     Member,
     assign_members,
+    class_notices,
     missing_notices,
 )
 from aecli.data.image_cache import ImageCache
@@ -65,7 +66,7 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
             f"path={escaped(config.path)} contains no images: no file at any depth ends in "
             f"{', '.join(SUFFIXES)}{ignored}"
         )
-    members = assign_members(folder, found.images, config.splits is not False)
+    members = assign_members(folder, found.images, config.splits)
     cache = _cache(config, folder, size, data_dir)
     fingerprint = _fingerprint(folder, members)
     facts, images = _cached(cache, fingerprint)
@@ -75,7 +76,10 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
         facts, images = _cached(cache, fingerprint)
     if facts is None or images is None:
         raise DataError(f"{cache.pixels_file} was changed while it was being written: run again")
-    return _loaded(folder, cache, facts, images, found.notices)
+    notices = found.notices
+    if config.splits is None:
+        notices += class_notices(facts["classes"])
+    return _loaded(folder, cache, facts, images, notices)
 
 
 def _cache(
@@ -144,7 +148,8 @@ def _decode(
 
     pixels = cache.write(readable_images())
     counts = Counter(member.part for member in kept)
-    if counts[TRAIN] < 2 or counts[TEST] < 1:
+    needed = {TRAIN, TEST, *(member.part for member in members)}
+    if counts[TRAIN] < 2 or any(counts[part] < 1 for part in needed):
         raise DataError(
             f"{escaped(str(folder))} has too few readable images: {len(kept)} of {len(members)}, "
             f"and training, validation and test need one each{broken_suffix(broken)}"

@@ -1,16 +1,19 @@
 """Which split and which class each image of a folder belongs to.
 
 - Folders named train, val and test, or a variant of these, are the splits if nothing else is beside
-  them. Without a test folder, a tenth of the training images is held out: of each class in
-  proportion, chosen by a hash of the file names, and so the same for every seed. The training
-  images are in the same order, so that the last of them, which are used for validation, hold the
-  classes in proportion as well.
+  them. Where the names leave open whether folders are splits, they are neither taken as splits nor
+  as classes: an error asks.
+- Without a test folder, a tenth of the training images is held out: of each class in proportion,
+  chosen by a hash of the file names, and so the same for every seed. The training images are in the
+  same order, so that the last of them, which are used for validation, hold the classes in
+  proportion as well.
 - The subfolders of a split, or of the folder itself if it has no splits, are the classes, numbered
   in natural order; images outside of any subfolder form a class of their own, the first.
 """
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -22,15 +25,32 @@ from aecli.errors import DataError
 from aecli.files import natural_key
 from aecli.text import escaped
 
-# Folder name in lower case -> split.
-PART_NAMES = {
+# Word -> split.
+SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
+# What else the name of a split may hold, beside numbers: train_images, testset, val2017.
+_EXTRA = "(?:data|set|split|images?|imgs?|photos?|pictures?)*"
+_SPLIT_NAME = re.compile(f"{_EXTRA}({'|'.join(SPLIT_WORDS)}){_EXTRA}")
+_NO_LETTERS = re.compile(r"[\W\d_]+")
+_NEW_WORD = re.compile("(?<=[a-z])(?=[A-Z])")  # as in trainA
 TEST_DIVISOR = 10  # without a test folder, one in this many training images is held out
 MAX_NAMED = 5  # names listed in a message
 AS_CLASSES = "give splits=false to take every folder as a class"
+
+
+def named_split(name: str) -> str | None:
+    """The split that a folder called `name` certainly holds: train, val2017, Test_images."""
+    found = _SPLIT_NAME.fullmatch(_NO_LETTERS.sub("", name.lower()))
+    return SPLIT_WORDS[found[1]] if found else None
+
+
+def possible_split(name: str) -> str | None:
+    """The split that a folder called `name` may hold: also trainA, train_station, my-test."""
+    words = _NO_LETTERS.split(_NEW_WORD.sub(" ", name).lower())
+    return named_split(name) or next(filter(None, map(SPLIT_WORDS.get, words)), None)
 
 
 @dataclass(frozen=True)
@@ -44,20 +64,23 @@ class Member:
     label: int
 
 
-def assign_members(folder: Path, files: list[Path], has_splits: bool) -> list[Member]:
+def assign_members(folder: Path, files: list[Path], has_splits: bool | None) -> list[Member]:
     """Assign each file to a split and a class; sorted by split, the order of the cache.
 
     Args:
         folder: the folder with all files.
         files: the images.
-        has_splits: whether folders named like splits are splits; false: they are classes.
+        has_splits: whether the folders at the top are splits; false: they are classes; None: their
+            names tell.
 
     Raises:
         DataError: only some of the folders are splits, or which is not clear.
     """
     names = {file: file.relative_to(folder).parts for file in files}
-    splits = _split_folders(folder, names.values()) if has_splits else {}
+    splits = _split_folders(folder, names.values(), has_splits)
     within_split = {file: parts[bool(splits) :] for file, parts in names.items()}
+    if has_splits is None:
+        _check_no_splits_below(folder, names.values(), splits)
     classes = {f: parts[0] if len(parts) > 1 else NO_FOLDER for f, parts in within_split.items()}
     sorted_names = sorted({*classes.values()} - {NO_FOLDER}, key=natural_key)
     if NO_FOLDER in classes.values():
@@ -96,51 +119,95 @@ def _stratified(
     return sorted(shuffled, key=positions.__getitem__)
 
 
-def _split_folders(folder: Path, names: Collection[tuple[str, ...]]) -> dict[str, str]:
+def _split_folders(
+    folder: Path, names: Collection[tuple[str, ...]], has_splits: bool | None
+) -> dict[str, str]:
     """The folders of `folder` that are splits, each with its split; empty if there are none.
 
     Raises:
-        DataError: some are and others are not, two are the same split, or there is no training set.
+        DataError: some are and others are not, two are the same split, one holds no images, there
+            is no training set, or which are splits is not clear.
     """
+    if has_splits is False:
+        return {}
+    split_of = possible_split if has_splits else named_split
     tops = {parts[0] for parts in names if len(parts) > 1}
-    splits = {top: PART_NAMES[top.lower()] for top in tops if top.lower() in PART_NAMES}
+    # Also those without images, whose split would be taken from the training images.
+    splits = {top: part for top in tops | _subfolders(folder) if (part := split_of(top))}
+    place = f"path={escaped(str(folder))}"
     if not splits:
-        _check_no_splits_below(folder, names)
+        _check_no_splits_meant(place, tops, has_splits)
         return {}
     others = {parts[0] for parts in names} - splits.keys()
     if others:
         raise DataError(
-            f"path={escaped(str(folder))} has folders that are splits ({_listed(splits)}) beside "
-            f"others that are not ({_listed(others)}): move these into the splits or elsewhere, or "
-            f"{AS_CLASSES}"
+            f"{place} has folders that are splits ({_listed(splits)}) beside others that are not "
+            f"({_listed(others)}): move these into the splits or elsewhere, or {AS_CLASSES}"
         )
     for part in SPLITS:
         same = [top for top in splits if splits[top] == part]
         if len(same) > 1:
             raise DataError(
-                f"path={escaped(str(folder))} has {len(same)} folders for the {part} split "
-                f"({_listed(same)}): put their images into one of them, or {AS_CLASSES}"
+                f"{place} has {len(same)} folders for the {part} split ({_listed(same)}): put "
+                f"their images into one of them, or {AS_CLASSES}"
             )
+    if splits.keys() - tops:
+        raise DataError(
+            f"{place} has folders that are splits and hold no images of their own that can be read "
+            f"({_listed(splits.keys() - tops)}): put images into them, remove them, or {AS_CLASSES}"
+        )
     if TRAIN not in splits.values():
         raise DataError(
-            f"path={escaped(str(folder))} has images to test or validate with "
-            f"({_listed(splits)}), but no folder train: name the folder of the training images "
-            f"train, or {AS_CLASSES}"
+            f"{place} has images to test or validate with ({_listed(splits)}), but no folder "
+            f"train: name the folder of the training images train, or {AS_CLASSES}"
         )
     return splits
 
 
-def _check_no_splits_below(folder: Path, names: Iterable[tuple[str, ...]]) -> None:
+def _subfolders(folder: Path) -> set[str]:
+    """The names of the folders in `folder` that are not hidden."""
+    return {each.name for each in folder.iterdir() if each.name[0] != "." and each.is_dir()}
+
+
+def _check_no_splits_meant(place: str, tops: set[str], has_splits: bool | None) -> None:
+    """Refuse folders that are classes by their names and look like splits all the same."""
+    if has_splits:
+        raise DataError(
+            f"{place} has no folder that is named like a split, but splits=true is given: name the "
+            f"folder of the training images train, or leave splits=true out"
+        )
+    possible = {top: part for top in tops if (part := possible_split(top))}
+    if TRAIN in possible.values() and len({*possible.values()}) > 1:
+        raise DataError(
+            f"{place} has folders that may be splits or classes ({_listed(possible)}): give "
+            f"splits=true if they are splits, or splits=false to take every folder as a class"
+        )
+
+
+def _check_no_splits_below(
+    folder: Path, names: Iterable[tuple[str, ...]], splits: dict[str, str]
+) -> None:
     """Refuse splits that are not at the top: their test images would be trained on."""
-    for parts in names:
-        for depth, name in enumerate(parts[1:-1], 1):
-            if name.lower() in PART_NAMES:
-                found, holder = Path(*parts[: depth + 1]), folder.joinpath(*parts[:depth])
-                raise DataError(
-                    f"path={escaped(str(folder))} has a folder {escaped(str(found))}, which is "
-                    f"named like a split but is not at the top: give the folder with the splits, "
-                    f"as in path={escaped(str(holder))}, or {AS_CLASSES}"
-                )
+    below = {parts[:-1] for parts in names}
+    classes = {parts[:2] for parts in below}
+    for parts in sorted(below):
+        for depth, name in enumerate(parts[1:], 1):
+            # A class may be called like a split if it is in every split.
+            is_class = depth == 1 and splits and all((top, name) in classes for top in splits)
+            if named_split(name) not in (None, splits.get(parts[0])) and not is_class:
+                raise DataError(_below_message(folder, parts[: depth + 1], bool(splits)))
+
+
+def _below_message(folder: Path, parts: tuple[str, ...], has_splits: bool) -> str:
+    found = escaped(str(Path(*parts)))
+    if has_splits:
+        way = f"move it there, or give splits=true if it belongs to {escaped(parts[0])}"
+        return f"path={escaped(str(folder))} has a folder {found}, named like another split: {way}"
+    holder = escaped(str(folder.joinpath(*parts[:-1])))
+    return (
+        f"path={escaped(str(folder))} has a folder {found}, which is named like a split but is not "
+        f"at the top: give the folder with the splits, as in path={holder}, or {AS_CLASSES}"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -148,6 +215,14 @@ def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names, key=natural_key)
     more = f" and {len(ordered) - MAX_NAMED:,} more" if len(ordered) > MAX_NAMED else ""
     return escaped(", ".join(ordered[:MAX_NAMED])) + more
+
+
+def class_notices(classes: Iterable[str]) -> list[str]:
+    """A message about classes whose names may mean splits, if any."""
+    unclear = [name for name in classes if possible_split(name)]
+    return [
+        f"taken as classes, though named like splits: {_listed(unclear)} (splits=false confirms it)"
+    ] * bool(unclear)
 
 
 def missing_notices(classes: tuple[str, ...], members: Iterable[tuple[int, str]]) -> list[str]:
