@@ -121,18 +121,55 @@ def test_a_value_outside_its_limits_is_named(change: Callable[[], Any], line: st
     assert str(caught.value).startswith(f"{line} is not valid: give ")
 
 
+SCHEMAS: dict[type[Any], dict[str, Any]] = {
+    TrainConfig: {"name": "a"}, DataConfig: {}, UpsampleConfig: {}, CorruptionConfig: {},
+    CheckpointConfig: {}, OptimizerConfig: {}, LayerConfig: {"channels": 2},
+    FCConfig: {"latent": 2}, ConvConfig: {"latent": 2},
+}  # fmt: skip
+
+
 def test_every_integer_has_an_upper_limit() -> None:
-    schemas: dict[type[Any], dict[str, Any]] = {
-        TrainConfig: {"name": "a"}, DataConfig: {}, UpsampleConfig: {}, CorruptionConfig: {},
-        CheckpointConfig: {}, OptimizerConfig: {}, LayerConfig: {"channels": 2},
-        FCConfig: {"latent": 2}, ConvConfig: {"latent": 2},
-    }  # fmt: skip
-    for schema, given in schemas.items():
+    for schema, given in SCHEMAS.items():
         for name, hint in get_type_hints(schema).items():
             if hint in (int, int | None, list[int], list[int] | None):
                 huge = [1, 10**400, 1] if "list" in str(hint) else 10**400
                 with pytest.raises(UsageError, match="is not valid: give "):
                     schema(**{**given, name: huge})
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, float("inf"), -float("inf"), float("nan"), -1])
+def test_every_number_has_limits_on_both_sides(value: float) -> None:
+    count = 0
+    for schema, given in SCHEMAS.items():
+        for name, hint in get_type_hints(schema).items():
+            # A mean may well be -1.
+            if hint in (int, int | None, float, float | None) and (name, value) != ("mean", -1):
+                count += 1
+                with pytest.raises(UsageError, match="is not valid: give "):
+                    schema(**{**given, name: value})
+    assert count > 25
+    with pytest.raises(UsageError, match=r"data\.image_shape=.* is not valid: give "):
+        DataConfig("mnist", image_shape=[1, -1, 2])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["${x}", "${oc.env:HOME}", "a${b", "\\${x}", "\\\\${", "50%", "#1", "a: b", "a\nb", "-x", "null",
+     "true", "~", "'", '"', "[x]", "{x: y}", "*a", "&b", "!c", "é\udce9", " ", "1e3", "@", "%Y", "|", ">", "\t",
+     "\x1b", "\u2028"],
+)  # fmt: skip
+def test_the_name_of_a_folder_is_saved_as_it_is(name: str) -> None:
+    for path in (f"/photos/{name}", f"/{name}/photos"):
+        data = DataConfig("folder", path, classes=[name, "b"])
+        config = replace(UNUSUAL, data=data, data_dir=path, output_dir=path)
+        assert from_yaml(to_yaml(config)) == config
+
+
+def test_a_number_at_its_limit_is_valid() -> None:
+    corruption = CorruptionConfig(CorruptionKind.downsample, noise_std=2.0**16, rate=1.0, factor=2)
+    data = DataConfig("folder", "x", scale=1e-38, mean=-(2.0**16), std=2.0**-16)
+    config = replace(UNUSUAL, lr=1e38, weight_decay=1e38, corruption=corruption, data=data)
+    assert from_yaml(to_yaml(config)) == config
 
 
 def test_every_field_says_what_it_means() -> None:

@@ -1,5 +1,6 @@
 """From what a person types to what Hydra reads: a word is the word that was typed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.options import parse_options
 from aecli.cli.overrides import MAX_RUNS, override, parse_overrides, read_arguments, split
-from aecli.config import TrainConfig
+from aecli.commands import embed
+from aecli.config import TrainConfig, config_groups
 from aecli.errors import UsageError
 from tests.conftest import TINY
 
@@ -48,6 +51,49 @@ def test_a_text_is_the_word_that_was_typed(word: str) -> None:
     assert typed("data=folder", f"path={word}").data.path == word
     line = read_arguments([f"hydra.run.dir={word}"])
     assert parse_overrides(line)[0].value() == word
+
+
+def test_a_tilde_stands_for_the_home_folder_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/x")
+    assert typed("output_dir=~/a b").output_dir == "/home/x/a b"
+    assert typed("data_dir=~").data_dir == "/home/x"
+    assert typed("data=folder", "path=~/x").data.path == "/home/x/x"
+    assert typed("data.classes=[~,~/x]").data.classes == ["~", "~/x"]
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        assert parse_overrides(read_arguments([f"{key}=~/y"]))[0].value() == "/home/x/y"
+    (one, other) = split(read_arguments(["path=~/a,b"]))
+    assert parse_overrides([*one, *other])[0].value() == "/home/x/a"
+    monkeypatch.setenv("AECLI_DATA", "~/data")
+    assert typed().data_dir == "/home/x/data"
+    options = parse_options("embed", embed.Options, ["~/run", "path=~/p", "images=~/i", "output=~"])
+    assert (options.run, options.path) == (["/home/x/run"], "/home/x/p")
+    assert (options.images, options.output) == (["/home/x/i"], "/home/x")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("train output_dir=?", "train data_dir=?", "train data=folder path=?", "train resume=?"),
+        *("train hydra.run.dir=?", "train -m hydra.sweep.dir=?", "shapes data_dir=?"),
+        *("evaluate ?", "embed run images=?", "compare runs output=?", "conv input=? kernel=1"),
+    ],
+)
+def test_the_home_folder_of_nobody_is_refused(
+    line: str, aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli(*line.replace("?", "~nobody-here/x").split()) == 2
+    error = capsys.readouterr().err
+    assert "=~nobody-here/x is not valid: give ~ or ~user of a user that exists, or ./" in error
+    assert error.count("\n") == 1 and not any(Path().iterdir())
+
+
+@pytest.mark.parametrize("group", config_groups())
+def test_null_is_no_choice_of_a_group(
+    group: str, aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in (["train"], ["train", "-m"], ["shapes"]):
+        assert aecli(*line, f"{group}=null") == 2
+        assert re.match(rf"aecli: {group}=null.*: (valid|add -m)", capsys.readouterr().err)
 
 
 def test_null_quotes_and_interpolations_keep_their_meaning() -> None:

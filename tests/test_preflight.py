@@ -49,6 +49,17 @@ def test_what_cannot_fit_is_said_before_there_is_a_folder(
     assert not Path("new").exists()
 
 
+def test_a_factor_larger_than_the_images_is_refused(
+    aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", *TINY, "corruption=downsample", "factor=29", "output_dir=new") == 2
+    message = capsys.readouterr().err
+    expected = "factor=29 is not valid: the images have 28x28 pixels, so give at most 28"
+    assert message == f"aecli: {expected}\n" and not Path("new").exists()
+    line = ["corruption=downsample", "factor=28", "model=fc", "latent=2"]
+    assert aecli("train", *TINY, *line) == 0
+
+
 def test_more_weights_than_can_be_counted_are_refused(
     aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

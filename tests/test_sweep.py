@@ -478,7 +478,7 @@ def test_what_is_resumed_is_read_as_plain_data(
     text = run.config_file.read_text()
     planted(run, "config.yaml", text.replace("name: fc-z2", "name: ${oc.env:HOME}"))
     assert aecli("train", "-m", "resume=mine") == 2
-    assert "not a resolved configuration" in capsys.readouterr().err
+    assert "name=${oc.env:HOME} is not valid" in capsys.readouterr().err
 
 
 # What a sweep is made of.

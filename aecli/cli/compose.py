@@ -128,6 +128,7 @@ def compose_sweep(overrides: list[str]) -> Sweep:
                 _compose_job(engine, number, line, for_hydra) for number, line in enumerate(lines)
             ]
         folder = Path(str(composed.hydra.sweep.dir))
+        check_folder(folder)
         return Sweep(folder, choices["hydra/launcher"], jobs, composed)
 
 
@@ -178,6 +179,15 @@ def _check_hydra_override(override: Override) -> None:
         )
     if "/" in key and not isinstance(value, str | list | None):
         raise UsageError(f"{override.input_line} is not valid: give the name of a choice")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a UsageError for a folder that Hydra cannot use: it resolves ${ in its own paths."""
+    if "${" in str(folder.absolute()):
+        raise UsageError(
+            f"a run cannot be in {folder.absolute()}, because ${{ in the name of a folder has a "
+            f"meaning of its own: give another output_dir"
+        )
 
 
 def _is_plain_name(value: object) -> bool:

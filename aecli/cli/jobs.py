@@ -20,6 +20,7 @@ from aecli.cli.compose import (
     PRIMARY,
     ComposedRun,
     as_usage_errors,
+    check_folder,
     compose_run,
     compose_shared,
     hydra_engine,
@@ -73,6 +74,7 @@ def _new_folder(run: ComposedRun) -> Path:
             folder = Path(str(composed.hydra.run.dir)).absolute()
         if ".." in folder.parts:  # which may lead elsewhere once folders on the way are created
             folder = folder.resolve()
+        check_folder(folder)
         if is_named:
             RunDirectory(_relative(folder)).check_vacant(*hydra_subfolders(composed))
         writable_folder(folder.parent, "hydra.run.dir")

@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config import explain
-from aecli.config.limits import MAX_COUNT, check_seed, check_valid
+from aecli.config.limits import MAX_COUNT, check_seed, check_valid, expand_user
 from aecli.errors import UsageError
 from aecli.text import shortened, suggest
 
@@ -116,6 +116,8 @@ def _assign(config: DictConfig, key: str, value: str, is_list: bool) -> None:
         raise UsageError(f"{key}= has no value: give one, or leave {key}= out")
     if "${" in value:  # OmegaConf would interpolate it
         raise UsageError(f"{key} is not valid: ${{...}} is not resolved here, give the value")
+    if value.startswith("~"):
+        value = expand_user(key, value)
     try:
         if is_list:
             config[key].append(value)

@@ -23,7 +23,8 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException, OverrideParseException
 
-from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups
+from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups, short_key
+from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.text import shortened
 
@@ -32,6 +33,7 @@ MAX_RUNS = 10_000
 
 _ARGUMENT = re.compile(r"([+~]*)([^=]*)=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool)\s*\(")
+_PATHS = {"data.path", "output_dir", "data_dir", "hydra.run.dir", "hydra.sweep.dir"}
 _HYDRA_TEXT = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 
 # A quoted element up to the next separator, or the characters up to there.
@@ -107,11 +109,16 @@ def _translate_value(key: str, value: str) -> str:
     if key in _list_keys() and value.startswith("["):
         return _LIST_ELEMENT.sub(lambda word: _quote_word(word[0], is_in_list=True), value)
     if key in _text_keys() and not isinstance(result, list | dict):
-        return _ELEMENT.sub(lambda word: _quote_word(word[0], is_in_list=False), value)
+        return _ELEMENT.sub(lambda word: _quote_word(_expand_user(key, word[0])), value)
     return _quote(value) if parsed is None and not re.search(r"[][{},]", value) else value
 
 
-def _quote_word(word: str, is_in_list: bool) -> str:
+def _expand_user(key: str, word: str) -> str:
+    """`word` with the home folder for a leading ~, if it is a path."""
+    return expand_user(short_key(key), word) if key in _PATHS and word.startswith("~") else word
+
+
+def _quote_word(word: str, is_in_list: bool = False) -> str:
     """Quote a word that Hydra would take for something else, or could not read."""
     parsed = _parsed("word", word)
     value = object() if parsed is None else parsed.value()

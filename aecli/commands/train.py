@@ -39,6 +39,7 @@ from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.config import TrainConfig, Upsampling, short_key
+from aecli.config.limits import expand_user
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
@@ -84,7 +85,7 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
         compose(options.overrides)  # rejects invalid values, which Hydra would print
         show_config(options.cfg, options.resolve, options.overrides)
     elif options.resume is not None:
-        resume(Path(options.resume), options, group)
+        resume(Path(expand_user("resume", options.resume)), options, group)
     elif options.multirun:
         _check_single_process(group)
         from aecli.sweep import lifecycle as sweep  # a single run need not wait for it

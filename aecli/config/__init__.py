@@ -16,6 +16,7 @@ from aecli.config.choices import (
 from aecli.config.loading import (
     CONF_DIR,
     RENAMED_KEYS,
+    as_text,
     config_groups,
     explain,
     field_docs,
@@ -62,6 +63,7 @@ __all__ = [
     "TrainConfig",
     "UpsampleConfig",
     "Upsampling",
+    "as_text",
     "check_unread_keys",
     "config_groups",
     "explain",

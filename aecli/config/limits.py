@@ -1,6 +1,6 @@
 """Limits of option values, and their checks; the errors name the bad and the valid values."""
 
-import math
+import os
 
 from aecli.errors import UsageError
 from aecli.text import shortened
@@ -17,6 +17,16 @@ MAX_UNITS = 2**20
 MAX_PIXELS = 2**14
 """Along an axis; one colour image with this height and width takes 3 GB as numbers."""
 
+MAX_LEVEL = 2.0**16
+"""Of numbers that are added to pixels in [0, 1] or divide them: beside larger ones, float32 no
+longer tells the 256 levels of a pixel apart."""
+
+MAX_FLOAT = 1e38
+"""Of other numbers; float32 ends a little above it."""
+
+MAX_MINUTES = 525_600.0
+"""A year."""
+
 MAX_COUNT = 1_000_000
 """Of anything that a command shows, draws or fits; more than anyone waits for."""
 
@@ -31,8 +41,29 @@ def check_integer(key: str, value: int, maximum: int, minimum: int = 1) -> None:
     check_valid(value <= maximum, key, value, f"a whole number of at most {maximum:,}")
 
 
-def check_not_negative(key: str, value: float) -> None:
-    check_valid(value >= 0 and math.isfinite(value), key, value, "a finite number of at least 0")
+def check_number(
+    key: str, value: float, maximum: float, minimum: float = 0.0, above: bool = False
+) -> None:
+    """Check a number; `above`: the minimum itself is not valid."""
+    low = f"a finite number {'above' if above else 'of at least'} {minimum:g}"
+    check_valid(value > minimum or (value == minimum and not above), key, value, low)
+    check_valid(value <= maximum, key, value, f"a number of at most {maximum:,g}")
+
+
+def expand_user(key: str, path: str) -> str:
+    """A path that was typed, with the home folder for a leading ~ or ~user.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    expanded = os.path.expanduser(path)
+    check_valid(
+        not expanded.startswith("~"),
+        key,
+        path,
+        f"~ or ~user of a user that exists, or ./{shortened(path)} for a folder of that name",
+    )
+    return expanded
 
 
 def check_seed(seed: int) -> None:

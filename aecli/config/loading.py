@@ -167,6 +167,16 @@ def from_yaml(text: str) -> TrainConfig:
         raise UsageError(f"it is not an aecli configuration: {error}") from error
 
 
+def as_text(value: Any) -> Any:
+    """`value` with every text in it escaped, so that OmegaConf resolves nothing and takes it as it
+    is, such as a path with `${` in it."""
+    if isinstance(value, dict):
+        return {key: as_text(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_text(each) for each in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+
+
 def from_plain(saved: Any) -> TrainConfig:
     """Convert what `plain` returned, read from a file: nothing in it is resolved or imported.
 
@@ -174,8 +184,9 @@ def from_plain(saved: Any) -> TrainConfig:
         UsageError: it is not an aecli configuration.
     """
     try:
-        if not isinstance(saved, dict) or "${" in str(saved):
-            raise UsageError("it is not a resolved configuration")
+        if not isinstance(saved, dict):
+            raise UsageError("it is not an aecli configuration: it holds no keys")
+        saved = as_text(saved)
         _rename_keys(saved)
         schema = MODEL_CONFIGS[saved["model"]["kind"]]
         config = OmegaConf.structured(TrainConfig)

@@ -1,6 +1,5 @@
 """Every option of a run: name, type, default, unit and valid range."""
 
-import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -16,13 +15,17 @@ from aecli.config.choices import (
 )
 from aecli.config.limits import (
     MAX_EPOCHS,
+    MAX_FLOAT,
     MAX_IMAGES,
+    MAX_LEVEL,
+    MAX_MINUTES,
     MAX_PIXELS,
     MAX_UNITS,
     check_integer,
-    check_not_negative,
+    check_number,
     check_seed,
     check_valid,
+    expand_user,
 )
 from aecli.errors import UsageError
 
@@ -96,6 +99,8 @@ class DataConfig:
             if size is not None:
                 check_integer(f"data.{key}", size, MAX_IMAGES)
         check_valid(self.path != "", "path", "", "the folder with the images")
+        if self.path is not None:
+            self.path = os.path.expanduser(self.path)
         for key in ("classes", "exclude_classes"):
             names = getattr(self, key)
             check_valid(
@@ -116,12 +121,8 @@ class DataConfig:
                 "1 (grey) or 3 (colour)",
             )
         if self.scale is not None:
-            check_valid(
-                self.scale > 0 and math.isfinite(self.scale),
-                "scale",
-                self.scale,
-                "the pixel value that counts as white, as in 4095",
-            )
+            valid = "the pixel value that counts as white, as in 4095"
+            check_valid(1 / MAX_FLOAT <= self.scale <= MAX_FLOAT, "scale", self.scale, valid)
         if self.image_shape is not None:
             check_valid(
                 len(self.image_shape) == 3 and all(0 < n <= MAX_PIXELS for n in self.image_shape),
@@ -129,10 +130,8 @@ class DataConfig:
                 self.image_shape,
                 "channels, height and width, as in [1,32,32]",
             )
-        check_valid(math.isfinite(self.mean), "data.mean", self.mean, "a finite number")
-        check_valid(
-            self.std > 0 and math.isfinite(self.std), "data.std", self.std, "a number above 0"
-        )
+        check_number("data.mean", self.mean, MAX_LEVEL, -MAX_LEVEL)
+        check_number("data.std", self.std, MAX_LEVEL, 1 / MAX_LEVEL)
 
 
 @dataclass
@@ -179,9 +178,9 @@ class CorruptionConfig:
         if self.factor is not None:
             check_integer("factor", self.factor, MAX_PIXELS, minimum=2)
         check_valid(0 <= self.rate <= 1, "corruption.rate", self.rate, "a number from 0 to 1")
-        check_not_negative("corruption.noise_std", self.noise_std)
+        check_number("corruption.noise_std", self.noise_std, MAX_LEVEL)
         if self.example_noise_std is not None:
-            check_not_negative("corruption.example_noise_std", self.example_noise_std)
+            check_number("corruption.example_noise_std", self.example_noise_std, MAX_LEVEL)
 
 
 @dataclass
@@ -198,11 +197,9 @@ class OptimizerConfig:
     """Maximum Euclidean norm of the gradients; null: no clipping."""
 
     def __post_init__(self) -> None:
-        check_not_negative("optimizer.warmup_epochs", self.warmup_epochs)
+        check_number("optimizer.warmup_epochs", self.warmup_epochs, MAX_EPOCHS)
         if self.clip_norm is not None:
-            check_valid(
-                self.clip_norm > 0, "optimizer.clip_norm", self.clip_norm, "a number above 0"
-            )
+            check_number("optimizer.clip_norm", self.clip_norm, MAX_FLOAT, above=True)
 
 
 @dataclass
@@ -217,7 +214,7 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         check_integer("checkpoint.epochs", self.epochs, MAX_EPOCHS)
-        check_not_negative("checkpoint.minutes", self.minutes)
+        check_number("checkpoint.minutes", self.minutes, MAX_MINUTES)
 
 
 @dataclass
@@ -279,7 +276,9 @@ class TrainConfig:
     output_dir: str = "outputs"
     """Folder for the run folders."""
 
-    data_dir: str = field(default_factory=lambda: os.environ.get("AECLI_DATA", "data"))
+    data_dir: str = field(
+        default_factory=lambda: expand_user("AECLI_DATA", os.environ.get("AECLI_DATA", "data"))
+    )
     """Folder for the data sets; the environment variable AECLI_DATA sets its default."""
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -295,12 +294,7 @@ class TrainConfig:
         if self.steps is not None:
             check_integer("steps", self.steps, MAX_EPOCHS)
         if self.minutes is not None:
-            check_valid(
-                self.minutes > 0 and math.isfinite(self.minutes),
-                "minutes",
-                self.minutes,
-                "a finite number above 0, or null",
-            )
+            check_number("minutes", self.minutes, MAX_MINUTES, above=True)
             check_valid(
                 self.optimizer.schedule is Schedule.constant,
                 "minutes",
@@ -310,16 +304,15 @@ class TrainConfig:
             )
         check_integer("batch_size", self.batch_size, MAX_IMAGES)
         check_integer("val_every", self.val_every, MAX_EPOCHS)
-        check_valid(
-            self.lr > 0 and math.isfinite(self.lr), "lr", self.lr, "a finite number above 0"
-        )
-        check_not_negative("weight_decay", self.weight_decay)
-        check_not_negative("min_delta", self.min_delta)
+        check_number("lr", self.lr, MAX_FLOAT, above=True)
+        check_number("weight_decay", self.weight_decay, MAX_FLOAT)
+        check_number("min_delta", self.min_delta, MAX_FLOAT)
         if self.patience is not None:
             check_integer("patience", self.patience, MAX_EPOCHS)
         check_seed(self.seed)
         for key in ("output_dir", "data_dir"):
             check_valid(bool(getattr(self, key)), key, "", "a folder")
+            setattr(self, key, os.path.expanduser(getattr(self, key)))
         check_valid(
             DEVICE_PATTERN.fullmatch(self.device) is not None,
             "device",

@@ -59,7 +59,7 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
         StorageError: `data_dir` cannot be read or written.
         UsageError: there is no such data set, or a split is larger than the data set.
     """
-    name, loaded = _load(config, data_dir.expanduser())
+    name, loaded = _load(config, data_dir)
     val_size = _validation_size(config.val_size, loaded)
     kept = len(loaded.train) - val_size
     if kept < 1:

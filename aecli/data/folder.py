@@ -54,7 +54,7 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
     if config.path is None:
         raise UsageError("data=folder needs path=...: the folder with the images")
     size = None if config.image_size is None else read_image_size(config.image_size)
-    folder = Path(config.path).expanduser()
+    folder = Path(config.path)
     if not folder.is_dir():
         raise DataError(
             f"path={escaped(config.path)} is not a folder: give the folder with the images"

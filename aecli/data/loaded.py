@@ -92,5 +92,5 @@ def _with_path(config: TrainConfig, path: str | None) -> TrainConfig:
     """The configuration with a folder of images that is found from any working directory."""
     if path is None:
         return config
-    absolute = str(Path(path).expanduser().absolute())
+    absolute = str(Path(path).absolute())
     return replace(config, data=replace(config.data, path=absolute))

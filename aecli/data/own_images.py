@@ -70,7 +70,7 @@ def load_own_images(
     classes: dict[Path, str] = {}
     notices: list[str] = []
     for path in paths:
-        root = Path(path).expanduser()
+        root = Path(path)
         found = find_images([root])
         notices += found.notices
         classes |= {file: _class_of(file, root) for file in found.images}
@@ -108,7 +108,7 @@ def load_own_images(
 
 def _title(paths: Sequence[str]) -> str:
     """Name the folder if a single one is given."""
-    folders = [Path(path).expanduser() for path in paths]
+    folders = [*map(Path, paths)]
     is_one = len(folders) == 1 and folders[0].is_dir()
     return f"images in {escaped(folders[0].resolve().name)}" if is_one else "images of your own"
 

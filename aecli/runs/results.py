@@ -59,7 +59,7 @@ class Results:
     @classmethod
     def for_run(cls, run: RunDirectory, command: str, output: str | None = None) -> Self:
         """The results of a command about `run`, in the folder `output` or in one of the run's."""
-        return cls(run.path / command if output is None else Path(output).expanduser(), command)
+        return cls(run.path / command if output is None else Path(output), command)
 
     def __enter__(self) -> Self:
         return self

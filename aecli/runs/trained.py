@@ -123,7 +123,7 @@ class Trained:
         data_dir = self.config.data_dir
         is_given = data_dir != self.run.load_config().data_dir
         # A download would make the folder, and synthetic digits would be drawn into it.
-        if is_given and not Path(data_dir).expanduser().is_dir():
+        if is_given and not Path(data_dir).is_dir():
             raise DataError(
                 f"data_dir={data_dir} is not a folder: give the one with {self.config.data.name}"
             )

@@ -25,9 +25,24 @@ def check_runnable(config: TrainConfig) -> Data:
     device = data.train.images.device
     if config.compile:
         check_compiler(device)
+    check_factor(config, data.image_shape)
     check_memory(config, data, total_memory(device))
     writable_folder(Path(config.output_dir), "output_dir")
     return data
+
+
+def check_factor(config: TrainConfig, image_shape: ImageShape) -> None:
+    """Check that an image keeps at least a pixel on each side of its own when it is downsampled.
+
+    Raises:
+        UsageError: it does not.
+    """
+    factor, (_, *sides) = config.corruption.factor, image_shape
+    if factor is not None and factor > min(sides):
+        raise UsageError(
+            f"factor={factor} is not valid: the images have {'x'.join(map(str, sides))} pixels, so "
+            f"give at most {min(sides)}"
+        )
 
 
 def check_memory(config: TrainConfig, data: Data, available: int) -> None:
