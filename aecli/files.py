@@ -84,6 +84,15 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 
+def file_version(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file, or the one that a link leads to, is written or replaced.
+
+    Another file has another number, even of the same size and time.
+    """
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
     """Read a regular file; a pipe or a device could block for ever.
 

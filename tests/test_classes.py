@@ -104,8 +104,8 @@ def test_classes_without_an_image_are_refused() -> None:
     with pytest.raises(DataError, match=r"animals \(without cat, dog, eel\) has no images left"):
         load(exclude_classes=[*ANIMALS])
     few = Split(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 2]), ANIMALS)
-    with pytest.raises(DataError, match=r"animals \(only dog\) has no images left"):
-        select_classes(DataConfig("animals", classes=["dog"]), few)
+    with pytest.raises(DataError, match=r"animals \(only dog\) has no images left in the val"):
+        select_classes(DataConfig("animals", classes=["dog"]), few, "validation")
 
 
 def test_which_images_are_of_the_classes() -> None:

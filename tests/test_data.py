@@ -1,6 +1,7 @@
 """Data sets: read from disk without a network, checked, split; MNIST never replaced unasked."""
 
 import hashlib
+import os
 import pickle
 import re
 import shutil
@@ -161,6 +162,18 @@ def test_files_on_disk_are_used_without_a_network(name: str, tmp_path: Path) -> 
     assert data.image_shape == (1, HEIGHT, WIDTH)
     assert images.dtype == torch.uint8 and labels.dtype == torch.int64
     assert (data.name, data.source, data.notice) == (name, str(folder), None)
+
+
+def test_files_replaced_by_others_of_the_same_size_and_time_are_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "KMNIST" / "raw", idx_files())
+    before = load(tmp_path, "kmnist").test
+    file = folder / IDX_NAMES[2]
+    status, content = file.stat(), file.read_bytes()
+    for last in (content[-1] ^ 1, content[-1]):
+        file.write_bytes(content[:-1] + bytes([last]))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        is_same = load(tmp_path, "kmnist").test.fingerprint == before.fingerprint
+        assert is_same is (last == content[-1])
 
 
 def test_cifar10_on_disk_has_its_channels_first(

@@ -1,5 +1,6 @@
 """`data=folder`: a person's own images as a data set, decoded once and mapped into memory."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 
 from aecli.config import DataConfig, config_groups
-from aecli.data import Data, folder, images, load_data
+from aecli.data import Data, folder, image_cache, images, load_data
 from aecli.data.batches import gather
 from aecli.data.split import Split
 from aecli.errors import DataError, StorageError, UsageError
@@ -437,6 +438,70 @@ def test_a_damaged_cache_is_made_anew(
     assert splits(load(photos)) == before
     assert decodings == [40, 40]
     assert path.read_bytes() == whole
+
+
+def rewritten(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda facts: {**facts, **changes}
+
+
+# What an index may say that somebody has made, with the digest of what it says.
+CRAFTED: list[Callable[[dict[str, Any]], Any]] = [
+    lambda _: None,
+    lambda _: [1],
+    lambda facts: {"fingerprint": facts["fingerprint"]},
+    *(rewritten(image_shape=shape) for shape in ([], [1, 4], 7, "ab", [1, 4, 6, 1], [1, 0, 6])),
+    *(rewritten(image_shape=shape) for shape in ([6, 4, 1], [1, 4, 7], [1, -4, -6], [10**18] * 3)),
+    *(rewritten(image_shape=shape) for shape in ([3, 4, 6], [1, 4, 10**18], [None, 4, 6])),
+    *(rewritten(broken=broken) for broken in (None, [1], 5, {"cats/1.png": "it is not"})),
+    rewritten(broken={f"{name}/{n}.{kind}": "" for n in range(20) for name, kind in
+                      (("cats", "png"), ("dogs", "bmp"))}),
+    *(rewritten(notices=notices) for notices in (None, 5)),
+    *(rewritten(pixels=pixels) for pixels in (None, "", [1], "0" * 64)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(CRAFTED)))
+def test_a_crafted_index_is_made_anew(number: int, photos: Path, decodings: list[int]) -> None:
+    before = splits(load(photos))
+    (path,) = (photos.parent / "data" / "folder").glob("*.json")
+    facts = CRAFTED[number](json.loads(path.read_bytes())["facts"])
+    path.write_text(json.dumps({"sha256": image_cache._digest(facts), "facts": facts}))
+    assert splits(load(photos)) == before and decodings == [40, 40]
+
+
+@pytest.mark.parametrize("suffix", ["images", "json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_place_of_the_cache_is_replaced_or_named(
+    suffix: str, make: Callable[[Path], None], photos: Path
+) -> None:
+    before = splits(load(photos))
+    (path,) = (photos.parent / "data" / "folder").glob(f"*.{suffix}")
+    path.unlink()
+    make(path)
+    if (suffix, make) == ("images", os.mkfifo):
+        assert splits(load(photos)) == before
+    else:
+        with pytest.raises(StorageError, match=rf"{path.name} cannot be "):
+            load(photos)
+
+
+def test_images_are_hashed_once_when_they_are_read_from_the_cache(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load(photos).fingerprints
+    hashed: list[int] = []
+    sha256 = hashlib.sha256
+
+    def counting(content: Any = b"") -> Any:
+        if len(memoryview(content)) == 4 * 6:  # an image
+            hashed.append(1)
+        return sha256(content)
+
+    monkeypatch.setattr(hashlib, "sha256", counting)
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    data = load(photos)
+    assert data.fingerprints == expected and data.copies == 0
+    assert len(hashed) == 40
 
 
 def test_interrupted_decoding_leaves_no_cache(

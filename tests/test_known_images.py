@@ -134,6 +134,30 @@ def test_a_copy_in_train_and_test_is_counted_and_said(
     assert aecli("evaluate", "run") == 0
 
 
+def test_own_images_that_were_used_in_training_are_counted_and_named(
+    aecli: Aecli, photos: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    draw(tmp_path / "new", 3, seed=5)
+    capsys.readouterr()
+    assert aecli("evaluate", "run", "images=new") == 0
+    assert "trained on" not in capsys.readouterr().err
+    numbers = json.loads((tmp_path / "run/evaluate/numbers.json").read_text())
+    assert numbers["used_in_training"] == {"train": [], "validation": []}
+    for command, others in (("evaluate", []), ("reconstruct", ["images=new"])):
+        assert aecli(command, "run", "images=photos", *others) == 0
+        words = " ".join(capsys.readouterr().err.split())
+        assert f"of these {60 + 3 * len(others)} images, the run was trained on 49" in words
+        assert "validated on 5, so their errors are not those of new images: photos/0" in words
+        assert words.endswith(" and 51 more")
+    numbers = json.loads((tmp_path / "run/evaluate/numbers.json").read_text())
+    used = numbers["used_in_training"]
+    assert (len(used["train"]), len(used["validation"])) == (49, 5)
+    assert {*used["train"], *used["validation"]} < {str(f) for f in Path("photos").iterdir()}
+    shutil.move(photos, tmp_path / "away")  # the run knows without them
+    assert aecli("reconstruct", "run", "images=away") == 0
+    assert "trained on 49 and validated on 5" in " ".join(capsys.readouterr().err.split())
+
+
 # Resuming.
 
 

@@ -31,6 +31,7 @@ def test_a_class_is_the_word_that_was_typed() -> None:
     assert typed(f"data.exclude_classes=[ {' , '.join(WORDS)} ]").data.exclude_classes == WORDS
     assert typed("data.classes=['a,b',\"it's\",'true']").data.classes == ["a,b", "it's", "true"]
     assert typed("data.classes=null").data.classes is None
+    assert typed("data.classes=[$\\frac,\\,a\\]").data.classes == ["$\\frac", "\\", "a\\"]
 
 
 def test_a_sweep_over_classes_keeps_their_words() -> None:

@@ -164,7 +164,7 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
         path_of_images=options.path,
         warn=console.warn,
     )
-    for notice in trained.own.notices if trained.own else []:
+    for notice in trained.notices:
         console.warn(notice)
     return trained
 

@@ -122,7 +122,9 @@ def _quote_word(word: str, is_in_list: bool = False) -> str:
     """Quote a word that Hydra would take for something else, or could not read."""
     parsed = _parsed("word", word)
     value = object() if parsed is None else parsed.value()
-    if isinstance(value, str | list | dict) or (value is None and not is_in_list):
+    escapes_end = is_in_list and word.rstrip().endswith("\\")  # the comma or bracket that follows
+    is_itself = isinstance(value, str | list | dict) or (value is None and not is_in_list)
+    if is_itself and not escapes_end:
         return word
     return _quote(word.strip())
 

@@ -6,6 +6,8 @@ Scores a trained model on the test images, overall and by class, compared with P
 latent size, and shows the images that it reconstructs best and worst. PCA is left out, and that is
 said, if the training images are no longer those that the run was trained on.
 
+Of images=... of your own it says which the run was trained or validated on.
+
 examples:
   aecli evaluate outputs/conv-z25/2026-11-21_10-15-00-123456
 """
@@ -54,6 +56,10 @@ def main(arguments: list[str]) -> None:
             {
                 **asdict(evaluation.overall["model"]),
                 **({} if pca is None else {"mse_pca": pca.mse}),
+                "used_in_training": {
+                    name: trained.image_names(numbers)
+                    for name, numbers in trained.used_in_training.items()
+                },
                 "all": {name: asdict(each) for name, each in evaluation.overall.items()},
                 "by_class": {
                     name: {label: asdict(score) for label, score in scores.items()}

@@ -15,7 +15,7 @@ from aecli.config import FOLDER, DataConfig
 from aecli.data.classes import class_suffix, select_classes
 from aecli.data.download import MissingDataError
 from aecli.data.folder import load_folder
-from aecli.data.split import Data, LoadedData, Split
+from aecli.data.split import SPLITS, Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError
@@ -68,8 +68,8 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
             f"training images would be left to train on"
         )
     # Split before selecting classes: the validation images do not depend on the classes.
-    parts = (loaded.train[:kept], loaded.train[kept:], loaded.test)
-    train, validation, test = (select_classes(config, part) for part in parts)
+    parts = zip((loaded.train[:kept], loaded.train[kept:], loaded.test), SPLITS, strict=True)
+    train, validation, test = (select_classes(config, *part) for part in parts)
     train_size = _split_size("data.train_size", config.train_size, len(train))
     test_size = _split_size("data.test_size", config.test_size, len(test))
     splits = (train[:train_size], validation, test[:test_size])

@@ -9,8 +9,8 @@ from aecli.errors import DataError, UsageError
 from aecli.text import escaped, suggest
 
 
-def select_classes(config: DataConfig, split: Split) -> Split:
-    """The images of `split` in the classes that `config` selects.
+def select_classes(config: DataConfig, split: Split, name: str) -> Split:
+    """The images of the split called `name` in the classes that `config` selects.
 
     Raises:
         UsageError: there is no such class.
@@ -21,8 +21,8 @@ def select_classes(config: DataConfig, split: Split) -> Split:
     chosen = split[class_mask(config, split)]
     if not len(chosen):
         raise DataError(
-            f"data={config.name}{class_suffix(config)} has no images left for training, "
-            f"validation or testing: choose other classes"
+            f"data={config.name}{class_suffix(config)} has no images left in the {name} "
+            f"split: choose more or other classes"
         )
     return chosen
 

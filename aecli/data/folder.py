@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ from aecli.data.images import (
     read_header,
     size_text,
 )
-from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION, LoadedData, Split
+from aecli.data.split import TEST, TRAIN, VALIDATION, LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError, UsageError
-from aecli.files import writable_folder
+from aecli.files import file_version, writable_folder
 from aecli.text import escaped
 
 MAX_NAME = 40  # characters of the folder's name in the name of its cache
@@ -69,17 +69,28 @@ def load_folder(config: DataConfig, data_dir: Path) -> LoadedData:
     members = assign_members(folder, found.images, config.splits)
     cache = _cache(config, folder, size, data_dir)
     fingerprint = _fingerprint(folder, members)
-    facts, images = _cached(cache, fingerprint)
-    if facts is None or images is None:
+    cached = _cached(cache, fingerprint, folder, members)
+    if cached is None:
         writable_folder(cache.index_file.parent, "data_dir")
         _decode(cache, fingerprint, folder, members, config, size)
-        facts, images = _cached(cache, fingerprint)
-    if facts is None or images is None:
+        cached = _cached(cache, fingerprint, folder, members)
+    if cached is None:
         raise DataError(f"{cache.pixels_file} was changed while it was being written: run again")
-    notices = found.notices
-    if config.splits is None:
-        notices += class_notices(facts["classes"])
-    return _loaded(folder, cache, facts, images, notices)
+    return _loaded(config, folder, cache, cached, found.notices)
+
+
+@dataclass(frozen=True)
+class _Cached:
+    """The images in the cache, and what its index says about them."""
+
+    classes: tuple[str, ...]
+    kept: list[Member]
+    """The file of each image."""
+    images: Tensor
+    digests: Tensor
+    broken: list[Broken]
+    """The files that are left out."""
+    notices: list[str]
 
 
 def _cache(
@@ -97,13 +108,7 @@ def _fingerprint(folder: Path, members: list[Member]) -> str:
     """A digest that changes with the files and with how they are decoded."""
     files = []
     for member in members:
-        # Of what a link leads to: another file has another number, even of the same size and time.
-        status = os.stat(member.path) if member.path.exists() else None
-        version = (
-            (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if status
-            else None
-        )
+        version = file_version(member.path) if member.path.exists() else None
         relative = str(member.path.relative_to(folder))
         files.append((relative, member.part, member.name, member.label, version))
     return _digest([files, DECODER_VERSION, PIL.__version__])
@@ -113,12 +118,43 @@ def _digest(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def _cached(cache: ImageCache, fingerprint: str) -> tuple[dict[str, Any] | None, Tensor | None]:
-    """The cached index and images, or (None, None) if the files have changed since."""
+def _cached(
+    cache: ImageCache, fingerprint: str, folder: Path, members: list[Member]
+) -> _Cached | None:
+    """The cached images; None if the files have changed since, or the cache is damaged."""
     facts = cache.read_index()
-    if facts is None or facts["fingerprint"] != fingerprint:
-        return None, None
-    return facts, cache.map((len(facts["labels"]), *facts["image_shape"]), facts["pixels"])
+    try:
+        if facts is None or facts["fingerprint"] != fingerprint:
+            return None
+        channels, height, width = (int(number) for number in facts["image_shape"])
+        reasons = {str(name): str(reason) for name, reason in facts["broken"].items()}
+        notices, digest = [str(notice) for notice in facts["notices"]], str(facts["pixels"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    kept, broken = [], []
+    for member in members:
+        reason = reasons.get(_name_in(folder, member.path))
+        if reason is None:
+            kept.append(member)
+        else:
+            broken.append(Broken(member.path, reason))
+    if channels not in (1, 3) or _lacks_images(kept, members):
+        return None
+    mapped = cache.map((len(kept), channels, height, width), digest)
+    names = {member.label: member.name for member in members}
+    classes = tuple(names[label] for label in range(len(names)))
+    return _Cached(classes, kept, *mapped, broken, notices) if mapped else None
+
+
+def _name_in(folder: Path, file: Path) -> str:
+    """The name of an image in the index, wherever the folder is."""
+    return file.relative_to(folder).as_posix()
+
+
+def _lacks_images(kept: list[Member], members: list[Member]) -> bool:
+    """Whether a split has too few images among those that can be read."""
+    counts = Counter(member.part for member in kept)
+    return counts[TRAIN] < 2 or not {TEST, *(member.part for member in members)} <= counts.keys()
 
 
 def _decode(
@@ -147,27 +183,21 @@ def _decode(
             yield image
 
     pixels = cache.write(readable_images())
-    counts = Counter(member.part for member in kept)
-    needed = {TRAIN, TEST, *(member.part for member in members)}
-    if counts[TRAIN] < 2 or any(counts[part] < 1 for part in needed):
+    if _lacks_images(kept, members):
         raise DataError(
             f"{escaped(str(folder))} has too few readable images: {len(kept)} of {len(members)}, "
             f"and training, validation and test need one each{broken_suffix(broken)}"
         )
-    names = {member.label: member.name for member in members}
     cache.write_index(
         {
             "fingerprint": fingerprint,
             "pixels": pixels,
             "image_shape": [channels, *size],
-            "counts": {part: counts[part] for part in SPLITS},
-            "broken": {str(each.path): each.reason for each in broken},
+            "broken": {_name_in(folder, each.path): each.reason for each in broken},
             "notices": [
                 *notices,
                 *range_notices(by_darkness[True], by_darkness[False], config.scale),
             ],
-            "labels": [member.label for member in kept],
-            "classes": [names[label] for label in range(len(names))],
         }
     )
 
@@ -206,21 +236,22 @@ def _common_shape(
 
 
 def _loaded(
-    folder: Path, cache: ImageCache, facts: dict[str, Any], images: Tensor, notices: list[str]
+    config: DataConfig, folder: Path, cache: ImageCache, cached: _Cached, notices: list[str]
 ) -> LoadedData:
-    labels, counts = tensor(facts["labels"]), facts["counts"]
-    everything = Split(images, labels, tuple(facts["classes"]))
+    kept, broken = cached.kept, cached.broken
+    labels = tensor([member.label for member in kept])
+    everything = Split(cached.images, labels, cached.classes, digests=cached.digests)
+    counts = Counter(member.part for member in kept)
     training = counts[TRAIN] + counts[VALIDATION]
-    broken = [Broken(Path(path), reason) for path, reason in facts["broken"].items()]
     source = escaped(str(folder))
-    parts = (part for part in SPLITS for _ in range(counts[part]))
     notices = [
         *notices,
-        *facts["notices"],
-        *missing_notices(everything.classes, zip(facts["labels"], parts, strict=True)),
+        *(class_notices(cached.classes) if config.splits is None else []),
+        *cached.notices,
+        *missing_notices(cached.classes, ((member.label, member.part) for member in kept)),
     ]
     if broken:
-        found = len(labels) + len(broken)
+        found = len(kept) + len(broken)
         source = f"{source} ({len(broken):,} of {found:,} files left out)"
         notices.insert(
             0,

@@ -1,12 +1,14 @@
 """Decoded images on disk, memory-mapped so that a data set may be larger than memory.
 
 A cache consists of two files: the uint8 pixels of all images (N, C, H, W), and a JSON index, which
-is written last and holds the digests of both. If the index is incomplete or the pixels do not match
+is written last and holds the digests of both: of the pixels, one over those of the images, which
+are needed in any case. If the index is incomplete or the pixels do not match
 it, the cache is rebuilt.
 """
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import socket
@@ -22,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aecli.data.fingerprint import image_digests
 from aecli.documents import parse_json
 from aecli.errors import StorageError
-from aecli.files import read_regular, write_atomically
+from aecli.files import MAX_JSON_BYTES, read_regular, write_atomically
 
 try:
     import fcntl
@@ -44,12 +47,12 @@ class ImageCache:
     index_file: Path
 
     def write(self, images: Iterable[Tensor]) -> str:
-        """Write uint8 images (C, H, W) one by one and return the digest of all pixels.
+        """Write uint8 images (C, H, W) one by one and return a digest of all, for `map`.
 
         Raises:
             StorageError: they cannot be written, for example because the disk is full.
         """
-        digest = hashlib.sha256()
+        digests = hashlib.sha256()
         path = self.pixels_file
         # Its name says whose it is, and nobody can guess it.
         owner = f"{_HOST}-{os.getpid()}-{secrets.token_hex(8)}"
@@ -61,7 +64,7 @@ class ImageCache:
                     _lock(file)
                 for image in images:
                     content = image.numpy().data
-                    digest.update(content)
+                    digests.update(hashlib.sha256(content).digest())
                     file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -73,7 +76,7 @@ class ImageCache:
             ) from error
         finally:
             scratch.unlink(missing_ok=True)
-        return digest.hexdigest()
+        return digests.hexdigest()
 
     def write_index(self, facts: dict[str, Any]) -> None:
         """Write the index, which completes the cache."""
@@ -83,7 +86,7 @@ class ImageCache:
     def read_index(self) -> dict[str, Any] | None:
         """Read what `write_index` wrote; None if the index is missing or damaged."""
         try:
-            index = parse_json(read_regular(self.index_file))
+            index = parse_json(read_regular(self.index_file, MAX_JSON_BYTES))
             facts: dict[str, Any] = index["facts"]
             return facts if index["sha256"] == _digest(facts) else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -94,14 +97,17 @@ class ImageCache:
                 f"with data_dir=..."
             ) from error
 
-    def map(self, shape: tuple[int, ...], digest: str) -> Tensor | None:
-        """Map the pixels as a read-only tensor of `shape`; None if missing or damaged."""
-        try:
-            with open(self.pixels_file, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
+    def map(self, shape: tuple[int, ...], digest: str) -> tuple[Tensor, Tensor] | None:
+        """Map the images as a read-only tensor of `shape`, with the digest of each; None if the
+        file is missing or damaged."""
+        path = self.pixels_file
+        # A pipe could block, and a file that is too short cannot be mapped.
+        if not path.is_file() or min(shape) < 1 or path.stat().st_size != math.prod(shape):
             return None
-        return _mapped(self.pixels_file, shape) if found == digest else None
+        images = _mapped(path, shape)
+        digests = image_digests(images)
+        is_whole = hashlib.sha256(digests.numpy().tobytes()).hexdigest() == digest
+        return (images, digests) if is_whole else None
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -23,7 +23,7 @@ from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
 from aecli.documents import parse_json
 from aecli.errors import DataError, StorageError
-from aecli.files import read_regular
+from aecli.files import file_version, read_regular
 
 # Seconds without new data, and in total, after which a download is aborted; an hour allows for slow
 # connections.
@@ -105,7 +105,7 @@ class _TorchvisionCache:
     """Holds the files that torchvision reads."""
 
     state: str
-    """Names, sizes and modification times of these files."""
+    """The names of these files, and what changes when one is written or replaced."""
 
     @classmethod
     def for_dataset(cls, name: str, folder: Path) -> "_TorchvisionCache":
@@ -155,14 +155,9 @@ class _TorchvisionCache:
 
 
 def _folder_state(folder: Path) -> str:
-    """Names, sizes and modification times of the files in `folder`, to detect changes."""
+    """The names and versions of the files in `folder`, to detect changes."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return json.dumps([[file.name, *_size_and_time(file)] for file in files])
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
+    return json.dumps([[file.name, file_version(file)] for file in files])
 
 
 def _read(dataset: Any, data_dir: Path, folder: Path, source: Source) -> LoadedData | None:

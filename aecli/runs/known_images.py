@@ -6,11 +6,37 @@ import torch
 
 from aecli.config import FOLDER
 from aecli.data import Data, Split
+from aecli.data.images import MAX_LISTED
+from aecli.data.own_images import OwnImages
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.records import image_fingerprints
-from aecli.text import listed
+from aecli.text import escaped, listed
+
+
+def used_in_training(run: RunDirectory, own: OwnImages) -> dict[str, list[int]]:
+    """`train` and `validation` -> the numbers of the user's images that are, pixel for pixel, among
+    those of that split; empty if the run has kept no fingerprints."""
+    if image_fingerprints(run.load_summary()) is None:
+        return {}
+    keys = own.split.image_keys
+    found = {name: torch.isin(keys, seen) for name, seen in run.load_seen_images().items()}
+    return {name: mask.nonzero().flatten().tolist() for name, mask in found.items()}
+
+
+def used_notices(used: dict[str, list[int]], own: OwnImages) -> list[str]:
+    """A message about which of the user's images were used in training, if any."""
+    numbers = sorted({number for numbers in used.values() for number in numbers})
+    if not numbers:
+        return []
+    files = [escaped(str(own.files[number])) for number in numbers[:MAX_LISTED]]
+    more = f" and {len(numbers) - MAX_LISTED:,} more" if len(numbers) > MAX_LISTED else ""
+    return [
+        f"of these {len(own.files):,} images, the run was trained on {len(used[TRAIN]):,} and "
+        f"validated on {len(used[VALIDATION]):,}, so their errors are not those of new images: "
+        f"{', '.join(files)}{more}"
+    ]
 
 
 class KnownImages:

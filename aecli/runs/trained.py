@@ -22,7 +22,7 @@ from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
-from aecli.runs.known_images import KnownImages
+from aecli.runs.known_images import KnownImages, used_in_training, used_notices
 from aecli.runs.records import check_summary
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import open_device
@@ -79,6 +79,18 @@ class Trained:
         """Names in tables of the images at `numbers`: file names, or indices in the test set."""
         own = self.own
         return [escaped(str(own.files[number])) if own else str(number) for number in numbers]
+
+    @cached_property
+    def used_in_training(self) -> dict[str, list[int]]:
+        """`train` and `validation` -> the numbers of the user's images that are in that split."""
+        return used_in_training(self.run, self.own) if self.own else {}
+
+    @property
+    def notices(self) -> list[str]:
+        """Messages about the user's images: what was left out, converted or used in training."""
+        if self.own is None:
+            return []
+        return [*self.own.notices, *used_notices(self.used_in_training, self.own)]
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> reconstructions, clipped to [0, 1]."""
