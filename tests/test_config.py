@@ -165,6 +165,20 @@ def test_the_name_of_a_folder_is_saved_as_it_is(name: str) -> None:
         assert from_yaml(to_yaml(config)) == config
 
 
+def test_a_path_that_no_system_opens_is_refused() -> None:
+    for change in (
+        lambda path: DataConfig("folder", path),
+        lambda path: TrainConfig(name="a", output_dir=path),
+        lambda path: TrainConfig(name="a", data_dir=path),
+    ):
+        with pytest.raises(
+            UsageError, match=r"=ééé.* is not valid: give at most 4,096 bytes$"
+        ) as e:
+            change("é" * 50_000)
+        assert len(str(e.value)) < 150
+        change("é/" * 1000)
+
+
 def test_a_number_at_its_limit_is_valid() -> None:
     corruption = CorruptionConfig(CorruptionKind.downsample, noise_std=2.0**16, rate=1.0, factor=2)
     data = DataConfig("folder", "x", scale=1e-38, mean=-(2.0**16), std=2.0**-16)

@@ -251,7 +251,9 @@ def test_a_word_within_a_word_names_no_split(other: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("empty", ["test", "val", "train", "Test_set"])
-@pytest.mark.parametrize("content", ["nothing", "other files", "a link to another split"])
+@pytest.mark.parametrize(
+    "content", ["nothing", "other files", "a link to another split", "a link to nowhere"]
+)
 def test_a_split_without_images_of_its_own_is_refused(
     empty: str, content: str, tmp_path: Path
 ) -> None:
@@ -260,6 +262,8 @@ def test_a_split_without_images_of_its_own_is_refused(
     if content == "a link to another split":
         (folder / empty).symlink_to(min(tops), target_is_directory=True)
         empty = f"({empty}|{min(tops)})"  # whichever is found second
+    elif content == "a link to nowhere":
+        (folder / empty).symlink_to("nowhere")
     else:
         (folder / empty / "deeper").mkdir(parents=True)
         if content == "other files":

@@ -27,6 +27,9 @@ MAX_FLOAT = 1e38
 MAX_MINUTES = 525_600.0
 """A year."""
 
+MAX_PATH = 4096
+"""Bytes; no system opens a longer path."""
+
 MAX_COUNT = 1_000_000
 """Of anything that a command shows, draws or fits; more than anyone waits for."""
 
@@ -48,6 +51,11 @@ def check_number(
     low = f"a finite number {'above' if above else 'of at least'} {minimum:g}"
     check_valid(value > minimum or (value == minimum and not above), key, value, low)
     check_valid(value <= maximum, key, value, f"a number of at most {maximum:,g}")
+
+
+def check_path(key: str, path: str) -> None:
+    check_valid(path != "", key, path, "a folder")
+    check_valid(len(os.fsencode(path)) <= MAX_PATH, key, path, f"at most {MAX_PATH:,} bytes")
 
 
 def expand_user(key: str, path: str) -> str:

@@ -23,6 +23,7 @@ from aecli.config.limits import (
     MAX_UNITS,
     check_integer,
     check_number,
+    check_path,
     check_seed,
     check_valid,
     expand_user,
@@ -100,6 +101,7 @@ class DataConfig:
                 check_integer(f"data.{key}", size, MAX_IMAGES)
         check_valid(self.path != "", "path", "", "the folder with the images")
         if self.path is not None:
+            check_path("path", self.path)
             self.path = os.path.expanduser(self.path)
         for key in ("classes", "exclude_classes"):
             names = getattr(self, key)
@@ -311,7 +313,7 @@ class TrainConfig:
             check_integer("patience", self.patience, MAX_EPOCHS)
         check_seed(self.seed)
         for key in ("output_dir", "data_dir"):
-            check_valid(bool(getattr(self, key)), key, "", "a folder")
+            check_path(key, getattr(self, key))
             setattr(self, key, os.path.expanduser(getattr(self, key)))
         check_valid(
             DEVICE_PATTERN.fullmatch(self.device) is not None,

@@ -165,8 +165,9 @@ def _split_folders(
 
 
 def _subfolders(folder: Path) -> set[str]:
-    """The names of the folders in `folder` that are not hidden."""
-    return {each.name for each in folder.iterdir() if each.name[0] != "." and each.is_dir()}
+    """The names of the folders in `folder` that are not hidden, and of links that lead nowhere."""
+    visible = [each for each in folder.iterdir() if each.name[0] != "."]
+    return {each.name for each in visible if each.is_dir() or not os.path.exists(each)}
 
 
 def _check_no_splits_meant(place: str, tops: set[str], has_splits: bool | None) -> None:
