@@ -1,8 +1,10 @@
 """From words on the command line to configurations."""
 
 import re
+from typing import Any
 
 import pytest
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
@@ -175,6 +177,26 @@ def test_a_sweep_may_be_over_short_keys() -> None:
 def test_a_key_like_a_short_one_is_named_by_it() -> None:
     with pytest.raises(UsageError, match="there is no key 'pth': did you mean path?"):
         check_overrides(["pth=photos"], multirun=True)
+
+
+def test_the_keys_of_a_sweep_are_checked_with_each_choice_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compose_config, composed = Hydra.compose_config, list[object]()
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        composed.append(arguments)
+        return compose_config(*arguments, **options)
+
+    monkeypatch.setattr(Hydra, "compose_config", counted)
+    line = ["model=fc,conv,deep", "upsample=nearest,bilinear", "optimizer=adam,adam_cosine"]
+    # Keys of one choice alone, in a place of its own and among others.
+    check_overrides([*line, "model.widths=[3]", "model.layers.0.kernel=3"], multirun=True)
+    assert len(composed) == 3  # and not 12
+    with pytest.raises(
+        UsageError, match="there is no key 'model.width': did you mean model.widths"
+    ):
+        check_overrides([*line, "model.width=[3]"], multirun=True)
 
 
 def test_a_ready_made_sweep_gives_its_folder_a_name() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
 
 import hydra
@@ -330,20 +331,22 @@ def _check_keys(overrides: list[str]) -> None:
         UsageError: a key exists in none of them.
     """
     groups = config_groups()
-    choices: list[str] = []
+    choices: dict[str, str] = {}
     keys: list[str] = []
     for override in parse_overrides(overrides):
         key = override.key_or_group
         if key in groups or key in EXTRAS:
-            choices.append(str(override.input_line))
+            choices[key] = str(override.input_line)
         elif not _is_hydra_override(override):
             keys.append(key)
     if not keys:
         return
+    # Each choice once is enough: the keys that it brings are those with any other choices.
+    columns = [[line for (line,) in split([choice])] for choice in choices.values()]
+    lines = [list(filter(None, line)) for line in zip_longest(*columns)] or [[]]
     with hydra_engine() as engine:
         composed = [
-            engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
-            for line in split(choices)
+            engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False) for line in lines
         ]
     containers = [OmegaConf.to_container(_without_hydra(config)) for config in composed]
     known = {key for container in containers for key in _keys(container)} | SHORT_KEYS.keys()
