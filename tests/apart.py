@@ -1,23 +1,28 @@
-"""Commands in processes of their own, which begin with everything imported."""
+"""Commands and programs in processes of their own, which begin with everything imported."""
 
 import atexit
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import IO
 
 from aecli.cli import main as cli
+from tests.undrawn import undrawn
 
 # A server that has imported what a run needs, and computed nothing, is forked for each process.
 # There is one for all tests: another list of modules, wherever it is given, would replace this one.
 IMPORTED = [
     "aecli.commands.train", "aecli.figures", "aecli.sweep.lifecycle",
-    "torch.utils.tensorboard", "torchvision",
-    "skimage.metrics._structural_similarity",  # which scikit-image itself imports when it is used
+    "tests.undrawn", "torch.utils.tensorboard", "torchvision",
 ]  # fmt: skip
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(IMPORTED)
@@ -36,7 +41,10 @@ class Done:
 
 
 def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None = None) -> Done:
-    """Run `aecli` in `folder`, having called `before`, which must be possible to pickle."""
+    """Run `aecli` in `folder`, having called `before`, which must be possible to pickle.
+
+    Its figures are not drawn.
+    """
     errors = folder / ".errors"
     process = context.Process(target=_main, args=(line, folder, errors, before))
     process.start()
@@ -61,7 +69,8 @@ def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None
     if before is not None:
         before()
     try:
-        cli.main(line)
+        with undrawn():
+            cli.main(line)
     except SystemExit as end:
         # As an interpreter ends, and not a process of multiprocessing, which waits for all others
         # that it knows of: for joblib's workers five minutes.
@@ -70,3 +79,63 @@ def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(end.code or 0))
+
+
+@dataclass(frozen=True)
+class Popen:
+    """What a program's process shares with those of `subprocess`."""
+
+    process: BaseProcess
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self, timeout: float) -> None:
+        self.process.join(timeout)
+        if self.process.is_alive():
+            raise subprocess.TimeoutExpired([], timeout)
+
+
+@contextmanager
+def program(arguments: list[str], folder: Path, report: IO[bytes]) -> Iterator[Popen]:
+    """Run `python -c ...` in `folder` as `aecli.data.download` does, with its output in `report`.
+
+    Its stdin is closed when this process ends, and it is killed at the end if it still runs.
+    """
+    reader, writer = context.Pipe(duplex=False)
+    output = Connection(os.dup(report.fileno()), readable=False)
+    with writer, reader, output:
+        process = context.Process(
+            target=_run_program, args=(arguments, folder, dict(os.environ), reader, output)
+        )
+        process.start()
+        try:
+            yield Popen(process)
+        finally:
+            process.kill()
+            process.join()
+
+
+def _run_program(
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    stdin: Connection,
+    stdout: Connection,
+) -> None:
+    option, code, *rest = arguments
+    assert option == "-c"
+    os.setsid()
+    os.chdir(folder)
+    os.environ.update(environment)
+    with open(os.devnull, "wb") as null:
+        for number, descriptor in enumerate((stdin.fileno(), stdout.fileno(), null.fileno())):
+            os.dup2(descriptor, number)
+    sys.argv = [option, *rest]
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})

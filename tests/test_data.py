@@ -16,9 +16,12 @@ from torch import Tensor
 from torchvision import datasets
 
 from aecli.config import DataConfig, config_groups
-from aecli.data import DATASETS, Data, load_data, synthetic_cache, vision
+from aecli.data import DATASETS, Data, download, load_data, synthetic_cache, vision
 from aecli.data.download import MissingDataError
 from aecli.errors import DataError, StorageError, UsageError
+from tests.apart import program
+
+pytestmark = pytest.mark.undrawn
 
 CPU = torch.device("cpu")
 TRAIN, TEST, HEIGHT, WIDTH = 9, 4, 6, 5  # of the tiny data sets written here
@@ -91,7 +94,11 @@ def publish_tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 
 def use_mirror(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Make torchvision download from there, and no proxy stand between."""
+    """Make torchvision download from there, and no proxy stand between.
+
+    The download's process, which would import torchvision for seconds, has it imported.
+    """
+    monkeypatch.setattr(download, "_process", program)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     for name in IDX_CLASSES.values():
         monkeypatch.setattr(getattr(datasets, name), "mirrors", list(addresses))
