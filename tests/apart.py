@@ -1,7 +1,6 @@
 """Commands and programs in processes of their own, which begin with everything imported."""
 
 import atexit
-import gc
 import multiprocessing
 import os
 import subprocess
@@ -22,12 +21,13 @@ from tests.undrawn import undrawn
 # There is one for all tests: another list of modules, wherever it is given, would replace this one.
 IMPORTED = [
     "aecli.commands.train", "aecli.figures", "aecli.sweep.lifecycle",
-    "tests.undrawn", "torch.utils.tensorboard", "torchvision",
+    "torch.utils.tensorboard", "torchvision", "tests.conftest", "tests.frozen",
 ]  # fmt: skip
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(IMPORTED)
 
 SECONDS = 120  # after which a command is taken to hang
+ERRORS = ".errors"  # what it wrote to stderr, in its folder
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None =
 
     Its figures are not drawn.
     """
-    errors = folder / ".errors"
+    errors = folder / ERRORS
     process = context.Process(target=_main, args=(line, folder, errors, before))
     process.start()
     process.join(SECONDS)
@@ -59,7 +59,6 @@ def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None =
 
 def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None] | None) -> None:
     assert set(IMPORTED) <= sys.modules.keys(), "the server says nothing of what it cannot import"
-    gc.freeze()  # what has been imported need not be gone through, and copied, by each process
     os.chdir(folder)
     with open(errors, "wb") as file, open(os.devnull, "wb") as null:
         os.dup2(file.fileno(), 2)

@@ -1,11 +1,13 @@
 """What several test files share."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from aecli.cli import main as cli  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
+from tests.undrawn import undrawn  # noqa: E402
 
 # On a busy machine an example takes as long as it takes.
 settings.register_profile("without a deadline", deadline=None)
@@ -56,6 +59,12 @@ def pytest_xdist_auto_num_workers() -> int:
     """More than there are cores: many tests wait for a process that they have started."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return cores + (cores + 1) // 2
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: Python need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -114,11 +123,20 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture
-def aecli(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def aecli(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[..., int]:
     """Run a command line in an empty folder, in this process; returns the exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AECLI_DATA", str(data_dir))
-    return lambda *arguments: cli.run(arguments)
+    mark = request.node.get_closest_marker("undrawn")
+    commands = () if mark is None else mark.args or ("train",)
+
+    def run(*arguments: str) -> int:
+        with undrawn() if arguments and arguments[0] in commands else nullcontext():
+            return cli.run(arguments)
+
+    return run
 
 
 def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:

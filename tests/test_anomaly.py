@@ -28,6 +28,8 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
 from tests.conftest import TINY, train_once
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 

@@ -21,6 +21,8 @@ from tests.apart import run_apart
 from tests.conftest import TINY
 from tests.same_run import assert_same, assert_same_run
 
+pytestmark = pytest.mark.undrawn
+
 
 def state(number: int) -> dict[str, Any]:
     return {"number": number, "weights": torch.full((100,), float(number)), "list": [1, None, "a"]}

@@ -14,7 +14,10 @@ from aecli import __version__
 from aecli.cli.help import help_for
 from aecli.config import TrainConfig, config_groups, field_docs
 from aecli.errors import Terminated
+from tests.apart import ERRORS, run_apart
 from tests.conftest import TINY
+
+pytestmark = pytest.mark.undrawn
 
 Aecli = Callable[..., int]
 
@@ -130,23 +133,19 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert not list(tmp_path.rglob("outputs/*"))
 
 
+def forget_data_and_network() -> None:
+    os.environ.pop("AECLI_DATA", None)
+    for scheme in ("http", "https"):  # a proxy that is not there stands for a network that is not
+        os.environ[f"{scheme}_proxy"] = "http://127.0.0.1:9"
+
+
 def test_mnist_without_files_and_network_says_where_to_put_them(tmp_path: Path) -> None:
-    # A proxy that is not there stands for a network that is not.
-    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-    environment = {key: value for key, value in os.environ.items() if key != "AECLI_DATA"}
-    done = subprocess.run(
-        command("train", "data=mnist"),
-        cwd=tmp_path,
-        env={**environment, **nowhere},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 3
-    assert done.stderr.startswith("aecli: data=mnist is not complete in data/MNIST/raw, and ")
-    assert "data=synthetic needs no files" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    done = run_apart(["train", "data=mnist"], tmp_path, forget_data_and_network)
+    assert done.status == 3
+    assert done.errors.startswith("aecli: data=mnist is not complete in data/MNIST/raw, and ")
+    assert "data=synthetic needs no files" in done.errors
+    assert done.errors.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [ERRORS]
 
 
 def test_a_loss_that_is_not_finite_has_a_status_of_its_own(

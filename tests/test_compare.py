@@ -125,6 +125,7 @@ def test_several_folders_have_their_comparison_in_a_new_one(
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.undrawn("compare")
 def test_the_table_is_sorted_by_what_is_asked_for(
     study: Path, aecli: Aecli, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_sorting_the_table_leaves_the_figures_as_they_are(
             assert first.tobytes() == second.tobytes()
 
 
+@pytest.mark.undrawn("compare")
 def test_a_comparison_takes_the_place_of_the_one_before(
     copied: Path, aecli: Aecli, tmp_path: Path
 ) -> None:
@@ -165,6 +167,7 @@ def test_a_comparison_takes_the_place_of_the_one_before(
     assert (copied / "compare/figures/mine.png").exists()  # not of a comparison
 
 
+@pytest.mark.undrawn("compare")
 def test_nothing_else_is_written_over(
     study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,6 +265,7 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.undrawn("compare")
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
 def test_a_damaged_run_is_named_and_left_out(
     damage: Callable[[RunDirectory], None],
@@ -280,6 +284,7 @@ def test_a_damaged_run_is_named_and_left_out(
     assert damaged.path.name in report and "damaged" in report
 
 
+@pytest.mark.undrawn("compare")
 def test_runs_that_came_to_no_end_are_named_with_the_reason(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.records import check_summary
 from tests.conftest import planted
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 # Seconds after which a test that waits for a pipe ends its process.

@@ -17,6 +17,8 @@ from aecli.runs.trained import open_run
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 

@@ -17,6 +17,8 @@ from aecli.runtime.device import check_compiler, training_arithmetic
 from aecli.sweep.planned import run_planned
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 # Where glibc's books are public: blocks that come from the kernel one by one, and the memory of all

@@ -20,6 +20,8 @@ from aecli.runs.lock import LOCK
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)

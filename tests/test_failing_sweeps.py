@@ -20,6 +20,8 @@ from aecli.runtime.process import ProcessId
 from tests.apart import Done, run_apart
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.undrawn
+
 LAUNCHERS = ["basic", "joblib"]
 
 

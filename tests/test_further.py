@@ -12,6 +12,8 @@ from aecli.training import experiment, loop
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 SHORT = ["train", "model=fc", "latent=3", *TINY]
 

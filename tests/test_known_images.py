@@ -19,6 +19,8 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.trained import open_run
 from tests.conftest import TINY, planted
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 

@@ -26,6 +26,8 @@ from aecli.runs.lock import LOCK, STALE_AFTER_SECONDS, locked
 from tests.apart import context, run_apart
 from tests.conftest import TINY, with_project
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from aecli.runs.directory import RunDirectory
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 
 # What is typed, where RUN is a finished run and EMPTY an empty folder; the status; a pattern.

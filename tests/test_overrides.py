@@ -16,6 +16,8 @@ from aecli.config import TrainConfig, config_groups
 from aecli.errors import UsageError
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.undrawn
+
 WORDS = ["true", "null", "1.10", "1e3", "1_0", "01", "-0", ".5", "nan", "Inf", "a b", "a&b", "é"]
 
 

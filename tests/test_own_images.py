@@ -20,6 +20,8 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from tests.conftest import planted
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 GREY = (1, 4, 6)  # channels, rows, columns
 

@@ -1,7 +1,6 @@
 """A power cut at any moment of a training, by the model of `simulated_disk`: what was reported as
 written is there, and a resume ends with the same bits or says in one line why it cannot."""
 
-import os
 import pickle
 import random
 import shutil
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from aecli.cli import main as cli
@@ -40,6 +38,7 @@ from tests.simulated_disk import (
     read_tree,
     write_tree,
 )
+from tests.undrawn import undrawn
 
 RUN = "outputs/fc/run"
 EPOCHS = 3
@@ -53,18 +52,8 @@ STATES = {"fresh": 4_500, "resumed": 4_000, "further": 1_600}  # all of them dif
 RESUMES = 2
 
 
-def save_quickly(_: Figure, target: Any, **options: Any) -> None:
-    """Write what stands for a figure, which takes longer to draw than all else."""
-    content = b"a figure\n" * 100
-    if isinstance(target, str | os.PathLike):
-        Path(target).write_bytes(content)
-    else:
-        target.write(content)
-
-
 def report_checkpoints(recorder: Recorder) -> None:
     """Report how many epochs there are in each checkpoint that has been saved."""
-    Figure.savefig = save_quickly  # type: ignore[method-assign, assignment]
     save = Checkpoints.save
 
     def reported_save(self: Checkpoints, position: int, state: dict[str, Any]) -> None:
@@ -237,9 +226,12 @@ def check_resume(scenario: Scenario, tree: Tree, is_needed: bool, folder: Path) 
         folder: an empty folder for it.
     """
     write_tree(tree, folder, {})
-    with pytest.MonkeyPatch.context() as patch, redirect_stderr(StringIO()) as errors:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stderr(StringIO()) as errors,
+        undrawn(),
+    ):
         patch.chdir(folder)
-        patch.setattr(Figure, "savefig", save_quickly)
         # A lock whose file is damaged: nobody knows whose it is, and a heartbeat is waited for.
         patch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
         patch.setattr(lock, "POLL_SECONDS", 0.01)

@@ -13,6 +13,8 @@ from aecli.training.preflight import BYTES, COPIES, check_memory, numbers_per_im
 from tests.conftest import TINY
 from tests.test_conf import some_data
 
+pytestmark = pytest.mark.undrawn
+
 
 def test_the_estimate_counts_the_weights_five_times_and_the_maps_of_one_batch() -> None:
     data = some_data()

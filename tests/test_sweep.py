@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +27,9 @@ from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
-from tests.conftest import TINY, planted, undo, with_project
+from tests.conftest import TINY, planted, undo
+
+pytestmark = pytest.mark.undrawn
 
 Aecli = Callable[..., int]
 
@@ -66,13 +66,11 @@ def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
 
 def test_the_launchers_train_the_same_models(data_dir: Path, tmp_path: Path) -> None:
     # In a process of its own, as joblib's are: one that has used UMAP rounds a sum otherwise.
-    environment = with_project(AECLI_DATA=str(data_dir))
     for launcher in ("basic", "joblib"):
-        line = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "compare=false"]
-        command = [sys.executable, "-m", "aecli", "train", "-m", "model=fc", "latent=2,3", *TINY]
-        subprocess.run(
-            [*command, *line], cwd=tmp_path, env=environment, check=True, capture_output=True
-        )
+        place = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "compare=false"]
+        line = ["train", "-m", "model=fc", "latent=2,3", *TINY, f"data_dir={data_dir}"]
+        done = run_apart([*line, *place], tmp_path)
+        assert done.status == 0, done.errors
     for name in NAMES[:2]:
         first, second = (
             (tmp_path / launcher / name / "best.safetensors").read_bytes()

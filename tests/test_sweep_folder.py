@@ -16,6 +16,8 @@ from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE
 from aecli.sweep.planned import OPTUNA_FILE
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 LINE = ["train", "-m", "model=fc", "latent=2,3", *TINY, "hydra.sweep.dir=mine", "compare=false"]
 
