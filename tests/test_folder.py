@@ -9,7 +9,8 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from aecli.config import DataConfig, config_groups
 from aecli.data import Data, folder, image_cache, images, load_data
 from aecli.data.batches import gather
+from aecli.data.image_cache import ImageCache
 from aecli.data.split import Split
 from aecli.errors import DataError, StorageError, UsageError
+from tests.apart import context
 from tests.conftest import with_project
 
 Aecli = Callable[..., int]
@@ -575,20 +579,16 @@ def test_files_of_several_images_are_counted(photos: Path) -> None:
     assert load(photos, image_size="4x6", channels=1).notice == data.notice
 
 
-WRITE_FOR_EVER = """
-import sys
-from pathlib import Path
-import torch
-from aecli.data.image_cache import ImageCache
+def write_until_told(file: Path, pipe: Connection) -> None:
+    """Write a cache, and end when all images are there and the other end of the pipe says so."""
 
-def images():
-    for _ in range(100):
-        yield torch.zeros(1, 100, 100, dtype=torch.uint8)
-    print("writing", flush=True)
-    sys.stdin.read()
+    def images() -> Iterator[Tensor]:
+        for _ in range(100):
+            yield torch.zeros(1, 100, 100, dtype=torch.uint8)
+        pipe.send("writing")
+        pipe.recv()
 
-ImageCache(Path(sys.argv[1]), Path("unused")).write(images())
-"""
+    ImageCache(file, Path("unused")).write(images())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are open")
@@ -597,30 +597,30 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
 ) -> None:
     folder = photos.parent / "data" / "folder"
     folder.mkdir(parents=True)
-    command = [sys.executable, "-c", WRITE_FOR_EVER]
-    writers = [
-        subprocess.Popen(
-            [*command, str(folder / name)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=with_project(),
-        )
-        for name in ("killed.images", "alive.images")
-    ]
-    for writer in writers:
-        assert writer.stdout is not None and writer.stdout.readline() == b"writing\n"
+    writers = []
+    for name in ("killed.images", "alive.images"):
+        pipe, theirs = context.Pipe()
+        writer = context.Process(target=write_until_told, args=(folder / name, theirs))
+        writer.start()
+        theirs.close()
+        assert pipe.recv() == "writing"
+        writers.append((writer, pipe))
     other_host = {age: folder / f".a.images.elsewhere-{age}.part" for age in (0, 4000)}
     for age, file in other_host.items():
         file.write_bytes(b"1")
         os.utime(file, (time.time() - age,) * 2)
     (folder / ".a.images.part.kept").touch()
-    writers[0].kill()
-    writers[0].communicate()
+    (killed, _), (alive, pipe) = writers
+    killed.kill()
+    killed.join()
     load(photos)
     left = sorted(path.name.split(".")[1] for path in folder.glob(".*.images.*.part"))
     assert left == ["a", "alive"] and other_host[0].exists()
     assert (folder / ".a.images.part.kept").exists()
-    writers[1].communicate(b"")
+    pipe.send("end")
+    alive.join()
+    for _, pipe in writers:
+        pipe.close()
     assert (folder / "alive.images").stat().st_size == 100 * 100 * 100
 
 
