@@ -4,8 +4,8 @@
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
 # make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
 #              every operation in the writing of a checkpoint; every failing operation on a file;
-#              all that a power cut may leave of a short training; five times as many lines that
-#              somebody might type
+#              all that a power cut may leave of a short training, and STATES of what it may leave
+#              of others; five times as many lines that somebody might type
 # make coverage  the tests once more, and which lines they reach
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
@@ -15,6 +15,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 KILLS  ?= 200
+STATES ?= 100000
 SOAK   ?= $(addprefix tests/test_,resume.py checkpoints.py failing_disk.py fuzz.py power_cut.py)
 
 .PHONY: train test bench gpu soak coverage clean
@@ -53,7 +54,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --soak --kills $(KILLS) \
-		-o faulthandler_timeout=0 $(SOAK)
+		--states $(STATES) -o faulthandler_timeout=0 $(SOAK)
 
 # Processes that tests start are not followed, nor those that they fork.
 coverage: $(VENV)/installed-dev

@@ -51,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kills", type=int, default=5, help="how often a run is killed at a random moment"
     )
     parser.addoption(
+        "--states",
+        type=int,
+        default=2_000,
+        help="how many states that a power cut leaves are tried",
+    )
+    parser.addoption(
         "--soak", action="store_true", help="all the evidence, of which a part is enough as a rule"
     )
 
@@ -71,6 +77,12 @@ def pytest_collection_finish() -> None:
 def kills(pytestconfig: pytest.Config) -> int:
     """How often a run is killed at a random moment."""
     return int(pytestconfig.getoption("--kills"))
+
+
+@pytest.fixture
+def states(pytestconfig: pytest.Config) -> int:
+    """How many of the states that a power cut may leave are to be tried."""
+    return int(pytestconfig.getoption("--states"))
 
 
 @pytest.fixture
