@@ -17,8 +17,6 @@ from aecli.training import outcome
 from aecli.training.recorder import Recorder
 from tests.conftest import TINY
 
-pytestmark = pytest.mark.undrawn
-
 Aecli = Callable[..., int]
 
 THE_OTHER = {"pid": 4711, "host": "elsewhere"}
