@@ -52,7 +52,9 @@ def curves(folder: Path) -> dict[str, Any]:
     events.Reload()
     tags = events.Tags()
     scalars = {
-        tag: [(e.step, None if tag.startswith("speed/") else e.value) for e in events.Scalars(tag)]
+        tag: [
+            (e.step, None if tag.endswith("_per_second") else e.value) for e in events.Scalars(tag)
+        ]
         for tag in tags["scalars"]
     }
     images = {tag: [event.step for event in events.Images(tag)] for tag in tags["images"]}

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -464,7 +465,7 @@ RUNS = {"0-fc-z2", "1-fc-z2", "2-fc-z3", "3-fc-z3"}
 
 def test_tensorboard_has_the_scalars_of_every_run(tensorboard: str, study: Path) -> None:
     tags = asked(tensorboard, "plugin/scalars/tags")
-    assert {run for run, found in tags.items() if found} == RUNS
+    assert {run for run, found in tags.items() if found} == RUNS | {"compare"}
     values = asked(tensorboard, "plugin/scalars/scalars?tag=loss/validation&run=2-fc-z3")
     saved = RunDirectory(study / "2-fc-z3").load_metrics()
     assert [step for _, step, _ in values] == [1, 2]
@@ -474,7 +475,7 @@ def test_tensorboard_has_the_scalars_of_every_run(tensorboard: str, study: Path)
 def test_tensorboard_has_the_figures_of_the_comparison(tensorboard: str) -> None:
     tags = asked(tensorboard, "plugin/images/tags")
     assert set(tags) == RUNS | {"compare"}
-    assert set(tags["compare"]) == {f"compare/{name}" for name in FIGURES}
+    assert set(tags["compare"]) == {f"results/compare/{name}" for name in FIGURES}
 
 
 def test_tensorboard_has_one_chart_with_the_curves_of_all_runs(tensorboard: str) -> None:
@@ -483,6 +484,7 @@ def test_tensorboard_has_one_chart_with_the_curves_of_all_runs(tensorboard: str)
         (category["title"], chart["title"]): chart["multiline"]["tag"]
         for category in layout["category"]
         for chart in category["chart"]
+        if "multiline" in chart
     }
     assert charts["all runs", "training loss"] == ["loss/train"]
     assert charts["all runs", "validation loss"] == ["loss/validation"]
@@ -490,6 +492,32 @@ def test_tensorboard_has_one_chart_with_the_curves_of_all_runs(tensorboard: str)
     for run in RUNS:  # a chart draws what this finds in each run
         found = asked(tensorboard, f"plugin/custom_scalars/scalars?tag=loss/validation&run={run}")
         assert list(found["tag_to_events"]) == ["loss/validation"]
+
+
+def test_tensorboard_has_a_band_over_the_seeds(tensorboard: str, study: Path) -> None:
+    layout = asked(tensorboard, "plugin/custom_scalars/layout")
+    bands = {
+        chart["title"]: chart["margin"]["series"][0]
+        for category in layout["category"]
+        for chart in category["chart"]
+        if "margin" in chart
+    }
+    assert set(bands) == {"fc, latent 2", "fc, latent 3"}
+    runs = [RunDirectory(study / name).load_metrics() for name in ("0-fc-z2", "1-fc-z2")]
+    first, second = (run[-1]["val_mse"] for run in runs)
+    half = abs(first - second) / 2**0.5  # the standard deviation of two values
+    expected = {"value": 0, "lower": -half, "upper": half}
+    for key, offset in expected.items():
+        tag = bands["fc, latent 2"][key]
+        events = asked(tensorboard, f"plugin/scalars/scalars?tag={quote(tag)}&run=compare")
+        assert events[-1][2] == pytest.approx((first + second) / 2 + offset, rel=1e-5)
+
+
+def test_tensorboard_shows_first_what_differs_between_runs(tensorboard: str) -> None:
+    body = {"experimentName": "", "hparamsLimit": 0, "includeMetrics": True}
+    found = asked(tensorboard, "plugin/hparams/experiment", body)
+    names = [info["name"] for info in found["hparamInfos"]]
+    assert names[:3] == ["latent", "parameters", "seed"]
 
 
 def test_tensorboard_has_one_row_of_hyperparameters_for_each_run(tensorboard: str) -> None:
@@ -504,5 +532,5 @@ def test_tensorboard_has_one_row_of_hyperparameters_for_each_run(tensorboard: st
 
 def test_the_figures_keep_their_size_in_tensorboard(study: Path) -> None:
     events = EventAccumulator(str(study / "compare"), size_guidance={"images": 0}).Reload()
-    (picture,) = events.Images("compare/loss")
+    (picture,) = events.Images("results/compare/loss")
     assert picture.width > 800

@@ -12,6 +12,7 @@ from aecli.errors import StorageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.owned import MANIFEST
 from aecli.runs.results import NUMBERS, Results
+from aecli.runs.tensorboard import EventsFile
 
 
 def some_figure() -> Figure:
@@ -35,23 +36,51 @@ def test_figures_and_numbers_are_there_and_in_tensorboard(tmp_path: Path) -> Non
         results.numbers({"mse": 0.25, "of_each": [0.5, 0.0], "count": 2})
         assert not results.folder.exists()  # until everything is there
     assert results.folder == tmp_path / "evaluate"
-    assert files(tmp_path) == {
-        f"evaluate/{name}" for name in ("chart.png", "chart.svg", "images/a.png", MANIFEST, NUMBERS)
-    }
+    names = ("chart.png", "chart.svg", "images/a.png", MANIFEST, NUMBERS)
+    assert files(tmp_path) == {MANIFEST, *(f"evaluate/{name}" for name in names)}
     numbers = json.loads((results.folder / NUMBERS).read_text())
     assert numbers == {"mse": 0.25, "of_each": [0.5, 0.0], "count": 2}
-    events = EventAccumulator(str(results.folder)).Reload()
-    assert events.Tags()["images"] == ["evaluate/chart"]
-    assert events.Tags()["scalars"] == ["evaluate/mse"]
-    assert events.Scalars("evaluate/mse")[0].value == 0.25
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert events.Tags()["images"] == ["results/evaluate/chart"]
+    assert events.Tags()["scalars"] == ["results/evaluate/mse"]
+    assert events.Scalars("results/evaluate/mse")[0].value == 0.25
 
 
 def test_new_results_take_the_place_of_the_old(tmp_path: Path) -> None:
     for name in ("old", "new"):
         with Results.for_run(RunDirectory(tmp_path), "evaluate") as results:
             results.file(name, b"content")
-    assert files(tmp_path) == {"evaluate/new", f"evaluate/{MANIFEST}"}
-    assert len(list(results.folder.glob("events.*"))) == 1
+    assert files(tmp_path) == {MANIFEST, "evaluate/new", f"evaluate/{MANIFEST}"}
+    assert len(list(tmp_path.rglob("events.*"))) == 1
+
+
+def test_to_tensorboard_a_run_and_its_commands_are_one_run(tmp_path: Path) -> None:
+    with EventsFile(tmp_path) as events:
+        events.scalar("loss/train", 0.5)
+    for number, command in enumerate(["evaluate", "sample", "evaluate"]):
+        with Results.for_run(RunDirectory(tmp_path), command) as results:
+            results.numbers({"mse": float(number)})
+            results.file_for_tensorboard("projector_config.pbtxt", b"something")
+    folders = {path.parent for path in tmp_path.rglob("*tfevents*")}
+    assert folders == {tmp_path}
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert found.Scalars("loss/train")[0].value == 0.5
+    assert [event.value for event in found.Scalars("results/evaluate/mse")] == [2]
+    assert [event.value for event in found.Scalars("results/sample/mse")] == [1]
+    assert (tmp_path / "projector_config.pbtxt").read_bytes() == b"something"
+    with Results.for_run(RunDirectory(tmp_path), "evaluate", str(tmp_path / "mine")) as results:
+        results.numbers({"mse": 7.0})
+    assert len(list((tmp_path / "mine").glob("*tfevents*"))) == 1  # asked for elsewhere
+
+
+def test_a_strangers_projector_stays(tmp_path: Path) -> None:
+    (tmp_path / "projector_config.pbtxt").write_text("precious")
+    with (
+        pytest.raises(StorageError, match="projector_config.pbtxt was not written by aecli"),
+        Results.for_run(RunDirectory(tmp_path), "embed") as results,
+    ):
+        results.file_for_tensorboard("projector_config.pbtxt", b"something")
+    assert (tmp_path / "projector_config.pbtxt").read_text() == "precious"
 
 
 def test_after_a_failure_the_old_results_are_still_there(tmp_path: Path) -> None:
@@ -61,8 +90,7 @@ def test_after_a_failure_the_old_results_are_still_there(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt), Results.for_run(run, "evaluate") as results:
         results.file("new", b"content")
         raise KeyboardInterrupt
-    assert files(tmp_path) == {"evaluate/old", f"evaluate/{MANIFEST}"}
-    assert [path.name for path in tmp_path.iterdir()] == ["evaluate"]
+    assert files(tmp_path) == {MANIFEST, "evaluate/old", f"evaluate/{MANIFEST}"}
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:

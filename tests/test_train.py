@@ -99,9 +99,9 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
     events = EventAccumulator(str(run.path), size_guidance={"images": 0, "scalars": 0}).Reload()
     per_epoch = {
         "loss/train", "loss/validation", "mse/validation", "mse/pca", "psnr/validation",
-        "checkerboard/validation", "checkerboard/originals", "learning_rate",
-        "speed/images_per_second", "speed/epochs_per_second", "code/live_units",
-        "output/constant_pixels",
+        "upsampling/checkerboard", "upsampling/checkerboard_of_originals", "training/learning_rate",
+        "training/images_per_second", "training/epochs_per_second", "units/live",
+        "units/constant_pixels",
     }  # fmt: skip
     final = {
         "test/mse", "test/sse", "test/psnr", "test/ssim", "test/checkerboard", "test/mse_pca"
@@ -113,7 +113,7 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
     assert events.Scalars("test/mse")[0].value == pytest.approx(summary["test"]["mse"])
     pca = [event.value for event in events.Scalars("mse/pca")]
     assert pca[0] == pca[1] > 0  # a line
-    found = [event.value for event in events.Scalars("checkerboard/validation")]
+    found = [event.value for event in events.Scalars("upsampling/checkerboard")]
     assert found == pytest.approx([line["val_checkerboard"] for line in run.load_metrics()])
 
 

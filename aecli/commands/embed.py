@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
     from aecli.analysis import embed
     from aecli.analysis.probe import feature_names
-    from aecli.runs.projector import projector_files
+    from aecli.runs.projector import CONFIG, projector_files
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
@@ -91,7 +91,9 @@ def main(arguments: list[str]) -> None:
         settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
             results.figure(name, figure)
-        for file, content in projector_files(codes, shown.images, columns).items():
+        files = projector_files(codes, shown.images, columns, results.path_in_tensorboard)
+        results.file_for_tensorboard(CONFIG, files.pop(CONFIG))
+        for file, content in files.items():
             results.file(file, content)
         results.numbers({**_scores(accuracies), **settings, **_points(code_map), **columns})
     if accuracies:

@@ -326,6 +326,25 @@ class RunDirectory:
             )
         return _parse_object(self.summary_file, self._files.read(SUMMARY, MAX_JSON_BYTES))
 
+    def show_results(self, command: str, files: dict[str, bytes]) -> None:
+        """Put what TensorBoard shows of a command's results in the place of what it showed before.
+
+        Args:
+            command: the end of the names of its event files.
+            files: name -> content; event files, and what TensorBoard looks for beside them.
+
+        Raises:
+            StorageError: another process is training the run, or a file of somebody else is in the
+                way.
+        """
+        with self.locked():
+            self._files.check_replaceable(files)
+            earlier = [name for name in self._files.manifest() if name.endswith(f".{command}")]
+            for name in earlier:
+                self._files.remove(name)
+            for name, content in files.items():
+                self._files.save(name, content)
+
     def save_failure(self, reason: str) -> None:
         """Record in one line why the run failed."""
         self.check_lock()

@@ -120,6 +120,12 @@ class OwnedFiles:
         write_atomically(self.folder / name, content)
         self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
 
+    def remove(self, name: str) -> None:
+        """Remove a file, unless somebody has changed it, and take it off the manifest."""
+        if self._is_ours(name, self.manifest()):
+            (self.folder / name).unlink(missing_ok=True)
+        self.disclaim(name)
+
     def stage(self, name: str) -> Path:
         """The path at which to write the next version of a file.
 

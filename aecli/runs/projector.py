@@ -32,7 +32,7 @@ embeddings {{
 
 
 def projector_files(
-    codes: Tensor, images: Tensor, columns: dict[str, list[str]]
+    codes: Tensor, images: Tensor, columns: dict[str, list[str]], folder: str = ""
 ) -> dict[str, bytes]:
     """The files that the projector reads from a TensorBoard log directory.
 
@@ -40,13 +40,19 @@ def projector_files(
         codes: (N, D).
         images: their thumbnails, uint8 (N, C, H, W); downscaled if the sprite would be too large.
         columns: name -> one value per point; the first column labels the points.
+        folder: the path of all but `CONFIG` in the log directory, with a slash at its end.
 
     Returns:
-        The path of each file, relative to the log directory, and its content.
+        The path of each file, relative to `folder`, and its content; `CONFIG` belongs in the log
+        directory itself.
     """
     sprite, (height, width) = _sprite(images)
     config = EMBEDDING.format(
-        codes=CODES, metadata=METADATA, thumbnails=THUMBNAILS, width=width, height=height
+        codes=f"{folder}{CODES}",
+        metadata=f"{folder}{METADATA}",
+        thumbnails=f"{folder}{THUMBNAILS}",
+        width=width,
+        height=height,
     )
     return {
         CONFIG: config.encode(),

@@ -22,6 +22,8 @@ from aecli.runs.tensorboard import EventsFile
 from aecli.runtime.scratch import scratch_folder
 
 NUMBERS = "numbers.json"
+TAGS = "results"
+"""Before the tags of all commands; TensorBoard sorts by tag, and the losses come first."""
 
 
 class Results:
@@ -31,13 +33,17 @@ class Results:
     the end and only if no exception was raised. Other files in the folder stay. What can be checked
     before anything is computed is; where the results cannot take their place in the end, they are
     kept beside it.
+
+    What TensorBoard shows of the results in a run goes to the run's own folder: each folder with
+    event files is a run to TensorBoard, and a training would be lost among those of its commands.
     """
 
-    def __init__(self, folder: Path, command: str) -> None:
+    def __init__(self, folder: Path, command: str, run: RunDirectory | None = None) -> None:
         """
         Args:
             folder: the folder; it may hold earlier results, and files of others.
             command: names the results in TensorBoard.
+            run: the run in whose folder TensorBoard is to find them; None: in `folder`.
 
         Raises:
             UsageError: the folder is a run, whose files would count as earlier results.
@@ -54,12 +60,22 @@ class Results:
         home = folder if folder.exists() else folder.parent
         writable_folder(home, "output")
         self._scratch = scratch_folder(home, folder.resolve().name)
-        self._events = EventsFile(self._scratch)
+        self._run = run
+        self._shown: dict[str, bytes] = {}
+        # Made where it will be: its name must come after those of the event files that are there.
+        self._events = EventsFile(self._scratch, beside=run.path if run else folder)
 
     @classmethod
     def for_run(cls, run: RunDirectory, command: str, output: str | None = None) -> Self:
         """The results of a command about `run`, in the folder `output` or in one of the run's."""
-        return cls(run.path / command if output is None else Path(output), command)
+        if output is not None:
+            return cls(Path(output), command)
+        return cls(run.path / command, command, run)
+
+    @property
+    def path_in_tensorboard(self) -> str:
+        """The path of the folder from where TensorBoard looks, with a slash, or nothing."""
+        return "" if self._run is None else f"{self.folder.name}/"
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +94,11 @@ class Results:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _publish(self) -> None:
+        if self._run is not None:
+            self._shown[f"{self._events.path.name}.{self._command}"] = (
+                self._events.path.read_bytes()
+            )
+            self._events.path.unlink()
         files = [path for path in self._scratch.rglob("*") if path.is_file()]
         names = [path.relative_to(self._scratch).as_posix() for path in files]
         try:
@@ -92,6 +113,8 @@ class Results:
         except (StorageError, OSError) as error:
             failure = storage_error(error) if isinstance(error, OSError) else error
             raise StorageError(f"{failure}; the new results are in {self._keep()}") from error
+        if self._run is not None:
+            self._run.show_results(self._command, self._shown)
 
     def _check_unchanged(self) -> None:
         """Check that no other command has written its results to the folder in the meantime.
@@ -129,7 +152,7 @@ class Results:
         """
         path = self._scratch / subfolder / name
         save(figure, path)
-        self._events.image(f"{self._command}/{name}", to_array(figure))
+        self._events.image(f"{TAGS}/{self._command}/{name}", to_array(figure))
         return path
 
     def band(self, tag: str, means: Mapping[int, tuple[float, float]]) -> list[str]:
@@ -154,9 +177,16 @@ class Results:
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, content)
 
+    def file_for_tensorboard(self, name: str, content: bytes) -> None:
+        """Save a file that TensorBoard looks for beside event files."""
+        if self._run is None:
+            self.file(name, content)
+        else:
+            self._shown[name] = content
+
     def numbers(self, numbers: dict[str, Any]) -> None:
         """Save the numbers behind the figures as JSON, and log top-level floats as scalars."""
         self.file(NUMBERS, to_json(numbers))
         for name, number in numbers.items():
             if isinstance(number, float) and math.isfinite(number):
-                self._events.scalar(f"{self._command}/{name}", number)
+                self._events.scalar(f"{TAGS}/{self._command}/{name}", number)

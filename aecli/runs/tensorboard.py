@@ -38,20 +38,27 @@ _file_numbers = itertools.count()
 class EventsFile:
     """A new event file in a folder; a context manager that closes it."""
 
-    def __init__(self, folder: Path, first_step: int | None = None) -> None:
-        """With `first_step`, TensorBoard ignores events of earlier files from that step on.
+    def __init__(
+        self, folder: Path, first_step: int | None = None, beside: Path | None = None
+    ) -> None:
+        """
+        Args:
+            folder: where to create it.
+            first_step: TensorBoard ignores events of earlier files from that step on; or of none.
+            beside: the folder in which the file will lie, if that is another.
 
         Raises:
             OSError: the file cannot be written; all methods may raise this.
         """
         make_folder(folder)
+        others = folder if beside is None else beside
         origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
-        earlier = [
-            path for path in folder.iterdir() if NAME.fullmatch(path.name) and path.is_file()
-        ]
+        files = others.iterdir() if others.is_dir() else ()
+        earlier = [path for path in files if NAME.fullmatch(path.name) and path.is_file()]
         self._now = max([0.0, *(wall_time for path in earlier for wall_time in _times(path))])
         started = max([int(time.time()), *(_time_in_name(path) + 1 for path in earlier)])
-        self._file = open(folder / f"events.out.tfevents.{started:010}.{origin}", "wb")
+        self.path = folder / f"events.out.tfevents.{started:010}.{origin}"
+        self._file = open(self.path, "wb")
         self._records = RecordWriter(self._file)
         with ExitStack() as opened:
             opened.enter_context(self._file)

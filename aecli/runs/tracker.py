@@ -26,7 +26,10 @@ LAYOUT = {
     "training": {
         "loss": ["Multiline", ["loss/train", "loss/validation"]],
         "mse, pixels in [0, 1]": ["Multiline", ["mse/validation", "mse/pca"]],
-        "checkerboard score": ["Multiline", ["checkerboard/validation", "checkerboard/originals"]],
+        "checkerboard score": [
+            "Multiline",
+            ["upsampling/checkerboard", "upsampling/checkerboard_of_originals"],
+        ],
     }
 }
 
@@ -37,7 +40,7 @@ STUDY_LAYOUT = {
         "validation loss": ["Multiline", ["loss/validation"]],
         "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
         "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
-        "checkerboard score": ["Multiline", ["checkerboard/validation"]],
+        "checkerboard score": ["Multiline", ["upsampling/checkerboard"]],
     }
 }
 
@@ -122,13 +125,13 @@ class Tracker:
             "loss/validation": record.val_loss,
             "mse/validation": record.val_mse,
             "psnr/validation": record.val_psnr,
-            "learning_rate": record.lr,
-            "checkerboard/validation": record.val_checkerboard,
+            "training/learning_rate": record.lr,
+            "upsampling/checkerboard": record.val_checkerboard,
             **references,
-            "code/live_units": record.live_units,
-            "output/constant_pixels": record.constant_pixels,
-            "speed/images_per_second": record.images_per_second,
-            "speed/epochs_per_second": 1 / record.seconds,
+            "units/live": record.live_units,
+            "units/constant_pixels": record.constant_pixels,
+            "training/images_per_second": record.images_per_second,
+            "training/epochs_per_second": 1 / record.seconds,
         }
         for tag, value in scalars.items():
             if value is not None:
@@ -183,10 +186,13 @@ class Tracker:
     ) -> None:
         """Log a row of the hparams table, and the final metrics as scalars at `epoch`.
 
-        torch's own `add_hparams` would create a second run for them.
+        torch's own `add_hparams` would create a second run for them. It would also describe the
+        columns, from this run alone: without that, TensorBoard compares all runs and shows the
+        columns first in which they differ.
         """
         self._run.check_lock()
-        for summary in hparams(hyperparameters, metrics):
+        _, started, ended = hparams(hyperparameters, metrics)
+        for summary in (started, ended):
             self._events.summary(summary)
         for tag, value in metrics.items():
             self._events.scalar(tag, value, epoch)

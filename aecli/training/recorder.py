@@ -67,7 +67,7 @@ class Recorder(Callback):
     def _log(self, record: EpochRecord) -> None:
         constants = {
             "mse/pca": self.references.mse["pca"],
-            "checkerboard/originals": self.references.checkerboard,
+            "upsampling/checkerboard_of_originals": self.references.checkerboard,
         }
         self._tracker.epoch(record, constants)
         if record.epoch in self._state.snapshots:
