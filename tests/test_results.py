@@ -79,8 +79,10 @@ def test_a_strangers_projector_stays(tmp_path: Path) -> None:
         pytest.raises(StorageError, match="projector_config.pbtxt was not written by aecli"),
         Results.for_run(RunDirectory(tmp_path), "embed") as results,
     ):
+        results.file("map.png", b"content")
         results.file_for_tensorboard("projector_config.pbtxt", b"something")
     assert (tmp_path / "projector_config.pbtxt").read_text() == "precious"
+    assert len(list(tmp_path.glob("embed-kept-*/map.png"))) == 1
 
 
 def test_after_a_failure_the_old_results_are_still_there(tmp_path: Path) -> None:

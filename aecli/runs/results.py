@@ -107,6 +107,8 @@ class Results:
                 self._files.complete()
                 self._check_unchanged()
                 self._files.check_replaceable(names)
+                if self._run is not None:
+                    OwnedFiles(self._run.path).check_replaceable(self._shown)
                 for name, path in self._files.stage_all(names).items():
                     (self._scratch / name).rename(path)
                 self._files.publish(names)
