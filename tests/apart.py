@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO
 
 from aecli.cli import main as cli
@@ -27,7 +28,6 @@ context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(IMPORTED)
 
 SECONDS = 120  # after which a command is taken to hang
-ERRORS = ".errors"  # what it wrote to stderr, in its folder
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,18 @@ def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None =
 
     Its figures are not drawn.
     """
-    errors = folder / ERRORS
-    process = context.Process(target=_main, args=(line, folder, errors, before))
-    process.start()
-    process.join(SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise AssertionError(f"aecli {' '.join(line)} did not end: {errors.read_text()}")
-    assert process.exitcode is not None
-    return Done(process.exitcode, errors.read_text())
+    with NamedTemporaryFile(
+        "r", encoding="utf-8"
+    ) as errors:  # not in the folder, which is looked at
+        process = context.Process(target=_main, args=(line, folder, Path(errors.name), before))
+        process.start()
+        process.join(SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            raise AssertionError(f"aecli {' '.join(line)} did not end: {errors.read()}")
+        assert process.exitcode is not None
+        return Done(process.exitcode, errors.read())
 
 
 def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None] | None) -> None:

@@ -475,7 +475,7 @@ def test_what_is_resumed_is_read_as_plain_data(
     run.summary_file.unlink()
     text = run.config_file.read_text()
     planted(run, "config.yaml", text.replace("name: fc-z2", "name: ${oc.env:HOME}"))
-    assert aecli("train", "-m", "resume=mine") == 2
+    assert aecli("train", "-m", "resume=mine") == 1
     assert "name=${oc.env:HOME} is not valid" in capsys.readouterr().err
 
 
