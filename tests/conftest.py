@@ -73,6 +73,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the end it may be collected: nanobind complains of what is left."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def kills(pytestconfig: pytest.Config) -> int:
     """How often a run is killed at a random moment."""
