@@ -1,5 +1,7 @@
 """The report: one file that holds everything, opened by a parser and by a browser."""
 
+import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,16 +11,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aecli.comparison.report import ReportFigure, render, title
+from aecli.comparison.report import Origin, ReportFigure, render, title
 from aecli.comparison.results import Comparison, SkippedRun
-from aecli.figures import theme
+from aecli.figures import Spot, theme
 from aecli.figures.theme import paper
 from aecli.runs.directory import RunDirectory
 from tests.browser import Browser, opened
 from tests.test_comparison_table import some_setting
 
 NASTY = "<script>alert(1)</script> & \"two\" 'quotes'"
-MADE = datetime(2026, 11, 21, 10, 15)
+ORIGIN = Origin(datetime(2026, 11, 21, 10, 15), f"aecli compare '{NASTY}'", Path("out"))
+SPOTS = [Spot(0.25, 0.5, "fc · latent size 5: 0.0305"), Spot(0.75, 0.6, NASTY)]
 
 
 class Page(HTMLParser):
@@ -54,7 +57,9 @@ def svg(colour: str) -> bytes:
 
 
 FIGURES = [
-    ReportFigure("Error by size", "Lower is better.", svg("red"), svg("blue"), "image/svg+xml"),
+    ReportFigure(
+        "Error by size", "Lower is better.", svg("red"), svg("blue"), "image/svg+xml", SPOTS
+    ),
     ReportFigure(NASTY, NASTY, png(90, 60, "red"), png(90, 60, "blue"), "image/png"),
 ]
 
@@ -76,7 +81,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def report(comparison: Comparison) -> str:
-    return render(comparison, comparison.settings, FIGURES, MADE)
+    return render(comparison, comparison.settings, FIGURES, ORIGIN)
 
 
 def test_the_title_names_what_is_compared(comparison: Comparison, report: str) -> None:
@@ -97,6 +102,7 @@ def test_what_matters_comes_first(report: str) -> None:
         "mnist (1x28x28, 10,000 test images)",
         "aecli 0.1.0 with torch 2.15.0",
         "2026-11-21 10:15",
+        f"aecli compare '{NASTY}'",
         "5 runs in the comparison",
     ]
     places = [text.rindex(part) for part in parts]
@@ -112,29 +118,52 @@ def test_a_mean_stands_over_its_deviation_and_the_best_row_is_marked(report: str
     assert set(scopes) == {"row", "col"}
 
 
-def test_it_needs_nothing_from_outside_and_runs_nothing(report: str) -> None:
+def test_it_needs_nothing_from_outside_and_runs_one_script_of_its_own(report: str) -> None:
     page = Page(report)
     names = {name for name, _ in page.tags}
-    assert not names & {"script", "link", "iframe", "object", "embed", "base", "form"}
-    addresses = [
-        (attributes[key] or "").partition(":")[0]
+    assert not names & {"link", "iframe", "object", "embed", "base", "form"}
+    assert page.all("script") == [{}]
+    addresses = {
+        (attributes[key] or "").partition(":")[0][:2]
         for _, attributes in page.tags
         for key in ("src", "href", "srcset", "poster", "action")
         if key in attributes
-    ]
-    assert addresses == ["#scores", *["data"] * 2 * len(FIGURES)]
+    }
+    assert {each[0] for each in addresses} == {"#", ".", "d"} and "da" in addresses
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
     assert "url(" not in report and "@import" not in report
+    script = report.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert {
         "http-equiv": "Content-Security-Policy",
-        "content": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+        "content": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'",
     } in page.all("meta")
+
+
+def test_its_contents_lead_to_every_part_and_figure(report: str) -> None:
+    page = Page(report)
+    links = [link["href"] for link in page.all("a") if (link["href"] or "").startswith("#")]
+    assert links == [
+        *("#scores", "#findings", "#scores", "#figures", "#figure-1", "#figure-2", "#left-out"),
+        *("#details", "#runs", "#scores"),
+    ]
+    places = {attributes.get("id") for _, attributes in page.tags}
+    assert {(link or "")[1:] for link in links} <= places
+
+
+def test_a_run_is_linked_from_the_folder_of_the_report() -> None:
+    origin = Origin(ORIGIN.made, "", Path("sweep/compare"))
+    assert origin.link(Path("sweep/0-fc-z2")) == "./../0-fc-z2"
+    assert origin.link(Path("sweep/compare/javascript:a b")) == "./javascript%3Aa%20b"
+    assert origin.config_link(RunDirectory(Path("sweep/a?b"))) == "./../a%3Fb/config.yaml"
 
 
 def test_whatever_people_call_their_things_is_text(report: str, comparison: Comparison) -> None:
     page = Page(report)
-    # In the table, a figure's heading and caption, the path of the failed run and its reason.
-    assert page.text.count(NASTY) == 5
+    # In the table, a figure's heading, its entry in the contents, its caption, a value, the path of
+    # the failed run, its reason, and the command.
+    assert page.text.count(NASTY) == 8
     assert str(comparison.settings[0].first.run.path) in page.text
     assert [image["alt"] for image in page.all("img")][2:] == [NASTY, NASTY]
 
@@ -146,7 +175,7 @@ def test_images_have_their_size(report: str) -> None:
 
 def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
     text = render(
-        Comparison(comparison.data, comparison.settings, [], {}), comparison.settings, [], MADE
+        Comparison(comparison.data, comparison.settings, [], {}), comparison.settings, [], ORIGIN
     )
     assert "left out of the comparison" not in text
     assert "Figures" not in Page(text).text
@@ -197,6 +226,54 @@ def test_the_figures_and_the_page_follow_the_scheme(
     assert browser.evaluate(f"{visible}.map(image => image.className)") == [shown] * len(FIGURES)
     ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (shown == "light")
+
+
+ROWS = "[...document.querySelectorAll('#score-table tbody tr')]"
+COLUMN = ROWS + ".map(row => row.cells[{}].innerText)"
+
+
+def click(browser: Browser, column: int) -> str | None:
+    """Click a heading; how the table is sorted by it, for screen readers."""
+    heading = f"document.querySelectorAll('#score-table thead th')[{column}]"
+    browser.evaluate(f"{heading}.querySelector('button').click() ?? true")
+    found: str | None = browser.evaluate(f"{heading}.getAttribute('aria-sort')")
+    return found
+
+
+def test_a_click_on_a_heading_sorts_the_table(browser: Browser, report: str) -> None:
+    headings = browser.evaluate(
+        "[...document.querySelectorAll('#score-table thead th')].map(each => each.textContent)"
+    )
+    mse = headings.index("test mse")
+    column = COLUMN.format(mse)
+
+    def means() -> list[str]:
+        return [str(cell).split()[0] for cell in browser.evaluate(column)]
+
+    assert means() == ["0.03050", "0.01100", "0.02000"]
+    assert click(browser, mse) == "ascending"
+    assert means() == ["0.01100", "0.02000", "0.03050"]
+    assert click(browser, mse) == "descending"
+    assert means() == ["0.03050", "0.02000", "0.01100"]
+    assert click(browser, 0) == "ascending"  # words
+    assert browser.evaluate(COLUMN.format(0)) == ["conv", "fc", "fc"]
+    assert browser.evaluate("document.querySelectorAll('[aria-sort]').length") == 1
+    assert "<button" not in report  # without a script, headings are no buttons
+
+
+def test_a_point_of_a_chart_shows_its_value_while_it_is_pointed_at(browser: Browser) -> None:
+    browser.call("Emulation.setEmulatedMedia", media="screen", features=[])
+    shown = "getComputedStyle(document.querySelector('.spot span')).visibility"
+    assert browser.evaluate(shown) == "hidden"
+    place = "document.querySelector('.spot').getBoundingClientRect()"
+    picture = "document.querySelector('.picture').getBoundingClientRect()"
+    left, top = (browser.evaluate(f"{place}.{side} + 7 - {picture}.{side}") for side in ("x", "y"))
+    width, height = (browser.evaluate(f"{picture}.{side}") for side in ("width", "height"))
+    assert (left / width, top / height) == pytest.approx((0.25, 0.5), abs=0.01)
+    browser.evaluate("document.querySelector('.spot').scrollIntoView({block: 'center'}) ?? true")
+    x, y = (browser.evaluate(f"{place}.{side}") for side in ("x", "y"))
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + 7, y=y + 7)
+    assert browser.evaluate(shown) == "visible"
 
 
 @pytest.mark.parametrize("width", [360, 400, 800, 1400])

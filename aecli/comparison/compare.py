@@ -1,5 +1,6 @@
 """Compare runs: load them, group them, and write the comparison."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,5 +33,6 @@ def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
     """
     comparison = gather(folders)
     settings = sort_settings(comparison.settings, sort)
-    write(comparison, settings, output)
+    command = ["aecli", "compare", *map(str, folders), f"sort={sort}", f"output={output}"]
+    write(comparison, settings, output, shlex.join(command))
     return Compared(comparison, settings, findings(comparison), output / REPORT)

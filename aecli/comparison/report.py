@@ -1,11 +1,18 @@
-"""A comparison as one self-contained HTML file: no network, no scripts, no other files."""
+"""A comparison as one self-contained HTML file, which asks for nothing from outside.
+
+Its one script sorts the table; without scripts the table stays as it is.
+"""
 
 import base64
+import hashlib
 import io
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,9 +20,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
+from aecli.figures import Spot
+from aecli.runs.directory import RunDirectory
 from aecli.text import listed
 
 PIXELS_PER_POINT = 96 / 72  # in CSS
+SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
+SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 
 # All text is escaped: folder names and error messages can contain anything.
 ENVIRONMENT = Environment(
@@ -38,6 +49,8 @@ class ReportFigure:
     dark: bytes
     media_type: str
     """image/svg+xml or image/png."""
+    spots: Sequence[Spot] = ()
+    """Where the pointer finds a value."""
 
     @property
     def light_uri(self) -> str:
@@ -56,15 +69,34 @@ class ReportFigure:
         return f"data:{self.media_type};base64,{base64.b64encode(content).decode()}"
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a report comes from."""
+
+    made: datetime
+    command: str
+    """The command line that makes it again."""
+    folder: Path
+    """Where it will lie; links to runs begin there."""
+
+    def link(self, path: Path) -> str:
+        """A relative address of a file or folder, which begins with a dot and so has no scheme."""
+        relative = os.path.relpath(path, self.folder)
+        return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
+
+    def config_link(self, run: RunDirectory) -> str:
+        return self.link(run.config_file)
+
+
 def render(
-    comparison: Comparison, table: list[RunGroup], figures: list[ReportFigure], made: datetime
+    comparison: Comparison, table: list[RunGroup], figures: list[ReportFigure], origin: Origin
 ) -> str:
     """The report as HTML.
 
     Args:
         table: the settings in the order of the table.
         figures: in the order in which they are shown.
-        made: when the report was made, shown at its end.
+        origin: the command and the time, shown at its end.
     """
     shown = columns(table)
     return ENVIRONMENT.get_template("report.html.j2").render(
@@ -76,7 +108,9 @@ def render(
         notes=notes(table),
         figures=figures,
         versions=listed(sorted({_versions(result) for result in comparison.results})),
-        made=made,
+        origin=origin,
+        script=SCRIPT,
+        script_digest=SCRIPT_DIGEST,
         format_mse=format_mse,
         plus_minus=PLUS_MINUS,
         counted=_counted,

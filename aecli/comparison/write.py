@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from aecli.comparison.pictures import Picture, pictures
-from aecli.comparison.report import ReportFigure, render
+from aecli.comparison.report import Origin, ReportFigure, render
 from aecli.comparison.results import Comparison, MeanStd, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
-from aecli.figures import take_literally, theme
+from aecli.figures import Spot, spots, take_literally, theme
 from aecli.runs.results import Results
 from aecli.runs.tracker import STUDY_LAYOUT
 
@@ -25,13 +25,14 @@ MARKDOWN = "table.md"
 FIGURES = "figures"
 
 
-def write(comparison: Comparison, table: list[RunGroup], folder: Path) -> None:
+def write(comparison: Comparison, table: list[RunGroup], folder: Path, command: str) -> None:
     """Write all files of a comparison; they replace those of an earlier one, and no others.
 
     Args:
         comparison: what the figures show, in its own order.
         table: its settings in the order of the table.
         folder: where the files go.
+        command: the command line that does it.
 
     Raises:
         StorageError: the folder cannot be written, or a file of somebody else is in the way.
@@ -41,7 +42,8 @@ def write(comparison: Comparison, table: list[RunGroup], folder: Path) -> None:
         results.file(CSV, to_csv(table).encode())
         results.file(MARKDOWN, to_markdown(table).encode())
         figures = [_add_figure(picture, results) for picture in pictures(comparison)]
-        report = render(comparison, table, figures, datetime.now().astimezone())
+        origin = Origin(datetime.now().astimezone(), command, folder)
+        report = render(comparison, table, figures, origin)
         results.file(REPORT, report.encode())
 
 
@@ -67,13 +69,14 @@ def _add_figure(picture: Picture, results: Results) -> ReportFigure:
     with theme(dark=False):
         path = results.figure(picture.name, picture.draw(), FIGURES)
     with theme(dark=True):
-        dark = _svg(picture.draw())
+        dark, points = _svg(picture.draw())
     light = path.with_suffix(".svg").read_bytes()
-    return ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml")
+    return ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml", points)
 
 
-def _svg(figure: Figure) -> bytes:
+def _svg(figure: Figure) -> tuple[bytes, list[Spot]]:
+    """A figure as the content of a file, and the points in it."""
     content = io.BytesIO()
     take_literally(figure)
     figure.savefig(content, format="svg", dpi=100)
-    return content.getvalue()
+    return content.getvalue(), spots(figure)

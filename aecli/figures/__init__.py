@@ -16,6 +16,7 @@ from aecli.figures.curves import (
 from aecli.figures.grids import Row, image_grid, panels
 from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.output import as_image, as_png, save, to_array
+from aecli.figures.spots import Spot, spots
 from aecli.figures.text import take_literally
 from aecli.figures.theme import theme
 
@@ -25,6 +26,7 @@ __all__ = [
     "Direction",
     "Point",
     "Row",
+    "Spot",
     "accuracy_by_labels",
     "as_image",
     "as_png",
@@ -41,6 +43,7 @@ __all__ = [
     "save",
     "scatter_map",
     "score_by_family",
+    "spots",
     "study_losses",
     "take_literally",
     "theme",

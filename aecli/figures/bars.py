@@ -83,13 +83,14 @@ def score_by_family(
         for latent, style in zip(latents, line_styles(len(latents)), strict=True)
     ]
     middles = [sum(heights[:row]) + height / 2 for row, height in enumerate(heights)]
-    for middle, points in zip(middles, families.values(), strict=True):
+    for middle, (family, points) in zip(middles, families.items(), strict=True):
         for point in points:
             style = lines[latents.index(point.latent)]
-            axes.errorbar(
+            dot, *_ = axes.errorbar(
                 point.mean, middle, xerr=point.std, color=style.get_color(),
                 marker=style.get_marker(), markersize=6, capsize=3,
             )  # fmt: skip
+            dot.set_label(f"{family}, latent {point.latent}")
     axes.set_yticks(middles, labels, fontsize=LABEL)
     axes.set_ylim(sum(heights), 0)  # the first on top
     if level > 0:

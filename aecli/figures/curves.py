@@ -114,11 +114,12 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
     for label, seeds in by_label.items():
         longest = max(len(curve.mse) for curve in seeds)
         style = {**styles[label], "markevery": 1 + longest // MAX_MARKERS}
-        _mean_line(losses, [curve.train for curve in seeds], color=style["color"], **TRAIN)
-        _mean_line(losses, [curve.validation for curve in seeds], **style)
-        _mean_line(errors, [curve.mse for curve in seeds], **style)
-    train = Line2D([], [], color=neutral(), label="train", **TRAIN)
-    legend_above(losses, [train, Line2D([], [], color=neutral(), label="validation")])
+        train = {"color": style["color"], **TRAIN, "label": f"{label}, train"}
+        _mean_line(losses, [curve.train for curve in seeds], **train)
+        _mean_line(losses, [curve.validation for curve in seeds], **style, label=label)
+        _mean_line(errors, [curve.mse for curve in seeds], **style, label=label)
+    training = Line2D([], [], color=neutral(), label="train", **TRAIN)
+    legend_above(losses, [training, Line2D([], [], color=neutral(), label="validation")])
     lines = [Line2D([], [], label=label, **style) for label, style in styles.items()]
     legend_below(figure, truncated_legend(lines))
     for axes in (losses, errors):
