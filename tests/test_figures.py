@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
@@ -28,6 +29,8 @@ from aecli.figures import (
     accuracy_by_labels,
     error_by_latent,
     error_histogram,
+    error_scale,
+    grouped_bars,
     image_grid,
     loss_figure,
     panels,
@@ -37,6 +40,7 @@ from aecli.figures import (
     theme,
     to_array,
 )
+from aecli.figures.theme import CATEGORIES, sequence
 from aecli.text import printable
 
 BLACK, WHITE = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
@@ -176,7 +180,7 @@ def test_a_theme_colours_what_is_drawn_and_saved_inside(
     dark: bool, ground: tuple[int, int, int], tmp_path: Path
 ) -> None:
     with theme(dark):
-        figure = loss_figure("title", {1: 0.3}, {1: 0.2}, {1: 0.1}, {"PCA": 0.04})
+        figure = loss_figure("title", {1: 0.3, 2: 0.3}, {1: 0.2}, {1: 0.1}, {"PCA": 0.04})
         save(figure, tmp_path / "picture")
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.convert("RGB").getpixel((0, 0)) == ground
@@ -203,7 +207,7 @@ def test_the_gaps_between_images_have_the_colour_of_the_ground() -> None:
 
 @pytest.mark.parametrize(("dark", "ground"), [(False, "#ffffff"), (True, "#16181d")])
 def test_no_curve_fades_into_the_ground(dark: bool, ground: str) -> None:
-    curves = [Curve(str(number), {1: 1.0}, {1: 1.0}, {1: 1.0}) for number in range(20)]
+    curves = [Curve(str(number), {1: 1.0, 2: 1.0}, {1: 1.0}, {1: 1.0}) for number in range(20)]
     with theme(dark):
         lines = study_losses("", curves).axes[1].lines
     assert len({str(line.get_color()) for line in lines}) == 20
@@ -340,7 +344,7 @@ def test_curves_with_one_label_share_a_colour_and_an_entry() -> None:
 @pytest.mark.parametrize("count", [1, 20])
 @pytest.mark.parametrize("label", ["fc, latent", f"{LONG}, {LONG}"], ids=["short", "long"])
 def test_a_legend_covers_nothing_and_is_whole(label: str, count: int) -> None:
-    curves = [Curve(f"{label} {n}", {1: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(count)]
+    curves = [Curve(f"{label} {n}", {1: 0.3, 2: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(count)]
     figure = study_losses("Training on mnist (1x28x28, 10,000 test images)", curves)
     assert_all_is_readable(figure)
     (legend,) = figure.legends
@@ -352,7 +356,7 @@ def test_a_legend_covers_nothing_and_is_whole(label: str, count: int) -> None:
 
 
 def test_a_legend_names_the_first_twenty_and_counts_the_others() -> None:
-    curves = [Curve(f"setting {n}", {1: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(23)]
+    curves = [Curve(f"setting {n}", {1: 0.3, 2: 0.3}, {1: 0.3}, {1: 0.3}) for n in range(23)]
     figure = study_losses("title", curves)
     assert len(figure.axes[1].lines) == 23
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -500,9 +504,9 @@ def test_small_errors_are_written_out() -> None:
 
 
 def test_epochs_are_whole_numbers() -> None:
-    figure = study_losses("title", [Curve("fc", {1: 0.3}, {1: 0.2}, {1: 0.1})])
+    figure = study_losses("title", [Curve("fc", {1: 0.3, 2: 0.2}, {1: 0.2}, {1: 0.1})])
     to_array(figure)
-    assert tick_labels(figure.axes[0].xaxis) == ["1"]
+    assert tick_labels(figure.axes[0].xaxis) == ["1", "2"]
 
 
 ODD_NAMES = ["$\\frac", "$x$", "a\x1b[2J\u202eb", os.fsdecode(b"caf\xe9"), "100 $ and 50 $", "\\$"]
@@ -528,3 +532,84 @@ def test_powers_of_ten_on_an_axis_stay_formulas(tmp_path: Path) -> None:
     labels = [each for each in axes.get_yticklabels() if each.get_text()]
     assert labels and all(each.get_parse_math() for each in labels)
     assert all("mathdefault" in each.get_text() for each in labels)
+
+
+def bars(axes: Axes) -> dict[str, tuple[float, str]]:
+    """Label -> length and the number beside it."""
+    (container,) = axes.containers
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    lengths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
+    numbers = [text.get_text() for text in axes.texts]
+    return dict(zip(names, zip(lengths, numbers, strict=True), strict=True))
+
+
+def test_the_losses_of_a_single_epoch_are_bars_with_numbers() -> None:
+    figure = loss_figure("title", {1: 0.3}, {1: 0.25}, {1: 0.125}, {"PCA": 0.04})
+    losses, errors = figure.axes
+    assert bars(losses) == {"train": (0.3, "0.3"), "validation": (0.25, "0.25")}
+    assert bars(errors) == {"validation": (0.125, "0.125"), "PCA": (0.04, "0.04")}
+    assert_all_is_readable(figure)
+
+
+def test_a_study_of_a_single_epoch_has_bars_of_the_means_over_the_seeds() -> None:
+    seeds = [Curve("fc", {1: 0.3}, {1: 0.2}, {1: 0.1}), Curve("fc", {1: 0.5}, {}, {1: 0.2})]
+    conv = [Curve(f"conv {n}", {1: 0.4}, {1: 0.4}, {1: 0.4}) for n in range(23)]
+    losses, errors = study_losses("title", seeds + conv).axes
+    assert bars(losses)["fc, train"][0] == pytest.approx(0.4)
+    assert bars(losses)["fc, validation"] == (0.2, "0.2")
+    assert bars(errors)["fc"][0] == pytest.approx(0.15)
+    assert len(bars(errors)) == 20
+    assert "the first 20 of 24 settings" in losses.figure.get_suptitle()
+
+
+def test_bars_have_their_numbers() -> None:
+    groups = [("all", {"model": 0.25, "PCA": 0.125}), ("cats", {"model": 0.5, "PCA": 1 / 3})]
+    figure = grouped_bars("title", "mse", groups)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.25", "0.5", "0.125", "0.333"]
+    assert_all_is_readable(figure)
+
+
+def test_families_differ_by_hue_and_the_sizes_of_one_by_ink() -> None:
+    def colours(*families: str) -> list[str]:
+        curves = [Curve(f"{n}", {1: 1.0, 2: 1.0}, {}, {1: 1.0}, each)
+                  for n, each in enumerate(families)]  # fmt: skip
+        return [to_hex(line.get_color()) for line in study_losses("", curves).axes[1].lines]
+
+    assert colours("conv", "fc") == list(CATEGORIES[:2])
+    assert colours("fc", "fc", "fc") == [to_hex(colour) for colour in sequence(3)]
+    small, large, other = colours("conv", "conv", "fc")
+    assert (large, other) == CATEGORIES[:2]
+    ink, hue = to_rgb(matplotlib.rcParams["text.color"]), to_rgb(large)
+    mixed = [0.6 * dark + 0.4 * bright for dark, bright in zip(ink, hue, strict=True)]
+    assert to_rgb(small) == pytest.approx(mixed, abs=1 / 255)
+
+
+def test_categories_can_be_told_apart_without_the_cones_for_green() -> None:
+    """Machado, Oliveira and Fernandes, 2009: deuteranopia, full strength; CIE 1976 differences."""
+    simulate = np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.01182, 0.04294, 0.968881]]
+    )  # fmt: skip
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    labs = []
+    for colour in CATEGORIES:
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+                  for v in to_rgb(colour)]  # fmt: skip
+        seen = np.clip(simulate @ linear, 0, 1)
+        x, y, z = np.cbrt(to_xyz @ seen / [0.9505, 1, 1.089])
+        labs.append(np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)]))
+    assert min(np.linalg.norm(a - b) for a, b in combinations(labs, 2)) > 15
+    for ground in ("#ffffff", "#16181d"):
+        assert min(contrast(colour, ground) for colour in CATEGORIES[:7]) > 2.3
+
+
+def test_the_scale_of_errors_goes_from_none_to_the_largest() -> None:
+    scale = error_scale("scale", WHITE, 0.2)
+    assert scale.images[:, 0, 0, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert scale.captions == ["0", "0.05", "0.1", "0.15", "0.2"] and scale.is_error
+
+
+def test_a_long_title_does_not_make_a_figure_of_few_images_wide() -> None:
+    assert image_grid(" ".join(["title"] * 30), [Row("a", BLACK)]).get_figwidth() < 4

@@ -228,4 +228,7 @@ def extreme_rows(scored: ScoredImages, reconstruct: Reconstruct, largest: bool) 
     pixels = to_pixels(scored.split.images[order.to(scored.split.images.device)])
     examples = Examples.from_outputs(pixels, reconstruct(pixels))
     captions = [f"{mse:#.2g}" for mse in examples.mse.tolist()]
-    return [Row("original", pixels, captions=captions), Row("output", examples.outputs)]
+    return [
+        Row("original", pixels, captions=captions),
+        Row("reconstruction", examples.outputs),
+    ]

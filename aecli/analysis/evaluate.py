@@ -105,7 +105,7 @@ def extremes_figure(title: str, extremes: Extremes) -> Figure:
         {
             f"{end} reconstructed": [
                 Row("original", examples.pixels, captions=[f"{mse:.2g}" for mse in examples.mse]),
-                Row("output", examples.outputs),
+                Row("reconstruction", examples.outputs),
             ]
             for end, examples in (("best", extremes.best), ("worst", extremes.worst))
         },

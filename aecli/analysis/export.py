@@ -25,7 +25,8 @@ from aecli.config import Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.evaluation.examples import example_images, reconstruction_figure
+from aecli.evaluation.examples import example_images
+from aecli.figures import Row, error_scale, image_grid
 from aecli.runs.trained import Trained
 
 PIXELS, CODES, RECONSTRUCTION = "pixels", "codes", "reconstruction"
@@ -294,15 +295,24 @@ def check_difference(name: str, expected: Tensor, actual: Tensor) -> float:
 
 @torch.inference_mode()
 def figure(title: str, trained: Trained, files: list[ExportedFile]) -> Figure | None:
-    """Reconstructions by the files that hold the whole autoencoder; None if there are none."""
+    """Reconstructions by torch and by the files that hold the whole autoencoder, with what they
+    differ by; None if there are none."""
     whole = [file for file in files if file.part.output == RECONSTRUCTION]
     if not whole:
         return None
     examples = example_images(trained.config, trained.examples.to(CPU))
     inputs = examples.inputs.contiguous()
-    return reconstruction_figure(
-        title, examples, {file.name: file.function(inputs) for file in whole}
-    )
+    expected = whole[0].part.function(inputs)
+    found = {file.name: file.function(inputs) for file in whole}
+    differences = {name: abs(images - expected) for name, images in found.items()}
+    largest = max(difference.max().item() for difference in differences.values())
+    rows = [Row("original", examples.pixels), Row("torch", expected)]
+    for name, images in found.items():
+        difference = differences[name] / (largest or 1.0)  # they may agree to the last bit
+        rows.append(Row(name, images))
+        rows.append(Row(f"absolute difference, {name} - torch", difference, is_error=True))
+    scale = error_scale("scale of differences", expected, largest)
+    return image_grid(title, [*rows, scale])
 
 
 def files_as_json(files: list[ExportedFile], metadata: dict[str, str]) -> dict[str, Any]:

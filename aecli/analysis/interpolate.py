@@ -131,10 +131,23 @@ def _frame(sheet: Tensor) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST)
 
 
-def figure(title: str, paths: Paths, pairs: list[tuple[int, int]]) -> Figure:
-    """Each pair as a row through latent space, above one through pixel space."""
-    rows = []
-    for (first, second), latent, pixel in zip(pairs, paths.latent, paths.pixel, strict=True):
-        rows.append(Row(f"{first} to {second}: latent space", latent))
+def pair_names(split: Split, pairs: list[tuple[int, int]]) -> list[str]:
+    """Each pair by its classes, as in `7 to 2`; by its numbers if all images are of one class."""
+    if len(split.labels.unique()) == 1:
+        return [f"image {first} to {second}" for first, second in pairs]
+    names = [[split.class_name(int(split.labels[each])) for each in pair] for pair in pairs]
+    return [" to ".join(pair) for pair in names]
+
+
+def figure(title: str, paths: Paths, names: list[str]) -> Figure:
+    """Each pair as a row through latent space, above one through pixel space.
+
+    Above the first row stands how far each step is along the way, from 0 to 1.
+    """
+    steps = paths.latent.shape[1]
+    captions = [f"{step / (steps - 1):.2g}" for step in range(steps)]
+    rows: list[Row] = []
+    for name, latent, pixel in zip(names, paths.latent, paths.pixel, strict=True):
+        rows.append(Row(f"{name}: latent space", latent, captions=() if rows else captions))
         rows.append(Row("pixel space", pixel))
     return image_grid(title, rows)

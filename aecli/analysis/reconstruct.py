@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aecli.baselines.contestants import LABELS, baselines
 from aecli.config import CorruptionConfig, TrainConfig
 from aecli.evaluation.examples import (
     ExampleImages,
@@ -27,6 +28,8 @@ class Reconstructions:
 
     examples: ExampleImages
     outputs: Tensor  # (K, C, H, W) in [0, 1]
+    pca: Tensor | None
+    """The same by PCA of the same size; None without the images that the run was trained on."""
     mse: dict[str, float]
     """Name of the image -> mean squared error of its reconstruction."""
 
@@ -61,9 +64,16 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> Reconstructions:
     examples = example_images(_config(trained, corrupt), trained.images, count)
     with torch.inference_mode():
         outputs = trained.reconstruct(examples.inputs)
+        pca = _by_pca(trained, examples.inputs)
     names = trained.image_names(numbers)
     errors = image_mse(examples.pixels, outputs).tolist()
-    return Reconstructions(examples, outputs, dict(zip(names, errors, strict=True)))
+    return Reconstructions(examples, outputs, pca, dict(zip(names, errors, strict=True)))
+
+
+def _by_pca(trained: Trained, inputs: Tensor) -> Tensor | None:
+    if not trained.has_training_images:
+        return None
+    return baselines(trained.config, trained.data())["pca"](inputs)
 
 
 def output_files(trained: Trained, corrupt: bool) -> Iterator[tuple[str, bytes]]:
@@ -87,6 +97,8 @@ def _config(trained: Trained, corrupt: bool) -> TrainConfig:
 
 
 def figure(title: str, reconstructions: Reconstructions) -> Figure:
-    """Originals, their corrupted versions if any, the outputs and their absolute errors."""
-    outputs = {"output": reconstructions.outputs}
-    return reconstruction_figure(title, reconstructions.examples, outputs)
+    """Originals, their corrupted versions if any, the reconstructions by the model and by PCA if
+    there is one, and their absolute errors."""
+    shown = {"model": reconstructions.outputs, "pca": reconstructions.pca}
+    rows = {LABELS[name]: images for name, images in shown.items() if images is not None}
+    return reconstruction_figure(title, reconstructions.examples, rows)

@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> None:
         distance_to_real,
         figure,
         interpolate,
+        pair_names,
         to_gif,
     )
     from aecli.runs.results import Results
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
             "pixel": distance_to_real(paths.pixel, data.train.images),
         }
         title = f"{trained.config.name} on {trained.images_name}: from one to another"
-        results.figure("interpolation", figure(title, paths, pairs))
+        results.figure("interpolation", figure(title, paths, pair_names(data.test, pairs)))
         results.file("interpolation.gif", to_gif(paths))
         results.numbers(
             {

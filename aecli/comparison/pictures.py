@@ -23,6 +23,7 @@ from aecli.figures import (
     Point,
     Row,
     error_by_latent,
+    error_scale,
     panels,
     score_by_family,
     study_losses,
@@ -76,18 +77,17 @@ def _loss(comparison: Comparison) -> Picture:
             "compare runs by the right-hand chart."
         )
     curves = [
-        _curve(setting.label, result)
-        for setting in comparison.settings
-        for result in setting.results
+        _curve(setting, result) for setting in comparison.settings for result in setting.results
     ]
     title = f"Training on {comparison.data}"
     return Picture("loss", "Loss by epoch", caption, partial(study_losses, title, curves))
 
 
-def _curve(label: str, result: Result) -> Curve:
+def _curve(setting: RunGroup, result: Result) -> Curve:
     records = result.records
     return Curve(
-        label,
+        setting.label,
+        family=setting.family,
         train={r.epoch: r.train_loss for r in records},
         validation={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
@@ -151,10 +151,8 @@ def _reconstructions(comparison: Comparison) -> Picture:
 def _draw_reconstructions(title: str, settings: list[RunGroup]) -> Figure:
     """A row for each network, and below those of a size one for PCA."""
     original = settings[0].first.run.load_images()["original"][:IMAGES]
-    scale = torch.linspace(0, 1, len(original)).reshape(-1, 1, 1, 1).expand_as(original)
     outputs = [Row("original", original)]
-    steps = [f"{error:.2g}" for error in torch.linspace(0, 1, len(original)).tolist()]
-    errors = [Row("", scale, is_error=True, captions=steps)]
+    errors = [error_scale("", original)]
 
     def add(label: str, images: Tensor) -> None:
         mse = [f"{error:.3f}" for error in image_mse(original, images).tolist()]
@@ -200,9 +198,9 @@ def _checkerboard_scores(
 ) -> Picture:
     originals = next(iter(families.values()))[0].first.checkerboard_of_originals or 0.0
     caption = (
-        "The share of the outputs' energy that repeats with the stride of the decoder, in parts "
-        "per million: the pattern left by uneven overlap. Lower is better, down to the score of "
-        f"the test images themselves ({format_ppm(originals)})."
+        "The share of the reconstructions' energy that repeats with the stride of the decoder, in "
+        "parts per million: the pattern left by uneven overlap. Lower is better, down to the score "
+        f"of the test images themselves ({format_ppm(originals)})."
     )
     points = {
         name: [
@@ -223,13 +221,14 @@ def _checkerboard_scores(
 
 def _patterns(comparison: Comparison, families: dict[str, list[RunGroup]], note: str) -> Picture:
     caption = (
-        "The mean of all outputs without its smooth part, all on one scale: the images differ and "
-        "cancel out, and what the decoder leaves at the same pixels of every output remains. Grey "
-        "is zero. Above each: the latent size, and the checkerboard score in parts per million."
+        "The mean of all reconstructions without its smooth part, all on one scale: the images "
+        "differ and cancel out, and what the decoder leaves at the same pixels of every one "
+        "remains. Grey is zero. Above each: the latent size, and the checkerboard score in parts "
+        "per million."
         + note
         + _seed_note([setting for settings in families.values() for setting in settings])
     )
-    title = f"Pattern common to all outputs on {comparison.data}"
+    title = f"Pattern common to all reconstructions on {comparison.data}"
     return Picture(
         "pattern", "Checkerboard pattern", caption, partial(_draw_patterns, title, families)
     )

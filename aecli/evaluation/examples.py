@@ -10,6 +10,7 @@ from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import build_corruption
 from aecli.errors import UsageError
+from aecli.evaluation.metrics import image_mse
 from aecli.runtime.rng import EVALUATION, generator_for
 
 if TYPE_CHECKING:
@@ -59,19 +60,22 @@ def example_images(config: TrainConfig, split: Split, count: int = EXAMPLE_IMAGE
 
 
 def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, Tensor]) -> "Figure":
-    """Originals, corrupted inputs if any, and each reconstruction with its error.
+    """Originals, corrupted inputs if any, and each reconstruction with its mse and its error.
 
     Args:
         title: of the figure.
         shown: the images.
         outputs: label -> their reconstruction, (K, C, H, W) in [0, 1].
     """
-    from aecli.figures import Row, image_grid  # training need not wait for matplotlib
+    from aecli.figures import Row, error_scale, image_grid  # training need not wait for matplotlib
 
     rows = [Row("original", shown.pixels)]
     if shown.are_corrupted:
         rows.append(Row("corrupted", shown.inputs))
     for label, output in outputs.items():
-        error = abs(output - shown.pixels.to(output.device))  # snapshots are on the CPU
-        rows += [Row(label, output), Row("absolute error", error, is_error=True)]
+        pixels = shown.pixels.to(output.device)  # snapshots are on the CPU
+        mse = [f"{error:.3f}" for error in image_mse(pixels, output).tolist()]
+        rows.append(Row(f"{label}, mse", output, captions=mse))
+        rows.append(Row("absolute error", abs(output - pixels), is_error=True))
+    rows.append(error_scale("scale of errors", shown.pixels))
     return image_grid(title, rows)

@@ -13,7 +13,7 @@ from aecli.figures.curves import (
     roc_curves,
     study_losses,
 )
-from aecli.figures.grids import Row, image_grid, panels
+from aecli.figures.grids import Row, error_scale, image_grid, panels
 from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.spots import Spot, spots
@@ -32,6 +32,7 @@ __all__ = [
     "as_png",
     "error_by_latent",
     "error_histogram",
+    "error_scale",
     "grouped_bars",
     "image_grid",
     "image_plane",

@@ -1,6 +1,7 @@
 """Shared parts of charts: axes, ticks, line styles and legends."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import Any
@@ -14,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from aecli.figures import text
-from aecli.figures.theme import sequence
+from aecli.figures.theme import RGBA, categories, inked, sequence
 
 TITLE, LABEL = 10, 8  # font sizes, in points
 WIDTH, HEIGHT = 9.0, 3.6  # inches, without the legend below
@@ -23,6 +24,10 @@ MAX_LABELS = 20  # in a legend
 HANDLE_INCHES = 0.55  # in a legend: the line before a label and the gap after it
 LABEL_GAP = 0.1  # inches between tick labels
 AXIS_INCHES = 1.0  # of a figure's width outside the plot area
+
+INK = 0.6  # share of it in the colour of the smallest size of a family
+
+LOSS, MSE = "loss (mean squared error, model units)", "mse (pixels in [0, 1])"
 
 BASELINES = ("--", ":", "-.")
 MARKERS = "osD^vPX<>*"
@@ -33,8 +38,8 @@ def axes_by_epoch(title: str) -> tuple[Figure, Axes, Axes]:
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     losses, errors = figure.subplots(1, 2)
-    label_axes(losses, "epoch", "loss (mean squared error, model units)")
-    label_axes(errors, "epoch", "validation mse (pixels in [0, 1])")
+    label_axes(losses, "epoch", LOSS)
+    label_axes(errors, "epoch", f"validation {MSE}")
     for axes in (losses, errors):
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
@@ -53,13 +58,32 @@ def line(axes: Axes, values: dict[int, float], **style: Any) -> Line2D:
     return line
 
 
-def line_styles(count: int) -> list[dict[str, Any]]:
-    """Styles that differ by colour, and by marker where colours are close."""
-    styles = zip(sequence(count), cycle(MARKERS), strict=False)
+def line_styles(colours: Sequence[RGBA]) -> list[dict[str, Any]]:
+    """Styles in these colours, with markers that differ where colours are close."""
     return [
         {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
-        for colour, marker in styles
+        for colour, marker in zip(colours, cycle(MARKERS), strict=False)
     ]
+
+
+def colours_by_family(families: Sequence[str]) -> list[RGBA]:
+    """A colour for each member of a family, the members of each in the order of their sizes.
+
+    Families are unordered and differ by hue; sizes are ordered, from inky to bright. Those of a
+    single family have the whole range of `sequence`.
+    """
+    names = list(dict.fromkeys(families))
+    if len(names) == 1:
+        return sequence(len(families))
+    hues = dict(zip(names, categories(len(names)), strict=True))
+    seen: Counter[str] = Counter()
+    colours = []
+    for name in families:
+        seen[name] += 1
+        last = families.count(name)
+        share = 0.0 if last == 1 else INK * (last - seen[name]) / (last - 1)
+        colours.append(inked(hues[name], share))
+    return colours
 
 
 def spaced_ticks(sizes: list[int], span: float) -> list[int]:

@@ -23,7 +23,7 @@ from aecli.figures.axes import (
     truncated_legend,
 )
 from aecli.figures.curves import Point
-from aecli.figures.theme import neutral, sequence
+from aecli.figures.theme import categories, neutral, sequence
 
 BAR = 0.16  # inches per bar of a group
 ROW = 0.3  # inches per row of a chart with one row per label
@@ -45,12 +45,16 @@ def grouped_bars(title: str, quantity: str, groups: list[tuple[str, dict[str, fl
     axes = figure.add_subplot()
     label_axes(axes, quantity, "")
     # The first is the subject of the chart, the others are what it is compared with.
-    colours = [sequence(2)[0], *(neutral() for _ in labels[1:])]
+    colours = [categories(1)[0], *(neutral() for _ in labels[1:])]
     for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         offset = (number - (len(labels) - 1) / 2) * thickness
         positions = [row + offset for row in range(len(groups))]
         lengths = [bars[label] for _, bars in groups]
-        axes.barh(positions, lengths, thickness * 0.9, color=colour, label=label)
+        drawn = axes.barh(positions, lengths, thickness * 0.9, color=colour, label=label)
+        axes.bar_label(
+            drawn, [f"{length:.3g}" for length in lengths], padding=3, fontsize=LABEL - 1
+        )
+    axes.margins(x=0.1)  # room for the longest bar's number
     axes.set_yticks(range(len(groups)), [row for row, _ in groups], fontsize=LABEL)
     axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
     axes.grid(visible=False, axis="y")
@@ -80,7 +84,7 @@ def score_by_family(
     latents = sorted({point.latent for points in families.values() for point in points})
     lines = [
         Line2D([], [], label=f"latent {latent}", linestyle="none", **style)
-        for latent, style in zip(latents, line_styles(len(latents)), strict=True)
+        for latent, style in zip(latents, line_styles(sequence(len(latents))), strict=True)
     ]
     middles = [sum(heights[:row]) + height / 2 for row, height in enumerate(heights)]
     for middle, (family, points) in zip(middles, families.items(), strict=True):
@@ -122,7 +126,7 @@ def error_histogram(
     label_axes(axes, "mse per image (pixels in [0, 1])", "share of images")
     handles: list[Any] = [
         axes.stairs(shares, edges, fill=True, alpha=0.5, color=colour, label=label)
-        for colour, (label, shares) in zip(sequence(len(groups)), groups.items(), strict=True)
+        for colour, (label, shares) in zip(categories(len(groups)), groups.items(), strict=True)
     ]
     line = axes.axvline(level, color=neutral(), linestyle="--", linewidth=1, label=level_label)
     low, high = min(edges[0], level) / 1.1, max(edges[-1], level) * 1.1

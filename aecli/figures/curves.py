@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from itertools import cycle
+from itertools import cycle, islice
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from aecli.figures.axes import (
     HEIGHT,
     LABEL,
     MARKERS,
+    MAX_LABELS,
     TITLE,
     WIDTH,
     as_percent,
     axes_by_epoch,
+    colours_by_family,
     label_axes,
     legend_above,
     legend_below,
@@ -30,7 +32,8 @@ from aecli.figures.axes import (
     spaced_ticks,
     truncated_legend,
 )
-from aecli.figures.theme import neutral, sequence
+from aecli.figures.one_epoch import bars_of_one_epoch
+from aecli.figures.theme import categories, neutral
 
 ROC_SIDE = 4.8  # inches
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
@@ -52,6 +55,8 @@ class Curve(NamedTuple):
     """Epoch -> loss, in the units the model is trained in."""
     mse: dict[int, float]
     """Epoch -> mse of the validation images, in pixel units."""
+    family: str = ""
+    """What differs only by latent size has one; they come by increasing size."""
 
 
 class Point(NamedTuple):
@@ -88,6 +93,11 @@ def loss_figure(
         val_mse: epoch -> mse of the validation images, in pixel units.
         references: label -> mse of a baseline, drawn as a horizontal line.
     """
+    if len(train_loss) == 1:
+        named = {"train": train_loss, "validation": val_loss}
+        measured = {name: loss for name, curve in named.items() for loss in curve.values()}
+        mse = dict(zip(["validation"], val_mse.values(), strict=False))
+        return bars_of_one_epoch(title, measured, mse | references)
     figure, losses, errors = axes_by_epoch(title)
     line(losses, train_loss, marker=".", label="train")
     line(losses, val_loss, marker=".", label="validation")
@@ -106,11 +116,14 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
 
     Several seeds are drawn as their mean and a band of one standard deviation to each side.
     """
-    figure, losses, errors = axes_by_epoch(title)
     by_label: dict[str, list[Curve]] = defaultdict(list)
     for curve in curves:
         by_label[curve.label].append(curve)
-    styles = dict(zip(by_label, line_styles(len(by_label)), strict=True))
+    if all(len(curve.train) == 1 for curve in curves):
+        return _study_of_one_epoch(title, by_label)
+    figure, losses, errors = axes_by_epoch(title)
+    families = [seeds[0].family for seeds in by_label.values()]
+    styles = dict(zip(by_label, line_styles(colours_by_family(families)), strict=True))
     for label, seeds in by_label.items():
         longest = max(len(curve.mse) for curve in seeds)
         style = {**styles[label], "markevery": 1 + longest // MAX_MARKERS}
@@ -125,6 +138,25 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
     for axes in (losses, errors):
         set_ticks(axes.yaxis, round_ticks(*axes.get_ylim()))
     return figure
+
+
+def _study_of_one_epoch(title: str, by_label: dict[str, list[Curve]]) -> Figure:
+    """The means over the seeds."""
+    losses: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    if len(by_label) > MAX_LABELS:
+        title = f"{title}, the first {MAX_LABELS} of {len(by_label)} settings"
+    for label, seeds in islice(by_label.items(), MAX_LABELS):
+        kinds = {
+            f"{label}, train": (losses, [curve.train for curve in seeds]),
+            f"{label}, validation": (losses, [curve.validation for curve in seeds]),
+            label: (errors, [curve.mse for curve in seeds]),
+        }
+        for name, (bars, curves) in kinds.items():
+            values = [value for curve in curves for value in curve.values()]
+            if values:
+                bars[name] = fmean(values)
+    return bars_of_one_epoch(title, losses, errors)
 
 
 def _mean_line(axes: Axes, seeds: list[dict[int, float]], **style: Any) -> None:
@@ -160,7 +192,7 @@ def error_by_latent(
     lines = [
         _plot_family(axes, family, points, style)
         for (family, points), style in zip(
-            families.items(), line_styles(len(families)), strict=True
+            families.items(), line_styles(categories(len(families))), strict=True
         )
     ]
     pca = dict(sorted(pca.items()))
@@ -185,7 +217,7 @@ def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]]) -> Figure:
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(xscale="log")
     label_axes(axes, "labelled training images", "test accuracy")
-    colours = [sequence(2)[0], *(neutral() for _ in kinds)]
+    colours = [categories(1)[0], *(neutral() for _ in kinds)]
     styles = zip(colours, ("-", *BASELINES), MARKERS, strict=False)
     for number, ((label, points), style) in enumerate(zip(kinds.items(), styles, strict=False)):
         colour, linestyle, marker = style
@@ -220,7 +252,7 @@ def psnr_by_strength(
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     names = list(next(iter(charts.values())))
-    colours = dict(zip(models, sequence(len(models) + 1), strict=False))
+    colours = dict(zip(models, categories(len(models)), strict=True))
     others = zip((name for name in names if name not in colours), NEUTRAL_LINES, strict=False)
     styles: dict[str, dict[str, Any]] = {
         **{name: {"color": colours[name], "linewidth": 1.6} for name in colours},
@@ -254,7 +286,7 @@ def roc_curves(
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(aspect="equal")
     label_axes(axes, "false positive rate (normal images)", "true positive rate (anomalous images)")
-    colours = [sequence(2)[0], *(neutral() for _ in curves)]
+    colours = [categories(1)[0], *(neutral() for _ in curves)]
     for colour, style, (label, tprs) in zip(
         colours, ("-", *BASELINES), curves.items(), strict=False
     ):

@@ -25,9 +25,11 @@ WIDTH = 9.0  # of a figure, unless its images would be too small to see
 HEIGHT = 10.0  # of the stacked images, with the same exception
 MAX_IMAGE, MIN_IMAGE = 0.6, 0.25
 MAX_LABEL_WIDTH = 1.6  # longer ones are wrapped
+MIN_TITLE_WIDTH = 3.0  # longer ones are wrapped unless the images are wider
 MIN_PANEL_WIDTH = 1.2  # so that a heading over a single image is not one word per line
 MARGIN = 0.1
 PANEL_GAP = 0.2
+SCALE_STEPS = 5  # of an error scale
 LABEL_GAP, CAPTION_GAP = 0.05, 0.03
 
 
@@ -45,6 +47,15 @@ class Row(NamedTuple):
 def image_grid(title: str, rows: list[Row]) -> Figure:
     """Images in labelled rows, all pixels of the same size."""
     return panels(title, {"": rows})
+
+
+def error_scale(label: str, like: Tensor, largest: float = 1.0) -> Row:
+    """What the colours of errors mean: even areas of the size of the images `like` (N, C, H, W),
+    from no error to the largest, each with its value."""
+    levels = [step / (SCALE_STEPS - 1) for step in range(SCALE_STEPS)]
+    areas = like.new_tensor(levels).reshape(-1, 1, 1, 1).expand(-1, *like.shape[1:])
+    captions = [f"{level * largest:.2g}" for level in levels]
+    return Row(label, areas, is_error=True, captions=captions)
 
 
 class _Block(NamedTuple):
@@ -87,6 +98,7 @@ def panels(title: str, panels: dict[str, list[Row]]) -> Figure:
 def _sheet(title: str, blocks: list[_Block], left: float, below: float, scale: float) -> Figure:
     """A figure with its title, and with room for everything else."""
     width = sum(block.width for block in blocks) + PANEL_GAP * (len(blocks) - 1)
+    title = text.wrapped(title, max(width, MIN_TITLE_WIDTH), TITLE)
     width = left + max(width, text.width(title, TITLE)) + MARGIN
     headings = max(text.height(block.heading, HEADING) for block in blocks)
     above = MARGIN + text.height(title, TITLE) + MARGIN

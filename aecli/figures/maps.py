@@ -8,12 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from aecli.figures import text
 from aecli.figures.axes import HANDLE_INCHES, LABEL, MAX_LABEL_WIDTH, MAX_LABELS, TITLE
 from aecli.figures.output import as_image
-from aecli.figures.theme import RGBA, categories
+from aecli.figures.theme import RGBA, categories, paper
 
 if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # a chart of numbers need not wait for torch
 # All in inches.
 SIDE = 6.4  # of a square map
 MARGIN = 0.1  # on each side of a title
+
+MAX_NAME = 16  # characters of a name in the map; the legend has them all
 
 # Area of a point in squared font points: the limits, and the total of all points in between.
 MAX_POINT, MIN_POINT, INK = 20, 4, 20_000
@@ -61,6 +64,7 @@ def scatter_map(
             axis.set_ticks([])
     if 1 < len(classes) <= MAX_LABELS:
         _legend(figure, list(classes), colours)
+        _name_clusters(axes, classes)
     return figure
 
 
@@ -110,6 +114,18 @@ def _label_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x, fontsize=LABEL + 1)
     axes.set_ylabel(y, fontsize=LABEL + 1)
     axes.tick_params(labelsize=LABEL)
+
+
+def _name_clusters(axes: Axes, classes: dict[str, Points]) -> None:
+    """Write the name of each class over the middle of its points."""
+    outline = [Stroke(linewidth=3, foreground=paper()), Normal()]
+    for name, points in classes.items():
+        x, y = np.median(points, axis=0)
+        name = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..."
+        axes.text(
+            x, y, name, fontsize=LABEL + 2, fontweight="bold",
+            ha="center", va="center", path_effects=outline,
+        )  # fmt: skip
 
 
 def _legend(figure: Figure, names: list[str], colours: list[RGBA]) -> None:

@@ -11,10 +11,10 @@ RGB = tuple[float, float, float]
 RGBA = tuple[float, float, float, float]
 
 # Distinguishable with any colour vision, and visible on both (Petroff, "Accessible color sequences
-# for data visualization", 2021).
+# for data visualization", 2021). The last three are pale on white, and so come last.
 CATEGORIES = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#3f90da", "#e76300", "#832db6", "#bd1f01", "#94a4a2",
+    "#a96b59", "#717581", "#ffa90e", "#b9ac70", "#92dadd",
 )  # fmt: skip
 
 
@@ -66,3 +66,10 @@ def categories(count: int) -> list[RGBA]:
     """Unordered colours, as distinct as possible; for many, those of `sequence`."""
     few = [to_rgba(colour) for colour in CATEGORIES[:count]]
     return few if len(few) == count else sequence(count)
+
+
+def inked(colour: RGBA, share: float) -> RGBA:
+    """A colour with a share of the text's colour, and so as far from the background or farther."""
+    ink = to_rgb(matplotlib.rcParams["text.color"])
+    red, green, blue = (1 - share) * np.array(colour[:3]) + share * np.array(ink)
+    return float(red), float(green), float(blue), 1.0

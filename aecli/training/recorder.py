@@ -72,7 +72,7 @@ class Recorder(Callback):
         self._tracker.epoch(record, constants)
         if record.epoch in self._state.snapshots:
             title = f"{self._title}, epoch {record.epoch}"
-            outputs = {"output": self._state.snapshots[record.epoch]}
+            outputs = {"reconstruction": self._state.snapshots[record.epoch]}
             self._tracker.figure(
                 "reconstructions",
                 reconstruction_figure(title, self._examples, outputs),
