@@ -1,6 +1,7 @@
 """`aecli compare` from the command line: what it leaves, refuses, and shows in TensorBoard."""
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from PIL import Image
@@ -85,6 +86,21 @@ def test_a_row_is_the_mean_over_the_seeds(study: Path) -> None:
         assert float(row["pca_mse"]) == pytest.approx(mine[0]["baselines"]["pca"]["mse"])
         assert float(row["compression_ratio"]) == pytest.approx(784 / int(row["latent"]))
         assert int(row["parameters"]) == mine[0]["parameters"]
+
+
+def test_the_report_has_its_command_and_leads_to_the_runs(
+    study: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    output = tmp_path / "out put"
+    assert aecli("compare", str(study), f"output={output}", "sort=mse") == 0
+    report = output / "report.html"
+    text = html.unescape(report.read_text())
+    assert f"aecli compare {study} sort=mse 'output={output}'" in text
+    addresses = re.findall(r'href="(\./[^"]*)"', text)
+    targets = {(output / unquote(address)).resolve() for address in addresses}
+    runs = {run.path.resolve() for run in runs_below(study)}
+    assert targets == runs | {run / "config.yaml" for run in runs}
+    assert "fc, latent 2 · epoch 1: " in text  # under the pointer
 
 
 def test_figures_are_pictures(study: Path) -> None:

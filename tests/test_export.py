@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 import aecli as package
 from aecli import __version__
 from aecli.analysis import export as module
-from aecli.analysis.export import check_difference, export_part, network_parts
+from aecli.analysis.export import ExportedFile, check_difference, export_part, network_parts
 from aecli.cli import main as cli
 from aecli.commands import export as command
 from aecli.config import ConvConfig, LayerConfig, UpsampleConfig, Upsampling
@@ -412,3 +413,23 @@ def test_help_lists_the_formats_and_the_parts(
     text = " ".join(capsys.readouterr().out.split())
     assert "One of onnx, torch_export, both." in text
     assert "One of encoder, decoder, both." in text
+
+
+def test_the_figure_shows_what_the_file_and_torch_differ_by(trained: Trained) -> None:
+    (whole,) = [each for each in network_parts(trained, "onnx") if each.name == "autoencoder"]
+
+    def brighter(batch: Tensor) -> Tensor:
+        return whole.function(batch) + 0.2
+
+    file = ExportedFile(whole, "onnx", b"", brighter, [1, 28, 28], [1, 28, 28], 0.2)
+    drawn = module.figure("title", trained, [file])
+    assert drawn is not None
+    (axes,) = drawn.axes
+    rows = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    difference = "absolute difference, autoencoder.onnx - torch"
+    assert rows == ["original", "torch", "autoencoder.onnx", difference, "scale of differences"]
+    assert [text.get_text() for text in axes.texts] == ["0", "0.05", "0.1", "0.15", "0.2"]
+    shown = np.asarray(axes.images[0].get_array())
+    row = int(axes.get_yticks()[3])
+    brightest = matplotlib.colormaps["magma"](1.0)[:3]
+    assert np.allclose(shown[row, 10], brightest, atol=0.02)  # the same everywhere: the largest

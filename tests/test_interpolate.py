@@ -16,7 +16,9 @@ from aecli.analysis.interpolate import (
     Paths,
     distance_to_real,
     draw_pairs,
+    figure,
     interpolate,
+    pair_names,
     read_pairs,
     to_gif,
 )
@@ -160,3 +162,17 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     errors = capsys.readouterr().err
     assert words in errors and errors.count("\n") == 1
     assert not [path for path in run.path.iterdir() if "interpolate" in path.name]
+
+
+def test_a_pair_has_the_names_of_its_classes_and_each_step_its_place() -> None:
+    images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    split = Split(images, torch.tensor([0, 1, 0]), ("cat", "dog"))
+    pairs = [(0, 1), (1, 2)]
+    assert pair_names(split, pairs) == ["cat to dog", "dog to cat"]
+    assert pair_names(Split(images, torch.zeros(3)), pairs) == ["image 0 to 1", "image 1 to 2"]
+    steps = torch.zeros(2, 5, 1, 8, 8)
+    (axes,) = figure("title", Paths(steps, steps), pair_names(split, pairs)).axes
+    assert [text.get_text() for text in axes.texts] == ["0", "0.25", "0.5", "0.75", "1"]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows == ["cat to dog: latent space", "pixel space",
+                    "dog to cat: latent space", "pixel space"]  # fmt: skip

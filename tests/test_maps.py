@@ -117,3 +117,21 @@ def test_each_image_of_a_plane_lies_at_its_code(shape: tuple[int, int, int]) -> 
             assert pixels[down, across, 0] == round(levels[row, column].item() * 255)
     box = axes.get_window_extent()
     assert box.width / pixels.shape[1] == pytest.approx(box.height / pixels.shape[0])
+
+
+def test_the_name_of_a_class_stands_over_the_middle_of_its_points() -> None:
+    cats, dogs = np.array([[0.0, 0], [1, 2], [50, 3]]), np.array([[8.0, 9]])
+    figure = scatter_map("", CODES, {"cats": cats, "dogs with a very long name": dogs})
+    named = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert named == {"cats": (1, 2), "dogs with a v...": (8, 9)}
+    assert not scatter_map("", CODES, {"all": cats}).axes[0].texts
+
+
+def test_a_flat_map_is_not_made_square_with_emptiness() -> None:
+    def shape(width: float, height: float) -> float:
+        points = np.array([[0.0, 0], [width, height]])
+        figure = scatter_map("", CODES, {"": points})
+        return figure.get_figheight() / figure.get_figwidth()
+
+    assert [shape(4, 4), shape(4, 3), shape(100, 1)] == pytest.approx([1, 0.75, 0.6])
+    assert shape(0, 0) == 1

@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable
 
 import pytest
+import torch
 
+from aecli.analysis.reconstruct import figure, reconstruct
 from aecli.runs.directory import RunDirectory
+from aecli.runs.trained import open_run
 
 Aecli = Callable[..., int]
 
@@ -35,3 +38,23 @@ def test_a_row_that_could_not_be_seen_is_refused(
 ) -> None:
     assert aecli("reconstruct", str(run.path), f"count={count}") == 2
     assert capsys.readouterr().err == f"aecli: count={count} is not valid: give 1 to 24\n"
+
+
+def test_the_figure_has_each_error_as_a_number_and_pca_beside_the_network(
+    run: RunDirectory,
+) -> None:
+    found = reconstruct(open_run(run.path, device="cpu"), 10, corrupt=True)
+    assert found.pca is not None
+    kept = run.load_images()["pca"]
+    assert torch.allclose(found.pca, kept, atol=1 / 255)  # kept as 256 levels
+    (axes,) = figure("title", found).axes
+    rows = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    assert rows == [
+        *("original", "autoencoder, mse", "absolute error"),
+        *("PCA, same latent size, mse", "absolute error", "scale of errors"),
+    ]
+    pca = (found.pca - found.examples.pixels).square().mean((1, 2, 3)).tolist()
+    assert [text.get_text() for text in axes.texts] == [
+        *(f"{mse:.3f}" for mse in [*found.mse.values(), *pca]),
+        *("0", "0.25", "0.5", "0.75", "1"),
+    ]

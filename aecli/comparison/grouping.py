@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 from aecli.comparison.results import Result, RunGroup
-from aecli.config import TrainConfig, settings
+from aecli.config import TrainConfig, experiments, settings
 from aecli.files import natural_key
 
 SEED = {"seed"}  # averaged over
@@ -109,10 +109,27 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
 
 
 def _family(result: Result, differences: dict[str, str], several_upsamplings: bool) -> str:
-    words = [str(result.config.model.name)]
+    model = str(result.config.model.name)
+    experiment = _experiment(model, differences)
+    words = [experiment or model]
     if several_upsamplings and result.upsample is not None:
         words.append(result.upsample)
-    return ", ".join([*words, *(f"{key}={value}" for key, value in differences.items())])
+    if experiment is None:
+        words += [f"{key}={value}" for key, value in differences.items()]
+    return ", ".join(words)
+
+
+def _experiment(model: str, differences: dict[str, str]) -> str | None:
+    """The experiment under `conf` with this model that sets all of these values, if there is one.
+
+    What does not differ is named with the settings that are shared.
+    """
+    for name, (its_model, values) in experiments().items():
+        named = {word: _text(value) for key, value in values.items()
+                 for word in (key, _last_word(key))}  # fmt: skip
+        if its_model == model and differences and differences.items() <= named.items():
+            return name
+    return None
 
 
 def _text(value: Any) -> str:
@@ -124,8 +141,12 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _last_word(key: str) -> str:
+    return key.removesuffix(".name").rpartition(".")[2]
+
+
 def _shortened(keys: list[str]) -> dict[str, str]:
     """Each key by its last word, if that is unique; `corruption.name` becomes `corruption`."""
-    last = {key: key.removesuffix(".name").rpartition(".")[2] for key in keys}
+    last = {key: _last_word(key) for key in keys}
     words = list(last.values())
     return {key: word if words.count(word) == 1 else key for key, word in last.items()}

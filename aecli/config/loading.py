@@ -38,6 +38,17 @@ def config_groups() -> dict[str, list[str]]:
 
 
 @cache
+@cache
+def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The name of each experiment -> its model, and the values that it sets by key."""
+    found = {}
+    for file in sorted((CONF_DIR / "experiment").glob("*.yaml")):
+        content = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+        choices = {key: each[key] for each in content.pop("defaults", []) for key in each}
+        found[file.stem] = str(choices.get("override /model", "")), dict(_leaves(content))
+    return found
+
+
 def field_docs(schema: type) -> dict[str, str]:
     """Field name -> the docstring below it in the source of `schema` or its bases."""
     inherited = [field_docs(base) for base in schema.__bases__ if is_dataclass(base)]

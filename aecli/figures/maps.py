@@ -20,8 +20,10 @@ if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
 
 # All in inches.
-SIDE = 6.4  # of a square map
+SIDE = 6.4  # the width of a map
 MARGIN = 0.1  # on each side of a title
+
+MIN_ASPECT = 0.6  # of height to width, or of width to height; the points fill the rest
 
 MAX_NAME = 16  # characters of a name in the map; the legend has them all
 
@@ -52,7 +54,10 @@ def scatter_map(
         classes: name -> its points. There is no legend for a single class, which needs none, or
             for more than MAX_LABELS, whose colours could not be told apart.
     """
-    figure, axes = _axes(title, 1)
+    every = np.concatenate(list(classes.values()))
+    width, height = np.ptp(every, axis=0)
+    aspect = float(np.clip(height / width, MIN_ASPECT, 1 / MIN_ASPECT)) if width else 1.0
+    figure, axes = _axes(title, aspect)
     colours = categories(len(classes))
     _scatter(axes, list(classes.values()), colours)
     axes.set_aspect("equal", adjustable="datalim")

@@ -1,0 +1,31 @@
+"""How a comparison calls what it compares."""
+
+from dataclasses import replace
+
+from aecli.cli.compose import compose
+from aecli.comparison.grouping import grouped
+from tests.test_comparison_table import some_setting
+
+
+def families(*lines: str) -> list[str]:
+    """The names of the families, in the order of the lines that train them."""
+    template = some_setting(0.1).first
+    results = [replace(template, config=compose(line.split())) for line in lines]
+    settings, _ = grouped(results)
+    by_run = {id(result): each.family for each in settings for result in each.results}
+    return [by_run[id(result)] for result in results]
+
+
+def test_what_differs_as_an_experiment_sets_it_has_the_name_of_the_experiment() -> None:
+    lecture, own = families("experiment=lecture_fc latent=5", "model=fc latent=5")
+    assert lecture == "lecture_fc"
+    assert own.startswith("fc, ") and "mean=0" in own
+    lecture, other = families("experiment=lecture_conv latent=5", "experiment=lecture_fc latent=5")
+    assert (lecture, other) == ("conv", "fc")  # the models tell them apart
+
+
+def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
+    first, second = families("experiment=lecture_fc lr=0.1", "experiment=lecture_fc lr=0.01")
+    assert (first, second) == ("fc, lr=0.1", "fc, lr=0.01")
+    preset, changed = families("experiment=lecture_fc", "experiment=lecture_fc data.std=0.5")
+    assert (preset, changed) == ("lecture_fc", "fc, std=0.5")
