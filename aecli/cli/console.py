@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aecli.cli.tables import fitted
+from aecli.cli.tables import drop_columns, fitted
 from aecli.cli.tables import new_table as new_table
 from aecli.errors import StorageError
 from aecli.runtime.terminal import err as err
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # commands that print only numbers need not import torch
     from aecli.evaluation.metrics import Score
     from aecli.models import Layer
     from aecli.runs.directory import RunDirectory
+
+MIN_LAYER = 24  # characters in which a layer and its formula can still be read
 
 
 def notice(text: str) -> None:
@@ -96,7 +98,14 @@ def layer_table(layers: list[Layer]) -> None:
             f"{layer.parameters:,}" if layer.parameters else "",
         )
         part = layer.part
+    _print_layers(table)
+
+
+def _print_layers(table: Table) -> None:
+    dropped = drop_columns(table, out.width, MIN_LAYER)
     out.print(table)
+    if dropped:
+        out.print(f"Left out at this width: {', '.join(dropped)}.")
 
 
 def shape_table(layers: list[Layer]) -> None:
@@ -122,7 +131,7 @@ def shape_table(layers: list[Layer]) -> None:
         sum(layer.multiply_adds for layer in layers),
     )
     table.add_row("total", "", "", *(f"{total:,}" for total in totals), style="bold")
-    out.print(table)
+    _print_layers(table)
 
 
 def score_table(title: str, scores: dict[str, Score]) -> None:

@@ -1,7 +1,8 @@
 """Tables in the terminal, of which no number is ever cut."""
 
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -38,6 +39,23 @@ def fitted(content: Table, width: int) -> list[Text | Table]:
     return [*title, *(_table(content, part) for part in parts)]
 
 
+def drop_columns(content: Table, width: int, min_text: int) -> list[str]:
+    """Remove the last columns until `min_text` characters are left for the only column of words
+    that may be wrapped; returns the headings of those removed.
+    """
+    dropped: list[str] = []
+    while len(content.columns) > 3 and _least_width(content, min_text) > width:
+        dropped.insert(0, _as_text(content.columns.pop().header).plain.replace("-\n", "-"))
+    return dropped
+
+
+def _least_width(content: Table, min_text: int) -> int:
+    """The characters that a table without a box takes with a narrow column of words."""
+    first, words, *numbers = (_natural_width(column) for column in content.columns)
+    gap = max(1, content.padding[1] + content.padding[3])
+    return first + min(words, min_text) + sum(numbers) + gap * (len(numbers) + 1)
+
+
 class _Fitted:
     """A column with its heading wrapped, and the characters that it needs."""
 
@@ -52,7 +70,10 @@ class _Fitted:
             lines = (textwrap.fill(line, self.width) for line in heading.plain.split("\n"))
             self.heading = Text("\n".join(lines))
         else:
-            self.width = max(1, min(MIN_TEXT, max(widest, cell_len(heading.plain))))
+            numbers = _NUMBER.findall(" ".join(cell.plain for cell in self.cells))
+            natural = max(widest, cell_len(heading.plain))
+            self.width = max(1, min(MIN_TEXT, natural), *map(len, numbers))
+            self.cells = [_wrapped(cell, self.width) for cell in self.cells]
             self.heading = heading
 
 
@@ -69,6 +90,34 @@ def _table(content: Table, columns: list[_Fitted]) -> Table:
     for row, cells in zip(content.rows, rows, strict=True):
         table.add_row(*cells, style=row.style, end_section=row.end_section)
     return table
+
+
+_NUMBER = re.compile(r"\d[\d.,]*")
+
+
+def _wrapped(cell: Text, width: int) -> Text:
+    """A cell with lines of `width` characters, broken where that reads best, and in no number."""
+    breaks, start, end = [], 0, 0
+    for piece in _pieces(cell.plain, width):
+        if end > start and cell_len(cell.plain[start : end + len(piece)].rstrip()) > width:
+            breaks.append(end)
+            start = end
+        end += len(piece)
+        start = end if piece.endswith("\n") else start
+    lines = cell.divide(breaks)
+    for line in lines[:-1]:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """What is not broken: the words of a text or name and, if one is too long, its numbers."""
+    for word in re.findall(r"[^\s_/,-]*[\s_/,-]|[^\s_/,-]+", text):
+        if cell_len(word.rstrip()) <= width:
+            yield word
+        else:
+            for part in re.findall(r"\d[\d.,]*|[^\d]+", word):
+                yield from [part] if _NUMBER.match(part) else list(part)
 
 
 def _as_text(cell: RenderableType) -> Text:
