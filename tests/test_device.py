@@ -129,7 +129,7 @@ def test_whatever_computes_flushes_denormal_numbers(
     computing = {
         "a run, or one of the processes of torchrun": lambda: aecli("train", *TINY),
         "a run of a sweep, maybe in another process": lambda: run_planned(
-            planned.path, show_progress=False, threads=None, shared=None
+            planned.path, display=None, threads=None, shared=None
         ),
         "a command that uses a run": lambda: open_run(run.path),
     }

@@ -537,7 +537,7 @@ def test_a_run_computes_with_the_threads_that_it_is_given(data_dir: Path, tmp_pa
     (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
     before = torch.get_num_threads()
     try:
-        run_planned(run.path, show_progress=False, threads=3, shared=None)
+        run_planned(run.path, display=None, threads=3, shared=None)
         assert run.load_summary()["device"] == "cpu, 3 threads"
     finally:
         torch.set_num_threads(before)
@@ -548,7 +548,7 @@ def test_a_run_that_a_cluster_starts_again_begins_anew(data_dir: Path, tmp_path:
     with EventsFile(run.path) as events:  # of the attempt that was killed
         events.scalar("loss/train", 1.0, 1)
     run.save_failure("killed")
-    run_planned(run.path, show_progress=False, threads=None, shared=None)
+    run_planned(run.path, display=None, threads=None, shared=None)
     assert run.status is Status.finished
     assert not run.failure_file.exists()
     shown = EventAccumulator(str(run.path)).Reload().Scalars("loss/train")
@@ -568,7 +568,7 @@ def test_a_bug_in_one_run_is_noted_with_its_trace(
 
     monkeypatch.setattr("aecli.sweep.planned.run_experiment", fail)
     (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
-    run_planned(run.path, show_progress=False, threads=None, shared=None)
+    run_planned(run.path, display=None, threads=None, shared=None)
     assert run.failure() == "RuntimeError: not enough memory"
     assert "Traceback" in capsys.readouterr().err
 

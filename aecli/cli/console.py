@@ -165,8 +165,11 @@ def comparison(compared: Compared) -> None:
     facts({"report": str(compared.report)})
 
 
-def run_line(run: RunDirectory) -> None:
-    """Print the outcome of one run of a sweep in one line, while other runs continue."""
+def run_line(run: RunDirectory, before: str = "", after: str = "") -> None:
+    """Print the outcome of one run of a sweep in one line, while other runs continue.
+
+    `before` and `after` say what has come of the sweep.
+    """
     from aecli.runs.directory import Status
 
     outcome = run.failure() if run.status is Status.failed else run.status.value
@@ -182,7 +185,7 @@ def run_line(run: RunDirectory) -> None:
                 summary["seconds"],
             )
             outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
-    warn(f"{run.path.name}: {outcome}")
+    warn(f"{before}{run.path.name}: {outcome}{after}")
 
 
 def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) -> None:

@@ -12,6 +12,9 @@ resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, e
 checkpoint; epochs=... may be raised, even for a finished run. With restart=true a run is trained
 from the beginning instead. The results of a finished run stay until the new ones are complete.
 
+On a terminal a bar shows the progress; log=lines prints a line for each epoch instead, on stdout,
+as is done where there is no terminal.
+
 Under torchrun, all processes train one run together; batch_size is their total.
 
 examples:
@@ -47,6 +50,7 @@ from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_model, describe
 from aecli.runs.diagnosis import diagnose
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.display import Display, Log
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
@@ -90,9 +94,9 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
         _check_single_process(group)
         from aecli.sweep import lifecycle as sweep  # a single run need not wait for it
 
-        sweep.start(options.overrides, options.compare)
+        sweep.start(options.overrides, options.compare, options.log)
     else:
-        train_single(options.overrides, group)
+        train_single(options.overrides, group, options.log)
 
 
 def _check_single_process(group: ProcessGroup) -> None:
@@ -140,6 +144,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if restart is not None and options.resume is None:
         parser.error(f"restart={str(restart).lower()} is for a run that exists: add resume=FOLDER")
     options.restart = restart is True
+    log = pop_value(options.overrides, "log")
+    if log is not None and log not in Log.__members__:
+        parser.error(invalid_choice("log", log, tuple(Log.__members__)))
+    options.log = Log[log or "bar"]
     options.overrides = read_arguments(options.overrides)
     return options
 
@@ -152,7 +160,7 @@ def _pop_switch(parser: _Parser, arguments: list[str], key: str) -> bool | None:
     return None if value is None else value == "true"
 
 
-def train_single(overrides: list[str], group: ProcessGroup) -> None:
+def train_single(overrides: list[str], group: ProcessGroup, log: Log) -> None:
     """Train one run with all processes of `group`.
 
     Raises:
@@ -160,7 +168,7 @@ def train_single(overrides: list[str], group: ProcessGroup) -> None:
     """
     run = compose_run(overrides)
     check_runnable(run.config)
-    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), group))
+    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), group, log))
 
 
 def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> None:
@@ -178,14 +186,16 @@ def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> No
             raise UsageError(f"restart=true is for a single run, and {folder} is not one")
         from aecli.sweep import lifecycle as sweep
 
-        sweep.resume(folder, options.overrides, options.compare)
+        sweep.resume(folder, options.overrides, options.compare, options.log)
     elif options.multirun:
         raise UsageError(f"resume={folder} is a single run: leave -m out")
     else:
-        resume_run(run, options.overrides, options.restart, group)
+        resume_run(run, options.overrides, options.restart, group, options.log)
 
 
-def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: ProcessGroup) -> None:
+def resume_run(
+    run: RunDirectory, overrides: list[str], restart: bool, group: ProcessGroup, log: Log
+) -> None:
     """Resume a run from its newest checkpoint, in its own folder.
 
     Args:
@@ -193,6 +203,7 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
         overrides: may raise epochs or minutes, but change nothing else that affects the result.
         restart: train from the beginning instead.
         group: the processes that train; their number may differ from before.
+        log: how the run shows its progress.
 
     Raises:
         UsageError: another setting is changed, or epochs is lowered.
@@ -212,8 +223,9 @@ def resume_run(run: RunDirectory, overrides: list[str], restart: bool, group: Pr
     data = check_runnable(config)
     _announce(config, data, group)
     with _describing_interruption(run), exclusive_run(run):
+        display = Display(config.name, log)
         outcome = run_experiment(
-            config, data, run, config.name, group, restart=restart, warn=console.warn
+            config, data, run, display, group, restart=restart, warn=console.warn
         )
     _conclude(config, data, run, outcome)
 
@@ -245,7 +257,7 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
     return config
 
 
-def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None:
+def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup, log: Log) -> None:
     """Train one run, from an empty folder to its summary, and print its progress and scores.
 
     Raises:
@@ -260,7 +272,8 @@ def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup) -> None
     with _describing_interruption(run), run.locked():
         run.check_vacant()  # again, in case another process was faster
         with record_failure(run):
-            outcome = run_experiment(config, data, run, config.name, group, warn=console.warn)
+            display = Display(config.name, log)
+            outcome = run_experiment(config, data, run, display, group, warn=console.warn)
     _conclude(config, data, run, outcome)
 
 

@@ -1,7 +1,7 @@
-"""Live output of a run: TensorBoard, metrics.jsonl and the progress bar."""
+"""Live output of a run: TensorBoard, metrics.jsonl and the terminal."""
 
 import json
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,9 +14,9 @@ from torch.utils.tensorboard.summary import hparams
 from aecli.files import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
+from aecli.runs.display import Display, Progress, Standing
 from aecli.runs.records import EpochRecord
 from aecli.runs.tensorboard import EventsFile
-from aecli.runtime.progress import Bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ class Tracker:
         run: RunDirectory,
         epochs: int,
         steps_per_epoch: int,
-        bar: str | None = None,
+        display: Display | None = None,
         resumed: Resumed | None = None,
     ) -> None:
         """
@@ -76,7 +76,7 @@ class Tracker:
             run: the run directory to write to.
             epochs: total number of epochs.
             steps_per_epoch: batches per epoch.
-            bar: name of the run in the progress bar; None for no bar.
+            display: what the terminal shows; None for nothing.
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
         """
@@ -92,16 +92,9 @@ class Tracker:
             )
             if resumed is None:
                 self._events.layout(LAYOUT)
-            self._name, self._epochs = bar or "", epochs
-            self._bar = files.enter_context(
-                Bar(
-                    self._title(len(lines) + 1),
-                    epochs * steps_per_epoch,
-                    "steps",
-                    done=resumed.steps if resumed else 0,
-                    is_kept=True,
-                    is_shown=bar is not None,
-                )
+            steps, steps_done = epochs * steps_per_epoch, resumed.steps if resumed else 0
+            self._progress = files.enter_context(
+                Progress(display, epochs, steps, len(lines), steps_done)
             )
             self._files = files.pop_all()
 
@@ -113,7 +106,7 @@ class Tracker:
 
     def step(self) -> None:
         """Advance the progress bar by one optimiser step."""
-        self._bar.advance()
+        self._progress.bar.advance()
 
     def epoch(self, record: EpochRecord, references: dict[str, float | None]) -> None:
         """Log an epoch; `references`: tag -> a constant, a line beside a curve."""
@@ -137,16 +130,19 @@ class Tracker:
             if value is not None:
                 self._events.scalar(tag, value, record.epoch)
         self._events.flush()
-        losses = {"train": record.train_loss, "val": record.val_loss}
-        details = [f"{name} {loss:.5f}" for name, loss in losses.items() if loss is not None]
-        self._bar.describe(self._title(min(record.epoch + 1, self._epochs)), " ".join(details))
+        self._progress.losses(record)
+
+    def line(self, record: EpochRecord, standing: Standing) -> None:
+        """Print the line of an epoch, if the run is shown in lines."""
+        self._progress.line(record, standing)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Show what follows the training while it lasts."""
+        return self._progress.phase(name)
 
     def sync(self) -> None:
         """Have the curves on disk, for a checkpoint with which they go on."""
         self._events.sync()
-
-    def _title(self, epoch: int) -> str:
-        return f"{self._name}, epoch {epoch}/{self._epochs}"
 
     def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
         from aecli.figures import to_array  # imported late: matplotlib would delay training

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
@@ -25,7 +26,7 @@ from aecli.runtime.terminal import err
 REFRESHES_PER_SECOND = 5  # each takes a thread a millisecond or two
 BYTES = "bytes"
 """The unit that is shown as kB, MB and GB."""
-WIDE = 100  # columns; a narrower terminal has room for words or for a bar
+MIN_BAR, MAX_BAR = 10, 20  # characters
 
 
 def is_terminal() -> bool:
@@ -86,7 +87,8 @@ class Bar:
 class Bars:
     """Several progress bars, one below the other; a context manager that draws them."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_shown: bool = True) -> None:
+        """`is_shown`: False for no bars; there are none either unless stderr is a terminal."""
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -95,7 +97,7 @@ class Bars:
             TimeElapsedColumn(),
             console=err,
             redirect_stdout=False,  # which may be a file
-            disable=not is_terminal(),
+            disable=not (is_shown and is_terminal()),
         )
         self._tasks: dict[object, TaskID] = {}
 
@@ -110,7 +112,7 @@ class Bars:
         """Draw the bar of `key`, which need not be there yet."""
         if key not in self._tasks:
             self._tasks[key] = self._progress.add_task(title, total=total, unit=unit)
-        self._progress.update(self._tasks[key], completed=done)
+        self._progress.update(self._tasks[key], description=title, completed=done)
 
     def remove(self, key: object) -> None:
         """Remove the bar of `key`, if there is one."""
@@ -119,21 +121,24 @@ class Bars:
 
 
 class _Progress(Progress):
-    """One line, drawn at intervals from what `count` returns then."""
+    """One line, drawn at intervals from what `count` returns then.
+
+    A narrow terminal shows fewer words, so that there is always a bar.
+    """
 
     def __init__(self, unit: str, count: Callable[[], int], is_kept: bool) -> None:
         self._count = count
         is_bytes = unit == BYTES
-        columns = [
-            TextColumn("{task.description}", markup=False),
-            *([BarColumn(bar_width=20)] if err.width >= WIDE else []),
-            DownloadColumn() if is_bytes else MofNCompleteColumn(),
-            TextColumn("{task.fields[details]}", markup=False),
-            TransferSpeedColumn() if is_bytes else _SpeedColumn(unit),
-            TimeRemainingColumn(compact=True),
-        ]
+        self._title = _TitleColumn()
+        self._bar = BarColumn(bar_width=MAX_BAR)
+        count_column = DownloadColumn() if is_bytes else MofNCompleteColumn()
+        details = TextColumn("{task.fields[details]}", markup=False)
+        speed = TransferSpeedColumn() if is_bytes else _SpeedColumn(unit)
+        remaining = TimeRemainingColumn(compact=True)
+        self._words: list[ProgressColumn] = [count_column, details, speed, remaining]
+        self._expendable: list[ProgressColumn] = [count_column, speed, remaining, details]
         super().__init__(
-            *columns,
+            *self._words,
             console=err,
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=not is_kept,
@@ -143,7 +148,35 @@ class _Progress(Progress):
     def get_renderable(self) -> RenderableType:
         for task in self.task_ids:
             self.update(task, completed=self._count())
+        for shown in self.tasks:
+            self.columns = self._columns_that_fit(shown)
         return super().get_renderable()
+
+    def _columns_that_fit(self, task: Task) -> tuple[str | ProgressColumn, ...]:
+        """The title, a bar and as many words as there is room for."""
+        widths = {column: cell_len(str(column(task))) for column in self._words}
+        kept = [column for column in self._words if widths[column]]
+        for column in self._expendable:
+            if self._room(task, [widths[each] for each in kept]) < MIN_BAR and column in kept:
+                kept.remove(column)
+        room = self._room(task, [widths[each] for each in kept])
+        self._bar.bar_width = max(MIN_BAR, min(MAX_BAR, room))
+        self._title.width = self.console.width - MIN_BAR - 1
+        return self._title, self._bar, *kept
+
+    def _room(self, task: Task, words: list[int]) -> int:
+        """The characters that a bar may take beside the title and words of these widths."""
+        return self.console.width - cell_len(task.description) - 1 - sum(words) - len(words)
+
+
+class _TitleColumn(ProgressColumn):
+    """The title, of which a long one loses its beginning."""
+
+    width = 0
+
+    def render(self, task: Task) -> Text:
+        text = task.description
+        return Text(text if len(text) <= self.width else f"...{text[3 - self.width :]}")
 
 
 class _SpeedColumn(ProgressColumn):

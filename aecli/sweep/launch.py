@@ -13,22 +13,27 @@ from aecli.data.loaded import load_cached_data, share_data
 from aecli.errors import Interrupted
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
+from aecli.runs.display import Display, Log
 from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import longest_first, run_planned
 from aecli.sweep.report import describe, resume_advice
-from aecli.sweep.watch import Watch
+from aecli.sweep.watch import Pace, Watch
 
 SHARED = ".aecli-images"
 """In a sweep folder, while its runs are trained: the decoded images."""
 
 
-def launch_runs(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str]) -> list[str]:
+def launch_runs(
+    sweep: Sweep, lines: dict[str, list[str]], overrides: list[str], log: Log, finished: int = 0
+) -> list[str]:
     """Train the planned runs with Hydra's launcher.
 
     Args:
         sweep: the sweep folder and the launcher.
         lines: name of each run's folder -> the overrides that Hydra records there.
         overrides: the overrides of the whole sweep.
+        log: how the runs show their progress.
+        finished: runs of the sweep that are finished already.
 
     Returns:
         Errors from outside the training of the runs, one line each.
@@ -37,40 +42,54 @@ def launch_runs(sweep: Sweep, lines: dict[str, list[str]], overrides: list[str])
     if not runs:
         return []
     try:
-        _announce(sweep, runs)
+        _announce(sweep, runs, finished)
         if sweep.launcher == BASIC:
-            errors = run_jobs(lines, sweep.folder, overrides, _train_in_process)
+            train = partial(_train_in_process, pace=Pace(runs), log=log)
+            errors = run_jobs(lines, sweep.folder, overrides, train)
         else:
-            errors = _train_in_workers(sweep, runs, lines, overrides)
+            errors = _train_in_workers(sweep, runs, lines, overrides, log)
     except KeyboardInterrupt as interruption:
         raise _with_advice(interruption, sweep.folder) from None
     return [describe(error) for error in errors]
 
 
-def _train_in_process(folder: Path) -> None:
-    run_planned(folder, show_progress=True, threads=None, shared=None)
-    console.run_line(RunDirectory(folder))
+def _train_in_process(folder: Path, pace: Pace, log: Log) -> None:
+    name = f"run {pace.runs_over + 1} of {pace.runs}, {folder.name}"
+    run_planned(folder, Display(name, log, is_alone=False), threads=None, shared=None)
+    pace.end(RunDirectory(folder))
 
 
 def _train_in_workers(
-    sweep: Sweep, runs: list[RunDirectory], lines: dict[str, list[str]], overrides: list[str]
+    sweep: Sweep,
+    runs: list[RunDirectory],
+    lines: dict[str, list[str]],
+    overrides: list[str],
+    log: Log,
 ) -> list[Exception]:
     """Train in worker processes: the longest run first, with images decoded once for all runs."""
     names = [str(run.path.relative_to(sweep.folder)) for run in longest_first(runs)]
     with _shared_images(sweep.folder, runs) as shared:
         job = partial(
-            run_planned,
-            show_progress=False,
+            run_worker,
+            log=log,
             # There are as many workers as cores, so more threads would only compete for them.
             threads=1 if sweep.launcher == "joblib" else None,
             shared=shared.absolute(),
             parent=parent_of_workers(sweep),
         )
-        with Watch(runs):
+        with Watch(runs, has_bars=log is Log.bar):
             try:
                 return run_jobs({name: lines[name] for name in names}, sweep.folder, overrides, job)
             except Exception as error:  # no cluster, a killed worker: depends on the launcher
                 return [error]
+
+
+def run_worker(
+    folder: Path, log: Log, threads: int | None, shared: Path, parent: ProcessId | None
+) -> None:
+    """Train one run in a worker process; the bars, if any, are drawn by the one that waits."""
+    display = Display(folder.name, log, is_alone=False, is_watched=True)
+    run_planned(folder, display, threads, shared, parent)
 
 
 def parent_of_workers(sweep: Sweep) -> ProcessId | None:
@@ -94,15 +113,18 @@ def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
         shutil.rmtree(shared)
 
 
-def _announce(sweep: Sweep, runs: list[RunDirectory]) -> None:
+def _announce(sweep: Sweep, runs: list[RunDirectory], finished: int) -> None:
     """Print what is about to be trained."""
     data = load_cached_data(runs[0].load_config())
     if data.notice is not None:
         console.notice(data.notice)
+    count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    if finished:
+        count = f"{finished} finished, {len(runs)} to do,"
     console.facts(
         {
             "data": console.describe_data(data),
-            "sweep": f"{len(runs)} run{'s' * (len(runs) > 1)} in {sweep.folder}",
+            "sweep": f"{count} in {sweep.folder}",
         }
     )
 

@@ -17,6 +17,7 @@ from aecli.errors import StorageError, UsageError
 from aecli.files import make_folder
 from aecli.runs.directory import CONFIG, Status
 from aecli.runs.discovery import runs_below
+from aecli.runs.display import Log
 from aecli.runs.lock import locked
 from aecli.runs.sweep_plan import SWEEP_FILE, missing_runs
 from aecli.sweep.launch import SHARED, launch_runs
@@ -26,7 +27,7 @@ from aecli.sweep.search import search
 from aecli.training.preflight import check_runnable
 
 
-def start(overrides: list[str], compare: bool) -> None:
+def start(overrides: list[str], compare: bool, log: Log) -> None:
     """Train every run of a sweep, after validating all of them.
 
     Raises:
@@ -35,7 +36,7 @@ def start(overrides: list[str], compare: bool) -> None:
     """
     sweep = compose_sweep(overrides)
     if sweep.jobs is None:
-        search(sweep, overrides, compare)
+        search(sweep, overrides, compare, log)
         return
     configs: dict[str, TrainConfig] = {}
     for job in sweep.jobs:
@@ -48,17 +49,18 @@ def start(overrides: list[str], compare: bool) -> None:
     with locked(sweep.folder):
         plan(sweep.folder, configs, hydra_subfolders(sweep.composed))
         save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
-        problems = launch_runs(sweep, lines, overrides)
+        problems = launch_runs(sweep, lines, overrides, log)
         report(sweep.folder, compare, problems, advice=resume_advice(sweep.folder))
 
 
-def resume(folder: Path, overrides: list[str], compare: bool) -> None:
+def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
     """Train the unfinished runs of a sweep, each from its newest checkpoint.
 
     Args:
         folder: the sweep folder.
         overrides: Hydra settings that say how to launch the runs; no others are accepted.
         compare: write the comparison at the end.
+        log: how the runs show their progress.
 
     Raises:
         AecliError: some runs failed, `folder` holds no sweep, or another process trains it.
@@ -77,7 +79,8 @@ def resume(folder: Path, overrides: list[str], compare: bool) -> None:
     with locked(folder):
         shutil.rmtree(folder / SHARED, ignore_errors=True)  # if an earlier attempt was killed
         _warn_of_missing_runs(folder)
-        problems = _launch_unfinished(replace(compose_sweep(overrides), folder=folder), overrides)
+        sweep = replace(compose_sweep(overrides), folder=folder)
+        problems = _launch_unfinished(sweep, overrides, log)
         report(folder, compare, problems, advice=resume_advice(folder))
 
 
@@ -100,8 +103,9 @@ def _warn_of_missing_runs(folder: Path) -> None:
         console.warn(f"{path} is missing: it was planned in this sweep, and deleted or moved")
 
 
-def _launch_unfinished(sweep: Sweep, overrides: list[str]) -> list[str]:
-    unfinished = [run for run in runs_below(sweep.folder) if run.status is not Status.finished]
+def _launch_unfinished(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
+    planned = runs_below(sweep.folder)
+    unfinished = [run for run in planned if run.status is not Status.finished]
     configs, _ = load_configs(unfinished)  # the report names the damaged ones
     runs = [run for run in unfinished if run.path in configs]
     for run in runs:
@@ -109,4 +113,5 @@ def _launch_unfinished(sweep: Sweep, overrides: list[str]) -> list[str]:
         run.failure_file.unlink(missing_ok=True)  # or it would count as that of the new attempt
     # Keep the files that Hydra wrote at first; now it would record a command line without values.
     names = [str(run.path.relative_to(sweep.folder)) for run in runs]
-    return launch_runs(sweep, {name: ["hydra.output_subdir=null"] for name in names}, overrides)
+    lines = {name: ["hydra.output_subdir=null"] for name in names}
+    return launch_runs(sweep, lines, overrides, log, finished=len(planned) - len(unfinished))

@@ -15,6 +15,7 @@ from aecli.files import make_folder
 from aecli.models import build_outline
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs
+from aecli.runs.display import Display
 from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE, save_plan
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
@@ -84,7 +85,7 @@ def training_flops(config: TrainConfig) -> float:
 
 def run_planned(
     folder: Path,
-    show_progress: bool,
+    display: Display | None,
     threads: int | None,
     shared: Path | None,
     parent: ProcessId | None = None,
@@ -93,17 +94,17 @@ def run_planned(
 
     Args:
         folder: the run directory; if it holds a checkpoint, training resumes from it.
-        show_progress: show a progress bar in this terminal.
+        display: what the terminal shows of the run; None for nothing.
         threads: number of compute threads; None for torch's setting.
         shared: a folder with the decoded images.
         parent: the process without which nobody waits for the run, so that it stops.
     """
     with ending_with(parent):
-        _train_planned(folder, show_progress, threads, shared)
+        _train_planned(folder, display, threads, shared)
 
 
 def _train_planned(
-    folder: Path, show_progress: bool, threads: int | None, shared: Path | None
+    folder: Path, display: Display | None, threads: int | None, shared: Path | None
 ) -> None:
     run = RunDirectory(folder)
     if threads is not None:
@@ -112,10 +113,8 @@ def _train_planned(
         with exclusive_run(run):
             if run.status is not Status.finished:  # another process may have finished it
                 config = run.load_config()
-                bar = folder.name if show_progress else None
-                run_experiment(
-                    config, load_cached_data(config, shared), run, bar, warn=console.warn
-                )
+                data = load_cached_data(config, shared)
+                run_experiment(config, data, run, display, warn=console.warn)
     except AecliError:
         if run.status is not Status.failed:  # a failed run has recorded why, for the final report
             raise

@@ -14,6 +14,7 @@ from aecli.errors import AecliError, Interrupted, UsageError
 from aecli.files import make_folder
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import has_runs
+from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
@@ -24,7 +25,7 @@ from aecli.training.experiment import exclusive_run, run_experiment
 from aecli.training.preflight import check_runnable
 
 
-def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
+def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
     """Search for the settings with the lowest validation MSE, using one of Hydra's sweepers.
 
     Raises:
@@ -36,13 +37,14 @@ def search(sweep: Sweep, overrides: list[str], compare: bool) -> None:
     with locked(sweep.folder):
         check_unused(sweep.folder)
         console.facts({"search": f"in {sweep.folder}"})
-        report(sweep.folder, compare, _search(sweep, overrides), is_search=True)
+        report(sweep.folder, compare, _search(sweep, overrides, log), is_search=True)
 
 
-def _search(sweep: Sweep, overrides: list[str]) -> list[str]:
+def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
     """Run a search; returns the errors from outside the training of its runs, one line each."""
     _silence_optuna()
-    trial = partial(_trial, show_progress=sweep.launcher == BASIC, parent=parent_of_workers(sweep))
+    is_watched = sweep.launcher != BASIC
+    trial = partial(_trial, log=log, is_watched=is_watched, parent=parent_of_workers(sweep))
     try:
         run_search(overrides, sweep.folder, trial)
     except KeyboardInterrupt as interruption:
@@ -65,22 +67,21 @@ def _silence_optuna() -> None:
 
 
 def _trial(
-    config: TrainConfig, folder: Path, show_progress: bool, parent: ProcessId | None
+    config: TrainConfig, folder: Path, log: Log, is_watched: bool, parent: ProcessId | None
 ) -> float:
     """Train one run of a search and return its validation MSE."""
     with ending_with(parent):
-        return _train_trial(config, folder, show_progress)
+        display = Display(folder.name, log, is_alone=False, is_watched=is_watched)
+        return _train_trial(config, folder, display)
 
 
-def _train_trial(config: TrainConfig, folder: Path, show_progress: bool) -> float:
+def _train_trial(config: TrainConfig, folder: Path, display: Display) -> float:
     run = RunDirectory(folder)
     data = load_cached_data(config)
     config = resolve_config(config, data)
     try:
         with exclusive_run(run):
-            run_experiment(
-                config, data, run, bar=folder.name if show_progress else None, warn=console.warn
-            )
+            run_experiment(config, data, run, display, warn=console.warn)
     finally:
         console.run_line(run)
     mse: float = run.load_summary()["validation"]["mse"]

@@ -13,6 +13,7 @@ from aecli.data.split import TRAIN, VALIDATION
 from aecli.errors import AecliError, StorageError, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.display import Display
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.runtime.device import is_out_of_memory, keep_freed_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
@@ -86,7 +87,7 @@ def run_experiment(
     config: TrainConfig,
     data: Data,
     run: RunDirectory,
-    bar: str | None = None,
+    display: Display | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     *,
     restart: bool = False,
@@ -102,7 +103,7 @@ def run_experiment(
         config: what to train.
         data: the images.
         run: the run directory to write to.
-        bar: name of the run in the progress bar; None for no bar.
+        display: what the terminal shows of the run; None for nothing.
         group: the training processes; rank 0 calls this, the others call `run_worker`.
         restart: start from the beginning and remove the checkpoints.
         warn: receives a message for each damaged checkpoint.
@@ -127,7 +128,7 @@ def run_experiment(
     resumed = None
     if is_resumed:
         resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
-    with Tracker(run, config.epochs, steps, bar, resumed) as tracker:
+    with Tracker(run, config.epochs, steps, display, resumed) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
         task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
@@ -135,11 +136,13 @@ def run_experiment(
         recorder = Recorder(config, data, state, run, tracker)
         train(config, data, state, recorder)
         group.shutdown()
-        outcome = measure_outcome(config, data, state, recorder.references)
+        with tracker.phase("testing"):
+            outcome = measure_outcome(config, data, state, recorder.references)
         summary = summarise(config, data, outcome)
         tracker.results(hyperparameters(summary), final_metrics(outcome.scores), len(state.records))
         save_example_images(outcome, run)
-        save_figures(f"{config.name} on {data.name}", outcome, run)
+        with tracker.phase("drawing"):
+            save_figures(f"{config.name} on {data.name}", outcome, run)
     run.save_weights(state.best_weights)
     run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
     run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})

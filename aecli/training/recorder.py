@@ -10,6 +10,7 @@ from aecli.data import Data
 from aecli.evaluation.examples import example_images, reconstruction_figure
 from aecli.evaluation.scores import ReferenceScores, make_reconstruct_fn, reference_scores
 from aecli.runs.directory import RunDirectory
+from aecli.runs.display import Standing
 from aecli.runs.records import EpochRecord
 from aecli.runs.tracker import Tracker
 from aecli.training.callback import Callback
@@ -51,6 +52,16 @@ class Recorder(Callback):
                 )
             self._state.snapshots[record.epoch] = outputs.cpu()
         self._log(record)
+        best, patience = self._state.best, self._config.patience
+        self._tracker.line(
+            record,
+            Standing(
+                best.epoch,
+                self._state.training_seconds,
+                patience,
+                max(0, (patience or 0) - best.stale_validations),
+            ),
+        )
 
     def on_new_best(self) -> None:
         self.run.save_weights(self._state.best_weights)

@@ -31,6 +31,7 @@ from aecli.data.vision import load_torchvision
 from aecli.models import build_model, describe
 from aecli.models.linear import Linear
 from aecli.runs.directory import RunDirectory
+from aecli.runs.display import Display
 from aecli.runs.tracker import Tracker
 from aecli.runtime.device import flush_denormals, keep_freed_memory
 from aecli.training.loop import new_model, steps_per_epoch, train, train_epoch, training_step
@@ -88,7 +89,7 @@ def whole(config: TrainConfig, images: int) -> Seconds:
         state = TrainingState(config, new_model(config, data), data.fingerprints)
         with tempfile.TemporaryDirectory() as folder:
             directory = RunDirectory(Path(folder))
-            with Tracker(directory, config.epochs, steps, "benchmark") as tracker:
+            with Tracker(directory, config.epochs, steps, Display("benchmark")) as tracker:
                 train(config, data, state, Recorder(config, data, state, directory, tracker))
 
     return (seconds / config.epochs for seconds in timed(run))
