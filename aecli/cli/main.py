@@ -19,6 +19,7 @@ from aecli.errors import (
     storage_error,
 )
 from aecli.runtime.signals import end_at_once
+from aecli.runtime.status import announce_torch, erase_status
 from aecli.runtime.streams import protect_standard_streams
 from aecli.text import printable, suggest
 
@@ -77,6 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command, report a failure as one line on stderr, and return the exit status."""
     try:
         dispatch(arguments)
+        erase_status()
         sys.stdout.flush()  # where a full disk shows
     except AecliError as error:
         return _fail(error.status, str(error), *error.details)
@@ -115,6 +117,7 @@ def dispatch(arguments: Sequence[str]) -> None:
         print(help_for(first), end="")
     else:
         _check_grammar(arguments[1:])
+        announce_torch()
         module(first).main(list(arguments[1:]))
 
 
@@ -138,6 +141,7 @@ def _check_grammar(arguments: Sequence[str]) -> None:
 
 
 def _fail(status: int, message: str, *details: str) -> int:
+    erase_status()
     for line in (f"aecli: {message}", *details):
         print(printable(line).replace("\n", "\\n"), file=sys.stderr)
     return status

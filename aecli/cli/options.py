@@ -154,6 +154,7 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
     # Mistakes in the line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.runs.trained import open_run
+    from aecli.runtime.status import show_status
 
     trained = open_run(
         path,
@@ -166,6 +167,7 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
     )
     for notice in trained.notices:
         console.warn(notice)
+    show_status("computing ...")
     return trained
 
 

@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> None:
     from aecli.cli import console
     from aecli.comparison.compare import compare
     from aecli.comparison.write import FOLDER
+    from aecli.runtime.status import show_status
 
     if options.output is not None:
         output = Path(options.output)
@@ -76,4 +77,5 @@ def main(arguments: list[str]) -> None:
         output = folders[0] / FOLDER
     else:
         output = Path("outputs", FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    show_status("comparing the runs ...")
     console.comparison(compare(folders, output, options.sort.value))

@@ -19,6 +19,7 @@ from aecli.data.split import SPLITS, Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError
+from aecli.runtime.status import show_status
 from aecli.text import invalid_choice
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
@@ -59,6 +60,7 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
         StorageError: `data_dir` cannot be read or written.
         UsageError: there is no such data set, or a split is larger than the data set.
     """
+    show_status(f"loading {config.name} ...")
     name, loaded = _load(config, data_dir)
     val_size = _validation_size(config.val_size, loaded)
     kept = len(loaded.train) - val_size

@@ -1,10 +1,12 @@
 """The consoles on stdout and stderr."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from aecli.runtime.status import erase_status
 from aecli.text import printable
 
 
@@ -16,6 +18,10 @@ class SafeConsole(Console):
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        erase_status()
+        super().print(*objects, **options)
 
 
 out = SafeConsole(highlight=False)

@@ -12,6 +12,7 @@ from aecli.config import TrainConfig
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
+from aecli.runtime.status import show_status
 from aecli.text import one_line
 
 
@@ -42,6 +43,7 @@ def report(
         console.facts({"comparison": "none: the runs use different classes"})
     elif compare and len(unfinished) < len(runs):
         try:
+            show_status("comparing the runs ...")
             console.comparison(compare_runs([folder], folder / COMPARISON))
         except UsageError as error:  # several data sets, for example: the runs themselves are valid
             console.warn(f"no comparison: {error}")

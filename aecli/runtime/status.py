@@ -1,0 +1,46 @@
+"""What a command is doing before it has anything else to show, in a line that the next erases."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+ERASE = "\x1b[K"  # from the cursor to the end of the line
+
+
+def show_status(text: str) -> None:
+    """Show `text` where stderr is a terminal; the cursor stays at the beginning of the line."""
+    _write(f"{ERASE}{text}\r")
+
+
+def erase_status() -> None:
+    """Erase the status, if one is shown; whatever prints to the terminal calls this first."""
+    _write(ERASE)
+
+
+def announce_torch() -> None:
+    """Show a status when torch is imported, which takes seconds."""
+    if not any(isinstance(finder, _TorchFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TorchFinder())
+
+
+def _write(text: str) -> None:
+    # Rich replaces stderr while it draws a bar, and prints what is written there.
+    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    is_main_process = os.environ.get("RANK", "0") == "0"
+    if is_main_process and stream is not None and stream.isatty():
+        stream.write(text)
+        stream.flush()
+
+
+class _TorchFinder(MetaPathFinder):
+    """Finds nothing, but is asked before torch is found."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "torch":
+            show_status("loading PyTorch ...")
+        return None
