@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aecli.cli.completion import SCRIPTS
 from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep
 from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import command_names, module
@@ -177,6 +178,8 @@ def test_commands_are_valid(code: Code) -> None:
     elif name == "shapes":
         check_overrides(read_arguments(arguments), multirun=False)
         compose(read_arguments(arguments))
+    elif name == "completion":
+        assert arguments[0] in SCRIPTS
     else:
         check_options(name, arguments)
 

@@ -72,8 +72,8 @@ def help_for(command: str) -> str:
     """The full text of `aecli COMMAND --help`."""
     _, body = docstring(command)
     about, examples = body.split(EXAMPLES)
-    keys = "\n\n".join(_keys(command))
-    return f"{about}{keys}\n\n{EXAMPLES}{examples}\n"
+    keys = "".join(f"{paragraph}\n\n" for paragraph in _keys(command))
+    return f"{about}{keys}{EXAMPLES}{examples}\n"
 
 
 def _keys(command: str) -> Iterator[str]:
@@ -86,7 +86,8 @@ def _keys(command: str) -> Iterator[str]:
         schema = module(command).Options
         if issubclass(schema, RunOptions):
             yield textwrap.fill(RESULTS.format(command=command), WIDTH)
-        yield "\n".join(["Keys, with their defaults:", *_rows("", schema)])
+        if rows := _rows("", schema):
+            yield "\n".join(["Keys, with their defaults:", *rows])
 
 
 def _train_keys() -> Iterator[str]:

@@ -22,5 +22,6 @@ COMMANDS = (
     "embed",
     "compare",
     "conv",
+    "completion",
 )
 """In the order of `aecli --help`."""

@@ -1,0 +1,181 @@
+"""Completion of command lines in a shell, from sources and folder names alone.
+
+It answers while a person waits for the tab key, so it imports neither torch nor Hydra nor
+OmegaConf.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import aecli
+from aecli.cli.lookup import command_names
+
+PACKAGE = Path(aecli.__path__[0])
+CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+SWITCHES = {"compare": ["true", "false"], "restart": ["true", "false"], "log": ["bar", "lines"]}
+"""Keys of `train` that belong to no run, and their values."""
+PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
+SHORT_PREFIX = "data."  # what stands for the keys of data=folder may be left out
+
+Schema = dict[str, str]
+"""Field -> its annotation, as it is written."""
+
+SCRIPTS = {
+    "bash": """\
+_aecli() {
+    local IFS=$'\\n' word="${COMP_LINE:0:COMP_POINT}" each
+    COMPREPLY=($("${COMP_WORDS[0]}" completion words "$word" 2>/dev/null))
+    word="${word##* }"
+    # Bash breaks words at "=", and replaces only what follows.
+    if [[ "$word" == *=* && "$COMP_WORDBREAKS" == *=* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
+    fi
+    for each in "${!COMPREPLY[@]}"; do
+        [[ "${COMPREPLY[each]}" == *[=/] ]] || COMPREPLY[each]+=" "
+    done
+}
+complete -o nospace -F _aecli aecli
+""",
+    "zsh": """\
+#compdef aecli
+_aecli() {
+    local -a open done
+    local each
+    for each in ${(f)"$(${words[1]} completion words "${(j: :)words[1,CURRENT]}" 2>/dev/null)"}; do
+        [[ $each == *[=/] ]] && open+=$each || done+=$each
+    done
+    compadd -Q -S '' -- $open
+    compadd -Q -- $done
+}
+compdef _aecli aecli
+""",
+    "fish": """\
+complete -c aecli -f -a '(aecli completion words (commandline -cp | string collect))'
+""",
+}
+"""What each shell sources; all of them call `aecli completion words LINE`."""
+
+
+def candidates(line: str) -> list[str]:
+    """The words that may stand in place of the last one of `line`, which ends at the cursor."""
+    *before, word = re.split(r"\s+", line.lstrip())
+    if len(before) <= 1:
+        return _matching(word, [*command_names(), "help"])
+    command = before[1]
+    if command == "help":
+        return _matching(word, command_names())
+    if command == "completion":
+        return _matching(word, SCRIPTS)
+    if command not in command_names():
+        return []
+    key, equals, value = word.partition("=")
+    values = _values(command)
+    if not equals:
+        keys = [f"{name}=" for name in values]
+        return _matching(word, [*keys, *(_runs(word) if "run" in values else [])])
+    if key in PATH_KEYS:
+        runs = _runs(value) if key in ("run", "resume") else []
+        return [f"{key}={each}" for each in dict.fromkeys([*runs, *_folders(value)])]
+    first, _, last = value.rpartition(",")  # several values, as in model=fc,conv
+    start = f"{key}={first}," if first else f"{key}="
+    return [start + each for each in _matching(last, values.get(key, []))]
+
+
+def _matching(word: str, names: object) -> list[str]:
+    return [name for name in names if name.startswith(word)]  # type: ignore[attr-defined]
+
+
+def _values(command: str) -> dict[str, list[str]]:
+    """Key of a command -> its values, if they are names."""
+    if command not in ("train", "shapes"):
+        schemas = _schemas("cli/options.py") | _schemas(f"commands/{command}.py")
+        enums = _enums(f"commands/{command}.py")
+        return {key: _names(kind, enums) for key, kind in schemas.get("Options", {}).items()}
+    groups = {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir() and folder.name != "hydra"
+    }
+    schemas = _schemas("config/model.py") | _schemas("config/schema.py")
+    enums = _enums("config/choices.py")
+    keys: dict[str, list[str]] = {}
+    for key, kind in schemas["TrainConfig"].items():
+        parts = ["FCConfig", "ConvConfig"] if key == "model" else [kind]
+        inner = [item for part in parts for item in schemas.get(part, {}).items()]
+        if not inner:
+            keys[key] = _names(kind, enums)
+        for name, inner_kind in inner:
+            if name not in ("name", "kind", "latent"):
+                keys[f"{key}.{name}"] = _names(inner_kind, enums)
+    switches = SWITCHES | {"resume": []} if command == "train" else {}
+    return groups | keys | switches | _short_keys()
+
+
+def _names(kind: str, enums: dict[str, list[str]]) -> list[str]:
+    if kind.startswith("bool"):
+        return ["true", "false"]
+    return enums.get(kind.partition(" ")[0], [])
+
+
+def _short_keys() -> dict[str, list[str]]:
+    """The keys of `SHORT_KEYS` in config/schema.py."""
+    for node in _tree("config/schema.py").body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FOLDER_KEYS":
+            return {key: [] for key in (*ast.literal_eval(node.value), "factor")}
+    return {}
+
+
+def _tree(file: str) -> ast.Module:
+    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+
+
+def _schemas(file: str) -> dict[str, Schema]:
+    """The classes of a module with annotated fields; `RunOptions` is a base of `Options`."""
+    found: dict[str, Schema] = {}
+    for node in _tree(file).body:
+        if isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base) for base in node.bases]
+            inherited = _schemas("cli/options.py")["RunOptions"] if "RunOptions" in bases else {}
+            own = {
+                ast.unparse(item.target): ast.unparse(item.annotation)
+                for item in node.body
+                if isinstance(item, ast.AnnAssign)
+            }
+            found[node.name] = inherited | own
+    return found
+
+
+def _enums(file: str) -> dict[str, list[str]]:
+    """The enumerations of a module, with their names."""
+    return {
+        node.name: [
+            ast.unparse(item.targets[0]) for item in node.body if isinstance(item, ast.Assign)
+        ]
+        for node in _tree(file).body
+        if isinstance(node, ast.ClassDef) and ["Enum"] == [ast.unparse(b) for b in node.bases]
+    }
+
+
+def _runs(word: str) -> list[str]:
+    """The runs and sweeps below outputs, the newest first."""
+    found = [
+        str(folder.parent)
+        for pattern in ("*/config.yaml", "*/*/config.yaml", "*/*/*/config.yaml")
+        for folder in Path("outputs").glob(pattern)
+    ]
+    found += [str(file.parent) for file in Path("outputs").glob("*/*/multirun.yaml")]
+    return _matching(word, sorted(found, key=os.path.getmtime, reverse=True))
+
+
+def _folders(word: str) -> Iterator[str]:
+    """The folders whose path begins with `word`, with a slash at their end."""
+    parent, _, start = word.rpartition("/")
+    shown = f"{parent}/" if parent or word.startswith("/") else ""
+    folder = Path(os.path.expanduser(shown or "."))
+    if folder.is_dir():
+        for each in sorted(folder.iterdir()):
+            if each.is_dir() and each.name.startswith(start):
+                yield f"{shown}{each.name}/"

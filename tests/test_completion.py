@@ -1,0 +1,125 @@
+"""Completion in a shell: what it offers, how soon, and that bash understands the script."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from aecli.cli.completion import SCRIPTS, candidates
+from aecli.cli.lookup import command_names, module
+from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups
+from tests.conftest import with_project
+
+Aecli = Callable[..., int]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("aecli tr", ["train"]),
+        ("aecli help conv", ["conv"]),
+        ("aecli completion f", ["fish"]),
+        ("aecli train mod", ["model=", "model.widths=", "model.activation="]),
+        ("aecli train latent=3 model=d", ["model=deep", "model=denoising"]),
+        ("aecli train -m model=fc,de", ["model=fc,deep", "model=fc,denoising"]),
+        ("aecli train sweep=lat", ["sweep=latent", "sweep=latent_conv", "sweep=latent_deep"]),
+        ("aecli train precision=b", ["precision=bf16"]),
+        ("aecli train model.bottleneck=l", ["model.bottleneck=linear"]),
+        ("aecli train log=", ["log=bar", "log=lines"]),
+        ("aecli evaluate resize=", ["resize=true", "resize=false"]),
+        ("aecli denoise noise=g", ["noise=gaussian"]),
+        ("aecli nonsense x", []),
+    ],
+)
+def test_what_is_offered(line: str, expected: list[str]) -> None:
+    assert candidates(line)[: len(expected)] == expected
+
+
+def test_every_key_is_offered() -> None:
+    offered = set(candidates("aecli train "))
+    for name in config_groups():
+        assert f"{name}=" in offered
+    for name in {field.name for field in fields(TrainConfig)} - {*config_groups(), "checkpoint"}:
+        assert f"{name}=" in offered
+    for schema in MODEL_CONFIGS.values():
+        for each in {field.name for field in fields(schema)} - {"name", "kind", "latent"}:
+            assert f"model.{each}=" in offered
+    assert {f"{key}=" for key in SHORT_KEYS} <= offered
+    for command in {*command_names()} - {"train", "shapes", "completion"}:
+        keys = {f"{field.name}=" for field in fields(module(command).Options)}
+        assert keys <= set(candidates(f"aecli {command} "))
+
+
+def test_runs_are_offered_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("conv-z5/1", "conv-z5/2", "latent/3/0-fc-z5"):
+        folder = tmp_path / "outputs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
+    assert candidates("aecli evaluate outputs/c")[-2:] == [
+        "outputs/conv-z5/2",
+        "outputs/conv-z5/1",
+    ]
+    assert "resume=outputs/latent/3/0-fc-z5" in candidates("aecli train resume=outputs/l")
+    assert candidates("aecli train path=out") == ["path=outputs/"]
+
+
+def test_it_waits_for_no_library() -> None:
+    code = (
+        "import sys\nfrom aecli.cli.main import run\n"
+        "run(['completion', 'words', 'aecli train model='])\n"
+        "sys.exit(bool({'torch', 'hydra', 'omegaconf', 'yaml', 'rich', 'numpy'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=with_project()
+    )
+    assert done.stdout.split() == [f"model={name}" for name in config_groups()["model"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "mod"], ["model=", "model."]),
+        (["train", "model", "=", "f"], ["fc "]),
+        (["train", "-m", "model", "=", "fc,c"], ["fc,conv "]),
+        (["ev"], ["evaluate "]),
+    ],
+)
+def test_bash_completes(words: list[str], expected: list[str], tmp_path: Path) -> None:
+    program = tmp_path / "aecli"
+    program.write_text(f'#!/bin/bash\nexec {sys.executable} -m aecli "$@"\n')
+    program.chmod(0o755)
+    line = " ".join(["aecli", *words]).replace(" = ", "=")
+    script = f"""
+{SCRIPTS["bash"]}
+COMP_WORDS=({program} {" ".join(words)})
+COMP_CWORD={len(words)}
+COMP_LINE='{line}'
+COMP_POINT={len(line)}
+_aecli
+printf '%s\\n' "${{COMPREPLY[@]}}"
+complete -p aecli
+"""
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=with_project(),
+    )
+    *replies, declared = done.stdout.splitlines()
+    assert replies[0] == expected[0]
+    assert all(any(each.startswith(start) for start in expected) for each in replies)
+    assert declared == "complete -o nospace -F _aecli aecli"
+
+
+def test_another_shell_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aecli("completion", "csh") == 2
+    assert "there is no completion for 'csh': did you mean zsh?" in capsys.readouterr().err
+    assert aecli("completion") == 2
+    assert "give one of bash, zsh, fish" in capsys.readouterr().err
+    assert aecli("completion", "fish") == 0
+    assert capsys.readouterr().out == SCRIPTS["fish"]
