@@ -21,15 +21,21 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from aecli.cli.overrides import parse_overrides, read_arguments, split
+from aecli.cli.overrides import (
+    SEARCH_PATH,
+    known_choices,
+    parse_overrides,
+    read_arguments,
+    split,
+)
 from aecli.config import (
     CONF_DIR,
     MODEL_CONFIGS,
     RENAMED_KEYS,
     SHORT_KEYS,
     TrainConfig,
-    config_groups,
     explain,
     to_config,
 )
@@ -140,7 +146,7 @@ def check_overrides(overrides: list[str], multirun: bool) -> None:
         UsageError: an unknown group or choice, a list of values without -m, an argument that is
             not `key=value`, or an unknown key in a sweep.
     """
-    groups = config_groups()
+    groups = known_choices(overrides)
     for override in parse_overrides(overrides):
         key, line = override.key_or_group, str(override.input_line)
         if override.is_delete():
@@ -253,6 +259,8 @@ def as_usage_errors() -> Iterator[None]:
         raise UsageError(one_line(error)) from error
     except OmegaConfBaseException as error:
         raise UsageError(explain(error)) from error
+    except YAMLError as error:  # in a file of one's own
+        raise UsageError(one_line(error)) from error
 
 
 def compose_shared(engine: Hydra, overrides: list[str]) -> DictConfig:
@@ -330,12 +338,12 @@ def _check_keys(overrides: list[str]) -> None:
     Raises:
         UsageError: a key exists in none of them.
     """
-    groups = config_groups()
+    groups = known_choices(overrides)
     choices: dict[str, str] = {}
     keys: list[str] = []
     for override in parse_overrides(overrides):
         key = override.key_or_group
-        if key in groups or key in EXTRAS:
+        if key in groups or key in EXTRAS or key == SEARCH_PATH:
             choices[key] = str(override.input_line)
         elif not _is_hydra_override(override):
             keys.append(key)

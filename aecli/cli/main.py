@@ -58,7 +58,7 @@ OPENMP_SPIN_COUNT = "50000"
 
 
 _GNU_OPTION = re.compile(r"--([A-Za-z][\w./-]*)(?:=(.*))?", re.DOTALL)
-FLAGS = ("cfg", "resolve", "multirun")
+FLAGS = ("cfg", "config-dir", "resolve", "multirun")
 """Those of Hydra, which have dashes."""
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import get_type_hints
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -50,6 +51,26 @@ def read_arguments(arguments: Iterable[str]) -> list[str]:
 def override(key: str, value: object) -> str:
     """`key=value` with the value quoted, so that it may contain any character."""
     return f"{key}={_quote(str(value))}"
+
+
+SEARCH_PATH = "hydra.searchpath"
+
+
+def search_path(folder: Path) -> str:
+    """The override with which Hydra also finds choices in `folder`."""
+    return f"{SEARCH_PATH}=[{_quote(f'file://{folder.absolute()}')}]"
+
+
+def known_choices(overrides: Iterable[str]) -> dict[str, list[str]]:
+    """Group -> the names that it accepts, with those of the search path in `overrides`."""
+    groups = config_groups()
+    for override in parse_overrides(overrides):
+        value = override.value() if override.key_or_group == SEARCH_PATH else None
+        for path in value if isinstance(value, list) else []:
+            folder = Path(str(path).removeprefix("file://"))
+            for group, choices in config_groups(folder).items() if folder.is_dir() else ():
+                groups[group] = sorted({*groups.get(group, []), *choices})
+    return groups
 
 
 def parse_overrides(overrides: Iterable[str]) -> list[Override]:

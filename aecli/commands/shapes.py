@@ -17,6 +17,7 @@ examples:
 
 from aecli.cli.compose import check_overrides, compose
 from aecli.cli.overrides import read_arguments
+from aecli.cli.own_config import pop_config_dir
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
 from aecli.convolution.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
 from aecli.convolution.arrays import read_image_size
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: the network cannot be built; the encoder layers that fit have been shown.
     """
-    overrides = read_arguments(arguments)
+    own = pop_config_dir(arguments)
+    overrides = [*own, *read_arguments(arguments)]
     check_overrides(overrides, multirun=False)
     config = compose(overrides)
     shape = _image_shape(config)

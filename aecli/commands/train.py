@@ -8,6 +8,9 @@ configuration instead of training. Flags may appear anywhere.
 With -m (--multirun), lists of values such as latent=5,25,125 train one run per combination, and
 sweep=... supplies ready-made lists, which values on the command line override.
 
+--config-dir DIR adds choices of your own, such as DIR/model/mine.yaml for model=mine. The file of a
+model begins with "defaults: [conv_schema]" or "[fc_schema]", and those under conf/ are examples.
+
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
 checkpoint; epochs=... may be raised, even for a finished run. With restart=true a run is trained
 from the beginning instead. The results of a finished run stay until the new ones are complete.
@@ -41,6 +44,7 @@ from aecli.cli.compose import check_overrides, compose, compose_run
 from aecli.cli.jobs import run_once, show_config
 from aecli.cli.options import pop_value
 from aecli.cli.overrides import read_arguments
+from aecli.cli.own_config import pop_config_dir
 from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.config.limits import expand_user
 from aecli.data import Data
@@ -123,6 +127,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("-c", "--cfg")
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("overrides", nargs="*")
+    own = pop_config_dir(arguments)
     options = parser.parse_intermixed_args(arguments)
     if options.cfg not in (None, *CONFIG_PARTS):
         parser.error(invalid_choice("--cfg", options.cfg, CONFIG_PARTS))
@@ -136,6 +141,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options.resume = pop_value(options.overrides, "resume")
     if options.resume == "":
         parser.error("resume= is empty: give the folder of a run or of a sweep")
+    if own and options.resume is not None:
+        parser.error("--config-dir is for a new run: one that is resumed has its configuration")
     compare = _pop_switch(parser, options.overrides, "compare")
     if compare is not None and not options.multirun and options.resume is None:
         parser.error(f"compare={str(compare).lower()} is for a sweep: add -m")
@@ -148,7 +155,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if log is not None and log not in Log.__members__:
         parser.error(invalid_choice("log", log, tuple(Log.__members__)))
     options.log = Log[log or "bar"]
-    options.overrides = read_arguments(options.overrides)
+    options.overrides = [*own, *read_arguments(options.overrides)]
     return options
 
 

@@ -15,7 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from aecli.config.model import MODEL_CONFIGS
+from aecli.config.model import MODEL_CONFIGS, ModelConfig
 from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
@@ -28,11 +28,11 @@ CONF_DIR = next(
 )
 
 
-def config_groups() -> dict[str, list[str]]:
-    """The config groups: group -> the names that `group=name` accepts."""
+def config_groups(root: Path = CONF_DIR) -> dict[str, list[str]]:
+    """The config groups below `root`: group -> the names that `group=name` accepts."""
     return {
         folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-        for folder in sorted(CONF_DIR.iterdir())
+        for folder in sorted(root.iterdir())
         if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not offered
     }
 
@@ -73,9 +73,13 @@ def to_config(composed: DictConfig) -> TrainConfig:
         UsageError: a value has the wrong type or is out of range.
     """
     try:
-        return cast(TrainConfig, OmegaConf.to_object(composed))
+        config = cast(TrainConfig, OmegaConf.to_object(composed))
     except OmegaConfBaseException as error:
         raise UsageError(explain(error)) from error
+    if not isinstance(config.model, ModelConfig):
+        schemas = " or ".join(f"[{kind}_schema]" for kind in MODEL_CONFIGS)
+        raise UsageError(f"the file of the model has no schema: begin it with defaults: {schemas}")
+    return config
 
 
 def explain(error: OmegaConfBaseException) -> str:
