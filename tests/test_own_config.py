@@ -37,10 +37,16 @@ def test_a_run_of_ones_own_model_outlives_its_file(mine: Path, aecli: Aecli) -> 
 def test_a_sweep_and_shapes_have_them_too(
     mine: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = [f"--config-dir={mine}", "model=mine,fc", "hydra.sweep.dir=sweep", "compare=false"]
+    line = [
+        f"--config-dir={mine}",
+        "model=fc,mine",
+        "model.widths=[7]",
+        "hydra.sweep.dir=sweep",
+        "compare=false",
+    ]
     assert aecli("train", "-m", *line, *TINY) == 0
     names = sorted(path.parent.name for path in Path("sweep").glob("*/summary.json"))
-    assert names == ["0-mine-z25", "1-fc-z25"]
+    assert names == ["0-fc-z25", "1-mine-z25"]
     capsys.readouterr()
     assert aecli("shapes", "model=mine", "data=mnist", "--config-dir", str(mine)) == 0
     assert "784 -> 9" in " ".join(capsys.readouterr().out.split())

@@ -341,17 +341,20 @@ def _check_keys(overrides: list[str]) -> None:
     groups = known_choices(overrides)
     choices: dict[str, str] = {}
     keys: list[str] = []
+    own: list[str] = []
     for override in parse_overrides(overrides):
         key = override.key_or_group
-        if key in groups or key in EXTRAS or key == SEARCH_PATH:
+        if key in groups or key in EXTRAS:
             choices[key] = str(override.input_line)
+        elif key == SEARCH_PATH:
+            own = [str(override.input_line)]
         elif not _is_hydra_override(override):
             keys.append(key)
     if not keys:
         return
     # Each choice once is enough: the keys that it brings are those with any other choices.
     columns = [[line for (line,) in split([choice])] for choice in choices.values()]
-    lines = [list(filter(None, line)) for line in zip_longest(*columns)] or [[]]
+    lines = [[*own, *filter(None, line)] for line in zip_longest(*columns)] or [own]
     with hydra_engine() as engine:
         composed = [
             engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False) for line in lines
