@@ -182,7 +182,7 @@ def test_validation_measures_the_model_in_both_units() -> None:
 
 
 def test_validation_counts_units_and_pixels_that_never_vary() -> None:
-    config = compose(["model=fc", "latent=4"])
+    config = compose(["model=fc", "latent=4", "model.code_activation=relu"])
     data = some_data()
     model = new_model(config, data)
     varied = data.validation.images.amax(0) > data.validation.images.amin(0)

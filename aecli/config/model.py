@@ -27,8 +27,8 @@ class FCConfig:
     activation: Activation = Activation.relu
     """Activation after each hidden layer."""
 
-    code_activation: Activation = Activation.relu
-    """Activation after the code layer."""
+    code_activation: Activation = Activation.identity
+    """Activation after the code layer. With relu, units of the code may die."""
 
     output_activation: Activation = Activation.sigmoid
     """Activation after the last decoder layer."""

@@ -241,7 +241,7 @@ class TrainConfig:
     lr: float = 1e-3
     """Adam's learning rate."""
 
-    # The lectures' value, and necessary: without it a third of the ReLU code units of model=fc die.
+    # The lectures' value. Without it a third of the units of a ReLU code, as in lecture_fc, die.
     weight_decay: float = 1e-5
     """Adam's L2 penalty on the weights."""
 
