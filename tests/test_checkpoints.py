@@ -60,7 +60,49 @@ def test_a_manifest_has_the_size_and_the_sha256(three: Checkpoints) -> None:
 
 
 def test_without_any_there_is_none(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path / "nowhere").newest() == (None, [])
+    checkpoints = Checkpoints(tmp_path / "nowhere")
+    checkpoints.remove_all()
+    assert checkpoints.newest() == (None, [])
+    assert not checkpoints.folder.exists()
+
+
+def test_only_checkpoints_are_removed(three: Checkpoints) -> None:
+    theirs = ["12.pt", "notes.json", "notes.txt"]
+    for name in theirs:
+        (three.folder / name).touch()
+    half = three.folder / ".0000000200.pt.0123456789abcdef.aecli-part"
+    half.touch()  # by a process that was killed
+    three.save(200, state(200))
+    assert not half.exists()
+    assert_same(three.newest()[0], state(200))
+    three.remove_all()
+    assert names(three) == theirs
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_removal_that_is_cut_off_leaves_no_manifest_alone(
+    is_reversed: bool, three: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, glob = Path.unlink, Path.glob
+    removed: list[Path] = []
+
+    def cut_off(path: Path) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        unlink(path)
+        removed.append(path)
+
+    def in_some_order(folder: Path, pattern: str) -> list[Path]:
+        return sorted(glob(folder, pattern), reverse=is_reversed)
+
+    monkeypatch.setattr(Path, "unlink", cut_off)
+    monkeypatch.setattr(Path, "glob", in_some_order)
+    with pytest.raises(KeyboardInterrupt):
+        three.remove_all()
+    left, problems = three.newest()
+    assert_same(left, state(100))
+    assert problems == []
+    assert names(three) == ["0000000010.pt", "0000000100.json", "0000000100.pt"]
 
 
 def flip(content: bytes) -> bytes:
@@ -91,8 +133,39 @@ def test_a_damaged_one_is_named_and_the_one_before_it_is_used(
 def test_if_all_are_damaged_all_are_named(three: Checkpoints) -> None:
     for file in three.folder.glob("*.pt"):
         file.write_bytes(flip(file.read_bytes()))
-    with pytest.raises(StorageError, match="0000000100.pt is damaged.*0000000010.pt is damaged"):
+    with pytest.raises(
+        StorageError, match="100.pt is damaged: .*; /.*10.pt is damaged: .*; to train"
+    ):
         three.newest()
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"0000000010.pt": {}}'])
+def test_a_manifest_without_its_entry_is_named(content: str, three: Checkpoints) -> None:
+    (three.folder / "0000000100.json").write_text(content)
+    found, problems = three.newest()
+    assert_same(found, state(10))
+    assert len(problems) == 1
+    assert "100.json is damaged: it has no entry for 0000000100.pt" in problems[0]
+
+
+def test_a_file_that_holds_something_else_is_named(three: Checkpoints) -> None:
+    three.save(200, [1, 2])  # type: ignore[arg-type]
+    found, problems = three.newest()
+    assert_same(found, state(100))
+    assert len(problems) == 1 and "200.pt cannot be used: it holds no checkpoint" in problems[0]
+
+
+def test_what_was_saved_on_a_gpu_is_read_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
+        checkpoints.save(1, state(1))
+    found, problems = checkpoints.newest()
+    assert problems == [] and found is not None
+    assert_same(found, state(1))
+    assert found["weights"].device == torch.device("cpu")
 
 
 def test_code_is_not_executed(three: Checkpoints, tmp_path: Path) -> None:

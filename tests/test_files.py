@@ -1,8 +1,10 @@
 """Files that are whole or not there."""
 
+import errno
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,21 @@ def test_a_folder_below_a_file_is_refused_with_its_key(tmp_path: Path) -> None:
         writable_folder(tmp_path / "file" / "x", "output_dir")
 
 
+def test_a_folder_that_takes_no_file_is_refused_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = os.open
+
+    def read_only(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_RDWR and Path(path).is_relative_to(tmp_path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return open_file(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(StorageError, match=r"cannot be written \(Read-only .* output_dir="):
+        writable_folder(tmp_path, "output_dir")
+
+
 def test_a_link_planted_under_a_temporary_name_is_not_written_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +108,23 @@ def test_a_file_is_on_disk_before_its_name_and_its_name_before_the_call_ends(
     assert operations == ["sync file"]
 
 
+def test_a_file_is_synced_once_all_of_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    write_atomically(tmp_path / "file", b"content")
+    assert sizes[0] == len(b"content")
+
+
+def test_a_file_is_written_where_a_folder_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
+    write_atomically(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
 def test_a_new_folder_is_synced_where_it_is_new(tmp_path: Path, operations: list[str]) -> None:
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
@@ -115,6 +149,21 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"mine.aecli-part", ".mine"}
 
 
+def test_what_its_process_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".file.0123.aecli-part").touch()
+    unlink = Path.unlink
+
+    def too_late(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", too_late)
+    remove_scratch(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for read in (read_regular, read_json, lambda path: read_verified(path, fingerprint(b""))):
@@ -128,6 +177,9 @@ def test_a_file_may_have_so_many_bytes(tmp_path: Path) -> None:
     assert read_json(tmp_path / "file") == [12]
     with pytest.raises(StorageError, match="it has 4 bytes, and 3 at most belong there"):
         read_json(tmp_path / "file", 3)
+    os.truncate(tmp_path / "file", 2**26 + 1)  # it would take seconds to parse
+    with pytest.raises(StorageError, match="67,108,865 bytes, and 67,108,864 at most"):
+        read_json(tmp_path / "file")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -151,7 +203,7 @@ def test_a_file_is_verified_by_size_and_digest(tmp_path: Path) -> None:
     assert read_verified(tmp_path / "file", expected) == b"abc"
     for wrong, reason in (
         (fingerprint(b"abcd"), "file is damaged: it has 3 bytes, but 4 were written"),
-        (fingerprint(b"abd"), "file is damaged: its sha256 is not the one in its manifest"),
+        (fingerprint(b"abd"), "file is damaged: its sha256 is not the one in its manifest$"),
         ({"size": "4"}, "its sha256 is not the one"),
         (None, "its sha256 is not the one"),
     ):

@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import datetime, tzinfo
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -33,7 +34,11 @@ Aecli = Callable[..., int]
 
 def test_the_holder_is_named_and_gone_when_done(tmp_path: Path) -> None:
     with locked(tmp_path):
-        expected = f"in use by process {os.getpid()} on {socket.gethostname()}, since 2"
+        expected = (
+            rf"{tmp_path} is in use by process {os.getpid()} on {socket.gethostname()}, since "
+            rf"2\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d: wait for it or stop it; if there is no such "
+            rf"process, remove {tmp_path / LOCK}$"
+        )
         with pytest.raises(StorageError, match=expected), locked(tmp_path):
             pass
         assert [path.name for path in tmp_path.iterdir()] == [LOCK]
@@ -73,7 +78,7 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(
 def test_a_process_that_is_there_is_believed(tmp_path: Path) -> None:
     holder = leave_lock(tmp_path)
     os.utime(holder, (0, 0))  # however long ago
-    with pytest.raises(StorageError, match="is in use by process"), locked(tmp_path):
+    with pytest.raises(StorageError, match="stop it; if there is no such"), locked(tmp_path):
         pass
 
 
@@ -115,6 +120,73 @@ def test_whoever_waits_for_a_sign_of_life_is_told_so(
         pass
     told = f"process 7 on elsewhere, which has locked {tmp_path}, is still running\n"
     assert capsys.readouterr().err == f"waiting to see whether {told}"
+
+
+class Clock:
+    """In place of `time`: it moves when somebody sleeps, and something happens on the way."""
+
+    strftime = staticmethod(time.strftime)
+
+    def __init__(self, happens_at: float, happens: Callable[[], object]) -> None:
+        self.now, self.happens_at, self.happens = 0.0, happens_at, happens
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        if self.now < self.happens_at <= self.now + seconds:
+            self.happens()
+        self.now += seconds
+
+
+def leave_old_lock(folder: Path, age: float) -> Path:
+    """A lock as a process elsewhere leaves it that has not been heard of for so many seconds."""
+    holder = leave_lock(folder, space="fedcba9876543210")
+    os.utime(holder, (time.time() - age,) * 2)
+    return holder
+
+
+# By a clock that was set, the last heartbeat may also be that far ahead.
+@pytest.mark.parametrize("ahead_or_behind", [-119.9, 120.1])
+def test_a_lock_lapses_after_two_minutes_of_silence(
+    ahead_or_behind: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_old_lock(tmp_path, ahead_or_behind)
+    monkeypatch.setattr(lock, "time", Clock(-1, lambda: None))
+    refused = pytest.raises(StorageError, match="its lock lapses within 120 s; if there is no such")
+    with refused if ahead_or_behind < 0 else nullcontext(), locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("seconds", [3.2, 20])  # one heartbeat may be lost
+def test_a_heartbeat_is_heard_while_another_process_watches(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = leave_old_lock(tmp_path, 86400)
+    clock = Clock(seconds, lambda: os.utime(holder))
+    monkeypatch.setattr(lock, "time", clock)
+    with pytest.raises(StorageError, match="is in use by process"), locked(tmp_path):
+        pass
+    assert clock.now < seconds + 1
+
+
+def test_a_lock_without_a_heartbeat_is_watched_for_half_a_minute_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_old_lock(tmp_path, 86400)
+    clock = Clock(-1, lambda: None)
+    monkeypatch.setattr(lock, "time", clock)
+    with locked(tmp_path):
+        assert 20 < clock.now <= 30
+
+
+def test_a_lock_that_is_released_while_it_is_watched_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = leave_old_lock(tmp_path, 86400)
+    monkeypatch.setattr(lock, "time", Clock(1, lambda: shutil.rmtree(holder.parent)))
+    with locked(tmp_path) as check:
+        check()
 
 
 @pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
@@ -193,6 +265,37 @@ def test_a_disk_that_fails_for_a_moment_does_not_end_the_heartbeat(
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert len(failed) == 3
+
+
+def test_nobody_touches_a_folder_whose_lock_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.001)
+    begun, touching = threading.Event(), threading.Event()
+
+    def slow(_: Path) -> None:
+        touching.set()
+        begun.set()
+        time.sleep(0.02)
+        touching.clear()
+
+    monkeypatch.setattr(os, "utime", slow)
+    before = threading.enumerate()
+    with locked(tmp_path):
+        (heartbeat,) = (each for each in threading.enumerate() if each not in before)
+        assert heartbeat.daemon  # on a disk that hangs it keeps no process from ending
+        assert begun.wait(60)
+    assert not touching.is_set()
+
+
+def test_a_disk_that_takes_no_lock_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OSError, match="Input/output error"), locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> None:
@@ -353,6 +456,45 @@ def test_a_lock_that_is_released_while_it_is_looked_at_is_free(
     monkeypatch.setattr(os, listing, release_first)
     with locked(tmp_path) as check:
         check()
+
+
+@pytest.mark.parametrize("left", [None, "another.json", "notes.txt"])
+def test_a_lock_that_changes_once_it_is_found_taken_is_looked_at_again(
+    left: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_lock(tmp_path)
+    rename = os.rename
+
+    def change_once_taken(source: Path, target: Path) -> None:
+        try:
+            rename(source, target)
+        except OSError:
+            monkeypatch.undo()
+            shutil.rmtree(target)
+            if left is not None:
+                leave_lock(tmp_path).rename(target / left)
+            raise
+
+    monkeypatch.setattr(os, "rename", change_once_taken)
+    reasons = {"another.json": "is in use by", "notes.txt": "notes.txt is in the way of the lock"}
+    refused = pytest.raises(StorageError, match=reasons[left]) if left else nullcontext()
+    with refused, locked(tmp_path) as check:
+        check()
+
+
+def test_a_folder_that_is_removed_meanwhile_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    rename = os.rename
+
+    def remove_first(source: Path, target: Path) -> None:
+        shutil.rmtree(target.parent)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", remove_first)
+    with pytest.raises(StorageError, match="run is gone"), locked(tmp_path / "run"):
+        pass
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -77,8 +77,7 @@ class Checkpoints:
 
     def remove_all(self) -> None:
         """Remove all checkpoints."""
-        if self.folder.exists():
-            self._remove_all_but(0)
+        self._remove_all_but(0)
 
     def _load(self, position: int) -> dict[str, Any]:
         manifest, file = self._manifest(position), self._file(position)
