@@ -53,6 +53,17 @@ def test_new_versions_are_on_disk_before_they_count(tmp_path: Path, operations: 
     assert list(steps) == ["sync run"]
 
 
+def test_a_removal_is_on_disk_before_the_manifest_without_it(
+    tmp_path: Path, operations: list[str]
+) -> None:
+    files = published(tmp_path / "run", {"sub/a": "old", "gone": "old"})
+    files.stage("sub/a").write_text("new")
+    operations.clear()
+    files.publish(["sub/a"])
+    moved = operations[operations.index("rename a") :]
+    assert moved == ["rename a", "sync sub", "sync run", f"rename {MANIFEST}", "sync run"]
+
+
 def test_what_is_not_published_is_not_in_force(tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old"})
     files.stage("a").write_text("new")
@@ -67,8 +78,9 @@ def test_a_file_of_somebody_else_is_named_and_nothing_is_done(name: str, tmp_pat
     before = contents(tmp_path)
     for each in ("a", "sub/b", "sub/new"):
         files.stage(each).write_text("new")
-    reason = "was not written by aecli" if name == "sub/new" else "has been changed since aecli"
-    with pytest.raises(StorageError, match=f"{name} {reason}"):
+    is_changed = name != "sub/new"
+    reason = "has been changed since aecli wrote it" if is_changed else "was not written by aecli"
+    with pytest.raises(StorageError, match=f"{name} {reason}, so it is not replaced: move it"):
         files.publish(["a", "sub/b", "sub/new"])
     assert before.items() <= contents(tmp_path).items()
     (tmp_path / name).rename(tmp_path / "elsewhere")
@@ -166,6 +178,26 @@ def test_a_single_file_is_written_with_its_entry(tmp_path: Path) -> None:
     assert files.manifest().keys() == {"b"} and (tmp_path / "a").exists()
 
 
+def test_a_file_is_written_to_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path / "a" / "b")
+    files.save("file", b"one")
+    assert files.read("file") == b"one"
+
+
+def test_what_was_claimed_and_never_written_need_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published(tmp_path, {"a": "old"})
+    files.stage("a").write_text("new")
+    with monkeypatch.context() as patch:
+        interrupted_after(1, patch)  # published, and not moved
+        with pytest.raises(KeyboardInterrupt):
+            files.publish(["a"])
+    files.claim("log")
+    files.complete()
+    assert files.read("a") == b"new"
+
+
 def test_the_manifest_tells_whose_a_file_is(tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
     assert not files.owns("a")
@@ -191,12 +223,13 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [('{"a": 1}', "sizes and digests"), ('{"a": {"size": 1}}', "sizes and digests"),
-     ('{"/etc/passwd": null}', "outside of its folder"), ('{"a/../../b": null}', "outside"),
-     ("[]", "sizes and digests"), ("{", "it is not JSON")],
+     ('{"/etc/passwd": null}', "outside of its folder"),
+     ('{"a/../../b": null}', "outside of its folder"),
+     ("[]", "sizes and digests"), ("{", "it is not JSON .*")],
 )  # fmt: skip
 def test_a_manifest_that_is_none_says_why(content: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content)
-    with pytest.raises(StorageError, match=f"was not written by aecli: .*{reason}"):
+    with pytest.raises(StorageError, match=f"was not written by aecli: .*{reason}$"):
         OwnedFiles(tmp_path).manifest()
 
 

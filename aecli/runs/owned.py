@@ -263,8 +263,6 @@ class OwnedFiles:
 
     def _remove_empty_folders(self) -> None:
         """Remove `.next`, and what was left in it by a process that was killed while writing."""
-        if not self.next.exists():
-            return
         remove_scratch(self.next)
         folders = (path for path in self.next.rglob("*") if path.is_dir())
         for folder in sorted(folders, reverse=True):  # the innermost first
