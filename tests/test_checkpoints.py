@@ -168,7 +168,16 @@ def test_what_was_saved_on_a_gpu_is_read_without_one(
     assert found["weights"].device == torch.device("cpu")
 
 
-def test_code_is_not_executed(three: Checkpoints, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_allowed_elsewhere", [False, True])
+def test_code_is_not_executed(
+    is_allowed_elsewhere: bool,
+    three: Checkpoints,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if is_allowed_elsewhere:  # which torch heeds where it is not told what to do
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "fired",))
