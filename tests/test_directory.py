@@ -1,19 +1,30 @@
 """A run directory: what is written is read back."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
-from aecli.config import FCConfig, TrainConfig, UpsampleConfig
-from aecli.errors import StorageError
+from aecli.config import FCConfig, TrainConfig, UpsampleConfig, to_yaml
+from aecli.errors import StorageError, UsageError
+from aecli.files import fingerprint
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import RunDirectory
+from aecli.runs.directory import METRICS, RunDirectory, Status
+from aecli.runs.owned import NEXT, OwnedFiles
+from tests.conftest import planted
 
 
 def model(seed: int) -> Autoencoder:
     torch.manual_seed(seed)
     return build_model(FCConfig("fc", latent=2), UpsampleConfig(), (1, 4, 5))
+
+
+def config(name: str) -> TrainConfig:
+    made = TrainConfig(name=name, model=FCConfig("fc", latent=25))
+    made.data.name = "mnist"
+    return made
 
 
 def test_weights_are_read_back_to_the_bit(tmp_path: Path) -> None:
@@ -27,10 +38,8 @@ def test_weights_are_read_back_to_the_bit(tmp_path: Path) -> None:
 
 def test_a_configuration_is_read_back(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    config = TrainConfig(name="a", model=FCConfig("fc", latent=25))
-    config.data.name = "mnist"
-    run.save_config(config)
-    assert run.load_config() == config
+    run.save_config(config("a"))
+    assert run.load_config() == config("a")
 
 
 def test_a_folder_without_a_summary_is_no_finished_run(tmp_path: Path) -> None:
@@ -66,3 +75,177 @@ def test_finished_epochs_are_counted(tmp_path: Path) -> None:
 def test_naming_a_file_of_a_training_creates_nothing(run: RunDirectory) -> None:
     assert run.working_path("best.safetensors") == run.path / ".next/best.safetensors"
     assert not (run.path / ".next").exists()
+
+
+def test_its_files_tell_what_has_become_of_a_run(tmp_path: Path) -> None:
+    run, seen = RunDirectory(tmp_path), []
+    run.save_config(config("a"))
+    seen.append(run.status)
+    run.begin(config("a"))
+    run.metrics_file.write_text('{"epoch": 1}\n')
+    seen.append(run.status)
+    run.save_failure("the loss is nan")
+    assert run.failure() == "the loss is nan"
+    seen.append(run.status)
+    run.begin(config("a"))
+    seen.append(run.status)
+    run.save_summary({"mse": 0.1})
+    seen.append(run.status)
+    assert seen == [
+        Status.planned, Status.interrupted, Status.failed, Status.interrupted, Status.finished,
+    ]  # fmt: skip
+    assert run.load_metrics() == [{"epoch": 1}]
+
+
+def finished(folder: Path) -> RunDirectory:
+    """A run as a training of two epochs leaves it."""
+    run = RunDirectory(folder)
+    run.begin(config("old"))
+    run.metrics_file.write_text('{"epoch": 1}\n{"epoch": 2}\n')
+    run.save_weights({"a": torch.zeros(2)})
+    run.figure("loss").with_suffix(".png").write_bytes(b"old")
+    run.save_summary({"epochs": 2})
+    return run
+
+
+def test_a_run_that_is_trained_further_keeps_its_results_until_the_new_ones_are_complete(
+    tmp_path: Path,
+) -> None:
+    run = finished(tmp_path)
+    assert run.load_next_config() is None
+    run.begin(config("new"))
+    run.working_file(METRICS).write_text('{"epoch": 3}\n')
+    run.save_weights({"a": torch.ones(2)})
+    run.figure("loss").with_suffix(".svg").write_bytes(b"new")
+    assert (run.load_config().name, len(run.load_metrics())) == ("old", 2)
+    assert run.weights_digest() == fingerprint(save({"a": torch.zeros(2)}))["sha256"]
+    assert [path.name for path in run.figures.iterdir()] == ["loss.png"]
+    later = run.load_next_config()
+    assert later is not None and later.name == "new"
+    assert run.finished_epochs() == 1  # of the latest training
+    run.save_summary({"epochs": 3})
+    assert (run.load_config().name, run.load_metrics()) == ("new", [{"epoch": 3}])
+    assert run.weights_digest() == fingerprint(save({"a": torch.ones(2)}))["sha256"]
+    assert [path.name for path in run.figures.iterdir()] == ["loss.svg"]
+    assert run.load_next_config() is None
+
+
+def test_weights_that_are_not_final_have_no_digest(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.begin(config("a"))
+    assert run.weights_digest() == ""
+
+
+def test_images_are_read_back_as_they_are_shown_and_means_to_the_bit(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    shown = torch.tensor([0, 1, 127, 254, 255]).reshape(1, 1, 1, 5) / 255
+    means = torch.full((1, 1, 1, 5), 0.1234567)
+    run.save_images({"exact": shown, "near": shown + 0.0019}, {"mean": means})
+    run.save_seen_images({"train": torch.tensor([3, 1])})
+    run.save_summary({})
+    images = run.load_images()
+    assert torch.equal(images["exact"], shown) and torch.equal(images["mean"], means)
+    assert torch.equal(images["near"][..., :-1], shown[..., :-1])  # to the nearest
+    assert run.load_seen_images()["train"].tolist() == [3, 1]
+
+
+def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.newest_checkpoint() == (None, [])
+    run.save_checkpoint(1, {"epoch": 1})
+    run.save_checkpoint(2, {"epoch": 2})
+    assert run.newest_checkpoint() == ({"epoch": 2}, [])
+    for file in run.checkpoints.files():
+        file.unlink()
+    with pytest.raises(StorageError, match=r"checkpoints lacks the checkpoints of this run"):
+        run.newest_checkpoint()
+    run.remove_checkpoints()
+    assert run.newest_checkpoint() == (None, [])
+
+
+def test_metrics_and_a_failure_that_hold_something_else_are_damaged(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    planted(run, METRICS, '{"epoch": 1}\n[]\n')
+    with pytest.raises(StorageError, match=r"metrics.jsonl is damaged: it does not hold named val"):
+        run.load_metrics()
+    planted(run, METRICS, '{"epoch": 1}\n{"epo\n')
+    with pytest.raises(StorageError, match=r"metrics.jsonl is damaged: it is not JSON"):
+        run.load_metrics()
+    for content, reason in (
+        ("{}", "gives no reason"),
+        ("[]", "gives no reason"),
+        ("{", "not JSON"),
+    ):
+        run.failure_file.write_text(content)
+        assert re.search(f"failure.json is damaged: it .*{reason}", run.failure())
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_configuration_makes_a_run(is_ours: bool, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert not run.exists()
+    if is_ours:
+        run.save_config(config("a"))
+        assert run.exists()
+    run.config_file.write_text(to_yaml(config("a")))  # copied from a run, say
+    assert run.exists()
+    for other in (b"title: my site", b"{", b"\xff", b"- 1"):
+        run.config_file.write_bytes(other)
+        assert run.exists() is is_ours
+    run.config_file.unlink()
+    assert not run.exists()
+    run.config_file.mkdir()
+    assert run.exists() is is_ours
+
+
+def test_a_lock_is_of_no_more_account_once_it_is_released(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "new" / "run")
+    with pytest.raises(KeyError), run.locked():
+        run.check_lock()
+        raise KeyError
+    run.save_failure("that")
+    assert run.failure() == "that"
+
+
+def test_whoever_locks_a_run_tidies_up_after_a_process_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished(tmp_path)
+    half = tmp_path / ".config.yaml.0123456789abcdef.aecli-part"
+    half.touch()
+    run.begin(config("new"))
+    with monkeypatch.context() as patch:
+        patch.setattr(OwnedFiles, "complete", lambda _: None)
+        run.save_summary({"epochs": 3})
+    assert (tmp_path / NEXT).exists()
+    with run.locked():
+        assert not half.exists() and not (tmp_path / NEXT).exists()
+        assert run.load_summary() == {"epochs": 3}
+
+
+def test_a_new_run_overwrites_nothing(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    run.check_vacant("others")
+    for name in ("others", "events.out.tfevents.1", "summary.json", "checkpoints/0000000001.pt"):
+        theirs = tmp_path / name
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.symlink_to(tmp_path / "nowhere")
+        with pytest.raises(UsageError, match=f"{name} is in the way of a new run"):
+            run.check_vacant("others")
+        theirs.unlink()
+    run.config_file.write_text("title: my site")
+    with pytest.raises(UsageError, match="config.yaml is in the way of a new run"):
+        run.check_vacant()
+    run.config_file.unlink()
+    run.save_config(config("a"))
+    with pytest.raises(UsageError, match=f"already holds a run: resume it with resume={tmp_path}"):
+        run.check_vacant()
+
+
+def test_results_that_somebody_has_changed_are_not_replaced(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    run.check_replaceable()
+    run.summary_file.write_text("mine")
+    with pytest.raises(StorageError, match="summary.json has been changed since aecli wrote it"):
+        run.check_replaceable()

@@ -242,12 +242,20 @@ def test_what_a_killed_process_left_while_it_staged_is_removed(tmp_path: Path) -
     assert not files.next.exists()
 
 
-def test_what_somebody_put_among_the_next_versions_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mine", "mine/too"])
+def test_what_somebody_put_among_the_next_versions_stays(name: str, tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
     files.stage("a").write_text("new")
-    (files.next / "mine").write_text("precious")
+    files.stage(name).write_text("precious")
     files.publish(["a"])
-    assert contents(tmp_path) == {"a": "new", f"{NEXT}/mine": "precious"}
+    assert contents(tmp_path) == {"a": "new", f"{NEXT}/{name}": "precious"}
+
+
+def test_a_file_that_is_not_always_written_may_be_missing(tmp_path: Path) -> None:
+    files = OwnedFiles(tmp_path)
+    files.stage("a").write_text("new")
+    files.publish(["a", "b"])
+    assert files.manifest().keys() == {"a"}
 
 
 @pytest.mark.parametrize("name", ["a", "sub/a", MANIFEST])

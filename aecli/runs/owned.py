@@ -264,10 +264,9 @@ class OwnedFiles:
     def _remove_empty_folders(self) -> None:
         """Remove `.next`, and what was left in it by a process that was killed while writing."""
         remove_scratch(self.next)
-        folders = (path for path in self.next.rglob("*") if path.is_dir())
-        for folder in sorted(folders, reverse=True):  # the innermost first
-            with suppress(OSError):  # something in it is not ours
-                folder.rmdir()
+        for path in sorted(self.next.rglob("*"), reverse=True):  # the innermost first
+            with suppress(OSError):  # it is no folder, or something in it is not ours
+                path.rmdir()
         with suppress(OSError):
             self.next.rmdir()
 
