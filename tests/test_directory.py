@@ -11,7 +11,7 @@ from aecli.config import FCConfig, TrainConfig, UpsampleConfig, to_yaml
 from aecli.errors import StorageError, UsageError
 from aecli.files import fingerprint
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import METRICS, RunDirectory, Status
+from aecli.runs.directory import HYDRA, METRICS, RunDirectory, Status, has_runs, runs_below
 from aecli.runs.owned import NEXT, OwnedFiles
 from tests.conftest import planted
 
@@ -155,12 +155,12 @@ def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path:
     run.save_checkpoint(1, {"epoch": 1})
     run.save_checkpoint(2, {"epoch": 2})
     assert run.newest_checkpoint() == ({"epoch": 2}, [])
-    for file in run.checkpoints.files():
+    for file in run.checkpoints.folder.glob("*.json"):
         file.unlink()
     with pytest.raises(StorageError, match=r"checkpoints lacks the checkpoints of this run"):
         run.newest_checkpoint()
     run.remove_checkpoints()
-    assert run.newest_checkpoint() == (None, [])
+    assert run.newest_checkpoint() == (None, []) and run.checkpoints.files() == []
 
 
 def test_metrics_and_a_failure_that_hold_something_else_are_damaged(tmp_path: Path) -> None:
@@ -249,3 +249,30 @@ def test_results_that_somebody_has_changed_are_not_replaced(tmp_path: Path) -> N
     run.summary_file.write_text("mine")
     with pytest.raises(StorageError, match="summary.json has been changed since aecli wrote it"):
         run.check_replaceable()
+
+
+def test_runs_are_found_at_any_depth_in_natural_order(tmp_path: Path) -> None:
+    names = ["2-a", "10-a", "10-a/inner/b"]
+    for name in reversed(names):
+        finished(tmp_path / name).begin(config("new"))  # with a configuration in .next
+        hydra = tmp_path / name / HYDRA / "config.yaml"
+        hydra.parent.mkdir()
+        hydra.write_text(to_yaml(config("a")))
+    assert [run.path for run in runs_below(tmp_path)] == [tmp_path / name for name in names]
+    assert [run.path for run in runs_below(tmp_path / "2-a")] == [tmp_path / "2-a"]
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere is not a folder: give run folders"):
+        runs_below(tmp_path / "nowhere")
+    (tmp_path / "config.yaml").write_text("title: my site")
+    with pytest.raises(UsageError, match=f"{tmp_path} holds no runs: give a folder that"):
+        runs_below(tmp_path)
+
+
+def test_a_folder_has_runs_if_a_configuration_is_in_it_that_is_not_a_copy(tmp_path: Path) -> None:
+    for name in (HYDRA, NEXT, "a"):
+        assert not has_runs(tmp_path)
+        (tmp_path / "run" / name).mkdir(parents=True)
+        (tmp_path / "run" / name / "config.yaml").touch()
+    assert has_runs(tmp_path)
