@@ -11,7 +11,7 @@ from aecli.config import FCConfig, TrainConfig, UpsampleConfig, to_yaml
 from aecli.errors import StorageError, UsageError
 from aecli.files import fingerprint
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import HYDRA, METRICS, RunDirectory, Status, has_runs, runs_below
+from aecli.runs.directory import CONFIG, METRICS, RunDirectory, Status, has_runs, runs_below
 from aecli.runs.owned import NEXT, OwnedFiles
 from tests.conftest import planted
 
@@ -82,7 +82,7 @@ def test_its_files_tell_what_has_become_of_a_run(tmp_path: Path) -> None:
     run.save_config(config("a"))
     seen.append(run.status)
     run.begin(config("a"))
-    run.metrics_file.write_text('{"epoch": 1}\n')
+    run.working_file(METRICS).write_text('{"epoch": 1}\n')
     seen.append(run.status)
     run.save_failure("the loss is nan")
     assert run.failure() == "the loss is nan"
@@ -117,6 +117,7 @@ def test_a_run_that_is_trained_further_keeps_its_results_until_the_new_ones_are_
     run.working_file(METRICS).write_text('{"epoch": 3}\n')
     run.save_weights({"a": torch.ones(2)})
     run.figure("loss").with_suffix(".svg").write_bytes(b"new")
+    run.figure("folder").mkdir()
     assert (run.load_config().name, len(run.load_metrics())) == ("old", 2)
     assert run.weights_digest() == fingerprint(save({"a": torch.zeros(2)}))["sha256"]
     assert [path.name for path in run.figures.iterdir()] == ["loss.png"]
@@ -153,7 +154,9 @@ def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path:
     run = RunDirectory(tmp_path)
     assert run.newest_checkpoint() == (None, [])
     run.save_checkpoint(1, {"epoch": 1})
+    written = run.manifest_file.stat().st_ino
     run.save_checkpoint(2, {"epoch": 2})
+    assert run.manifest_file.stat().st_ino == written  # once, not with every checkpoint
     assert run.newest_checkpoint() == ({"epoch": 2}, [])
     for file in run.checkpoints.folder.glob("*.json"):
         file.unlink()
@@ -178,6 +181,16 @@ def test_metrics_and_a_failure_that_hold_something_else_are_damaged(tmp_path: Pa
     ):
         run.failure_file.write_text(content)
         assert re.search(f"failure.json is damaged: it .*{reason}", run.failure())
+
+
+def test_a_configuration_that_is_none_is_named(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    planted(run, CONFIG, "title: my site")
+    with pytest.raises(UsageError, match="config.yaml: it is not an aecli configuration"):
+        run.load_config()
+    planted(run, CONFIG, "{")
+    with pytest.raises(StorageError, match="config.yaml is damaged: it is not YAML"):
+        run.load_config()
 
 
 @pytest.mark.parametrize("is_ours", [False, True])
@@ -227,7 +240,13 @@ def test_a_new_run_overwrites_nothing(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     (tmp_path / "notes.txt").touch()
     run.check_vacant("others")
-    for name in ("others", "events.out.tfevents.1", "summary.json", "checkpoints/0000000001.pt"):
+    figures = [f"figures/{name}" for name in ("loss.png", "loss.svg", "reconstructions.svg")]
+    written = [
+        "metrics.jsonl", "best.safetensors", "images.safetensors", "seen.safetensors",
+        "summary.json", "failure.json", "manifest.json", "events.out.tfevents.1",
+        "checkpoints/0000000001.pt", "checkpoints/0000000001.json", ".next", *figures,
+    ]  # fmt: skip
+    for name in ["others", *written]:
         theirs = tmp_path / name
         theirs.parent.mkdir(exist_ok=True)
         theirs.symlink_to(tmp_path / "nowhere")
@@ -255,11 +274,19 @@ def test_runs_are_found_at_any_depth_in_natural_order(tmp_path: Path) -> None:
     names = ["2-a", "10-a", "10-a/inner/b"]
     for name in reversed(names):
         finished(tmp_path / name).begin(config("new"))  # with a configuration in .next
-        hydra = tmp_path / name / HYDRA / "config.yaml"
+        hydra = tmp_path / name / ".hydra" / "config.yaml"
         hydra.parent.mkdir()
         hydra.write_text(to_yaml(config("a")))
     assert [run.path for run in runs_below(tmp_path)] == [tmp_path / name for name in names]
     assert [run.path for run in runs_below(tmp_path / "2-a")] == [tmp_path / "2-a"]
+
+
+def test_of_links_only_one_to_a_folder_around_is_not_followed(tmp_path: Path) -> None:
+    run, _ = finished(tmp_path / "store" / "run"), finished(tmp_path / "others")
+    (tmp_path / "mine" / "inner").mkdir(parents=True)
+    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "store")
+    (tmp_path / "mine" / "inner" / "up").symlink_to(tmp_path)
+    assert [each.path.resolve() for each in runs_below(tmp_path / "mine")] == [run.path]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
@@ -271,7 +298,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_runs_if_a_configuration_is_in_it_that_is_not_a_copy(tmp_path: Path) -> None:
-    for name in (HYDRA, NEXT, "a"):
+    for name in (".hydra", ".next", "a"):
         assert not has_runs(tmp_path)
         (tmp_path / "run" / name).mkdir(parents=True)
         (tmp_path / "run" / name / "config.yaml").touch()
