@@ -143,11 +143,17 @@ def test_images_are_read_back_as_they_are_shown_and_means_to_the_bit(tmp_path: P
     means = torch.full((1, 1, 1, 5), 0.1234567)
     run.save_images({"exact": shown, "near": shown + 0.0019}, {"mean": means})
     run.save_seen_images({"train": torch.tensor([3, 1])})
+    run.save_image_errors({"model": means})
     run.save_summary({})
     images = run.load_images()
     assert torch.equal(images["exact"], shown) and torch.equal(images["mean"], means)
     assert torch.equal(images["near"][..., :-1], shown[..., :-1])  # to the nearest
     assert run.load_seen_images()["train"].tolist() == [3, 1]
+    assert torch.equal(run.load_image_errors()["model"], means)
+
+
+def test_a_run_of_an_earlier_version_has_no_image_errors(tmp_path: Path) -> None:
+    assert finished(tmp_path).load_image_errors() == {}
 
 
 def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path: Path) -> None:
@@ -243,7 +249,7 @@ def test_a_new_run_overwrites_nothing(tmp_path: Path) -> None:
     figures = [f"figures/{name}" for name in ("loss.png", "loss.svg", "reconstructions.svg")]
     written = [
         "metrics.jsonl", "best.safetensors", "images.safetensors", "seen.safetensors",
-        "summary.json", "failure.json", "manifest.json", "events.out.tfevents.1",
+        "errors.safetensors", "summary.json", "failure.json", "manifest.json", "events.out.tfevents.1",
         "checkpoints/0000000001.pt", "checkpoints/0000000001.json", ".next", *figures,
     ]  # fmt: skip
     for name in ["others", *written]:
@@ -271,12 +277,12 @@ def test_results_that_somebody_has_changed_are_not_replaced(tmp_path: Path) -> N
 
 
 def test_runs_are_found_at_any_depth_in_natural_order(tmp_path: Path) -> None:
-    names = ["2-a", "10-a", "10-a/inner/b"]
-    for name in reversed(names):
-        finished(tmp_path / name).begin(config("new"))  # with a configuration in .next
-        hydra = tmp_path / name / ".hydra" / "config.yaml"
-        hydra.parent.mkdir()
-        hydra.write_text(to_yaml(config("a")))
+    names = ["2-a", *(f"{number}-a" for number in range(9, 15)), "14-a/inner/b"]
+    for name in names:
+        RunDirectory(tmp_path / name).save_config(config("a"))
+        for copied in (".hydra", ".next"):
+            (tmp_path / name / copied).mkdir()
+            (tmp_path / name / copied / "config.yaml").write_text(to_yaml(config("a")))
     assert [run.path for run in runs_below(tmp_path)] == [tmp_path / name for name in names]
     assert [run.path for run in runs_below(tmp_path / "2-a")] == [tmp_path / "2-a"]
 

@@ -49,6 +49,7 @@ WRITES: dict[str, Callable[[RunDirectory], object]] = {
     "weights": lambda run: run.save_weights(TENSORS),
     "images": lambda run: run.save_images(TENSORS, {}),
     "seen images": lambda run: run.save_seen_images(TENSORS),
+    "image errors": lambda run: run.save_image_errors(TENSORS),
     "figure": lambda run: run.figure("loss"),
     "summary": lambda run: run.save_summary({}),
     "failure": lambda run: run.save_failure("none"),
