@@ -11,7 +11,8 @@ from aecli.config import FCConfig, TrainConfig, UpsampleConfig, to_yaml
 from aecli.errors import StorageError, UsageError
 from aecli.files import fingerprint
 from aecli.models import Autoencoder, build_model
-from aecli.runs.directory import CONFIG, METRICS, RunDirectory, Status, has_runs, runs_below
+from aecli.runs.directory import CONFIG, METRICS, RunDirectory, Status
+from aecli.runs.discovery import has_runs, runs_below
 from aecli.runs.owned import NEXT, OwnedFiles
 from tests.conftest import planted
 
@@ -116,18 +117,18 @@ def test_a_run_that_is_trained_further_keeps_its_results_until_the_new_ones_are_
     run.begin(config("new"))
     run.working_file(METRICS).write_text('{"epoch": 3}\n')
     run.save_weights({"a": torch.ones(2)})
-    run.figure("loss").with_suffix(".svg").write_bytes(b"new")
+    run.figure("loss").with_suffix(".png").write_bytes(b"new")
     run.figure("folder").mkdir()
     assert (run.load_config().name, len(run.load_metrics())) == ("old", 2)
     assert run.weights_digest() == fingerprint(save({"a": torch.zeros(2)}))["sha256"]
-    assert [path.name for path in run.figures.iterdir()] == ["loss.png"]
+    assert (run.figures / "loss.png").read_bytes() == b"old"
     later = run.load_next_config()
     assert later is not None and later.name == "new"
     assert run.finished_epochs() == 1  # of the latest training
     run.save_summary({"epochs": 3})
     assert (run.load_config().name, run.load_metrics()) == ("new", [{"epoch": 3}])
     assert run.weights_digest() == fingerprint(save({"a": torch.ones(2)}))["sha256"]
-    assert [path.name for path in run.figures.iterdir()] == ["loss.svg"]
+    assert (run.figures / "loss.png").read_bytes() == b"new"
     assert run.load_next_config() is None
 
 
@@ -249,7 +250,8 @@ def test_a_new_run_overwrites_nothing(tmp_path: Path) -> None:
     figures = [f"figures/{name}" for name in ("loss.png", "loss.svg", "reconstructions.svg")]
     written = [
         "metrics.jsonl", "best.safetensors", "images.safetensors", "seen.safetensors",
-        "errors.safetensors", "summary.json", "failure.json", "manifest.json", "events.out.tfevents.1",
+        "errors.safetensors", "summary.json", "failure.json", "manifest.json",
+        "events.out.tfevents.1",
         "checkpoints/0000000001.pt", "checkpoints/0000000001.json", ".next", *figures,
     ]  # fmt: skip
     for name in ["others", *written]:

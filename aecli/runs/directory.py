@@ -133,8 +133,6 @@ class RunDirectory:
         taken = [self.path / name for name in names if os.path.lexists(self.path / name)]
         taken += [*self.checkpoints.files(), *sorted(self.path.glob(EVENTS))]
         if self.config_file in taken and self._files.owns(CONFIG):
-        taken += [*self.checkpoints.files(), *self.path.glob(EVENTS)]
-        if self.config_file in taken and self._files.is_owner(CONFIG):
             raise UsageError(
                 f"{self.path} already holds a run: resume it with resume={self.path}, or give "
                 f"another hydra.run.dir"
