@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from aecli.cli.compose import compose
 from aecli.config import DataConfig, config_groups
 from aecli.data import DATASETS, Data, download, load_data, synthetic_cache, vision
 from aecli.data.download import MissingDataError
@@ -386,7 +387,8 @@ def test_tilde_in_the_data_folder_is_the_home_folder(
     tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tiny_mnist.parent))
-    assert load(Path("~/data"), "mnist").source == str(tiny_mnist / "MNIST" / "raw")
+    config = compose(["data=mnist", "data_dir='~/data'"])
+    assert load(Path(config.data_dir), "mnist").source == str(tiny_mnist / "MNIST" / "raw")
 
 
 def test_last_training_images_are_the_validation_split(tiny_mnist: Path) -> None:

@@ -26,7 +26,8 @@ def symptoms(
 ) -> dict[Symptom, str]:
     """Symptom -> details and advice, of a run with five units."""
     options = {"epochs": len(curve), **options}
-    config = TrainConfig(name="a", latent=5, model=FCConfig(name="fc", latent=5), **options)
+    model = FCConfig(name="fc", latent=5, code_activation=Activation.relu)
+    config = TrainConfig(name="a", latent=5, model=model, **options)
     found = diagnose(config, curve, best, steps, mse=0.01, mean_image_mse=0.07)
     return {each.symptom: f"{each.details}: {each.advice}" for each in found}
 

@@ -222,7 +222,7 @@ def test_what_is_wrong_with_runs_is_said_once_for_each_kind() -> None:
     dead = some_setting(0.01, 0.01, latent=2, live_units=1)
     assert said(dead)[-1] == (
         "2 of 2 runs have units in their code that never vary (fc, latent 2, seed 0; fc, latent 2, "
-        "seed 1); try model.code_activation=identity, a smaller lr or another seed."
+        "seed 1); try a smaller lr or another seed."
     )
     one = some_setting(0.6, 0.01, latent=2)
     assert said(one)[-1] == (

@@ -10,7 +10,9 @@ from tests.benchmarks.networks import NETWORKS
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_lectures_network_computes_with_torchs_layers_what_ours_does(name: str) -> None:
-    config = compose([f"model={name}", "latent=25"])
+    # The lecture's fully connected network has a ReLU after the code.
+    relu = ["model.code_activation=relu"] if name == "fc" else []
+    config = compose([f"model={name}", "latent=25", *relu])
     torch.manual_seed(0)
     theirs, images = NETWORKS[name](25), torch.rand(3, 1, 28, 28)
     ours = build_model(config.model, config.upsample, (1, 28, 28))

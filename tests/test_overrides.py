@@ -96,7 +96,9 @@ def test_null_is_no_choice_of_a_group(
 ) -> None:
     for line in (["train"], ["train", "-m"], ["shapes"]):
         assert aecli(*line, f"{group}=null") == 2
-        assert re.match(rf"aecli: {group}=null.*: (valid|add -m|did you mean)", capsys.readouterr().err)
+        assert re.match(
+            rf"aecli: {group}=null.*: (valid|add -m|did you mean)", capsys.readouterr().err
+        )
 
 
 def test_null_quotes_and_interpolations_keep_their_meaning() -> None:
@@ -126,7 +128,7 @@ def test_a_glob_names_the_choices_that_match() -> None:
     assert read_arguments(["model=glob([f*,d*], exclude=deep)"]) == ["model=denoising,fc"]
     with pytest.raises(UsageError, match=r"model=glob\(x\*\) matches none: valid names are conv"):
         read_arguments(["model=glob(x*)"])
-    with pytest.raises(UsageError, match=r"latent=glob\(\*\): only corruption, data, "):
+    with pytest.raises(UsageError, match=r"latent=glob\(\*\): only budget, corruption, data, "):
         read_arguments(["latent=glob(*)"])
 
 

@@ -206,5 +206,9 @@ def labels_of(shown: ExampleImages) -> list[str]:
 def test_a_picture_has_the_corruption_where_there_is_one_and_the_errors() -> None:
     pixels = torch.rand(3, 1, 8, 8)
     damaged = ExampleImages(pixels, pixels / 2)
-    assert labels_of(damaged) == ["original", "corrupted", "copy", "absolute error"]
-    assert labels_of(ExampleImages(pixels, pixels)) == ["original", "copy", "absolute error"]
+    assert labels_of(damaged) == [
+        "original", "corrupted", "copy, mse", "absolute error", "scale of errors",
+    ]  # fmt: skip
+    assert labels_of(ExampleImages(pixels, pixels)) == [
+        "original", "copy, mse", "absolute error", "scale of errors",
+    ]  # fmt: skip

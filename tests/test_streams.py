@@ -37,7 +37,9 @@ def test_a_closed_stream_costs_no_training(
     done = shell(redirection, TRAIN, tmp_path, data_dir)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "summary.json").exists()
-    assert done.stderr == b""
+    # Of so short a training that is said, where stderr is open.
+    assert done.stderr == b"" or done.stderr.startswith(b"its test mse (")
+    assert done.stderr.count(b"\n") <= 1
 
 
 @needs_full

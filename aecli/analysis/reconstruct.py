@@ -29,7 +29,8 @@ class Reconstructions:
     examples: ExampleImages
     outputs: Tensor  # (K, C, H, W) in [0, 1]
     pca: Tensor | None
-    """The same by PCA of the same size; None without the images that the run was trained on."""
+    """The same by PCA of the same size; None for the user's own images, and without the images that
+    the run was trained on."""
     mse: dict[str, float]
     """Name of the image -> mean squared error of its reconstruction."""
 
@@ -71,7 +72,8 @@ def reconstruct(trained: Trained, count: int, corrupt: bool) -> Reconstructions:
 
 
 def _by_pca(trained: Trained, inputs: Tensor) -> Tensor | None:
-    if not trained.has_training_images:
+    # For the user's own images the data set is not needed, and may not be there.
+    if trained.own is not None or not trained.has_training_images:
         return None
     return baselines(trained.config, trained.data())["pca"](inputs)
 

@@ -28,7 +28,9 @@ def fitted(content: Table, width: int) -> list[Text | Table]:
     content.title = None  # which would be wrapped to the width of a narrow table
     if sum(_natural_width(column) + FRAME for column in content.columns) + 1 <= width:
         return [*title, content]
-    first, *others = (_Fitted(column) for column in content.columns)
+    others = [_Fitted(column) for column in content.columns[1:]]
+    room = width - 1 - FRAME - sum(column.width + FRAME for column in others)
+    first = _Fitted(content.columns[0], max(MIN_TEXT, room))
     parts, used = [[first]], first.width + FRAME + 1
     for column in others:
         if used + column.width + FRAME > width and len(parts[-1]) > 1:
@@ -59,7 +61,8 @@ def _least_width(content: Table, min_text: int) -> int:
 class _Fitted:
     """A column with its heading wrapped, and the characters that it needs."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, max_text: int = MIN_TEXT) -> None:
+        """Words are wrapped to `max_text` characters."""
         self.cells = [_as_text(cell) for cell in column.cells]
         self.is_number = column.justify == "right"
         widest = max((_width(cell) for cell in self.cells), default=1)
@@ -72,7 +75,7 @@ class _Fitted:
         else:
             numbers = _NUMBER.findall(" ".join(cell.plain for cell in self.cells))
             natural = max(widest, cell_len(heading.plain))
-            self.width = max(1, min(MIN_TEXT, natural), *map(len, numbers))
+            self.width = max(1, min(max_text, natural), *map(len, numbers))
             self.cells = [_wrapped(cell, self.width) for cell in self.cells]
             self.heading = heading
 
