@@ -8,7 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from aecli.documents import InvalidDocumentError, parse_json
@@ -169,6 +169,12 @@ def writable_folder(folder: Path, key: str) -> None:
         raise StorageError(
             f"{folder} cannot be written ({error.strerror}): choose another folder with {key}=..."
         ) from error
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name stays within the folder to which it is relative."""
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:

@@ -256,6 +256,21 @@ def metrics_cut(run: RunDirectory) -> None:
     run.metrics_file.write_text(run.metrics_file.read_text().splitlines()[0] + "\n")
 
 
+def an_error_below_zero(run: RunDirectory) -> None:
+    lines = [{**line, "val_mse": -0.1} for line in run.load_metrics()]
+    planted(run, "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def best_without_validation(run: RunDirectory) -> None:
+    lines = [{**line, "val_mse": None} for line in run.load_metrics()]
+    planted(run, "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def errors_of_other_images(run: RunDirectory) -> None:
+    errors = {name: each[:5] for name, each in run.load_image_errors().items()}
+    planted(run, "errors.safetensors", save(errors))
+
+
 def images_cut(run: RunDirectory) -> None:
     run.images_file.write_bytes(run.images_file.read_bytes()[:1000])
 
@@ -276,6 +291,9 @@ DAMAGE = [
     summary_without_a_key,
     code_in_the_configuration,
     metrics_cut,
+    an_error_below_zero,
+    best_without_validation,
+    errors_of_other_images,
     images_cut,
     no_images,
     without_the_worst_images,

@@ -60,6 +60,10 @@ def test_a_curve_that_rises_again() -> None:
     assert symptoms(records(0.5, 0.1, 0.2, 0.109), best=2) == {}
 
 
+def test_nothing_rises_from_no_error_at_all() -> None:
+    assert symptoms(records(0.5, 0.0, 0.1), best=2) == {}
+
+
 def test_a_training_that_stopped_at_once() -> None:
     assert symptoms(records(0.1, 0.2, 0.3), best=1, epochs=25, patience=2) == {
         Symptom.no_progress: "training stopped early after 3 epochs, none better than the first: "

@@ -13,7 +13,7 @@ from aecli.runs.directory import RunDirectory
 from aecli.text import listed
 from tests.test_comparison_table import some_setting
 
-TWO_SEEDS = "Compared are paired differences, with 95% confidence over n = 2 seeds."
+TWO_SEEDS = "Differences are paired by seed and hold with 95% confidence, over n = 2 seeds."
 
 
 def said(*settings: RunGroup, skipped: tuple[str, ...] = ()) -> list[str]:
@@ -189,7 +189,7 @@ def test_without_the_error_of_each_image_one_seed_says_nothing(tmp_path: Path) -
         "fc beats PCA of the same size at latent 2, and cannot be told from it at 5 and 25.",
         TWO_SEEDS,
         "2 settings have one seed, trained by an earlier version that kept no error of each "
-        "image, so nothing can be told.",
+        "image, so no difference can be shown.",
     ]
 
 
@@ -208,7 +208,7 @@ def test_a_linear_network_does_not_lose_to_pca() -> None:
         result.config.model.code_activation = Activation.identity
         result.config.model.output_activation = Activation.identity
     assert said(linear)[0] == (
-        "fc is linear, and PCA of the same size is the best that it can be: "
+        "fc is linear, so it can do no better than PCA of the same size; "
         "its test mse is at most 1.01 times that of PCA."
     )
     linear.first.config.model.widths = [10]  # with ReLU between the layers

@@ -163,6 +163,15 @@ def test_epochs_cannot_be_lowered_below_those_of_an_interrupted_training(
     assert "epochs=2 is not valid: the run has 3" in capsys.readouterr().err
 
 
+def test_minutes_can_be_raised_and_not_lowered(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", f"resume={run.path}", "minutes=3") == 2  # the run has no limit
+    assert "minutes=3.0 is not valid: the run has null, which may be" in capsys.readouterr().err
+    assert aecli("train", f"resume={run.path}", "minutes=null") == 0
+    assert "is finished: there is nothing to do" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("extra", [["restart=true"], ["resume=mine", "restart=maybe"]])
 def test_restart_is_for_a_run_that_is_there(
     extra: list[str], aecli: Aecli, capsys: pytest.CaptureFixture[str]

@@ -135,6 +135,17 @@ def interrupted_after(replaced: int, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return replace
 
 
+def published_and_not_moved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> OwnedFiles:
+    """A file whose next version is in force, and which a process was killed before moving."""
+    files = published(folder, {"a": "old"})
+    files.stage("a").write_text("new")
+    with monkeypatch.context() as patch:
+        interrupted_after(1, patch)
+        with pytest.raises(KeyboardInterrupt):
+            files.publish(["a"])
+    return files
+
+
 @pytest.mark.parametrize("replaced", range(5))
 def test_at_every_moment_all_files_are_old_or_all_are_new(
     replaced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,12 +198,7 @@ def test_a_file_is_written_to_a_folder_that_is_not_there_yet(tmp_path: Path) -> 
 def test_what_was_claimed_and_never_written_need_not_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = published(tmp_path, {"a": "old"})
-    files.stage("a").write_text("new")
-    with monkeypatch.context() as patch:
-        interrupted_after(1, patch)  # published, and not moved
-        with pytest.raises(KeyboardInterrupt):
-            files.publish(["a"])
+    files = published_and_not_moved(tmp_path, monkeypatch)
     files.claim("log")
     files.complete()
     assert files.read("a") == b"new"
@@ -305,12 +311,7 @@ def test_a_single_file_is_readable_whenever_its_writing_is_cut_off(
 def test_a_reader_finds_what_is_moved_while_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = published(tmp_path, {"a": "old"})
-    files.stage("a").write_text("new")
-    with monkeypatch.context() as patch:
-        interrupted_after(1, patch)  # published, and not moved
-        with pytest.raises(KeyboardInterrupt):
-            files.publish(["a"])
+    files = published_and_not_moved(tmp_path, monkeypatch)
     locate = files.locate
 
     def moved_meanwhile(name: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from aecli.comparison.findings import findings
 from aecli.comparison.report import Origin, ReportFigure, render, title
 from aecli.comparison.results import Comparison, SkippedRun
 from aecli.figures import Spot, theme
@@ -81,7 +82,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def report(comparison: Comparison) -> str:
-    return render(comparison, comparison.settings, FIGURES, ORIGIN)
+    return render(comparison, findings(comparison), comparison.settings, FIGURES, ORIGIN)
 
 
 def test_the_title_names_what_is_compared(comparison: Comparison, report: str) -> None:
@@ -174,9 +175,8 @@ def test_images_have_their_size(report: str) -> None:
 
 
 def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
-    text = render(
-        Comparison(comparison.data, comparison.settings, [], {}), comparison.settings, [], ORIGIN
-    )
+    bare = Comparison(comparison.data, comparison.settings, [], {})
+    text = render(bare, findings(bare), comparison.settings, [], ORIGIN)
     assert "left out of the comparison" not in text
     assert "Figures" not in Page(text).text
 

@@ -73,6 +73,19 @@ def test_to_tensorboard_a_run_and_its_commands_are_one_run(tmp_path: Path) -> No
     assert len(list((tmp_path / "mine").glob("*tfevents*"))) == 1  # asked for elsewhere
 
 
+def test_where_the_run_is_being_trained_the_results_are_there_and_said_to_be(
+    tmp_path: Path,
+) -> None:
+    run = RunDirectory(tmp_path)
+    with (
+        run.locked(),
+        pytest.raises(StorageError, match="in use by process .*; the results are in .*/evaluate"),
+        Results.for_run(RunDirectory(tmp_path), "evaluate") as results,
+    ):
+        results.numbers({"mse": 0.25})
+    assert (tmp_path / "evaluate" / NUMBERS).is_file()
+
+
 def test_a_strangers_projector_stays(tmp_path: Path) -> None:
     (tmp_path / "projector_config.pbtxt").write_text("precious")
     with (

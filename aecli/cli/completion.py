@@ -18,7 +18,6 @@ CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf")
 SWITCHES = {"compare": ["true", "false"], "restart": ["true", "false"], "log": ["bar", "lines"]}
 """Keys of `train` that belong to no run, and their values."""
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
-SHORT_PREFIX = "data."  # what stands for the keys of data=folder may be left out
 
 Schema = dict[str, str]
 """Field -> its annotation, as it is written."""

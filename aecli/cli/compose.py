@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from aecli.cli.overrides import (
     SEARCH_PATH,
+    check_epochs_count,
     known_choices,
     parse_overrides,
     read_arguments,
@@ -40,6 +41,7 @@ from aecli.config import (
     to_config,
 )
 from aecli.errors import UsageError
+from aecli.files import is_inside
 from aecli.text import one_line, suggest
 
 PRIMARY = "train"
@@ -115,7 +117,7 @@ def compose_run(overrides: list[str]) -> ComposedRun:
     """
     with _reporting_unknown_keys(overrides), hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
-        return ComposedRun(to_config(_without_hydra(composed.copy())), overrides, composed)
+        return ComposedRun(_task_config(composed.copy(), overrides), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
@@ -180,7 +182,7 @@ def _check_hydra_override(override: Override) -> None:
         raise UsageError(
             f"{key}={value} is not valid: give the name of a folder within that of a run"
         )
-    if key == "hydra.sweep.subdir" and not _is_inside(str(value)):
+    if key == "hydra.sweep.subdir" and not (is_inside(str(value)) and Path(str(value)).name):
         raise UsageError(
             f"{key}={value} is not valid: give the name of a folder within that of the sweep"
         )
@@ -200,12 +202,6 @@ def check_folder(folder: Path) -> None:
 def _is_plain_name(value: object) -> bool:
     """Whether a value names something within a folder; null names nothing."""
     return value is None or (Path(str(value)).name == str(value) and value != "..")
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a path stays within the folder to which it is relative, and is not that folder."""
-    path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts and path != Path()
 
 
 def save_sweep_config(file: Path, sweep: Sweep) -> None:
@@ -281,7 +277,14 @@ def _compose_job(engine: Hydra, number: int, line: list[str], for_hydra: list[st
         composed.hydra.job.num = number
     HydraConfig.instance().set_config(composed)
     folder = str(composed.hydra.sweep.subdir)
-    return SweepJob(line, to_config(_without_hydra(composed)), folder)
+    return SweepJob(line, _task_config(composed, line), folder)
+
+
+def _task_config(composed: DictConfig, overrides: list[str]) -> TrainConfig:
+    """The configuration of a run that these overrides describe."""
+    config = to_config(_without_hydra(composed))
+    check_epochs_count(config, overrides)
+    return config
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:

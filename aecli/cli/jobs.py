@@ -25,7 +25,7 @@ from aecli.cli.compose import (
     compose_shared,
     hydra_engine,
 )
-from aecli.cli.overrides import override, parse_overrides
+from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError
 from aecli.files import fsync_folder, writable_folder
@@ -66,7 +66,7 @@ def _new_folder(run: ComposedRun) -> Path:
 
     If several processes pick the same microsecond, one gets the folder and the others try again.
     """
-    is_named = any(each.key_or_group == "hydra.run.dir" for each in parse_overrides(run.overrides))
+    is_named = is_given("hydra.run.dir", run.overrides)
     composed = run.composed
     while True:
         HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}

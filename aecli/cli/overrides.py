@@ -99,6 +99,24 @@ def split(overrides: list[str]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
+def is_given(key: str, overrides: Iterable[str]) -> bool:
+    """Whether one of the overrides sets `key`."""
+    return any(each.key_or_group == key for each in parse_overrides(overrides))
+
+
+def check_epochs_count(config: TrainConfig, overrides: Iterable[str]) -> None:
+    """Check that the number of epochs, if one is given, is not decided by something else.
+
+    Raises:
+        UsageError: the steps decide it.
+    """
+    if config.steps is not None and is_given("epochs", overrides):
+        raise UsageError(
+            f"steps={config.steps} says how long to train, so epochs would be ignored: leave "
+            f"epochs out, or give steps=null"
+        )
+
+
 def single_value_overrides(overrides: list[str]) -> list[str]:
     """The overrides with a single value, which all runs of a sweep share."""
     return [

@@ -12,8 +12,9 @@ sweep=... supplies ready-made lists, which values on the command line override.
 model begins with "defaults: [conv_schema]" or "[fc_schema]", and those under conf/ are examples.
 
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
-checkpoint; epochs=... may be raised, even for a finished run. With restart=true a run is trained
-from the beginning instead. The results of a finished run stay until the new ones are complete.
+checkpoint; epochs=... and minutes=... may be raised, even for a finished run. With restart=true a
+run is trained from the beginning instead. The results of a finished run stay until the new ones are
+complete.
 
 On a terminal a bar shows the progress; log=lines prints a line for each epoch instead, on stdout,
 as is done where there is no terminal.
@@ -213,7 +214,7 @@ def resume_run(
         log: how the run shows its progress.
 
     Raises:
-        UsageError: another setting is changed, or epochs is lowered.
+        UsageError: another setting is changed, or epochs or minutes is lowered.
         AecliError: it cannot be done; the message says why.
     """
     unfinished = run.load_next_config()
@@ -256,11 +257,14 @@ def _with_more_epochs(planned: TrainConfig, overrides: list[str]) -> TrainConfig
     keys = {override.partition("=")[0] for override in overrides}
     config = replace(planned, **{key: getattr(given, key) for key in keys - {"data.path"}})
     config = relocate(config, data_dir=None, path=given.data.path)
-    if config.epochs < planned.epochs:
-        raise UsageError(
-            f"epochs={config.epochs} is not valid: the run has {planned.epochs}, which may be "
-            f"raised but not lowered"
-        )
+    for key in ("epochs", "minutes"):
+        before, after = getattr(planned, key), getattr(config, key)
+        if after is not None and (before is None or after < before):
+            planned_value = "null" if before is None else before
+            raise UsageError(
+                f"{key}={after} is not valid: the run has {planned_value}, which may be raised but "
+                f"not lowered"
+            )
     return config
 
 

@@ -34,5 +34,6 @@ def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
     comparison = gather(folders)
     settings = sort_settings(comparison.settings, sort)
     command = ["aecli", "compare", *map(str, folders), f"sort={sort}", f"output={output}"]
-    write(comparison, settings, output, shlex.join(command))
-    return Compared(comparison, settings, findings(comparison), output / REPORT)
+    sentences = findings(comparison)
+    write(comparison, sentences, settings, output, shlex.join(command))
+    return Compared(comparison, settings, sentences, output / REPORT)

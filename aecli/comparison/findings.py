@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun
+from aecli.comparison.results import COPY, Comparison, RunGroup, SkippedRun, by_family
 from aecli.comparison.significance import (
     Difference,
     differences_between,
@@ -35,7 +35,7 @@ VERBS = {
 
 def findings(comparison: Comparison) -> list[str]:
     """The sentences to read before the numbers."""
-    families = _families(eligible(comparison.settings))
+    families = by_family(eligible(comparison.settings))
     sentences = []
     if len(families) > 1:
         sentences.append(_best_of_all(comparison.settings))
@@ -65,21 +65,6 @@ def findings(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _families(settings: Sequence[RunGroup]) -> dict[str, list[RunGroup]]:
-    found: dict[str, list[RunGroup]] = defaultdict(list)
-    for setting in settings:
-        found[setting.family].append(setting)
-    return dict(found)
-
-
-def _mse(setting: RunGroup) -> float:
-    return setting.spread("mse").mean
-
-
-def _val_mse(setting: RunGroup) -> float:
-    return setting.spread("val_mse").mean
-
-
 def _best_of_all(settings: Sequence[RunGroup]) -> str:
     """The setting that validation chooses, and how its test error compares with all others."""
     best, candidates = best_setting(settings), eligible(settings)
@@ -99,28 +84,28 @@ def _best_of_all(settings: Sequence[RunGroup]) -> str:
     if similar:
         clauses.append(f"cannot be told from that of {_labels(similar)}")
     if not clauses:
-        return f"{sentence}{format_mse(_mse(best))}, lower than that of every other."
-    return f"{sentence}{format_mse(_mse(best))}, which {'is ' * bool(lower)}{listed(clauses)}."
+        return f"{sentence}{format_mse(best.mse)}, lower than that of every other."
+    return f"{sentence}{format_mse(best.mse)}, which {'is ' * bool(lower)}{listed(clauses)}."
 
 
 def _labels(settings: Sequence[RunGroup]) -> str:
     """The settings with the lowest test mse, and how many more there are."""
-    ranked = sorted(settings, key=_mse)
-    labels = [f"{each.label} ({format_mse(_mse(each))})" for each in ranked[:MAX_NAMED]]
+    ranked = sorted(settings, key=lambda each: each.mse)
+    labels = [f"{each.label} ({format_mse(each.mse)})" for each in ranked[:MAX_NAMED]]
     more = len(ranked) - MAX_NAMED
     return listed([*labels, f"{more} more"] if more > 0 else labels)
 
 
 def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
     """The size beyond which a larger code gains little on the validation images."""
-    best, percent = min(settings, key=_val_mse), f"{TOLERANCE:.0%}"
-    good_enough = [each for each in settings if _val_mse(each) <= _val_mse(best) * (1 + TOLERANCE)]
+    best, percent = min(settings, key=lambda each: each.val_mse), f"{TOLERANCE:.0%}"
+    good_enough = [each for each in settings if each.val_mse <= best.val_mse * (1 + TOLERANCE)]
     smallest = min(good_enough, key=lambda setting: setting.latent)
     if smallest.latent < best.latent:
         return (
             f"{family}: latent {smallest.latent} is the smallest size whose validation mse is "
             f"within {percent} of the lowest, at {best.latent}; their test mse is "
-            f"{format_mse(_mse(smallest))} and {format_mse(_mse(best))}."
+            f"{format_mse(smallest.mse)} and {format_mse(best.mse)}."
         )
     others = (
         f"no smaller size is within {percent} of it"
@@ -129,7 +114,7 @@ def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
     )
     return (
         f"{family}: latent {best.latent} has the lowest validation mse, and {others}; its test "
-        f"mse is {format_mse(_mse(best))}."
+        f"mse is {format_mse(best.mse)}."
     )
 
 
@@ -157,8 +142,8 @@ def _against_pca(
 def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
     """A linear network: PCA is the best of them, so it can only come close."""
     ratios = [each.ratio_to_pca for each in settings if not is_exact(each.pca_mse)]
-    how = f": its test mse is at most {max(ratios):.3g} times that of PCA" if ratios else ""
-    return f"{family} is linear, and PCA of the same size is the best that it can be{how}."
+    how = f"; its test mse is at most {max(ratios):.3g} times that of PCA" if ratios else ""
+    return f"{family} is linear, so it can do no better than PCA of the same size{how}."
 
 
 def _family_against_pca(
@@ -188,10 +173,10 @@ def _basis(differences: Sequence[Difference], unknown: int) -> list[str]:
     if seeds and seeds[-1] > 1:
         counts = listed([count for count in seeds if count > 1])
         sentences.append(
-            f"Compared are paired differences, with 95% confidence over n = {counts} seeds."
+            f"Differences are paired by seed and hold with 95% confidence, over n = {counts} seeds."
         )
     if seeds and seeds[0] == 1:
-        which = "Of settings with one seed, the" if len(seeds) > 1 else "With one seed each, the"
+        which = "For settings with one seed, the" if len(seeds) > 1 else "With one seed each, the"
         sentences.append(
             f"{which} errors of the same test images are compared, with 95% confidence over the "
             f"images: another seed may change the result by a few per cent."
@@ -199,7 +184,7 @@ def _basis(differences: Sequence[Difference], unknown: int) -> list[str]:
     if unknown:
         sentences.append(
             f"{unknown} setting{'s have' if unknown > 1 else ' has'} one seed, trained by an "
-            f"earlier version that kept no error of each image, so nothing can be told."
+            f"earlier version that kept no error of each image, so no difference can be shown."
         )
     return sentences
 
@@ -209,7 +194,7 @@ def _exact_pca(settings: Sequence[RunGroup]) -> list[str]:
     latents = {
         each.latent
         for each in settings
-        if is_exact(each.pca_mse) and each.compression <= 1 and _mse(each) > each.pca_mse
+        if is_exact(each.pca_mse) and each.compression <= 1 and each.mse > each.pca_mse
     }
     if not latents:
         return []

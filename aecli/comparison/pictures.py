@@ -114,7 +114,7 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
     for setting in settings:
         pca |= {**setting.first.pca_curve, setting.latent: setting.pca_mse}
     points = {
-        family: [Point(each.latent, _mse(each), each.spread("mse").std) for each in members]
+        family: [Point(each.latent, each.mse, each.spread("mse").std) for each in members]
         for family, members in comparison.families.items()
     }
     mean_image = fmean(setting.first.mean_image_mse for setting in settings)
@@ -167,11 +167,12 @@ def _draw_reconstructions(title: str, settings: list[RunGroup]) -> Figure:
         if corrupted is not None:
             add("corrupted", corrupted[:IMAGES])
         for latent in sorted({setting.latent for setting in members}):
-            same_size = [setting for setting in members if setting.latent == latent]
-            for setting in same_size:
-                add(setting.label, setting.first.run.load_images()["output"][:IMAGES])
-            pca = same_size[0].first.run.load_images()["pca"][:IMAGES]
-            add(f"PCA, latent {latent}", pca)
+            pca: list[Tensor] = []
+            for setting in (each for each in members if each.latent == latent):
+                images = setting.first.run.load_images()
+                add(setting.label, images["output"][:IMAGES])
+                pca.append(images["pca"][:IMAGES])
+            add(f"PCA, latent {latent}", pca[0])
     return panels(title, {"test images and reconstructions": outputs, "absolute error": errors})
 
 
@@ -185,7 +186,8 @@ def _checkerboards(comparison: Comparison) -> list[Picture]:
     families = {name: settings for name, settings in families.items() if settings}
     if not families:
         return []
-    best = _lowest(list(families), lambda name: min(map(_val_mse, families[name])), MAX_FAMILIES)
+    lowest = {name: min(each.val_mse for each in found) for name, found in families.items()}
+    best = _lowest(list(families), lowest.__getitem__, MAX_FAMILIES)
     note = _selection_note(
         len(best), len(families), "families, those with the lowest validation mse"
     )
@@ -317,17 +319,9 @@ def _draw_extremes(title: str, settings: list[RunGroup]) -> Figure:
     return panels(title, {f"{key} reconstructed": rows for key, rows in grids.items()})
 
 
-def _mse(setting: RunGroup) -> float:
-    return setting.spread("mse").mean
-
-
-def _val_mse(setting: RunGroup) -> float:
-    return setting.spread("val_mse").mean
-
-
 def _best(settings: list[RunGroup], limit: int) -> list[RunGroup]:
     """At most `limit` settings, chosen by validation, in their original order."""
-    return _lowest(settings, _val_mse, limit)
+    return _lowest(settings, lambda each: each.val_mse, limit)
 
 
 def _best_note(shown: list[RunGroup], settings: list[RunGroup]) -> str:

@@ -17,7 +17,6 @@ from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 from aecli.figures import Spot
@@ -89,11 +88,16 @@ class Origin:
 
 
 def render(
-    comparison: Comparison, table: list[RunGroup], figures: list[ReportFigure], origin: Origin
+    comparison: Comparison,
+    findings: list[str],
+    table: list[RunGroup],
+    figures: list[ReportFigure],
+    origin: Origin,
 ) -> str:
     """The report as HTML.
 
     Args:
+        findings: the sentences to read first.
         table: the settings in the order of the table.
         figures: in the order in which they are shown.
         origin: the command and the time, shown at its end.
@@ -102,7 +106,7 @@ def render(
     return ENVIRONMENT.get_template("report.html.j2").render(
         title=title(comparison),
         comparison=comparison,
-        findings=findings(comparison),
+        findings=findings,
         columns=shown,
         rows=rows(table, shown),
         notes=notes(table),

@@ -4,6 +4,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class Result:
 
     def diagnosis(self) -> list[Finding]:
         """What the run leaves to be desired, the gravest first."""
-        steps = math.ceil(self.train_size / self.config.batch_size)
+        steps = self.config.steps_per_epoch(self.train_size)
         return diagnose(
             self.config, self.records, self.best_epoch, steps, self.mse, self.mean_image_mse
         )
@@ -139,8 +140,10 @@ class Result:
             raise ValueError(
                 f"{run.metrics_file.name} has {len(records)} of {summary['epochs']} epochs"
             )
-        if not 1 <= summary["best_epoch"] <= len(records):
-            raise ValueError(f"{run.summary_file.name} has best_epoch {summary['best_epoch']}")
+        best_epoch = int(summary["best_epoch"])
+        errors = {r.epoch: r.val_mse for r in records if r.val_mse is not None}
+        if best_epoch not in errors or min(errors.values()) < 0:
+            raise ValueError(f"{run.metrics_file.name} has no valid val_mse in epoch {best_epoch}")
         return cls(
             run=run,
             config=run.load_config(),
@@ -159,7 +162,7 @@ class Result:
             upsample=summary["upsample"],
             parameters=int(summary["parameters"]),
             seconds=float(summary["seconds"]),
-            best_epoch=int(summary["best_epoch"]),
+            best_epoch=best_epoch,
             records=records,
             train_size=int(summary["data"]["train"]),
         )
@@ -235,13 +238,23 @@ class RunGroup:
         return math.prod(self.first.data.image_shape) / self.latent
 
     @property
+    def mse(self) -> float:
+        """The mean over the seeds, on the test images."""
+        return self.spread("mse").mean
+
+    @property
+    def val_mse(self) -> float:
+        """The mean over the seeds, on the validation images."""
+        return self.spread("val_mse").mean
+
+    @property
     def pca_mse(self) -> float:
         return statistics.fmean(result.pca_mse for result in self.results)
 
     @property
     def ratio_to_pca(self) -> float:
         """Test mse divided by that of PCA at the same latent size; infinite if PCA is exact."""
-        return math.inf if is_exact(self.pca_mse) else self.spread("mse").mean / self.pca_mse
+        return math.inf if is_exact(self.pca_mse) else self.mse / self.pca_mse
 
     def spread(self, quantity: str) -> MeanStd:
         """The mean and std of `val_mse`, `mse`, `sse`, `psnr` or `seconds` over the seeds."""
@@ -265,6 +278,14 @@ def _optional(number: Any) -> float | None:
 def _mean_std_of_known(values: list[float | None]) -> MeanStd | None:
     known = [value for value in values if value is not None]
     return MeanStd.from_values(known) if known else None
+
+
+def by_family(settings: Sequence[RunGroup]) -> dict[str, list[RunGroup]]:
+    """Family -> its settings, in their order."""
+    found: dict[str, list[RunGroup]] = defaultdict(list)
+    for setting in settings:
+        found[setting.family].append(setting)
+    return dict(found)
 
 
 COPY = "copy"
@@ -299,7 +320,4 @@ class Comparison:
     @property
     def families(self) -> dict[str, list[RunGroup]]:
         """Family -> its settings by latent size."""
-        grouped: dict[str, list[RunGroup]] = defaultdict(list)
-        for setting in self.settings:
-            grouped[setting.family].append(setting)
-        return dict(grouped)
+        return by_family(self.settings)

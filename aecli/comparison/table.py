@@ -52,8 +52,8 @@ class Row:
 SORT_KEYS: dict[str, Callable[[RunGroup], float | None]] = {
     "model": lambda setting: 0.0,  # all equal, which keeps the comparison's order
     "latent": lambda setting: setting.latent,
-    "mse": lambda setting: setting.spread("val_mse").mean,
-    "test_mse": lambda setting: setting.spread("mse").mean,
+    "mse": lambda setting: setting.val_mse,
+    "test_mse": lambda setting: setting.mse,
     "sse": lambda setting: setting.spread("sse").mean,
     "psnr": lambda setting: -setting.spread("psnr").mean,
     "ssim": lambda setting: None if setting.ssim is None else -setting.ssim.mean,
@@ -88,7 +88,7 @@ def best_setting(settings: Sequence[RunGroup]) -> RunGroup | None:
     Test images have no part in the choice, so their error says how good it is.
     """
     candidates = eligible(settings)
-    return min(candidates, key=lambda each: each.spread("val_mse").mean) if candidates else None
+    return min(candidates, key=lambda each: each.val_mse) if candidates else None
 
 
 def columns(settings: Sequence[RunGroup]) -> list[Column]:
@@ -120,7 +120,9 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
     if len(settings) > 1 and eligible(settings):
         sentences.append("Bold: the smallest validation mse.")
     if any(setting.bypasses_code for setting in settings):
-        sentences.append(f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}; so nothing is claimed.")
+        sentences.append(
+            f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}. Nothing is claimed of it."
+        )
     counts = _counts(settings)
     if counts[-1] > 1:
         number = f" = {counts[0]}" if len(counts) == 1 else ""

@@ -25,11 +25,14 @@ MARKDOWN = "table.md"
 FIGURES = "figures"
 
 
-def write(comparison: Comparison, table: list[RunGroup], folder: Path, command: str) -> None:
+def write(
+    comparison: Comparison, findings: list[str], table: list[RunGroup], folder: Path, command: str
+) -> None:
     """Write all files of a comparison; they replace those of an earlier one, and no others.
 
     Args:
         comparison: what the figures show, in its own order.
+        findings: the results in sentences.
         table: its settings in the order of the table.
         folder: where the files go.
         command: the command line that does it.
@@ -43,7 +46,7 @@ def write(comparison: Comparison, table: list[RunGroup], folder: Path, command: 
         results.file(MARKDOWN, to_markdown(table).encode())
         figures = [_add_figure(picture, results) for picture in pictures(comparison)]
         origin = Origin(datetime.now().astimezone(), command, folder)
-        report = render(comparison, table, figures, origin)
+        report = render(comparison, findings, table, figures, origin)
         results.file(REPORT, report.encode())
 
 

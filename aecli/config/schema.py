@@ -1,5 +1,6 @@
 """Every option of a run: name, type, default, unit and valid range."""
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -327,6 +328,11 @@ class TrainConfig:
             self.name,
             "letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Number of batches in which `images` training images are seen once; the last batch may be
+        smaller."""
+        return math.ceil(images / self.batch_size)
 
 
 def short_key(key: str) -> str:

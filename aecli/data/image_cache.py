@@ -2,8 +2,8 @@
 
 A cache consists of two files: the uint8 pixels of all images (N, C, H, W), and a JSON index, which
 is written last and holds the digests of both: of the pixels, one over those of the images, which
-are needed in any case. If the index is incomplete or the pixels do not match
-it, the cache is rebuilt.
+are needed in any case. If the index is incomplete or the pixels do not match it, the cache is
+rebuilt.
 """
 
 import hashlib

@@ -65,8 +65,8 @@ def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
     # data=auto was replaced by the data set it resolved to.
     used = replace(config.data, name=data.key, image_shape=list(data.image_shape))
     if config.steps is not None:
-        steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
-        config = replace(config, epochs=math.ceil(config.steps / steps_per_epoch), steps=None)
+        epochs = math.ceil(config.steps / config.steps_per_epoch(len(data.train)))
+        config = replace(config, epochs=epochs, steps=None)
     return _with_path(replace(config, data=used), used.path)
 
 

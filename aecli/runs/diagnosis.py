@@ -98,7 +98,7 @@ def _curve(
     if is_exhausted and best.epoch == min(errors):
         details = f"training stopped early after {epochs} epochs, none better than the first"
         return [Finding(Symptom.no_progress, details, "try a smaller lr or a larger patience")]
-    if last > lowest * (1 + NOTICEABLE_RISE):
+    if lowest > 0 and last > lowest * (1 + NOTICEABLE_RISE):
         details = (
             f"the validation mse rose by {last / lowest - 1:.0%} after epoch {best.epoch}, whose "
             f"weights were kept"

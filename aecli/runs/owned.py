@@ -13,7 +13,7 @@ force.
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from aecli.documents import InvalidDocumentError, parse_json, to_json
 from aecli.errors import StorageError
@@ -23,6 +23,7 @@ from aecli.files import (
     fingerprint,
     fsync_file,
     fsync_folder,
+    is_inside,
     make_folder,
     read_file,
     read_regular,
@@ -286,7 +287,7 @@ def _read_manifest(file: Path) -> Manifest:
     try:
         manifest = parse_json(read_regular(file, MAX_JSON_BYTES))
         entries = manifest.values()
-        if not all(map(_is_inside, manifest)):
+        if not all(map(is_inside, manifest)):
             reason = "it names a file outside of its folder"
         elif all(entry is None or entry.keys() == {"size", "sha256"} for entry in entries):
             return dict(manifest)
@@ -295,12 +296,6 @@ def _read_manifest(file: Path) -> Manifest:
     except AttributeError:  # something else than the two, or than a dict
         pass
     raise StorageError(f"{file} is damaged, or was not written by aecli: {reason}")
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a name stays within the folder to which it is relative."""
-    path = PurePath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _in_the_way(path: Path, reason: str) -> str:

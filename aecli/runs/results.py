@@ -62,7 +62,7 @@ class Results:
         self._scratch = scratch_folder(home, folder.resolve().name)
         self._run = run
         self._shown: dict[str, bytes] = {}
-        # Made where it will be: its name must come after those of the event files that are there.
+        # Its name must come after those of the event files beside which it will lie.
         self._events = EventsFile(self._scratch, beside=run.path if run else folder)
 
     @classmethod
@@ -116,7 +116,15 @@ class Results:
             failure = storage_error(error) if isinstance(error, OSError) else error
             raise StorageError(f"{failure}; the new results are in {self._keep()}") from error
         if self._run is not None:
-            self._run.show_results(self._command, self._shown)
+            self._show_in_tensorboard(self._run)
+
+    def _show_in_tensorboard(self, run: RunDirectory) -> None:
+        try:
+            run.show_results(self._command, self._shown)
+        except StorageError as error:
+            raise StorageError(
+                f"{error}; the results are in {self.folder}, and only TensorBoard lacks them"
+            ) from error
 
     def _check_unchanged(self) -> None:
         """Check that no other command has written its results to the folder in the meantime.

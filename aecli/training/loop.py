@@ -31,7 +31,7 @@ from aecli.training.step import TrainingStep
 
 def steps_per_epoch(config: TrainConfig, data: Data) -> int:
     """Number of batches per epoch; the last batch may be smaller."""
-    return math.ceil(len(data.train) / config.batch_size)
+    return config.steps_per_epoch(len(data.train))
 
 
 def new_model(config: TrainConfig, data: Data) -> Autoencoder:
