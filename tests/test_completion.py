@@ -1,5 +1,6 @@
-"""Completion in a shell: what it offers, how soon, and that bash understands the script."""
+"""Completion in a shell: what it offers, how soon, and that the shells understand the scripts."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,9 +90,7 @@ def test_it_waits_for_no_library() -> None:
     ],
 )
 def test_bash_completes(words: list[str], expected: list[str], tmp_path: Path) -> None:
-    program = tmp_path / "aecli"
-    program.write_text(f'#!/bin/bash\nexec {sys.executable} -m aecli "$@"\n')
-    program.chmod(0o755)
+    program = _program(tmp_path)
     line = " ".join(["aecli", *words]).replace(" = ", "=")
     script = f"""
 {SCRIPTS["bash"]}
@@ -114,6 +113,53 @@ complete -p aecli
     assert replies[0] == expected[0]
     assert all(any(each.startswith(start) for start in expected) for each in replies)
     assert declared == "complete -o nospace -F _aecli aecli"
+
+
+LINES = pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("aecli train mod", ["model=", "model.widths="]),
+        ("aecli train -m model=fc,c", ["model=fc,conv"]),
+        ("aecli ev", ["evaluate"]),
+    ],
+)
+
+
+def _program(folder: Path) -> Path:
+    """An executable called `aecli`."""
+    program = folder / "aecli"
+    program.write_text(f'#!/bin/bash\nexec {sys.executable} -m aecli "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@LINES
+def test_zsh_completes(line: str, expected: list[str], tmp_path: Path) -> None:
+    words = [str(_program(tmp_path)), *line.split()[1:]]
+    script = f"""
+compadd() {{ while [[ $1 != -- ]]; do shift; done; shift; (( $# )) && print -l -- $@ }}
+compdef() {{ }}
+{SCRIPTS["zsh"]}
+words=({" ".join(words)})
+CURRENT={len(words)}
+_aecli
+true
+"""
+    assert set(expected) <= set(_replies(["zsh", "-f", "-c", script]))
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@LINES
+def test_fish_completes(line: str, expected: list[str], tmp_path: Path) -> None:
+    folder = _program(tmp_path).parent
+    script = f"set PATH {folder} $PATH\n{SCRIPTS['fish']}complete -C '{line}'"
+    assert set(expected) <= set(_replies(["fish", "--no-config", "-c", script]))
+
+
+def _replies(command: list[str]) -> list[str]:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=with_project())
+    return done.stdout.splitlines()
 
 
 def test_another_shell_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
