@@ -34,7 +34,8 @@ def some_data(shape: tuple[int, int, int] = (1, 28, 28)) -> Data:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_trains_one_step(choice: str, tmp_path: Path) -> None:
     check_overrides([choice], multirun=False)
-    config = compose([choice, "epochs=1", "batch_size=32", "latent=3"])
+    length = "steps=1" if choice.startswith("budget=") else "epochs=1"
+    config = compose([choice, length, "batch_size=32", "latent=3"])
     data = some_data()
     # Of these groups, the figures show the corruption alone.
     with nullcontext() if choice.startswith("corruption=") else undrawn():
