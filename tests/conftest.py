@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states",
         type=int,
-        default=2_000,
+        default=500,
         help="how many states that a power cut leaves are tried",
     )
     parser.addoption(

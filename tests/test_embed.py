@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
@@ -22,10 +23,12 @@ from aecli.analysis.embed import (
     plane_axes,
     plane_caveats,
 )
+from aecli.baselines.pca import pca_of
 from aecli.commands import embed as command
 from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.figures import Direction, as_image
+from aecli.figures.theme import CATEGORIES
 from aecli.latent.neighbours import majority, nearest_neighbours
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
@@ -48,7 +51,9 @@ def files(folder: Path) -> set[str]:
     }
 
 
-PROJECTOR = {f"projector/{name}" for name in ("codes.tsv", "metadata.tsv", "thumbnails.png")}
+PROJECTOR = {
+    f"projector/{name}" for name in ("codes.tsv", "pca_codes.tsv", "metadata.tsv", "thumbnails.png")
+}
 
 
 def test_the_command_leaves_a_map_the_projector_and_the_accuracies(
@@ -80,12 +85,19 @@ def test_all_columns_are_those_of_the_test_images(run: RunDirectory, aecli: Aecl
     written = (run.path / "embed/projector/codes.tsv").read_text().splitlines()
     found = torch.tensor([[float(each) for each in line.split("\t")] for line in written])
     assert torch.allclose(found, codes, rtol=1e-4)
+    pca = pca_of(trained.data().train, codes.shape[1])
+    written = (run.path / "embed/projector/pca_codes.tsv").read_text().splitlines()
+    found = torch.tensor([[float(each) for each in line.split("\t")] for line in written])
+    expected = pca.codes(trained.images.images, codes.shape[1])
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
     lines = (run.path / "embed/projector/metadata.tsv").read_text().splitlines()
     assert lines == ["class\timage", *(f"{label}\t{i}" for i, label in enumerate(labels))]
     with Image.open(run.path / "embed/projector/thumbnails.png") as sprite:
         height, width = trained.images.images.shape[2:]
         third = np.asarray(sprite)[:height, 2 * width : 3 * width]
-    assert third.tolist() == trained.images.images[2, 0].tolist()
+    ink = trained.images.images[2, 0].double() / 255
+    colour = 255 * torch.tensor(to_rgb(CATEGORIES[labels[2]]), dtype=torch.float64)
+    assert torch.allclose(torch.tensor(third).double(), ink[..., None] * colour, atol=0.51)
 
 
 def test_neighbours_are_looked_for_among_the_training_codes(

@@ -32,11 +32,24 @@ def sprite(files: dict[str, bytes]) -> NDArray[np.uint8]:
 
 
 def test_the_configuration_names_files_that_lie_beside_it() -> None:
-    files = projector_files(torch.zeros(3, 4), images_of(3, 1, 5, 5), {"image": ["0", "1", "2"]})
+    files = projector_files(
+        {"codes": torch.zeros(3, 4)}, images_of(3, 1, 5, 5), {"image": ["0", "1", "2"]}
+    )
     found = embedding(files)
     named = {found.tensor_path, found.metadata_path, found.sprite.image_path}
     assert set(files) == {"projector_config.pbtxt", *named} and len(named) == 3
     assert not any(Path(path).is_absolute() or ".." in path for path in named)
+
+
+def test_several_kinds_of_points_share_thumbnails_and_names() -> None:
+    points = {"codes": torch.zeros(2, 4), "pca_codes": torch.ones(2, 3)}
+    files = projector_files(points, images_of(2, 1, 5, 5), {"image": ["0", "1"]}, "embed/")
+    config = text_format.Parse(files["projector_config.pbtxt"].decode(), ProjectorConfig())
+    first, second = config.embeddings
+    assert (first.tensor_name, second.tensor_name) == ("codes", "pca_codes")
+    assert first.metadata_path == second.metadata_path == "embed/projector/metadata.tsv"
+    assert first.sprite == second.sprite
+    assert files[second.tensor_path.removeprefix("embed/")] == b"1\t1\t1\n1\t1\t1\n"
 
 
 def test_every_code_is_a_line_and_short_ones_are_filled_up() -> None:
@@ -46,17 +59,19 @@ def test_every_code_is_a_line_and_short_ones_are_filled_up() -> None:
         (2, "0.5\t-1.25\t0\n1\t2\t0\n"),
         (1, "0.5\t0\t0\n1\t0\t0\n"),
     ):
-        files = projector_files(codes[:, :size], images_of(2, 1, 2, 2), {"image": ["a", "b"]})
+        files = projector_files(
+            {"codes": codes[:, :size]}, images_of(2, 1, 2, 2), {"image": ["a", "b"]}
+        )
         assert files[embedding(files).tensor_path].decode() == expected
 
 
 def test_a_name_never_breaks_a_line_and_only_several_columns_have_a_header() -> None:
     columns = {"class": ["cats\tand\ndogs", "Ä b"], "image": ["1.png", "2.png"]}
-    files = projector_files(torch.zeros(2, 3), images_of(2, 1, 2, 2), columns)
+    files = projector_files({"codes": torch.zeros(2, 3)}, images_of(2, 1, 2, 2), columns)
     lines = files[embedding(files).metadata_path].decode().splitlines()
     assert lines == ["class\timage", "cats and dogs\t1.png", "Ä b\t2.png"]
     del columns["class"]
-    files = projector_files(torch.zeros(2, 3), images_of(2, 1, 2, 2), columns)
+    files = projector_files({"codes": torch.zeros(2, 3)}, images_of(2, 1, 2, 2), columns)
     assert files[embedding(files).metadata_path] == b"1.png\n2.png\n"
 
 
@@ -64,7 +79,7 @@ def test_a_name_never_breaks_a_line_and_only_several_columns_have_a_header() -> 
 def test_thumbnails_lie_row_by_row_in_a_square(shape: tuple[int, int, int]) -> None:
     channels, height, width = shape
     names = {"image": [str(number) for number in range(7)]}
-    files = projector_files(torch.zeros(7, 3), images_of(7, *shape), names)
+    files = projector_files({"codes": torch.zeros(7, 3)}, images_of(7, *shape), names)
     assert list(embedding(files).sprite.single_image_dim) == [width, height]
     sheet = sprite(files)
     assert sheet.shape == (3 * height, 3 * width) + ((3,) if channels == 3 else ())
@@ -77,7 +92,7 @@ def test_many_thumbnails_become_smaller_than_the_largest_sprite(
 ) -> None:
     monkeypatch.setattr(projector, "SPRITE_SIDE", 20)
     names = {"image": [str(number) for number in range(10)]}
-    files = projector_files(torch.zeros(10, 3), images_of(10, 1, 8, 16), names)
+    files = projector_files({"codes": torch.zeros(10, 3)}, images_of(10, 1, 8, 16), names)
     assert list(embedding(files).sprite.single_image_dim) == [5, 2]  # four a side
     sheet = sprite(files)
     assert sheet.shape == (8, 20)

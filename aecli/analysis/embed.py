@@ -14,6 +14,7 @@ from aecli.data import Data, Split
 from aecli.errors import DataError, UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH
 from aecli.figures import Direction, image_plane, scatter_map
+from aecli.figures.theme import categories
 from aecli.latent.linear_probe import has_classes
 from aecli.latent.neighbours import neighbour_accuracy
 from aecli.latent.projection import principal, t_sne, umap
@@ -125,6 +126,28 @@ def image_columns(trained: Trained, encoded: Encoded) -> dict[str, list[str]]:
     if not has_classes(shown):
         return columns
     return {"class": [shown.class_name(label) for label in shown.labels.tolist()], **columns}
+
+
+def projected_points(trained: Trained, encoded: Encoded) -> dict[str, Tensor]:
+    """What the projector shows of the images: their codes (N, D), and PCA's of the same size."""
+    pca = feature_functions(trained, encoded.data)["pca"]
+    return {"codes": encoded.shown_codes, "pca_codes": pca(encoded.shown.images)}
+
+
+def thumbnails(encoded: Encoded) -> Tensor:
+    """The images shown, uint8 (N, C, H, W); grey ones with their ink in the colour of their class.
+
+    The projector colours its points only when it is asked to.
+    """
+    shown = encoded.shown
+    if shown.images.shape[1] != 1 or not has_classes(shown):
+        return shown.images
+    labels, places = shown.labels.unique(return_inverse=True)
+    colours = shown.images.new_tensor(
+        [[round(255 * part) for part in colour[:3]] for colour in categories(len(labels))]
+    )
+    tinted = shown.images.float() * colours[places][:, :, None, None] / 255
+    return tinted.round().to(torch.uint8)
 
 
 def map_codes(codes: Tensor, training: Tensor, kind: str | None, seed: int) -> Map:

@@ -82,16 +82,21 @@ def main(arguments: list[str]) -> None:
         data, latent = trained.data(), trained.config.latent
         embed.check_counts(options.n, options.k, data)
         encoded = embed.encode(trained, data, options.n, options.seed)
-        shown, codes = encoded.shown, encoded.shown_codes
-        _warn_if_slow(options.map, len(shown))
+        codes = encoded.shown_codes
+        _warn_if_slow(options.map, len(codes))
         kind = options.map.value if options.map else None
         code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
         accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
         columns = embed.image_columns(trained, encoded)
-        settings = {"k": options.k, "latent": latent, "n": len(shown), "seed": options.seed}
+        settings = {"k": options.k, "latent": latent, "n": len(codes), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
             results.figure(name, figure)
-        files = projector_files(codes, shown.images, columns, results.path_in_tensorboard)
+        files = projector_files(
+            embed.projected_points(trained, encoded),
+            embed.thumbnails(encoded),
+            columns,
+            results.path_in_tensorboard,
+        )
         results.file_for_tensorboard(CONFIG, files.pop(CONFIG))
         for file, content in files.items():
             results.file(file, content)

@@ -16,15 +16,14 @@ from aecli.text import one_line
 # In pixels. The projector accepts up to 8192, but not every graphics card can show more than this.
 SPRITE_SIDE = 4096
 MIN_DIMENSIONS = 3  # per point; with fewer the projector fails to compute three components
-CODES, METADATA, THUMBNAILS = (
-    f"projector/{name}" for name in ("codes.tsv", "metadata.tsv", "thumbnails.png")
-)
+FOLDER = "projector"
+METADATA, THUMBNAILS = f"{FOLDER}/metadata.tsv", f"{FOLDER}/thumbnails.png"
 # The file that TensorBoard looks for; paths in it are relative to its folder.
 CONFIG = "projector_config.pbtxt"
 EMBEDDING = """\
 embeddings {{
-  tensor_name: "codes"
-  tensor_path: "{codes}"
+  tensor_name: "{name}"
+  tensor_path: "{points}"
   metadata_path: "{metadata}"
   sprite {{ image_path: "{thumbnails}" single_image_dim: {width} single_image_dim: {height} }}
 }}
@@ -32,12 +31,13 @@ embeddings {{
 
 
 def projector_files(
-    codes: Tensor, images: Tensor, columns: dict[str, list[str]], folder: str = ""
+    points: dict[str, Tensor], images: Tensor, columns: dict[str, list[str]], folder: str = ""
 ) -> dict[str, bytes]:
     """The files that the projector reads from a TensorBoard log directory.
 
     Args:
-        codes: (N, D).
+        points: name, which is also that of a file -> one vector for each image, (N, D). The
+            projector shows the first and offers the others.
         images: their thumbnails, uint8 (N, C, H, W); downscaled if the sprite would be too large.
         columns: name -> one value per point; the first column labels the points.
         folder: the path of all but `CONFIG` in the log directory, with a slash at its end.
@@ -47,24 +47,29 @@ def projector_files(
         directory itself.
     """
     sprite, (height, width) = _sprite(images)
-    config = EMBEDDING.format(
-        codes=f"{folder}{CODES}",
-        metadata=f"{folder}{METADATA}",
-        thumbnails=f"{folder}{THUMBNAILS}",
-        width=width,
-        height=height,
+    files = {name: f"{FOLDER}/{name}.tsv" for name in points}
+    config = "".join(
+        EMBEDDING.format(
+            name=name,
+            points=f"{folder}{file}",
+            metadata=f"{folder}{METADATA}",
+            thumbnails=f"{folder}{THUMBNAILS}",
+            width=width,
+            height=height,
+        )
+        for name, file in files.items()
     )
     return {
         CONFIG: config.encode(),
-        CODES: _codes_tsv(codes),
+        **{file: _points_tsv(points[name]) for name, file in files.items()},
         METADATA: _metadata_tsv(columns),
         THUMBNAILS: sprite,
     }
 
 
-def _codes_tsv(codes: Tensor) -> bytes:
+def _points_tsv(points: Tensor) -> bytes:
     """One line per point. Padding with zeros changes no distance."""
-    rows = pad(codes, (0, max(0, MIN_DIMENSIONS - codes.shape[1]))).tolist()
+    rows = pad(points, (0, max(0, MIN_DIMENSIONS - points.shape[1]))).tolist()
     lines = ("\t".join(f"{number:.6g}" for number in row) for row in rows)
     return _lines(lines)
 
