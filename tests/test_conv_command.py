@@ -264,6 +264,23 @@ def test_the_overlap_is_judged_along_each_axis(line: str, words: str, show: Show
     assert words in " ".join(output.split())
 
 
+@pytest.mark.parametrize("transposed", ["true", "false"])
+def test_where_the_kernel_has_one_position_there_is_no_overlap_to_judge(
+    transposed: str, show: Show
+) -> None:
+    sizes = "input=1x3 kernel=1x3" if transposed == "true" else "input=1x7 kernel=1x3"
+    words = " ".join(show(*sizes.split(), "stride=2", f"transposed={transposed}").split())
+    assert "Along the columns, away from the border, it is uneven" in words
+    assert "Along the rows" not in words and "kernel 1;" not in words
+    words = " ".join(show("input=1", "kernel=3", "padding=1", "stride=2").split())
+    assert "The kernel has a single position, so nothing overlaps." in words
+
+
+def test_the_equal_convolution_has_the_dilation(show: Show) -> None:
+    words = " ".join(show(*"input=2 kernel=3 stride=2 dilation=2 transposed=true".split()).split())
+    assert "Convolving this with stride 1, dilation 2 and the kernel rotated by 180 deg" in words
+
+
 def test_the_formulas_in_words_are_those_that_are_filled_in() -> None:
     values = {"input": 9, "kernel": 4, "stride": 2, "padding": 3, "output_padding": 1, "floor": int}
     assert eval(CONV_FORMULA, values) == conv_output_size(9, 4, 2, 3)

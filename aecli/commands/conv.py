@@ -239,21 +239,32 @@ def _explain_zeros(settings: ConvSettings) -> str:
         around += ", where a negative number means cut off"
     if settings.output_padding != (0, 0):
         around += f", {pair_text(settings.output_padding)} more below and to the right"
+    dilation = ""
+    if settings.dilation != (1, 1):
+        dilation = f", dilation {pair_text(settings.dilation)}"
     return (
         f"Zeros: {pair_text(settings.zeros_between)} between the pixels (stride - 1), {around}. "
-        "Convolving this with stride 1 and the kernel rotated by 180 degrees gives the output."
+        f"Convolving this with stride 1{dilation} and the kernel rotated by 180 degrees gives the "
+        "output."
     )
 
 
 def _print_overlap(layer: ConvLayer) -> None:
     """Print how many kernel positions overlap at each pixel, and whether they do so evenly."""
     number_grids([NumberGrid(_overlap_heading(layer), overlap(layer.settings, layer.size))])
-    verdicts = [_verdict(layer.settings, axis) for axis in (0, 1)]
-    if verdicts[0] == verdicts[1]:
-        paragraph(f"Away from the border it is {verdicts[0]}.")
+    positions, _ = layer.settings.positions_and_pixels(layer.size)
+    verdicts = {
+        name: _verdict(layer.settings, axis)
+        for axis, name in enumerate(AXES)
+        if positions[axis] > 1  # a single one overlaps with nothing
+    }
+    if not verdicts:
+        paragraph("The kernel has a single position, so nothing overlaps.")
+    elif len(verdicts) == len(AXES) and len({*verdicts.values()}) == 1:
+        paragraph(f"Away from the border it is {verdicts[AXES[0]]}.")
     else:
-        for axis, verdict in zip(AXES, verdicts, strict=True):
-            paragraph(f"Along the {axis}, away from the border, it is {verdict}.")
+        for name, verdict in verdicts.items():
+            paragraph(f"Along the {name}, away from the border, it is {verdict}.")
     out.print()
 
 
