@@ -12,8 +12,8 @@ from aecli.cli.compose import (
     check_overrides,
     compose,
     compose_sweep,
-    hydra_engine,
 )
+from aecli.cli.engine import hydra_engine
 from aecli.cli.overrides import read_arguments, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.config.schema import DEFAULT_FACTOR

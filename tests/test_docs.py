@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from aecli.cli.completion import SCRIPTS
-from aecli.cli.compose import EXTRAS, check_overrides, compose, compose_sweep
+from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.engine import EXTRAS
 from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs

@@ -10,19 +10,13 @@ from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 
-import hydra
 from hydra._internal.hydra import Hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from aecli.cli.engine import BASIC, EXTRAS, PRIMARY, hydra_engine
 from aecli.cli.overrides import (
     SEARCH_PATH,
     check_epochs_count,
@@ -32,29 +26,14 @@ from aecli.cli.overrides import (
     split,
 )
 from aecli.config import (
-    CONF_DIR,
-    MODEL_CONFIGS,
     RENAMED_KEYS,
     SHORT_KEYS,
     TrainConfig,
-    explain,
     to_config,
 )
 from aecli.errors import UsageError
 from aecli.files import is_inside
-from aecli.text import one_line, suggest
-
-PRIMARY = "train"
-
-# Hydra's launchers and sweepers: choice -> the aecli extra that installs its plugin.
-EXTRAS = {
-    "hydra/launcher": {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"},
-    "hydra/sweeper": {"optuna": "optuna"},
-}
-BASIC = "basic"
-
-# The base of conf/hydra/launcher/submitit_slurm.yaml.
-SLURM_SCHEMA = "slurm_schema"
+from aecli.text import suggest
 
 
 @dataclass(frozen=True)
@@ -209,56 +188,6 @@ def save_sweep_config(file: Path, sweep: Sweep) -> None:
     OmegaConf.save(sweep.composed, file)
 
 
-def register_schemas() -> None:
-    """Register the dataclasses under the names that the YAML defaults lists use."""
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    for kind, schema in MODEL_CONFIGS.items():
-        store.store(group="model", name=f"{kind}_schema", node=schema)
-    Plugins.instance()  # installed plugins register their own schemas
-    sweepers = store.repo["hydra"]["sweeper"]
-    if "optuna.yaml" in sweepers:
-        # A trial that fails, such as one that diverges, does not end the search.
-        sweepers["optuna.yaml"].node.max_failure_rate = 1.0
-    launchers = store.repo["hydra"]["launcher"]
-    if "submitit_slurm.yaml" in launchers:
-        # Our file of the same name extends this one and replaces it, which Hydra does not allow
-        # while they share the name.
-        node = launchers.pop("submitit_slurm.yaml").node
-        store.store(group="hydra/launcher", name=SLURM_SCHEMA, node=node)
-
-
-@contextmanager
-def hydra_engine() -> Iterator[Hydra]:
-    """Yield Hydra's compose engine; its errors become one-line UsageErrors."""
-    register_schemas()
-    with (
-        as_usage_errors(),
-        hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
-    ):
-        engine = GlobalHydra.instance().hydra
-        assert engine is not None, "it has just been initialised"
-        yield engine
-
-
-@contextmanager
-def as_usage_errors() -> Iterator[None]:
-    """Turn errors of Hydra and OmegaConf into one-line UsageErrors."""
-    try:
-        yield
-    except MissingConfigException as error:
-        raise (_missing_extra(error) or UsageError(one_line(error))) from error
-    except HydraException as error:
-        cause = error.__cause__
-        if isinstance(cause, OmegaConfBaseException):
-            raise UsageError(explain(cause)) from error
-        raise UsageError(one_line(error)) from error
-    except OmegaConfBaseException as error:
-        raise UsageError(explain(error)) from error
-    except YAMLError as error:  # in a file of one's own
-        raise UsageError(one_line(error)) from error
-
-
 def compose_shared(engine: Hydra, overrides: list[str]) -> DictConfig:
     """Compose what the runs of a sweep share, including how Hydra launches them."""
     # Model keys are left to the individual runs, which may have different models.
@@ -307,16 +236,6 @@ def _task_overrides(overrides: list[str]) -> list[str]:
     """The overrides that configure the runs."""
     parsed = parse_overrides(overrides)
     return [str(override.input_line) for override in parsed if not _is_hydra_override(override)]
-
-
-def _missing_extra(error: MissingConfigException) -> UsageError | None:
-    """An error that says what to install, if what is missing is a plugin."""
-    missing = (error.missing_cfg_file or "").replace(SLURM_SCHEMA, "submitit_slurm")
-    group, _, choice = missing.rpartition("/")
-    extra = EXTRAS.get(group, {}).get(choice)
-    if extra is None:
-        return None
-    return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
 
 
 def _choices(override: Override) -> Iterator[str]:

@@ -17,14 +17,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
 from aecli.cli.compose import (
-    PRIMARY,
     ComposedRun,
-    as_usage_errors,
     check_folder,
     compose_run,
     compose_shared,
-    hydra_engine,
 )
+from aecli.cli.engine import PRIMARY, as_usage_errors, hydra_engine
 from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError

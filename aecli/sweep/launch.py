@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from aecli.cli import console
-from aecli.cli.compose import BASIC, Sweep
+from aecli.cli.compose import Sweep
+from aecli.cli.engine import BASIC
 from aecli.cli.jobs import run_jobs
 from aecli.data.loaded import load_cached_data, share_data
 from aecli.errors import Interrupted

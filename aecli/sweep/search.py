@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from aecli.cli import console
-from aecli.cli.compose import BASIC, Sweep, compose
+from aecli.cli.compose import Sweep, compose
+from aecli.cli.engine import BASIC
 from aecli.cli.jobs import run_search
 from aecli.cli.overrides import single_value_overrides
 from aecli.config import TrainConfig
