@@ -372,8 +372,8 @@ def test_a_sweep_over_classes_ends_without_a_warning(
     captured = capsys.readouterr()
     assert "comparison  none: the runs use different classes" in captured.out
     assert "no comparison" not in captured.err and not Path("sweep/compare").exists()
-    assert aecli("anomaly", "sweep/0-conv-z3") == 0
-    assert "conv-z3, trained on synthetic (only 1)" in capsys.readouterr().out
+    assert aecli("anomaly", "sweep/0-conv-z3-classes1") == 0
+    assert "conv-z3-classes1, trained on synthetic (only 1)" in capsys.readouterr().out
 
 
 def test_a_network_trained_on_one_digit_of_mnist_detects_the_others(

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -25,6 +26,7 @@ from aecli.cli.compose import compose
 from aecli.comparison.gather import gather
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.results import MeanStd
+from aecli.config.wording import word
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
@@ -401,18 +403,27 @@ def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
     assert comparison.common["gc: model.output_activation"] == "tanh"
 
 
+def told_apart(*lines: list[str]) -> list[str]:
+    """What tells the runs of these lines apart, in words."""
+    told = distinctions([compose(line) for line in lines])
+    return [", ".join(starmap(word, each.items())) for each in told]
+
+
 def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
     lines = [["model=fc", "seed=0"], ["model=fc", "seed=1", "lr=0.1", "latent=3"], ["model=conv"]]
-    assert distinctions([compose(line) for line in lines]) == [
-        "lr=0.001, seed=0", "lr=0.1, seed=1", "lr=0.001, seed=0",
+    assert told_apart(*lines) == ["lr=0.001, seed=0", "lr=0.1, seed=1", "lr=0.001, seed=0"]
+    assert told_apart(["upsample=nearest"], ["upsample=transposed"]) == ["nearest", "transposed"]
+    assert told_apart(["latent=2"], ["model=fc"]) == ["", ""]
+    assert told_apart(["data.classes=[3,5]"], ["data.exclude_classes=[1]"]) == [
+        "classes=[3,5], exclude_classes=null", "classes=null, exclude_classes=[1]",
     ]  # fmt: skip
-    lines = [["upsample=nearest"], ["upsample=transposed"]]
-    told = distinctions([compose(line) for line in lines])
-    assert told == ["upsample=nearest", "upsample=transposed"]
-    assert distinctions([compose(["latent=2"]), compose(["model=fc"])]) == ["", ""]
-    lines = [["data.classes=[3,5]"], ["data.exclude_classes=[1]"]]
-    told = distinctions([compose(line) for line in lines])
-    assert told == ["classes=[3,5], exclude_classes=null", "classes=null, exclude_classes=[1]"]
+    assert told_apart(["data=kmnist"], ["data=mnist"]) == ["kmnist", "mnist"]
+    assert told_apart(["corruption=none"], ["corruption=gaussian"]) == ["no corruption", "gaussian"]
+    assert told_apart(["corruption.noise_std=0.1"], ["corruption.noise_std=0.3"]) == [
+        "noise_std=0.1", "noise_std=0.3",
+    ]  # fmt: skip
+    assert told_apart(["optimizer=adam"], ["optimizer=adam_cosine"]) == ["adam", "adam_cosine"]
+    assert told_apart(["model.batch_norm=true"], []) == ["batch_norm=true", "batch_norm=false"]
 
 
 def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:
@@ -494,14 +505,14 @@ def asked(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
         return json.loads(answer.read())
 
 
-RUNS = {"0-fc-z2", "1-fc-z2", "2-fc-z3", "3-fc-z3"}
+RUNS = {"0-fc-z2-s0", "1-fc-z2-s1", "2-fc-z3-s0", "3-fc-z3-s1"}
 
 
 def test_tensorboard_has_the_scalars_of_every_run(tensorboard: str, study: Path) -> None:
     tags = asked(tensorboard, "plugin/scalars/tags")
     assert {run for run, found in tags.items() if found} == RUNS | {"compare"}
-    values = asked(tensorboard, "plugin/scalars/scalars?tag=loss/validation&run=2-fc-z3")
-    saved = RunDirectory(study / "2-fc-z3").load_metrics()
+    values = asked(tensorboard, "plugin/scalars/scalars?tag=loss/validation&run=2-fc-z3-s0")
+    saved = RunDirectory(study / "2-fc-z3-s0").load_metrics()
     assert [step for _, step, _ in values] == [1, 2]
     assert [value for *_, value in values] == pytest.approx([line["val_loss"] for line in saved])
 
@@ -537,7 +548,7 @@ def test_tensorboard_has_a_band_over_the_seeds(tensorboard: str, study: Path) ->
         if "margin" in chart
     }
     assert set(bands) == {"fc, latent 2", "fc, latent 3"}
-    runs = [RunDirectory(study / name).load_metrics() for name in ("0-fc-z2", "1-fc-z2")]
+    runs = [RunDirectory(study / name).load_metrics() for name in ("0-fc-z2-s0", "1-fc-z2-s1")]
     first, second = (run[-1]["val_mse"] for run in runs)
     half = abs(first - second) / 2**0.5  # the standard deviation of two values
     expected = {"value": 0, "lower": -half, "upper": half}

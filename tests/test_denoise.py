@@ -83,7 +83,7 @@ def test_the_command_measures_every_kind(
     for setting in numbers["settings"]:
         assert len(setting["mse"]) == 5
         key = f"psnr_{setting['noise']}_{setting['strength']:g}"
-        assert numbers[key] == setting["psnr"]["conv-z3, no noise"]
+        assert numbers[key] == setting["psnr"]["conv-z3-synthetic, no noise"]
     captured = capsys.readouterr()
     assert f"{numbers['psnr_gaussian_0.5']:.2f}" in captured.out
     assert (
@@ -104,7 +104,7 @@ def test_a_second_model_is_measured_too(
     numbers = json.loads((run.path / "denoise/numbers.json").read_text())
     assert [each["strength"] for each in numbers["settings"]] == [0.5, 0.9]
     names = list(numbers["settings"][0]["mse"])
-    assert names[1:3] == ["conv-z3, masking 0.25", "conv-z3, no noise"]
+    assert names[1:3] == ["conv-z3-synthetic, masking 0.25", "conv-z3-synthetic, no noise"]
     captured = capsys.readouterr()
     assert "+0.00" in captured.out  # they have the same weights
     assert "RUN OTHER" not in captured.err
@@ -120,7 +120,10 @@ def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
     }
     for words, corruption in expected.items():
         assert training_noise(replace(trained.config, corruption=corruption)) == words
-    assert model_names([trained, trained]) == ["conv-z3, no noise (1)", "conv-z3, no noise (2)"]
+    assert model_names([trained, trained]) == [
+        "conv-z3-synthetic, no noise (1)",
+        "conv-z3-synthetic, no noise (2)",
+    ]
 
 
 def test_images_too_large_for_a_linear_denoiser_do_without(

@@ -73,7 +73,7 @@ def test_on_a_terminal_lines_are_a_choice(
     assert aecli("train", "model=fc", *TINY, f"log={log}") == 0
     assert ("epoch 1/1: train" in capsys.readouterr().out) is has_lines
     assert isinstance(screen.file, io.StringIO)
-    assert ("fc-z25, epoch 1/1" in screen.file.getvalue()) is not has_lines
+    assert ("fc-z25-synthetic, epoch 1/1" in screen.file.getvalue()) is not has_lines
 
 
 def test_another_log_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,14 +138,14 @@ def test_a_file_describes_its_inputs_and_its_run(
     model = onnx.load(file)
     about = {each.key: each.value for each in model.metadata_props}
     assert about == {
-        "run": "fc-z4",
+        "run": "fc-z4-synthetic",
         "data": "synthetic",
         "image_shape": "1x28x28",
         "latent": "4",
         "pixels": "in [0, 1]",
         "aecli": __version__,
     }
-    assert model.doc_string == f"{part} of fc-z4: {taken[0]} to {given[0]}"
+    assert model.doc_string == f"{part} of fc-z4-synthetic: {taken[0]} to {given[0]}"
     extra = {"aecli.json": ""}
     torch.export.load(file.with_suffix(".pt2"), extra_files=extra)
     assert json.loads(extra["aecli.json"]) == about
@@ -203,7 +203,7 @@ def test_only_the_chosen_format_and_part_are_written(
     left = {path.name for path in folder.iterdir() if not path.name.startswith("events.")}
     assert left == files | {"manifest.json", "numbers.json"}
     assert errors == ""
-    assert "conv-z3 as exported, checked on 20 test images" in output
+    assert "conv-z3-synthetic as exported, checked on 20 test images" in output
     (name,) = files
     for words in (name, "codes 3", "pixels 1x28x28", f"{(folder / name).stat().st_size:,}"):
         assert words in output

@@ -542,7 +542,7 @@ def test_two_runs_of_one_microsecond_get_two_folders(
     aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hydra.core.utils.datetime", SlowClock)
-    taken = tmp_path / "outputs" / "fc-z2" / "2026-01-02_03-04-05-000000"
+    taken = tmp_path / "outputs" / "fc-z2-synthetic" / "2026-01-02_03-04-05-000000"
     monkeypatch.setattr(SlowClock, "asked", 0)
     taken.mkdir(parents=True)
     assert aecli("train", "model=fc", "latent=2", *TINY) == 0

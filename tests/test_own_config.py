@@ -28,7 +28,7 @@ def test_a_run_of_ones_own_model_outlives_its_file(mine: Path, aecli: Aecli) -> 
     line = ["--config-dir", str(mine), "model=mine", "experiment=short", "hydra.run.dir=run"]
     assert aecli("train", *line, *TINY) == 0
     config = RunDirectory(Path("run")).load_config()
-    assert (config.name, config.model.widths, config.latent) == ("mine-z4", [9], 4)
+    assert (config.name, config.model.widths, config.latent) == ("mine-z4-short-synthetic", [9], 4)
     shutil.rmtree(mine)
     assert aecli("evaluate", "run", "device=cpu") == 0
     assert aecli("train", "resume=run", "epochs=2") == 0

@@ -76,5 +76,5 @@ def test_the_wheel_trains_in_an_empty_folder(
     assert done.returncode == 0, done.stderr
     (said,) = done.stderr.splitlines()  # of so short a training
     assert "is no better than the mean image's: try another lr" in said
-    assert len(list(empty.glob("outputs/conv-z2/*/summary.json"))) == 1
+    assert len(list(empty.glob("outputs/conv-z2-synthetic/*/summary.json"))) == 1
     assert [path.name for path in empty.iterdir()] == ["outputs"]

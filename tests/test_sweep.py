@@ -109,7 +109,7 @@ def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> 
     line = ["sweep=search", "hydra.sweeper.n_trials=4", "batch_size=16", "compare=false"]
     assert aecli("train", "-m", *line, "latent=choice(2,3)", *TINY) == 0
     (file,) = tmp_path.rglob("optimization_results.yaml")
-    assert file.parent.parent.name == "search"
+    assert file.parent.parent.name == "search-synthetic"
     found = yaml.safe_load(file.read_text())
     summaries = [run.load_summary() for run in runs_below(file.parent)]
     best = min(summaries, key=lambda summary: summary["validation"]["mse"])
@@ -142,16 +142,17 @@ def test_one_failure_does_not_stop_the_others(
     text, errors = capsys.readouterr()
     folder = sweep_folder(tmp_path)
     assert names(folder) == [
-        "0-fc-z2 finished", "1-fc-z3 finished", "2-fc-z2 failed", "3-fc-z3 failed",
+        "0-fc-z2-lr0.001 finished", "1-fc-z3-lr0.001 finished",
+        "2-fc-z2-lr1e38 failed", "3-fc-z3-lr1e38 failed",
     ]  # fmt: skip
-    assert re.search(r"2-fc-z2 +│ lr=1e\+38 +│ failed ", text)
+    assert re.search(r"2-fc-z2-lr1e38 +│ failed ", text)
     summary, *reasons = errors[errors.index("aecli: ") :].splitlines()
     relative = folder.relative_to(tmp_path)
     assert summary == (
         f"aecli: 2 of 4 runs are not finished; to resume: aecli train resume={relative}"
     )
     assert [reason.split(" became ")[0] for reason in reasons] == [
-        "2-fc-z2: the training loss", "3-fc-z3: the training loss",
+        "2-fc-z2-lr1e38: the training loss", "3-fc-z3-lr1e38: the training loss",
     ]  # fmt: skip
 
 
@@ -414,7 +415,7 @@ def test_failed_runs_are_tried_again(aecli: Aecli, tmp_path: Path) -> None:
     assert aecli("train", "-m", f"resume={folder}", "compare=false") == 1  # and fails again
     failed.save_config(TrainConfig(**{**vars(failed.load_config()), "lr": 0.002}))
     assert aecli("train", "-m", f"resume={folder}", "compare=false") == 0
-    assert names(folder) == ["0-fc-z25 finished", "1-fc-z25 finished"]
+    assert names(folder) == ["0-fc-z25-lr0.001 finished", "1-fc-z25-lr1e38 finished"]
     assert not failed.failure_file.exists()
     assert (failed.path / ".hydra/overrides.yaml").read_text() == overrides
 

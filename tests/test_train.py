@@ -56,7 +56,7 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
 
 def test_run_folders_need_no_quoting(run: RunDirectory) -> None:
     name, time = run.path.parts[-2:]
-    assert name == "denoising-z3"
+    assert name == "denoising-z3-synthetic"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", time)
 
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
@@ -17,9 +17,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from aecli.cli.engine import BASIC, EXTRAS, PRIMARY, hydra_engine
+from aecli.cli.naming import (
+    MODEL_CHOICES,
+    SECTIONS,
+    Described,
+    data_word,
+    run_name,
+    sweep_folder,
+    sweep_names,
+)
 from aecli.cli.overrides import (
     SEARCH_PATH,
     check_epochs_count,
+    is_given,
     known_choices,
     parse_overrides,
     read_arguments,
@@ -34,6 +44,9 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.files import is_inside
 from aecli.text import suggest
+
+_NAME = "<name>"
+"""Stands for the name of a run in that of its folder."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,10 @@ def compose_run(overrides: list[str]) -> ComposedRun:
     """
     with _reporting_unknown_keys(overrides), hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
-        return ComposedRun(_task_config(composed.copy(), overrides), overrides, composed)
+        run = _described(composed, overrides)
+        name = run_name(run, _plain_run(engine, overrides))
+        set_name(composed, name)
+        return ComposedRun(replace(run.config, name=name), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
@@ -111,10 +127,7 @@ def compose_sweep(overrides: list[str]) -> Sweep:
         jobs = None
         if choices["hydra/sweeper"] == BASIC:
             lines = split(_sweeper_params(composed) + _task_overrides(overrides))
-            for_hydra = _hydra_overrides(overrides)
-            jobs = [
-                _compose_job(engine, number, line, for_hydra) for number, line in enumerate(lines)
-            ]
+            jobs = _compose_jobs(engine, lines, _hydra_overrides(overrides))
         folder = Path(str(composed.hydra.sweep.dir))
         check_folder(folder)
         return Sweep(folder, choices["hydra/launcher"], jobs, composed)
@@ -193,27 +206,58 @@ def compose_shared(engine: Hydra, overrides: list[str]) -> DictConfig:
     # Model keys are left to the individual runs, which may have different models.
     shared = [line for line in overrides if not line.lstrip("+").startswith("model.")]
     composed = engine.compose_config(PRIMARY, shared, RunMode.MULTIRUN, from_shell=False)
+    data, choice = composed.data, composed.hydra.runtime.choices["data"]
     with open_dict(composed):
         composed.hydra.overrides.task = _task_overrides(overrides)
+        if not is_given("hydra.job.name", overrides):
+            word = data_word(choice, data.name, data.path)
+            composed.hydra.job.name = sweep_folder(composed.hydra.job.name, word)
     HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
     return composed
 
 
-def _compose_job(engine: Hydra, number: int, line: list[str], for_hydra: list[str]) -> SweepJob:
-    """Compose one run of a sweep; `hydra.sweep.subdir` gives the name of its folder."""
-    composed = engine.compose_config(PRIMARY, [*for_hydra, *line], RunMode.RUN, from_shell=False)
-    with open_dict(composed):
-        composed.hydra.job.num = number
-    HydraConfig.instance().set_config(composed)
-    folder = str(composed.hydra.sweep.subdir)
-    return SweepJob(line, _task_config(composed, line), folder)
+def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -> list[SweepJob]:
+    """Compose the runs of a sweep; `hydra.sweep.subdir` gives the names of their folders."""
+    described: list[Described] = []
+    folders: list[str] = []
+    for number, line in enumerate(lines):
+        composed = engine.compose_config(PRIMARY, for_hydra + line, RunMode.RUN, from_shell=False)
+        described.append(_described(composed, line))
+        with open_dict(composed):
+            composed.hydra.job.num = number
+        set_name(composed, _NAME)  # until all of them are known
+        HydraConfig.instance().set_config(composed)
+        folders.append(str(composed.hydra.sweep.subdir))
+    return [
+        SweepJob(line, replace(run.config, name=name), folder.replace(_NAME, name))
+        for line, run, name, folder in zip(
+            lines, described, sweep_names(described), folders, strict=True
+        )
+    ]
 
 
-def _task_config(composed: DictConfig, overrides: list[str]) -> TrainConfig:
-    """The configuration of a run that these overrides describe."""
-    config = to_config(_without_hydra(composed))
+def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:
+    """The model or the recipe as it comes, if the line has something of its own to compare."""
+    lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
+    if not any(key.partition(".")[0] in SECTIONS for key in lines):
+        return None
+    line = [lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines]
+    return _described(engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False), line)
+
+
+def _described(composed: DictConfig, overrides: list[str]) -> Described:
+    """The run that these overrides describe."""
+    choices = composed.hydra.runtime.choices
+    config = to_config(_without_hydra(composed.copy()))
     check_epochs_count(config, overrides)
-    return config
+    given = frozenset(each.key_or_group for each in parse_overrides(overrides))
+    return Described(config, dict(choices), given)
+
+
+def set_name(composed: DictConfig, name: str) -> None:
+    """Give a run its name, of which Hydra also makes its folder."""
+    with open_dict(composed):
+        composed.name = name
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:
@@ -289,6 +333,13 @@ def _check_keys(overrides: list[str]) -> None:
                 f"there is no key {key!r}{_nearest_key(key, known)} "
                 f"(aecli train --help lists all keys)"
             )
+
+
+def searched_keys(composed: DictConfig) -> list[str]:
+    """The keys for which a search chooses values; `composed`: what its runs share."""
+    lines = [*_sweeper_params(composed), *composed.hydra.overrides.task]
+    parsed = {each.key_or_group: each for each in parse_overrides(lines)}
+    return [key for key, each in parsed.items() if each.is_sweep_override()]
 
 
 def _sweeper_params(composed: DictConfig) -> list[str]:

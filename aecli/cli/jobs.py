@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, run_job
@@ -19,10 +20,14 @@ from omegaconf import DictConfig, read_write
 from aecli.cli.compose import (
     ComposedRun,
     check_folder,
+    compose,
     compose_run,
     compose_shared,
+    searched_keys,
+    set_name,
 )
 from aecli.cli.engine import PRIMARY, as_usage_errors, hydra_engine
+from aecli.cli.naming import base_name, trial_name
 from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError
@@ -105,8 +110,9 @@ def _remove_hydra_files(run: Path, subfolders: list[str]) -> None:
 
 def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:
     """Print the configuration of `overrides`, as Hydra does for `--cfg kind` and `--resolve`."""
+    name = [] if kind == "hydra" else [override("name", compose(overrides).name)]
     with hydra_engine() as engine:
-        engine.show_cfg(PRIMARY, overrides, kind, package=None, resolve=resolve)
+        engine.show_cfg(PRIMARY, [*overrides, *name], kind, package=None, resolve=resolve)
 
 
 def run_search(overrides: list[str], folder: Path, job: Job) -> None:
@@ -128,9 +134,25 @@ def run_search(overrides: list[str], folder: Path, job: Job) -> None:
     sweep_dir = override("hydra.sweep.dir", folder.absolute())
     try:
         with hydra_engine() as engine:
+            engine.config_loader = _TrialLoader(engine.config_loader.get_search_path())
             engine.multirun(PRIMARY, task, [*overrides, sweep_dir])
     except Exception as error:  # which says only that no run succeeded
         raise (failures[0] if failures else error) from error
+
+
+class _TrialLoader(ConfigLoaderImpl):
+    """Composes the trials of a search as Hydra does, and names each by the values it was given."""
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        composed = super().load_sweep_config(master_config, sweep_overrides)
+        given = {each.partition("=")[0] for each in sweep_overrides}
+        base = str(composed.name)
+        if "name" not in given:
+            base = base_name(base, composed.latent, composed.hydra.runtime.choices, given)
+        set_name(composed, trial_name(base, sweep_overrides, searched_keys(master_config)))
+        return composed
 
 
 def run_jobs(

@@ -1,15 +1,15 @@
 """Group runs that differ only by seed, and find the settings that differ between groups."""
 
 from collections import defaultdict
-from typing import Any
 
 from aecli.comparison.results import Result, RunGroup
-from aecli.config import TrainConfig, experiments, settings
+from aecli.config import TrainConfig, experiments, optimizer_choice, settings
+from aecli.config.wording import NULL, as_typed, last_word, shortened, word
 from aecli.files import natural_key
 
 SEED = {"seed"}  # averaged over
-# Keys with a column or an axis of their own.
-NAMED = {"latent", "model.latent", "model.name", "upsample.name"}
+# Keys with a column or an axis of their own, and the data set, of which a comparison has one.
+NAMED = {"latent", "model.latent", "model.name", "upsample.name", "data.name"}
 
 Key = tuple[str, str]
 """The model that a key belongs to, empty if it belongs to all, and the key."""
@@ -17,7 +17,7 @@ Key = tuple[str, str]
 
 def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     """Groups by family and latent size, and the settings that are the same in all of them."""
-    configs = [_flat(result.config, SEED | NAMED) for result in results]
+    configs = _flat([result.config for result in results], SEED | NAMED)
     values = _values(configs)
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
@@ -56,33 +56,41 @@ def _with_training_images(
     ]
 
 
-def distinctions(configs: list[TrainConfig]) -> list[str]:
-    """For each run, the settings that differ between runs, besides model and latent size.
+def distinctions(configs: list[TrainConfig]) -> list[dict[str, str]]:
+    """For each run of a sweep, the settings that differ between runs, besides model and latent
+    size: short key -> value."""
+    flat = _flat(configs, NAMED - {"upsample.name", "data.name"})
+    return _differences(flat, _values(flat))
 
-    As in `seed=1, upsample=nearest`: a few words for each run of a sweep.
+
+def _flat(configs: list[TrainConfig], left_out: set[str]) -> list[tuple[str, dict[Key, str]]]:
+    """The model's name of each run, and its settings by key.
+
+    Optimizers that differ are named by their choices, if each of them is one.
     """
-    flat = [_flat(config, NAMED - {"upsample.name"}) for config in configs]
-    return [
-        ", ".join(f"{key}={value}" for key, value in differing.items())
-        for differing in _differences(flat, _values(flat))
-    ]
-
-
-def _flat(config: TrainConfig, left_out: set[str]) -> tuple[str, dict[Key, str]]:
-    """The model's name, and the settings by key."""
-    model = str(config.model.name)
-    return model, {
-        (model if key.startswith("model.") else "", key): _text(value)
-        for key, value in settings(config).items()
-        if key not in left_out
-    }
+    chosen = [optimizer_choice(config.optimizer) for config in configs]
+    are_choices = len(set(chosen)) > 1 and None not in chosen
+    found = []
+    for config, optimizer in zip(configs, chosen, strict=True):
+        model = str(config.model.name)
+        values = {"data.name": config.data.name, **settings(config)}
+        if are_choices:
+            values = {key: values[key] for key in values if not key.startswith("optimizer.")}
+            values["optimizer"] = optimizer
+        by_model = {
+            (model if key.startswith("model.") else "", key): as_typed(value)
+            for key, value in values.items()
+            if key not in left_out
+        }
+        found.append((model, by_model))
+    return found
 
 
 def _values(configs: list[tuple[str, dict[Key, str]]]) -> dict[Key, set[str]]:
     """All values of each key; a key that only some runs have is null in the others."""
     everywhere = {key for _, config in configs for key in config}
     return {
-        key: {config.get(key, "null") for model, config in configs if key[0] in ("", model)}
+        key: {config.get(key, NULL) for model, config in configs if key[0] in ("", model)}
         for key in everywhere
     }
 
@@ -92,9 +100,9 @@ def _differences(
 ) -> list[dict[str, str]]:
     """For each run, the keys whose values differ; a model's own keys within that model only."""
     differing = sorted(key for key, found in values.items() if len(found) > 1)
-    names = _shortened([name for _, name in differing])
+    names = shortened([name for _, name in differing])
     return [
-        {names[key[1]]: config.get(key, "null") for key in differing if key[0] in ("", model)}
+        {names[key[1]]: config.get(key, NULL) for key in differing if key[0] in ("", model)}
         for model, config in configs
     ]
 
@@ -104,7 +112,7 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
     return {
         f"{model}: {name}" if model and several_models else name: next(iter(found))
         for (model, name), found in sorted(values.items())
-        if len(found) == 1 and found != {"null"}
+        if len(found) == 1 and found != {NULL}
     }
 
 
@@ -115,7 +123,7 @@ def _family(result: Result, differences: dict[str, str], several_upsamplings: bo
     if several_upsamplings and result.upsample is not None:
         words.append(result.upsample)
     if experiment is None:
-        words += [f"{key}={value}" for key, value in differences.items()]
+        words += [word(key, value) for key, value in differences.items()]
     return ", ".join(words)
 
 
@@ -125,28 +133,8 @@ def _experiment(model: str, differences: dict[str, str]) -> str | None:
     What does not differ is named with the settings that are shared.
     """
     for name, (its_model, values) in experiments().items():
-        named = {word: _text(value) for key, value in values.items()
-                 for word in (key, _last_word(key))}  # fmt: skip
+        named = {word: as_typed(value) for key, value in values.items()
+                 for word in (key, last_word(key))}  # fmt: skip
         if its_model == model and differences and differences.items() <= named.items():
             return name
     return None
-
-
-def _text(value: Any) -> str:
-    """As typed on the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _last_word(key: str) -> str:
-    return key.removesuffix(".name").rpartition(".")[2]
-
-
-def _shortened(keys: list[str]) -> dict[str, str]:
-    """Each key by its last word, if that is unique; `corruption.name` becomes `corruption`."""
-    last = {key: _last_word(key) for key in keys}
-    words = list(last.values())
-    return {key: word if words.count(word) == 1 else key for key, word in last.items()}

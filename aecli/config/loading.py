@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config.model import MODEL_CONFIGS, ModelConfig
-from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
+from aecli.config.schema import SHORT_KEYS, OptimizerConfig, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
 from aecli.text import invalid_choice, one_line, shortened
@@ -38,7 +38,6 @@ def config_groups(root: Path = CONF_DIR) -> dict[str, list[str]]:
 
 
 @cache
-@cache
 def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
     """The name of each experiment -> its model, and the values that it sets by key."""
     found = {}
@@ -47,6 +46,22 @@ def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
         choices = {key: each[key] for each in content.pop("defaults", []) for key in each}
         found[file.stem] = str(choices.get("override /model", "")), dict(_leaves(content))
     return found
+
+
+def optimizer_choice(optimizer: OptimizerConfig) -> str | None:
+    """The choice that sets an optimizer up like this, if there is one."""
+    return next((name for name, each in _optimizers().items() if each == optimizer), None)
+
+
+@cache
+def _optimizers() -> dict[str, OptimizerConfig]:
+    """Choice -> what it stands for."""
+    schema = OmegaConf.structured(OptimizerConfig)
+    return {
+        file.stem: cast(OptimizerConfig, OmegaConf.to_object(OmegaConf.merge(schema, content)))
+        for file in sorted((CONF_DIR / "optimizer").glob("*.yaml"))
+        for content in [OmegaConf.load(file)]
+    }
 
 
 def field_docs(schema: type) -> dict[str, str]:

@@ -5,10 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from aecli.cli import console
+from aecli.cli.naming import name_word, rounded
 from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig
+from aecli.config.wording import NULL, word
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
@@ -36,7 +38,9 @@ def report(
     by_run, damage = load_configs(runs)
     problems, configs = [*problems, *damage], [*by_run.values()]
     settings = dict(zip(by_run, distinctions(configs), strict=True))
-    console.sweep_table(str(folder), runs, [settings.get(run.path, "") for run in runs])
+    are_told = all(_is_told(path.name, found) for path, found in settings.items())
+    told = ["" if are_told else _in_words(settings.get(run.path, {})) for run in runs]
+    console.sweep_table(str(folder), runs, told)
     if is_search and (best := _best_trial(runs, settings)) is not None:
         console.facts({"best trial": best})
     if compare and differ_in_classes(configs):
@@ -59,6 +63,20 @@ def report(
         raise AecliError(summary, [*problems, *reasons])
 
 
+def _is_told(name: str, settings: dict[str, str]) -> bool:
+    """Whether the name of a run says what tells it from the others, as those of old ones do not."""
+    return all(
+        any(f"-{name_word(key, each)}-" in f"{name}-" for each in (value, rounded(value)))
+        for key, value in settings.items()
+        if value != NULL
+    )
+
+
+def _in_words(settings: dict[str, str]) -> str:
+    """Settings in words, as in `nearest, lr=0.01`."""
+    return ", ".join(word(key, value) for key, value in settings.items())
+
+
 def load_configs(runs: list[RunDirectory]) -> tuple[dict[Path, TrainConfig], list[str]]:
     """The configurations of runs by their paths, and the problems of those that are damaged."""
     configs: dict[Path, TrainConfig] = {}
@@ -77,14 +95,14 @@ def differ_in_classes(configs: list[TrainConfig]) -> bool:
     return any(selection != classes[0] for selection in classes)
 
 
-def _best_trial(runs: list[RunDirectory], settings: dict[Path, str]) -> str | None:
+def _best_trial(runs: list[RunDirectory], settings: dict[Path, dict[str, str]]) -> str | None:
     """The run with the smallest validation MSE, as in `3-fc-z5, validation mse 0.0123: lr=0.01`;
     None if none is finished and undamaged."""
     found = []
     for run in runs:
         with suppress(StorageError):
             mse = run.load_summary()["validation"]["mse"]
-            found.append((mse, run.path.name, settings.get(run.path, "")))
+            found.append((mse, run.path.name, _in_words(settings.get(run.path, {}))))
     if not found:
         return None
     mse, name, setting = min(found)

@@ -1,0 +1,195 @@
+"""How a run is called: by its model and latent size, and by what tells it from its neighbours.
+
+A name is a folder's too, so it has no characters that need quoting, and at most `MAX_NAME`.
+"""
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aecli.config import FOLDER, TrainConfig, settings
+from aecli.config.schema import NAME_PATTERN
+from aecli.config.wording import NULL, as_typed, shortened, word
+
+MAX_NAME = 80
+USUAL_DATA = ("auto", "mnist")
+
+MODEL_CHOICES = ("experiment", "model")
+# What a run is before any of its settings: a recipe brings a model, and both bring choices.
+KINDS = (*MODEL_CHOICES, "budget", "data", "upsample", "corruption", "optimizer")
+IN_BASE = (*MODEL_CHOICES, "latent")
+# In a run of its own; the data set and the seed are told apart from the usual ones.
+SECTIONS = ("upsample", "corruption")
+
+Facts = dict[str, str]
+"""Key -> value as typed, of everything that may be in a name; what is null is left out."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A run, as composed from its command line."""
+
+    config: TrainConfig
+
+    choices: Mapping[str, str | None]
+    """Config group -> the file that was chosen."""
+
+    given: frozenset[str]
+    """The keys on its command line."""
+
+    @property
+    def has_default_name(self) -> bool:
+        """Whether its name is still what conf/train.yaml makes of model and latent size."""
+        config = self.config
+        default = f"{config.model.name}-z{config.latent}"
+        return "name" not in self.given and config.name == default
+
+    @property
+    def kind(self) -> str:
+        """The choice that a default name begins with."""
+        return "model" if _recipe(self.choices, self.given) is None else "experiment"
+
+    @property
+    def base(self) -> str:
+        """The beginning of the name."""
+        config = self.config
+        if not self.has_default_name:
+            return config.name
+        return base_name(config.name, config.latent, self.choices, self.given)
+
+
+def base_name(default: str, latent: int, choices: Mapping[str, Any], given: Container[str]) -> str:
+    """The beginning of a name that nobody typed."""
+    recipe = _recipe(choices, given)
+    return default if recipe is None else f"{_clean(recipe)}-z{latent}"
+
+
+def _recipe(choices: Mapping[str, Any], given: Container[str]) -> str | None:
+    """The recipe, which stands for the model that it brings, unless the line names a model."""
+    return None if "model" in given else choices["experiment"]
+
+
+def run_name(run: Described, plain: Described | None) -> str:
+    """The name of a run of its own.
+
+    Args:
+        run: the run.
+        plain: the same model or recipe as it comes; None if upsampling and corruption are its own.
+    """
+    if "name" in run.given:
+        return run.config.name
+    facts = _facts(run)
+    others = facts if plain is None else _facts(plain)
+    keys = [
+        key
+        for key, value in facts.items()
+        if (key == "experiment" and run.kind != key)
+        or (key == "data" and value not in USUAL_DATA)
+        or (key == "seed" and value != str(TrainConfig.seed))
+        or (key.partition(".")[0] in SECTIONS and value != others.get(key))
+    ]
+    return _bounded(run.base, _words(facts, keys))
+
+
+def sweep_names(runs: list[Described]) -> list[str]:
+    """The names of the runs of a sweep: each has what varies; the number in front is not in it."""
+    described = [_facts(run) for run in runs]
+    varied = _varied(described)
+    names = []
+    for run, facts in zip(runs, described, strict=True):
+        in_base = {run.kind, "latent"} if run.has_default_name else set()
+        names.append(
+            _bounded(run.base, _words(facts, [key for key in varied if key not in in_base]))
+        )
+    return names
+
+
+def trial_name(base: str, overrides: Iterable[str], searched: Iterable[str]) -> str:
+    """The name of a trial of a search: `base` and the values of the keys that are searched."""
+    values = dict(each.split("=", 1) for each in overrides)
+    facts = {key: rounded(values[key]) for key in searched if key in values}
+    return _bounded(base, _words(facts, [key for key in facts if key not in IN_BASE]))
+
+
+def sweep_folder(job: str, data: str) -> str:
+    """The name of the folder of a kind of sweep, as in `latent-kmnist`; `data` is shared by all."""
+    return job if data in USUAL_DATA else f"{job}-{data}"
+
+
+def data_word(choice: str, name: str, path: str | None) -> str:
+    """What a data set is called: by its choice, and a folder of one's own images by its name."""
+    if name == FOLDER and path is not None:
+        folder = Path(path).expanduser().resolve().name
+        return folder if NAME_PATTERN.fullmatch(folder) else FOLDER
+    return name if choice in USUAL_DATA else choice
+
+
+def _facts(run: Described) -> Facts:
+    config = run.config
+    choices = {**run.choices, "model": config.model.name}
+    choices["data"] = data_word(str(run.choices["data"]), config.data.name, config.data.path)
+    leaves = settings(config)
+    where = {"data.name": config.data.name, "data.path": config.data.path}
+    found: dict[str, Any] = {key: choices.get(key) for key in KINDS}
+    found |= {key: as_typed(value) for key, value in {**where, **leaves}.items()}
+    found["seed"] = found.pop("seed")  # the last word of a name
+    return {
+        key: value
+        for key, value in found.items()
+        if value not in (None, NULL)
+        and key not in ("model.name", "model.kind", "model.latent")
+        and (key.partition(".")[0] != "upsample" or config.model.kind == "conv")
+    }
+
+
+def _varied(runs: list[Facts]) -> list[str]:
+    """The keys that vary, without those that follow from the choices before them."""
+    varied: list[str] = []
+    for key in dict.fromkeys([*IN_BASE, *KINDS, *(key for facts in runs for key in facts)]):
+        kinds = [tuple(facts.get(kind) for kind in varied if kind in KINDS) for facts in runs]
+        values = [facts.get(key) for facts in runs]
+        if len({*zip(kinds, values, strict=True)}) > len({*kinds}):
+            varied.append(key)
+    return sorted(varied, key=lambda key: key == "seed")
+
+
+def _words(facts: Facts, keys: list[str]) -> list[str]:
+    """The words of a name for these keys; a choice says what it sets as its own name."""
+    own = [key for key in keys if key not in {f"{kind}.name" for kind in KINDS if kind in keys}]
+    names = shortened(own)
+    return [name_word(names[key], facts[key]) for key in own if key in facts]
+
+
+def name_word(key: str, value: str) -> str:
+    """A setting in a name, as in `lr0.01`, `noise0.3`, `widths256_64` and `activation_tanh`."""
+    if key in MODEL_CHOICES:
+        return _clean(value)
+    if key in ("seed", "latent"):
+        return f"{'s' if key == 'seed' else 'z'}{value}"
+    if value in ("true", "false", "[]"):
+        return _clean(key if value == "true" else f"no_{key}")
+    text, is_setting, shown = word(key, value).partition("=")
+    short, shown = _clean(text.removesuffix("_std").removesuffix("_size")), _clean(shown)
+    return f"{short}{'_' * (shown[:1].isalpha())}{shown}" if is_setting else _clean(text)
+
+
+def _clean(text: str) -> str:
+    """`text` with only what a name may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text.replace("+", "")).strip("_")
+
+
+def rounded(value: str) -> str:
+    """A number that nobody typed, to three digits, as in the names of trials."""
+    return f"{float(value):.3g}" if re.fullmatch(r"\d*\.\d+(e-?\d+)?", value) else value
+
+
+def _bounded(base: str, words: Iterable[str]) -> str:
+    """The name, with as many of the words as it may have; none is cut, or it would say less."""
+    name = base
+    for each in words:
+        if each and len(name) + 1 + len(each) > MAX_NAME:
+            break
+        name += f"-{each}" * bool(each)
+    return name

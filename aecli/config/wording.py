@@ -1,0 +1,40 @@
+"""The words for settings that differ: the same in the names of runs, in tables and in legends."""
+
+from collections.abc import Iterable
+from typing import Any
+
+CHOICES = frozenset({"data", "upsample", "corruption", "optimizer", "budget"})
+"""Keys whose value says enough by itself."""
+NULL = "null"
+NONE = "none"
+"""The choice that switches something off."""
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def word(key: str, value: str) -> str:
+    """A setting as in `lr=0.01`; a choice by its name alone, as in `nearest`."""
+    if key not in CHOICES:
+        return f"{key}={value}"
+    return f"no {key}" if value == NONE else value
+
+
+def last_word(key: str) -> str:
+    """The last word of a key; `corruption.name` becomes `corruption`."""
+    return key.removesuffix(".name").rpartition(".")[2]
+
+
+def shortened(keys: Iterable[str]) -> dict[str, str]:
+    """Each key by its last word, if that is unique."""
+    last = {key: last_word(key) for key in keys}
+    words = list(last.values())
+    return {key: word if words.count(word) == 1 else key for key, word in last.items()}
