@@ -24,6 +24,18 @@ def test_what_differs_as_an_experiment_sets_it_has_the_name_of_the_experiment() 
     assert (lecture, other) == ("conv", "fc")  # the models tell them apart
 
 
+def test_a_family_is_called_by_the_words_that_are_in_the_names_of_its_runs() -> None:
+    assert families("corruption=gaussian", "corruption=none") == [
+        "conv, gaussian", "conv, no corruption",
+    ]  # fmt: skip
+    noisy = "corruption=gaussian corruption.noise_std="
+    assert families(f"{noisy}0.1", f"{noisy}0.3") == ["conv, noise_std=0.1", "conv, noise_std=0.3"]
+    cosine, plain = families("optimizer=adam_cosine", "optimizer=adam")
+    assert (cosine, plain) == ("conv, adam_cosine", "conv, adam")
+    clipped, plain = families("optimizer.clip_norm=1", "optimizer=adam")  # which is no choice
+    assert (clipped, plain) == ("conv, clip_norm=1", "conv, clip_norm=null")
+
+
 def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
     first, second = families("experiment=lecture_fc lr=0.1", "experiment=lecture_fc lr=0.01")
     assert (first, second) == ("fc, lr=0.1", "fc, lr=0.01")

@@ -1,5 +1,6 @@
 """How runs are called: every name here was written by hand."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_a_run_is_called_by_its_model_and_by_what_is_not_usual(line: str, name: 
     run = compose_run(read_arguments(line.split()))
     assert run.config.name == name
     assert Path(run.composed.hydra.run.dir).parts[:2] == ("outputs", name)
+
+
+def test_the_names_in_the_documentation_are_true() -> None:
+    text = (Path(__file__).parents[1] / "docs/configuration.md").read_text(encoding="utf-8")
+    section = text.split("## Names of runs")[1].split("## ")[0]
+    rows = re.findall(r"^\| `(.+?)`.* \| `(.+)` \|$", section, re.MULTILINE)
+    assert len(rows) == 7
+    assert [(line, compose(read_arguments(line.split())).name) for line, _ in rows] == rows
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,12 @@ def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> 
     assert found["best_params"]["latent"] == best["latent"]
     assert found["best_params"]["lr"] == best["lr"]
     assert 1e-4 <= best["lr"] <= 1e-2
+    for run in runs_below(file.parent):  # the batch size is not searched
+        lr, weight_decay = (run.load_summary()[key] for key in ("lr", "weight_decay"))
+        words = {f"fc-z{run.load_config().latent}", f"lr{lr:.3g}", f"weight_decay{weight_decay:g}"}
+        name = run.load_config().name
+        assert run.path.name.partition("-")[2] == name
+        assert all(word in name for word in words) and "batch" not in name
 
 
 @OLD_OPTUNA

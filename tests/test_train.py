@@ -148,6 +148,10 @@ def test_hparams_have_one_row_and_no_run_of_their_own(run: RunDirectory) -> None
     assert values["latent"].number_value == 3
     assert values["model"].string_value == "denoising"
     assert values["data"].string_value == "synthetic"
+    assert values["corruption"].string_value == "gaussian"
+    assert values["noise_std"].number_value == 0.1  # what a sweep may vary has a column
+    assert values["batch_norm"].bool_value is True
+    assert "example_noise_std" not in values and "model.latent" not in values
     assert len(list(run.path.rglob("events.out.tfevents.*"))) == 1
 
 

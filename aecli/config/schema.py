@@ -274,7 +274,8 @@ class TrainConfig:
     """Minimum decrease of the validation loss that counts as an improvement."""
 
     name: str = MISSING
-    """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25."""
+    """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25, and
+    what is not usual, as conv-z25-kmnist-nearest-s1."""
 
     output_dir: str = "outputs"
     """Folder for the run folders."""

@@ -139,7 +139,8 @@ def run_experiment(
         with tracker.phase("testing"):
             outcome = measure_outcome(config, data, state, recorder.references)
         summary = summarise(config, data, outcome)
-        tracker.results(hyperparameters(summary), final_metrics(outcome.scores), len(state.records))
+        columns = hyperparameters(config, summary)
+        tracker.results(columns, final_metrics(outcome.scores), len(state.records))
         save_example_images(outcome, run)
         with tracker.phase("drawing"):
             save_figures(f"{config.name} on {data.name}", outcome, run)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from aecli import __version__
 from aecli.baselines.contestants import LABELS, baselines
-from aecli.config import TrainConfig
+from aecli.config import TrainConfig, settings
+from aecli.config.wording import as_typed, shortened
 from aecli.data import Data
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.evaluation.metrics import Score
@@ -105,11 +106,18 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
     }
 
 
-def hyperparameters(summary: dict[str, Any]) -> dict[str, Any]:
-    """The columns of the hparams table."""
+def hyperparameters(config: TrainConfig, summary: dict[str, Any]) -> dict[str, Any]:
+    """The columns of the hparams table, called as in comparisons; layers are known by the model."""
     keys = "model upsample latent corruption epochs batch_size lr weight_decay seed parameters"
-    columns = {key: summary[key] for key in keys.split() if summary[key] is not None}
-    return {**columns, "data": summary["data"]["name"]}
+    columns = {key: summary[key] for key in keys.split()} | {"data": summary["data"]["name"]}
+    others = {
+        key: as_typed(value) if isinstance(value, list) else value
+        for key, value in settings(config).items()
+        if not key.startswith(("model.kind", "model.latent", "model.layers."))
+    }
+    words = shortened(others)
+    found = {words[key]: value for key, value in others.items()} | columns
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def final_metrics(scores: dict[str, Score]) -> dict[str, float]:
