@@ -7,7 +7,7 @@ import pytest
 
 from aecli.cli.compose import compose, compose_run, compose_sweep
 from aecli.cli.naming import MAX_NAME, sweep_folder, trial_name
-from aecli.cli.overrides import read_arguments
+from aecli.cli.overrides import read_arguments, search_path
 from aecli.config.schema import NAME_PATTERN
 
 
@@ -38,6 +38,7 @@ def names(*line: str) -> list[str]:
         ("data=kmnist seed=1", "conv-z25-kmnist-s1"),
         ("data=folder path=some/photos image_size=16", "conv-z25-photos"),
         ("data=folder path=cats&dogs image_size=16", "conv-z25-folder"),
+        ("data=folder path=~nobody/mnist image_size=16", "conv-z25-folder"),
         ("experiment=lecture_fc", "lecture_fc-z5"),
         ("experiment=lecture_denoising corruption.noise_std=0.2", "lecture_denoising-z2-noise0.2"),
         ("experiment=lecture_fc model=conv", "conv-z5-lecture_fc"),
@@ -126,6 +127,15 @@ def test_where_the_name_stands_in_that_of_a_folder_may_be_chosen() -> None:
     assert [job.folder for job in sweep.jobs][1:3] == ["2/conv-z2-s1", "3/conv-z3-s0"]
 
 
+def test_a_recipe_whose_name_no_folder_may_have_leaves_the_model_its_name(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "猫.yaml").write_text("# @package _global_\nlatent: 4\n")
+    (tmp_path / "experiment" / "a b.yaml").write_text("# @package _global_\nlatent: 4\n")
+    own = search_path(tmp_path)
+    assert compose([own, "experiment='猫'"]).name == "conv-z4"
+    assert compose([own, "experiment='a b'"]).name == "a_b-z4"
+
+
 def test_the_folder_of_a_sweep_says_which_unusual_images_its_runs_share() -> None:
     assert compose_sweep(["sweep=latent", "data=kmnist"]).folder.parent.name == "latent-kmnist"
     assert compose_sweep(["latent=2,3", "data=mnist"]).folder.parent.name == "sweep"
@@ -140,3 +150,4 @@ def test_a_trial_is_called_by_the_values_it_was_given() -> None:
     searched = ["latent", "lr", "upsample", "weight_decay"]
     name = "conv-z3-lr0.00123-nearest-weight_decay1e-05"
     assert trial_name("conv-z3", line, searched) == name
+    assert trial_name("mine", [*line, "name=mine"], searched[:2]) == "mine-z3-lr0.00123"

@@ -3,13 +3,13 @@
 A name is a folder's too, so it has no characters that need quoting, and at most `MAX_NAME`.
 """
 
+import os
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from aecli.config import FOLDER, TrainConfig, settings
+from aecli.config import FOLDER, TrainConfig, config_groups, settings
 from aecli.config.schema import NAME_PATTERN
 from aecli.config.wording import NULL, as_typed, shortened, word
 
@@ -62,8 +62,8 @@ class Described:
 
 def base_name(default: str, latent: int, choices: Mapping[str, Any], given: Container[str]) -> str:
     """The beginning of a name that nobody typed."""
-    recipe = _recipe(choices, given)
-    return default if recipe is None else f"{_clean(recipe)}-z{latent}"
+    recipe = _clean(_recipe(choices, given) or "")
+    return f"{recipe}-z{latent}" if NAME_PATTERN.fullmatch(recipe) else default
 
 
 def _recipe(choices: Mapping[str, Any], given: Container[str]) -> str | None:
@@ -110,7 +110,8 @@ def trial_name(base: str, overrides: Iterable[str], searched: Iterable[str]) -> 
     """The name of a trial of a search: `base` and the values of the keys that are searched."""
     values = dict(each.split("=", 1) for each in overrides)
     facts = {key: rounded(values[key]) for key in searched if key in values}
-    return _bounded(base, _words(facts, [key for key in facts if key not in IN_BASE]))
+    in_base = () if "name" in values else IN_BASE
+    return _bounded(base, _words(facts, [key for key in facts if key not in in_base]))
 
 
 def sweep_folder(job: str, data: str) -> str:
@@ -121,8 +122,9 @@ def sweep_folder(job: str, data: str) -> str:
 def data_word(choice: str, name: str, path: str | None) -> str:
     """What a data set is called: by its choice, and a folder of one's own images by its name."""
     if name == FOLDER and path is not None:
-        folder = Path(path).expanduser().resolve().name
-        return folder if NAME_PATTERN.fullmatch(folder) else FOLDER
+        folder = os.path.basename(os.path.abspath(path))
+        is_own = NAME_PATTERN.fullmatch(folder) and folder not in config_groups()["data"]
+        return folder if is_own else FOLDER
     return name if choice in USUAL_DATA else choice
 
 
