@@ -111,7 +111,7 @@ def hyperparameters(config: TrainConfig, summary: dict[str, Any]) -> dict[str, A
     keys = "model upsample latent corruption epochs batch_size lr weight_decay seed parameters"
     columns = {key: summary[key] for key in keys.split()} | {"data": summary["data"]["name"]}
     others = {
-        key: as_typed(value) if isinstance(value, list) else value
+        key: as_typed(value) if isinstance(value, bool | list) else value
         for key, value in settings(config).items()
         if not key.startswith(("model.kind", "model.latent", "model.layers."))
     }
