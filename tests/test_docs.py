@@ -19,6 +19,7 @@ from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
 from aecli.cli.overrides import read_arguments
+from aecli.cli.single_run import CHANGEABLE
 from aecli.commands import train
 from aecli.config import (
     CONF_DIR,
@@ -147,7 +148,7 @@ def check_train(arguments: list[str]) -> None:
     check_overrides(options.overrides, options.multirun)
     if options.resume is not None:
         keys = {override.partition("=")[0] for override in options.overrides}
-        assert all(key in train.CHANGEABLE or key.startswith("hydra") for key in keys)
+        assert all(key in CHANGEABLE or key.startswith("hydra") for key in keys)
     if options.multirun:
         configs = [job.config for job in compose_sweep(options.overrides).jobs or []]
     else:

@@ -375,8 +375,8 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     assert done.status == status
     if number != signal.SIGKILL:
         assert (
-            "aecli: interrupted: 1 of 3 runs are finished; to resume: aecli train resume=mine\n"
-            in done.errors
+            "aecli: interrupted: 1 of 3 runs are finished; to resume: aecli train resume=mine; "
+            "to use the runs as they are: aecli train resume=mine finish=true\n" in done.errors
         )
         assert "Traceback" not in done.errors and "Warning" not in done.errors
     assert begun.status is Status.interrupted

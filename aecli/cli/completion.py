@@ -15,7 +15,10 @@ from aecli.cli.lookup import command_names
 
 PACKAGE = Path(aecli.__path__[0])
 CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
-SWITCHES = {"compare": ["true", "false"], "restart": ["true", "false"], "log": ["bar", "lines"]}
+SWITCHES = {
+    **dict.fromkeys(("compare", "restart", "finish"), ["true", "false"]),
+    "log": ["bar", "lines"],
+}
 """Keys of `train` that belong to no run, and their values."""
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
 

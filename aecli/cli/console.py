@@ -185,6 +185,8 @@ def run_line(run: RunDirectory, before: str = "", after: str = "") -> None:
                 summary["seconds"],
             )
             outcome = f"test mse {mse:.6f}, PCA {pca:.6f}, trained in {seconds:.1f} s"
+            closed = _closed(summary)
+            outcome += f", {closed}" if closed else ""
     warn(f"{before}{run.path.name}: {outcome}{after}")
 
 
@@ -211,6 +213,7 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
                 status = "damaged"
             else:
                 cells = f"{summary['test']['mse']:.6f}", f"{summary['seconds']:.1f} s"
+                status = _closed(summary) or status
         style = "" if all(cells) else "red"
         settings = [Text(distinction)] if any(distinctions) else []
         table.add_row(Text(run.path.name), *settings, status, *cells, style=style)
@@ -221,3 +224,10 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
     from aecli.runs.records import check_summary
 
     return check_summary(run.load_summary(), str(run.summary_file))
+
+
+def _closed(summary: dict[str, Any]) -> str:
+    """Where a finished run was closed; empty if its training was over."""
+    from aecli.runs.records import closed_early
+
+    return "" if closed_early(summary) is None else f"closed at epoch {summary['epochs']}"

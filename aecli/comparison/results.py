@@ -23,7 +23,13 @@ from aecli.data.split import TRAIN, VALIDATION
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
-from aecli.runs.records import DataFacts, EpochRecord, check_summary, image_fingerprints
+from aecli.runs.records import (
+    DataFacts,
+    EpochRecord,
+    check_summary,
+    closed_early,
+    image_fingerprints,
+)
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {
@@ -93,6 +99,8 @@ class Result:
     """Number of training images."""
     training_images: str = ""
     """The fingerprints of training and validation images."""
+    closed: str | None = None
+    """Why the training ended before it was over; None if it was over."""
 
     @property
     def identity(self) -> str:
@@ -110,7 +118,13 @@ class Result:
         """What the run leaves to be desired, the gravest first."""
         steps = self.config.steps_per_epoch(self.train_size)
         return diagnose(
-            self.config, self.records, self.best_epoch, steps, self.mse, self.mean_image_mse
+            self.config,
+            self.records,
+            self.best_epoch,
+            steps,
+            self.mse,
+            self.mean_image_mse,
+            self.closed,
         )
 
     @property
@@ -165,6 +179,7 @@ class Result:
             best_epoch=best_epoch,
             records=records,
             train_size=int(summary["data"]["train"]),
+            closed=closed_early(summary),
         )
 
 
@@ -207,6 +222,11 @@ class RunGroup:
     def bypasses_code(self) -> bool:
         """Whether the decoder gets more than the code, and so is left out of every claim."""
         return self.upsample == Upsampling.max_unpool.name
+
+    @property
+    def is_closed_early(self) -> bool:
+        """Whether the training of a run was not over when it was closed."""
+        return any(result.closed is not None for result in self.results)
 
     @property
     def is_linear(self) -> bool:

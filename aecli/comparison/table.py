@@ -19,6 +19,8 @@ PLUS_MINUS = " ± "
 SEEDS = "n"
 BYPASSES = " †"
 """Marks decoders that get more than the code."""
+CLOSED_EARLY = " ‡"
+"""Marks settings with a run whose training was not over."""
 
 Value = str | float | None
 """A cell in CSV: a number with all its digits; None if there is no value."""
@@ -93,7 +95,7 @@ def best_setting(settings: Sequence[RunGroup]) -> RunGroup | None:
 
 def columns(settings: Sequence[RunGroup]) -> list[Column]:
     """The columns that these settings need, in order."""
-    shown = [_text_column("model", "model", lambda setting: setting.model)]
+    shown = [_model(settings)]
     if any(setting.upsample for setting in settings):
         shown.append(
             Column(
@@ -123,6 +125,8 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
         sentences.append(
             f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}. Nothing is claimed of it."
         )
+    if any(setting.is_closed_early for setting in settings):
+        sentences.append(f"{CLOSED_EARLY.strip()}: closed before its training was over.")
     counts = _counts(settings)
     if counts[-1] > 1:
         number = f" = {counts[0]}" if len(counts) == 1 else ""
@@ -166,6 +170,20 @@ def format_mse(mse: float) -> str:
 
 def _text_column(name: str, key: str, value: Callable[[RunGroup], str]) -> Column:
     return Column(name, value, {key: value}, is_number=False)
+
+
+def _model(settings: Sequence[RunGroup]) -> Column:
+    values: dict[str, Callable[[RunGroup], Value]] = {"model": lambda setting: setting.model}
+    if any(setting.is_closed_early for setting in settings):
+        values["closed_early"] = lambda setting: sum(
+            result.closed is not None for result in setting.results
+        )
+    return Column(
+        "model",
+        lambda setting: f"{setting.model}{CLOSED_EARLY * setting.is_closed_early}",
+        values,
+        is_number=False,
+    )
 
 
 def _difference(key: str) -> Column:

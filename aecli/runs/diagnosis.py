@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from aecli.config import Activation, TrainConfig
+from aecli.runs.directory import SUMMARY, Status
 from aecli.runs.records import EpochRecord
 
 NOTICEABLE_FALL = 0.01
@@ -21,6 +22,7 @@ FEW_STEPS = 2000
 class Symptom(Enum):
     """What may be wrong with a run; the value says it of several runs."""
 
+    closed_early = "were closed before their training was over"
     dead_units = "have units in their code that never vary"
     constant_pixels = "have pixels in their output that never vary, though those of the images do"
     useless = "are no better than the mean image"
@@ -47,6 +49,7 @@ def diagnose(
     steps: int,
     mse: float,
     mean_image_mse: float,
+    closed: str | None = None,
 ) -> list[Finding]:
     """The symptoms of a finished run, the gravest first.
 
@@ -57,14 +60,34 @@ def diagnose(
         steps: optimiser steps per epoch.
         mse: of the model, on the test images.
         mean_image_mse: of the mean of the training images in place of every image.
+        closed: why the training ended before it was over, as in `closed_early`.
     """
     best = records[best_epoch - 1]
-    found = [*_dead_units(config, best), *_constant_pixels(config, best)]
+    found = [
+        *_closed_early(config, records, closed),
+        *_dead_units(config, best),
+        *_constant_pixels(config, best),
+    ]
     if mse >= mean_image_mse:
         details = f"its test mse ({mse:.4f}) is no better than the mean image's"
         advice = f"try another lr, or epochs={_more_epochs(len(records), steps)}"
         return [*found, Finding(Symptom.useless, details, advice)]
-    return [*found, *_curve(config, records, best, steps)]
+    curve = _curve(config, records, best, steps)
+    if closed is not None:  # of course it was still falling
+        curve = [each for each in curve if each.symptom is not Symptom.still_falling]
+    return [*found, *curve]
+
+
+def _closed_early(
+    config: TrainConfig, records: Sequence[EpochRecord], closed: str | None
+) -> list[Finding]:
+    if closed is None:
+        return []
+    details = f"closed at epoch {len(records)} of {config.epochs}"
+    if closed == Status.interrupted.value:
+        return [Finding(Symptom.closed_early, details, "resume it to train it on")]
+    details += ", because its training failed"
+    return [Finding(Symptom.closed_early, details, f"{SUMMARY} says why")]
 
 
 def _dead_units(config: TrainConfig, best: EpochRecord) -> list[Finding]:

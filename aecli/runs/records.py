@@ -48,7 +48,16 @@ def check_summary(summary: dict[str, Any], source: str) -> dict[str, Any]:
     kept = image_fingerprints(summary)
     if kept is not None and not (isinstance(kept, dict) and {*SPLITS} <= kept.keys()):
         raise StorageError(f"{source} is damaged: data.fingerprints is {kept!r:.40}")
+    if not isinstance(closed_early(summary), str | None):
+        raise StorageError(f"{source} is damaged: closed is {closed_early(summary)!r:.40}")
     return summary
+
+
+def closed_early(summary: dict[str, Any]) -> str | None:
+    """Why the training of a finished run ended before it was over: `interrupted`, or the reason of
+    its failure; None if it was over."""
+    reason: str | None = summary.get("closed")  # earlier versions closed no run
+    return reason
 
 
 def image_fingerprints(summary: dict[str, Any]) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
 from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import longest_first, run_planned
-from aecli.sweep.report import describe, resume_advice
+from aecli.sweep.report import describe, finish_advice, resume_advice
 from aecli.sweep.watch import Pace, Watch
 
 SHARED = ".aecli-images"
@@ -131,10 +131,12 @@ def _announce(sweep: Sweep, runs: list[RunDirectory], finished: int) -> None:
 
 
 def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
-    """The interruption with a message on the finished runs and how to resume."""
+    """The interruption with a message on the finished runs, how to resume and how to use them."""
     runs = runs_below(folder)
     finished = sum(run.status is Status.finished for run in runs)
+    has_more = any(run.status is not Status.finished and run.finished_epochs() for run in runs)
     return Interrupted.saying(
-        f"interrupted: {finished} of {len(runs)} runs are finished{resume_advice(folder)}",
+        f"interrupted: {finished} of {len(runs)} runs are finished"
+        f"{resume_advice(folder)}{finish_advice(folder) if has_more else ''}",
         interruption,
     )

@@ -13,17 +13,20 @@ from aecli.cli.compose import Sweep, compose_sweep, save_sweep_config
 from aecli.cli.jobs import hydra_subfolders
 from aecli.config import TrainConfig
 from aecli.data.loaded import resolve_config
-from aecli.errors import StorageError, UsageError
+from aecli.errors import AecliError, StorageError, UsageError
 from aecli.files import make_folder
-from aecli.runs.directory import CONFIG, Status
+from aecli.runs.directory import CONFIG, RunDirectory
 from aecli.runs.discovery import runs_below
-from aecli.runs.display import Log
+from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
+from aecli.runs.remaining import is_interrupted, is_over
 from aecli.runs.sweep_plan import SWEEP_FILE, missing_runs
 from aecli.sweep.launch import SHARED, launch_runs
 from aecli.sweep.planned import plan
 from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search
+from aecli.text import one_line
+from aecli.training.closing import close_run
 from aecli.training.preflight import check_runnable
 
 
@@ -66,11 +69,7 @@ def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
         AecliError: some runs failed, `folder` holds no sweep, or another process trains it.
         Interrupted: Ctrl-C or SIGTERM; says how to resume.
     """
-    if not (folder / SWEEP_FILE).is_file():
-        raise UsageError(
-            f"resume={folder} is neither a run folder, which contains a {CONFIG}, nor a sweep "
-            f"folder, which contains a {SWEEP_FILE}"
-        )
+    _check_is_sweep(folder)
     for override in overrides:
         if not override.startswith("hydra"):
             raise UsageError(
@@ -82,6 +81,53 @@ def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
         sweep = replace(compose_sweep(overrides), folder=folder)
         problems = _launch_unfinished(sweep, overrides, log)
         report(folder, compare, problems, advice=resume_advice(folder))
+
+
+def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
+    """Close every interrupted run of a sweep that has weights: finish it with the best of them.
+
+    Args:
+        folder: the sweep folder.
+        overrides: must be empty.
+        compare: write the comparison at the end.
+        log: how the runs show their progress.
+
+    Raises:
+        AecliError: some runs have no weights, `folder` holds no sweep, or another process trains
+            it.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    _check_is_sweep(folder)
+    if overrides:
+        raise UsageError(f"{overrides[0]}: finish=true trains no further, so leave it out")
+    with locked(folder):
+        _warn_of_missing_runs(folder)
+        problems = [problem for run in runs_below(folder) for problem in _close(run, log)]
+        report(folder, compare, problems, advice=resume_advice(folder))
+
+
+def _close(run: RunDirectory, log: Log) -> list[str]:
+    """Close a run if it is interrupted; returns what keeps it from being closed, if anything."""
+    try:
+        if not is_interrupted(run) or not run.finished_epochs():
+            return []  # the report names those without an epoch
+        config = run.load_next_config() or run.load_config()
+        data = check_runnable(config)
+        display = Display(run.path.name, log, is_alone=False)
+        with run.locked():
+            close_run(config, data, run, display, console.warn)
+    except (AecliError, OSError) as error:
+        return [f"{run.path.name}: {one_line(error)}"]
+    console.run_line(run)
+    return []
+
+
+def _check_is_sweep(folder: Path) -> None:
+    if not (folder / SWEEP_FILE).is_file():
+        raise UsageError(
+            f"resume={folder} is neither a run folder, which contains a {CONFIG}, nor a sweep "
+            f"folder, which contains a {SWEEP_FILE}"
+        )
 
 
 def _check_inside(folder: Path, name: str) -> None:
@@ -105,7 +151,7 @@ def _warn_of_missing_runs(folder: Path) -> None:
 
 def _launch_unfinished(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
     planned = runs_below(sweep.folder)
-    unfinished = [run for run in planned if run.status is not Status.finished]
+    unfinished = [run for run in planned if not is_over(run)]
     configs, _ = load_configs(unfinished)  # the report names the damaged ones
     runs = [run for run in unfinished if run.path in configs]
     for run in runs:

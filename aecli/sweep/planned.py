@@ -16,6 +16,7 @@ from aecli.models import build_outline
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs
 from aecli.runs.display import Display
+from aecli.runs.remaining import is_over
 from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE, save_plan
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
@@ -111,7 +112,7 @@ def _train_planned(
         torch.set_num_threads(threads)
     try:
         with exclusive_run(run):
-            if run.status is not Status.finished:  # another process may have finished it
+            if not is_over(run):  # another process may have finished it
                 config = run.load_config()
                 data = load_cached_data(config, shared)
                 run_experiment(config, data, run, display, warn=console.warn)

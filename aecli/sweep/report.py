@@ -117,3 +117,9 @@ def describe(error: Exception) -> str:
 def resume_advice(folder: Path) -> str:
     """The end of a message: how to resume the sweep in `folder`."""
     return f"; to resume: aecli train resume={shlex.quote(str(folder))}"
+
+
+def finish_advice(folder: Path) -> str:
+    """The end of a message: how to use the unfinished runs of the sweep in `folder`."""
+    resume = f"aecli train resume={shlex.quote(str(folder))}"
+    return f"; to use the runs as they are: {resume} finish=true"

@@ -8,6 +8,7 @@ from typing import Self
 
 from aecli.cli import console
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.remaining import is_over
 from aecli.runtime.progress import Bars
 
 POLL_SECONDS = 0.5
@@ -91,11 +92,11 @@ class Watch:
         running: dict[Path, int] = {}
         for run in list(self._unfinished):
             status = run.status
-            if status in (Status.finished, Status.failed):
+            if status is Status.failed or is_over(run):
                 self._unfinished.remove(run)
                 self._bars.remove(run.path)
                 self._pace.end(run)
-            elif status is Status.interrupted:  # or running
+            elif status is not Status.planned:
                 total, done = self._pace.epochs(run), run.finished_epochs()
                 running[run.path.absolute()] = done
                 self._bars.show(run.path, run.path.name, done, total, "epochs")

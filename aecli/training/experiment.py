@@ -9,7 +9,6 @@ from typing import Any
 from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
-from aecli.data.split import TRAIN, VALIDATION
 from aecli.errors import AecliError, StorageError, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
@@ -27,6 +26,7 @@ from aecli.training.outcome import (
     measure_outcome,
     save_example_images,
     save_figures,
+    save_results,
     summarise,
 )
 from aecli.training.recorder import Recorder
@@ -117,7 +117,7 @@ def run_experiment(
     """
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
-    saved = None if restart else _restore(state, run, warn)
+    saved = None if restart else restore(state, run, warn)
     is_resumed = saved is not None
     run.check_replaceable()
     # Nothing has been changed so far.
@@ -144,11 +144,7 @@ def run_experiment(
         save_example_images(outcome, run)
         with tracker.phase("drawing"):
             save_figures(f"{config.name} on {data.name}", outcome, run)
-    run.save_weights(state.best_weights)
-    run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
-    run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})
-    run.save_summary(summary)
-    run.checkpoints.keep_newest()
+    save_results(data, outcome, summary, run)
     return outcome
 
 
@@ -177,7 +173,7 @@ def run_worker(group: ProcessGroup) -> None:
     group.shutdown()
 
 
-def _restore(
+def restore(
     state: TrainingState, run: RunDirectory, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Load the newest undamaged checkpoint into `state` and return it; None if there was none."""

@@ -13,6 +13,7 @@ from aecli.baselines.contestants import LABELS, baselines
 from aecli.config import TrainConfig, settings
 from aecli.config.wording import as_typed, shortened
 from aecli.data import Data
+from aecli.data.split import TRAIN, VALIDATION
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.evaluation.metrics import Score
 from aecli.evaluation.scores import (
@@ -40,6 +41,8 @@ class Outcome:
     """The test images that figures show."""
     outputs: dict[str, Tensor]
     """Their reconstructions by the model and by PCA, keyed as in `LABELS`; (K, C, H, W) each."""
+    closed: str | None
+    """Why the training ended before it was over; None if it was over."""
 
     @property
     def scores(self) -> dict[str, Score]:
@@ -49,7 +52,11 @@ class Outcome:
 
 @torch.inference_mode()
 def measure_outcome(
-    config: TrainConfig, data: Data, training: TrainingState, references: ReferenceScores
+    config: TrainConfig,
+    data: Data,
+    training: TrainingState,
+    references: ReferenceScores,
+    closed: str | None = None,
 ) -> Outcome:
     """Evaluate the model, which has the weights of the best epoch, on the test images."""
     model = make_reconstruct_fn(training.model, config)
@@ -57,7 +64,7 @@ def measure_outcome(
     examples = example_images(config, data.test)
     functions = {"model": model, "pca": baselines(config, data)["pca"]}
     outputs = {name: function(examples.inputs) for name, function in functions.items()}
-    return Outcome(training, references, test, examples, outputs)
+    return Outcome(training, references, test, examples, outputs, closed)
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
@@ -75,6 +82,7 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "constant_pixels": records[best.epoch - 1].constant_pixels,
         "best_epoch": best.epoch,
         "epochs": len(records),
+        "closed": outcome.closed,
         "seconds": sum(record.seconds for record in records),
         "model": config.model.name,
         "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
@@ -164,3 +172,12 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
         references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
     )
     save(curves, run.figure(LOSS))
+
+
+def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:
+    """Save what commands need of a finished run, the summary last."""
+    run.save_weights(outcome.training.best_weights)
+    run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
+    run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})
+    run.save_summary(summary)
+    run.checkpoints.keep_newest()

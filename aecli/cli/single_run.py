@@ -1,0 +1,234 @@
+"""A single run, with what the terminal shows of it: started, resumed or closed."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from aecli.baselines.contestants import LABELS
+from aecli.cli import console
+from aecli.cli.compose import compose, compose_run
+from aecli.cli.jobs import run_once
+from aecli.config import TrainConfig, Upsampling, short_key
+from aecli.data import Data
+from aecli.data.loaded import load_cached_data, relocate, resolve_config
+from aecli.errors import Interrupted, UsageError
+from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
+from aecli.models import build_model, describe
+from aecli.runs.diagnosis import diagnose
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.display import Display, Log
+from aecli.runs.remaining import is_interrupted, is_over
+from aecli.runtime.device import device_name
+from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from aecli.training.closing import close_run
+from aecli.training.experiment import exclusive_run, record_failure, run_experiment
+from aecli.training.loop import steps_per_epoch
+from aecli.training.outcome import Outcome
+from aecli.training.preflight import check_runnable
+
+
+def train_single(overrides: list[str], group: ProcessGroup, log: Log) -> None:
+    """Train one run with all processes of `group`.
+
+    Raises:
+        AecliError: it cannot be done; the message says why.
+    """
+    run = compose_run(overrides)
+    check_runnable(run.config)
+    run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), group, log))
+
+
+def resume_run(
+    run: RunDirectory, overrides: list[str], restart: bool, group: ProcessGroup, log: Log
+) -> None:
+    """Resume a run from its newest checkpoint, in its own folder.
+
+    Args:
+        run: the directory of the run.
+        overrides: may raise epochs or minutes, but change nothing else that affects the result.
+        restart: train from the beginning instead.
+        group: the processes that train; their number may differ from before.
+        log: how the run shows its progress.
+
+    Raises:
+        UsageError: another setting is changed, or epochs or minutes is lowered.
+        AecliError: it cannot be done; the message says why.
+    """
+    planned = run.load_next_config() or run.load_config()
+    config = _with_changes(planned, overrides)
+    has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
+    if is_over(run) and not is_interrupted(run) and not has_more and not restart:
+        console.warn(
+            f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
+            f"train it further)"
+        )
+        return
+    data = check_runnable(config)
+    _announce(config, data, group)
+    with _describing_interruption(run), exclusive_run(run):
+        display = Display(config.name, log)
+        outcome = run_experiment(
+            config, data, run, display, group, restart=restart, warn=console.warn
+        )
+    _conclude(config, data, run, outcome)
+
+
+def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
+    """Close an interrupted run: finish it with the best weights that it has.
+
+    Args:
+        run: the directory of the run.
+        overrides: say where the images are now, and the device.
+        log: how the run shows its progress.
+
+    Raises:
+        UsageError: it has no weights yet, or another setting is given.
+        AecliError: it cannot be done; the message says why.
+    """
+    for override in overrides:
+        if override.partition("=")[0] in MORE_TRAINING:
+            raise UsageError(f"{override}: finish=true trains no further, so leave it out")
+    if is_interrupted(run):
+        config = _with_changes(run.load_next_config() or run.load_config(), overrides)
+        data = check_runnable(config)
+        _announce(config, data, SINGLE_PROCESS)
+        if run.status is Status.failed:
+            console.warn(f"the training failed: {run.failure()}")
+        with _describing_interruption(run), run.locked():
+            outcome = close_run(config, data, run, Display(config.name, log), console.warn)
+        _conclude(config, data, run, outcome)
+    elif not is_over(run):
+        console.warn(
+            f"{run.path} is closed: there is nothing to do (without finish=true it is trained on)"
+        )
+    else:
+        console.warn(f"{run.path} is finished: there is nothing to do")
+
+
+# What may be given on resuming: more epochs or time, where the images are now, and the device.
+MORE_TRAINING = ("epochs", "minutes")
+CHANGEABLE = (*MORE_TRAINING, "data_dir", "data.path", "device")
+
+
+def _with_changes(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
+    """The configuration of a run, updated with what may change on resuming."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in CHANGEABLE:
+            raise UsageError(
+                f"{override} would make it a different run: a run keeps its configuration when "
+                f"resumed, and only {', '.join(map(short_key, CHANGEABLE))} may be given"
+            )
+    if not overrides:  # then Hydra, which takes a third of a second, is not needed
+        return planned
+    given = compose(overrides)
+    keys = {override.partition("=")[0] for override in overrides}
+    config = replace(planned, **{key: getattr(given, key) for key in keys - {"data.path"}})
+    config = relocate(config, data_dir=None, path=given.data.path)
+    for key in ("epochs", "minutes"):
+        before, after = getattr(planned, key), getattr(config, key)
+        if after is not None and (before is None or after < before):
+            planned_value = "null" if before is None else before
+            raise UsageError(
+                f"{key}={after} is not valid: the run has {planned_value}, which may be raised but "
+                f"not lowered"
+            )
+    return config
+
+
+def run_one(config: TrainConfig, run: RunDirectory, group: ProcessGroup, log: Log) -> None:
+    """Train one run, from an empty folder to its summary, and print its progress and scores.
+
+    Raises:
+        UsageError: the folder already holds a run.
+        DivergenceError: the loss is not finite.
+        Interrupted: Ctrl-C or SIGTERM; the message says what is kept.
+    """
+    data = load_cached_data(config)
+    config = resolve_config(config, data)
+    run.check_vacant()
+    _announce(config, data, group)
+    with _describing_interruption(run), run.locked():
+        run.check_vacant()  # again, in case another process was faster
+        with record_failure(run):
+            display = Display(config.name, log)
+            outcome = run_experiment(config, data, run, display, group, warn=console.warn)
+    _conclude(config, data, run, outcome)
+
+
+def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
+    """Print the data, the model and the device."""
+    if data.notice is not None:
+        console.notice(data.notice)
+    console.facts(
+        {
+            "data": console.describe_data(data),
+            "model": console.describe_model(config),
+            "device": device_name(data.train.images.device, group.size),
+        }
+    )
+    # Not on the meta device: its first forward pass imports torch's compiler, which takes 1 s.
+    console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
+
+
+def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outcome) -> None:
+    """Print the scores, the training time, and how to view the run."""
+    console.score_table(
+        f"{config.name} on the {len(data.test):,} test images of {data.name}",
+        {LABELS[name]: score for name, score in outcome.scores.items()},
+    )
+    if data.notice is not None:
+        console.notice(data.notice)
+    if config.upsample.name is Upsampling.max_unpool:
+        console.warn(f"upsample=max_unpool: {UNPOOLING_BYPASSES_CODE}")
+    records, best = outcome.training.records, outcome.training.best
+    for finding in diagnose(
+        config,
+        records,
+        best.epoch,
+        steps_per_epoch(config, data),
+        outcome.scores["model"].mse,
+        outcome.scores["mean_image"].mse,
+        outcome.closed,
+    ):
+        console.warn(f"{finding.details}: {finding.advice}")
+    epochs = len(records)
+    stopped = f" of {config.epochs}, stopped early," if epochs < config.epochs else ""
+    if outcome.closed is not None:
+        stopped = f" of {config.epochs}, closed early,"
+    elif stopped and not outcome.training.best.is_exhausted(config.patience):
+        stopped = f", as many as minutes={config.minutes:g} allow,"
+    seconds = sum(record.seconds for record in records)
+    console.facts(
+        {
+            "training": f"{epochs} epoch{'s' * (epochs > 1)}{stopped} in {seconds:.1f} s, "
+            f"best epoch {best.epoch} (by validation loss)",
+            "run": str(run.path),
+            "look at it": f"tensorboard --logdir {shlex.quote(str(_log_dir(config, run)))}",
+        }
+    )
+
+
+def _log_dir(config: TrainConfig, run: RunDirectory) -> Path:
+    """The folder of all runs if this run is in it, so that TensorBoard compares them."""
+    folder = Path(config.output_dir)
+    return folder if run.path.resolve().is_relative_to(folder.resolve()) else run.path
+
+
+@contextmanager
+def _describing_interruption(run: RunDirectory) -> Iterator[None]:
+    """If interrupted, say what is kept, how to resume, and how to use it as it is."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if not run.config_file.exists():  # nothing was written
+            raise
+        epochs = run.finished_epochs()
+        kept = f"epoch {epochs} was the last to finish" if epochs else "no epoch has finished"
+        resume = f"aecli train resume={shlex.quote(str(run.path))}"
+        use = f"; to use it as it is: {resume} finish=true" if epochs else ""
+        raise Interrupted.saying(
+            f"interrupted: {kept}; to resume: {resume}{use}", interruption
+        ) from None

@@ -1,0 +1,77 @@
+"""Close a run before its training is over: finish it with the best weights that it has."""
+
+from collections.abc import Callable
+
+from aecli.config import TrainConfig
+from aecli.data import Data
+from aecli.errors import UsageError
+from aecli.evaluation.scores import reference_scores
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.display import Display, Progress
+from aecli.runs.tracker import Resumed, Tracker
+from aecli.training.experiment import restore
+from aecli.training.loop import new_model, steps_per_epoch
+from aecli.training.outcome import (
+    Outcome,
+    final_metrics,
+    hyperparameters,
+    measure_outcome,
+    save_example_images,
+    save_figures,
+    save_results,
+    summarise,
+)
+from aecli.training.state import TrainingState
+
+
+def close_run(
+    config: TrainConfig,
+    data: Data,
+    run: RunDirectory,
+    display: Display | None,
+    warn: Callable[[str], None],
+) -> Outcome:
+    """Do what follows a training, from the newest undamaged checkpoint; the caller holds the lock.
+
+    An epoch that is not complete does not count. The checkpoint stays, so that the run can be
+    resumed all the same.
+
+    Args:
+        config: what was to be trained.
+        data: the images.
+        run: the run directory.
+        display: what the terminal shows of the run; None for nothing.
+        warn: receives a message for each damaged checkpoint.
+
+    Raises:
+        UsageError: no epoch is complete; nothing has been changed.
+        DataError: the run was trained on other images; nothing has been changed.
+        StorageError: all checkpoints are damaged or missing, or somebody has changed a file that
+            would be replaced; nothing has been changed.
+    """
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
+    restore(state, run, warn)
+    if not state.best.epoch:
+        raise UsageError(
+            f"{run.path} has no weights to close it with, because no epoch is complete: leave "
+            f"finish=true out, and it is trained"
+        )
+    run.check_replaceable()
+    reason = run.failure() if run.status is Status.failed else Status.interrupted.value
+    state.model.load_state_dict(state.best_weights)
+    epochs, steps = len(state.records), steps_per_epoch(config, data)
+    with Progress(display, config.epochs, config.epochs * steps, epochs, epochs * steps) as shown:
+        with shown.phase("testing"):
+            references = reference_scores(config, data)
+            closed = None if state.is_over(config) else reason
+            outcome = measure_outcome(config, data, state, references, closed)
+        save_example_images(outcome, run)
+        with shown.phase("drawing"):
+            save_figures(f"{config.name} on {data.name}", outcome, run)
+    summary = summarise(config, data, outcome)
+    # The run is as it was so far, apart from files that nobody reads before the summary is there.
+    run.begin(config)
+    with Tracker(run, config.epochs, steps, resumed=Resumed(state.records, 0)) as tracker:
+        tracker.results(hyperparameters(summary), final_metrics(outcome.scores), epochs)
+    save_results(data, outcome, summary, run)
+    return outcome
