@@ -1,5 +1,6 @@
 """Atomic writes, and reads that detect damaged files."""
 
+import errno
 import hashlib
 import os
 import re
@@ -169,6 +170,28 @@ def writable_folder(folder: Path, key: str) -> None:
         raise StorageError(
             f"{folder} cannot be written ({error.strerror}): choose another folder with {key}=..."
         ) from error
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Check, as far as it can be told without creating it, that `folder` can be written.
+
+    Args:
+        key: the option that sets it.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    problem = 0
+    if not existing.is_dir():
+        problem = errno.ENOTDIR
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        problem = errno.EACCES
+    if problem:
+        raise StorageError(
+            f"{folder} cannot be written ({os.strerror(problem)}): choose another folder with "
+            f"{key}=..."
+        )
 
 
 def is_inside(name: str) -> bool:

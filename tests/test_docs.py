@@ -131,7 +131,7 @@ def known_keys() -> set[str]:
     return {
         *config_groups(),
         *EXTRAS,
-        *("resume", "restart", "compare"),
+        *("resume", "restart", "finish", "compare"),
         *SHORT_KEYS,
         *(field.name for schema in schemas for field in fields(schema)),
         *(

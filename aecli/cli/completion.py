@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aecli
 from aecli.cli.lookup import command_names
+from aecli.cli.main import FLAGS
 
 PACKAGE = Path(aecli.__path__[0])
 CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
@@ -20,6 +21,7 @@ SWITCHES = {
     "log": ["bar", "lines"],
 }
 """Keys of `train` that belong to no run, and their values."""
+TRAIN_FLAGS = ["-m", *(f"--{flag}" for flag in FLAGS)]
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
 
 Schema = dict[str, str]
@@ -73,6 +75,8 @@ def candidates(line: str) -> list[str]:
         return _matching(word, SCRIPTS)
     if command not in command_names():
         return []
+    if word.startswith("-"):
+        return _matching(word, TRAIN_FLAGS if command == "train" else [])
     key, equals, value = word.partition("=")
     values = _values(command)
     if not equals:

@@ -58,8 +58,8 @@ OPENMP_SPIN_COUNT = "50000"
 
 
 _GNU_OPTION = re.compile(r"--([A-Za-z][\w./-]*)(?:=(.*))?", re.DOTALL)
-FLAGS = ("cfg", "config-dir", "resolve", "multirun")
-"""Those of Hydra, which have dashes."""
+FLAGS = ("cfg", "config-dir", "dry-run", "resolve", "multirun")
+"""Those of `train`, which have dashes as in Hydra."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

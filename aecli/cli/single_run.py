@@ -8,8 +8,10 @@ from pathlib import Path
 
 from aecli.baselines.contestants import LABELS
 from aecli.cli import console
-from aecli.cli.compose import compose, compose_run
-from aecli.cli.jobs import run_once
+from aecli.cli.compose import check_folder, compose, compose_run
+from aecli.cli.forecast import show_run
+from aecli.cli.jobs import hydra_subfolders, run_once
+from aecli.cli.overrides import is_given
 from aecli.config import TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
@@ -23,10 +25,12 @@ from aecli.runs.remaining import is_interrupted, is_over
 from aecli.runtime.device import device_name
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.training.closing import close_run
-from aecli.training.experiment import exclusive_run, record_failure, run_experiment
-from aecli.training.loop import steps_per_epoch
+from aecli.training.estimate import Task
+from aecli.training.experiment import exclusive_run, record_failure, restore, run_experiment
+from aecli.training.loop import new_model, steps_per_epoch
 from aecli.training.outcome import Outcome
-from aecli.training.preflight import check_runnable
+from aecli.training.preflight import check_runnable, check_without_writing
+from aecli.training.state import TrainingState
 
 
 def train_single(overrides: list[str], group: ProcessGroup, log: Log) -> None:
@@ -38,6 +42,53 @@ def train_single(overrides: list[str], group: ProcessGroup, log: Log) -> None:
     run = compose_run(overrides)
     check_runnable(run.config)
     run_once(run, lambda config, folder: run_one(config, RunDirectory(folder), group, log))
+
+
+def forecast_single(overrides: list[str]) -> None:
+    """Check a new run as its start would, and print how long it would take; nothing is written.
+
+    Raises:
+        AecliError: it could not start.
+    """
+    run = compose_run(overrides)
+    data = check_without_writing(run.config)
+    config = resolve_config(run.config, data)
+    folder = Path(str(run.composed.hydra.run.dir))
+    check_folder(folder)
+    place = f"a new folder in {folder.parent}"
+    if is_given("hydra.run.dir", overrides):
+        RunDirectory(folder).check_vacant(*hydra_subfolders(run.composed))
+        place = str(folder)
+    _announce(config, data, SINGLE_PROCESS)
+    show_run(_task(config, data), place)
+
+
+def forecast_rest(run: RunDirectory, overrides: list[str], restart: bool) -> None:
+    """Check a run as resuming it would, and print how long the rest would take.
+
+    Raises:
+        AecliError: it cannot be resumed.
+    """
+    config = _resumable(run, overrides, restart)
+    if config is None:
+        return
+    data = check_without_writing(config)
+    state = TrainingState(config, new_model(config, data), data.fingerprints)
+    if not restart:
+        restore(state, run, console.warn)
+    run.check_replaceable()
+    _announce(config, data, SINGLE_PROCESS)
+    show_run(_task(config, data, state), str(run.path))
+
+
+def _task(config: TrainConfig, data: Data, state: TrainingState | None = None) -> Task:
+    """What is left to do of a training from `state`, or from the beginning."""
+    done, seconds = 0.0, 0.0
+    if state is not None:
+        done = len(state.records) + state.step / steps_per_epoch(config, data)
+        seconds = state.training_seconds + state.seconds
+    limit = None if config.minutes is None else max(0.0, 60 * config.minutes - seconds)
+    return Task(config, len(data.train), config.epochs - done, limit)
 
 
 def resume_run(
@@ -56,14 +107,8 @@ def resume_run(
         UsageError: another setting is changed, or epochs or minutes is lowered.
         AecliError: it cannot be done; the message says why.
     """
-    planned = run.load_next_config() or run.load_config()
-    config = _with_changes(planned, overrides)
-    has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
-    if is_over(run) and not is_interrupted(run) and not has_more and not restart:
-        console.warn(
-            f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
-            f"train it further)"
-        )
+    config = _resumable(run, overrides, restart)
+    if config is None:
         return
     data = check_runnable(config)
     _announce(config, data, group)
@@ -73,6 +118,20 @@ def resume_run(
             config, data, run, display, group, restart=restart, warn=console.warn
         )
     _conclude(config, data, run, outcome)
+
+
+def _resumable(run: RunDirectory, overrides: list[str], restart: bool) -> TrainConfig | None:
+    """The configuration with which a run is resumed; None if it is finished, which is then said."""
+    planned = run.load_next_config() or run.load_config()
+    config = _with_changes(planned, overrides)
+    has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
+    if restart or has_more or is_interrupted(run) or not is_over(run):
+        return config
+    console.warn(
+        f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
+        f"train it further)"
+    )
+    return None
 
 
 def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:

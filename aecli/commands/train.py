@@ -5,6 +5,10 @@ usage: aecli train [-m] [key=value ...]
 Trains an autoencoder and writes a run directory under output_dir. --cfg job prints the
 configuration instead of training. Flags may appear anywhere.
 
+--dry-run checks the line and says what would be trained: the runs by their names, with parameters,
+steps, and an estimate of the time from a few steps of each kind. It works with -m and with resume=,
+and writes nothing but what loading the data set keeps in data_dir and in the cache.
+
 With -m (--multirun), lists of values such as latent=5,25,125 train one run per combination, and
 sweep=... supplies ready-made lists, which values on the command line override.
 
@@ -31,6 +35,7 @@ examples:
   aecli train experiment=lecture_fc latent=125
   aecli train -m model=fc latent=5,25,125 seed=0,1,2
   aecli train -m sweep=latent hydra/launcher=joblib
+  aecli train -m sweep=upsample seed=0,1,2 --dry-run
   aecli train resume=outputs/latent/2026-11-21_10-15-00-123456
   aecli train resume=outputs/conv-z25/2026-11-21_10-15-00-123456 finish=true
   torchrun --nproc_per_node=2 -m aecli train model=denoising
@@ -45,7 +50,13 @@ from aecli.cli.jobs import show_config
 from aecli.cli.options import pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
-from aecli.cli.single_run import finish_run, resume_run, train_single
+from aecli.cli.single_run import (
+    finish_run,
+    forecast_rest,
+    forecast_single,
+    resume_run,
+    train_single,
+)
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
@@ -79,6 +90,9 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
     if options.cfg:
         compose(options.overrides)  # rejects invalid values, which Hydra would print
         show_config(options.cfg, options.resolve, options.overrides)
+    elif options.dry_run:
+        _check_single_process(group, "--dry-run trains nothing, so give it without torchrun")
+        forecast(options)
     elif options.resume is not None:
         resume(Path(expand_user("resume", options.resume)), options, group)
     elif options.multirun:
@@ -115,6 +129,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg")
     parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("overrides", nargs="*")
     own = pop_config_dir(arguments)
     options = parser.parse_intermixed_args(arguments)
@@ -124,6 +139,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--cfg shows the configuration of one run: leave -m out")
     if options.cfg and any(each.startswith("resume=") for each in options.overrides):
         parser.error("--cfg shows the configuration of a new run: leave resume out")
+    if options.cfg and options.dry_run:
+        parser.error("--cfg and --dry-run both say what would be trained: give one of them")
     if options.resolve and not options.cfg:
         parser.error("--resolve goes with --cfg job")
     # These are not part of a run's configuration, so they are not passed to Hydra.
@@ -152,6 +169,8 @@ def _pop_switches(parser: _Parser, options: argparse.Namespace) -> None:
         if value is not None and options.resume is None:
             parser.error(f"{key}={str(value).lower()} is for a run that exists: add resume=FOLDER")
         setattr(options, key, value is True)
+    if options.finish and options.dry_run:
+        parser.error("--dry-run says what would be trained, and finish=true trains nothing")
     if options.restart and options.finish:
         parser.error(
             "restart=true trains a run from the beginning, and finish=true no further: give one"
@@ -164,6 +183,38 @@ def _pop_switch(parser: _Parser, arguments: list[str], key: str) -> bool | None:
     if value not in (None, "true", "false"):
         parser.error(f"{key}={value} is not valid: give true or false")
     return None if value is None else value == "true"
+
+
+def forecast(options: argparse.Namespace) -> None:
+    """Print what would be trained and how long it would take; nothing is written.
+
+    Raises:
+        AecliError: it could not start; the message says why.
+    """
+    if options.resume is None and not options.multirun:
+        return forecast_single(options.overrides)
+    if options.resume is not None:
+        folder = Path(expand_user("resume", options.resume))
+        if RunDirectory(folder).config_file.exists():
+            _check_for_single(options, folder)
+            return forecast_rest(RunDirectory(folder), options.overrides, options.restart)
+        _check_for_sweep(options, folder)
+    from aecli.sweep import dry_run
+
+    if options.resume is None:
+        dry_run.forecast(options.overrides)
+    else:
+        dry_run.forecast_rest(folder, options.overrides)
+
+
+def _check_for_single(options: argparse.Namespace, folder: Path) -> None:
+    if options.multirun:
+        raise UsageError(f"resume={folder} is a single run: leave -m out")
+
+
+def _check_for_sweep(options: argparse.Namespace, folder: Path) -> None:
+    if options.restart:
+        raise UsageError(f"restart=true is for a single run, and {folder} is not one")
 
 
 def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> None:
@@ -179,15 +230,14 @@ def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> No
     if not run.config_file.exists():
         if (folder / SWEEP_FILE).exists():
             _check_single_process(group, SWEEP_IN_ONE_PROCESS)
-        if options.restart:
-            raise UsageError(f"restart=true is for a single run, and {folder} is not one")
+        _check_for_sweep(options, folder)
         from aecli.sweep import lifecycle as sweep
 
         go_on = sweep.finish if options.finish else sweep.resume
         go_on(folder, options.overrides, options.compare, options.log)
-    elif options.multirun:
-        raise UsageError(f"resume={folder} is a single run: leave -m out")
-    elif options.finish:
+        return
+    _check_for_single(options, folder)
+    if options.finish:
         finish_run(run, options.overrides, options.log)
     else:
         resume_run(run, options.overrides, options.restart, group, options.log)

@@ -5,6 +5,7 @@ interrupted. So a sweep can be resumed in other processes, on other machines, or
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aecli.cli import console
 from aecli.cli.compose import Sweep, compose_sweep, save_sweep_config
 from aecli.cli.jobs import hydra_subfolders
 from aecli.config import TrainConfig
+from aecli.data import Data
 from aecli.data.loaded import resolve_config
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.files import make_folder
@@ -41,12 +43,7 @@ def start(overrides: list[str], compare: bool, log: Log) -> None:
     if sweep.jobs is None:
         search(sweep, overrides, compare, log)
         return
-    configs: dict[str, TrainConfig] = {}
-    for job in sweep.jobs:
-        if job.folder in configs:
-            raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
-        _check_inside(sweep.folder, job.folder)
-        configs[job.folder] = resolve_config(job.config, check_runnable(job.config))
+    configs = planned_configs(sweep, check_runnable)
     lines = {job.folder: job.overrides for job in sweep.jobs}
     make_folder(sweep.folder)
     with locked(sweep.folder):
@@ -54,6 +51,21 @@ def start(overrides: list[str], compare: bool, log: Log) -> None:
         save_sweep_config(sweep.folder / SWEEP_FILE, sweep)
         problems = launch_runs(sweep, lines, overrides, log)
         report(sweep.folder, compare, problems, advice=resume_advice(sweep.folder))
+
+
+def planned_configs(sweep: Sweep, check: Callable[[TrainConfig], Data]) -> dict[str, TrainConfig]:
+    """Name of each run's folder -> its configuration, after `check`.
+
+    Raises:
+        AecliError: a run cannot be trained, or not in its folder.
+    """
+    configs: dict[str, TrainConfig] = {}
+    for job in sweep.jobs or []:
+        if job.folder in configs:
+            raise UsageError(f"hydra.sweep.subdir gives two runs the same folder, {job.folder}")
+        _check_inside(sweep.folder, job.folder)
+        configs[job.folder] = resolve_config(job.config, check(job.config))
+    return configs
 
 
 def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
@@ -69,15 +81,10 @@ def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
         AecliError: some runs failed, `folder` holds no sweep, or another process trains it.
         Interrupted: Ctrl-C or SIGTERM; says how to resume.
     """
-    _check_is_sweep(folder)
-    for override in overrides:
-        if not override.startswith("hydra"):
-            raise UsageError(
-                f"{override}: a resumed sweep trains its runs as planned, so leave it out"
-            )
+    check_resumable(folder, overrides)
     with locked(folder):
         shutil.rmtree(folder / SHARED, ignore_errors=True)  # if an earlier attempt was killed
-        _warn_of_missing_runs(folder)
+        warn_of_missing_runs(folder)
         sweep = replace(compose_sweep(overrides), folder=folder)
         problems = _launch_unfinished(sweep, overrides, log)
         report(folder, compare, problems, advice=resume_advice(folder))
@@ -101,7 +108,7 @@ def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
     if overrides:
         raise UsageError(f"{overrides[0]}: finish=true trains no further, so leave it out")
     with locked(folder):
-        _warn_of_missing_runs(folder)
+        warn_of_missing_runs(folder)
         problems = [problem for run in runs_below(folder) for problem in _close(run, log)]
         report(folder, compare, problems, advice=resume_advice(folder))
 
@@ -122,6 +129,20 @@ def _close(run: RunDirectory, log: Log) -> list[str]:
     return []
 
 
+def check_resumable(folder: Path, overrides: list[str]) -> None:
+    """Check that `folder` is that of a sweep, which can be resumed with these overrides.
+
+    Raises:
+        UsageError: it is not, or they change more than how the runs are launched.
+    """
+    _check_is_sweep(folder)
+    for override in overrides:
+        if not override.startswith("hydra"):
+            raise UsageError(
+                f"{override}: a resumed sweep trains its runs as planned, so leave it out"
+            )
+
+
 def _check_is_sweep(folder: Path) -> None:
     if not (folder / SWEEP_FILE).is_file():
         raise UsageError(
@@ -139,7 +160,7 @@ def _check_inside(folder: Path, name: str) -> None:
         )
 
 
-def _warn_of_missing_runs(folder: Path) -> None:
+def warn_of_missing_runs(folder: Path) -> None:
     try:
         missing = missing_runs(folder)
     except StorageError as error:

@@ -39,15 +39,25 @@ def plan(
     Raises:
         UsageError: `folder` already holds runs.
     """
+    runs = check_plan(folder, configs, subfolders)
     make_folder(folder)
-    check_unused(folder)
-    runs = [RunDirectory(folder / name) for name in configs]
-    for run in runs:
-        run.check_vacant(*subfolders)
     save_plan(folder, configs)
     for run, config in zip(runs, configs.values(), strict=True):
         make_folder(run.path)
         run.save_config(config)
+    return runs
+
+
+def check_plan(folder: Path, names: Iterable[str], subfolders: Iterable[str]) -> list[RunDirectory]:
+    """Check that runs in folders of these names would overwrite nothing; the runs.
+
+    Raises:
+        UsageError: they would.
+    """
+    check_unused(folder)
+    runs = [RunDirectory(folder / name) for name in names]
+    for run in runs:
+        run.check_vacant(*subfolders)
     return runs
 
 

@@ -32,6 +32,8 @@ from aecli.training.outcome import (
 from aecli.training.recorder import Recorder
 from aecli.training.state import TrainingState, check_images
 
+OUT_OF_MEMORY = "not enough memory: try a smaller batch_size or model, or fewer processes"
+
 
 @contextmanager
 def exclusive_run(run: RunDirectory) -> Iterator[None]:
@@ -69,9 +71,7 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
 def _as_aecli_error(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
     """Convert an error of torch to a readable one; re-raise it unchanged if it is a bug."""
     if is_out_of_memory(error):
-        failure = AecliError(
-            "not enough memory: try a smaller batch_size or model, or fewer processes"
-        )
+        failure = AecliError(OUT_OF_MEMORY)
     elif is_process_lost(error):
         failure = AecliError(
             f"{PROCESS_LOST}; to resume from its newest checkpoint: aecli train "

@@ -9,7 +9,7 @@ from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.errors import UsageError
-from aecli.files import writable_folder
+from aecli.files import check_writable, writable_folder
 from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
 from aecli.runtime import memory
@@ -20,14 +20,27 @@ COPIES = 5  # of each weight: its gradient, Adam's two moments, and the best so 
 
 
 def check_runnable(config: TrainConfig) -> Data:
-    """Check device, data, layers and memory before creating a folder; return the data."""
+    """Check device, data, layers and memory, then the folder; return the data."""
+    data = check_trainable(config)
+    writable_folder(Path(config.output_dir), "output_dir")
+    return data
+
+
+def check_without_writing(config: TrainConfig) -> Data:
+    """Check the same as far as it can be told without creating a folder; return the data."""
+    data = check_trainable(config)
+    check_writable(Path(config.output_dir), "output_dir")
+    return data
+
+
+def check_trainable(config: TrainConfig) -> Data:
+    """Check device, data, layers and memory; return the data."""
     data = load_cached_data(config)
     device = data.train.images.device
     if config.compile:
         check_compiler(device)
     check_factor(config, data.image_shape)
     check_memory(config, data, total_memory(device))
-    writable_folder(Path(config.output_dir), "output_dir")
     return data
 
 

@@ -1,0 +1,140 @@
+"""What a dry run shows: the runs that would be trained, and how long that would take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from aecli.cli import console
+from aecli.data import Data
+from aecli.models import build_outline
+from aecli.runtime.device import device_name, open_device
+from aecli.runtime.status import show_status
+from aecli.training.estimate import Estimate, Task, estimate, makespan
+
+REST = "Loading, testing and figures come on top."
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run that would be trained."""
+
+    name: str
+    settings: str
+    """That tell it from the others, if its name does not."""
+    parameters: int
+    task: Task
+
+
+def count_parameters(task: Task, data: Data) -> int:
+    """The weights of the network that a task trains."""
+    config = task.config
+    model = build_outline(config.model, config.upsample, data.image_shape)
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def show_run(task: Task, place: str) -> None:
+    """Print how long a run would take; `place` is where it would be."""
+    found = _measured([task])
+    console.facts(
+        {
+            "run": f"{task.config.name}, in {place}",
+            "training": f"{_epochs(task)}, {task.steps:,} steps",
+            "time": _about(found.seconds[0], [task]),
+        }
+    )
+    console.paragraph(f"{_basis(found, [task])} {REST} Nothing was written.")
+
+
+def show_sweep(
+    runs: Sequence[Forecast], title: str, workers: int | None, threads: int | None
+) -> None:
+    """Print the runs of a sweep and how long they would take.
+
+    Args:
+        runs: at least one, in their order.
+        title: where they would be.
+        workers: how many would be trained at a time here; None if others decide.
+        threads: of each; None for torch's setting.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    tasks = [run.task for run in runs]
+    found = _measured(tasks)
+    console.table(_table(runs, found.seconds, title))
+    total = sum(found.seconds)
+    manner = "one after the other" if workers is not None else "one after the other here"
+    if workers is not None and workers > 1 and len(runs) > 1:
+        total, manner = makespan(found.seconds, workers), f"{workers} at a time"
+    console.facts({"runs": f"{len(runs):,}", "time": f"{_about(total, tasks)}, {manner}"})
+    console.paragraph(f"{_basis(found, tasks)} {REST} Nothing was written.")
+
+
+def show_search(task: Task, place: str, trials: int) -> None:
+    """Print how long a search would take, if each of its runs is like `task`."""
+    found = _measured([task])
+    console.facts(
+        {
+            "search": f"{trials:,} runs, in {place}",
+            "training": f"{_epochs(task)} each",
+            "time": _about(trials * found.seconds[0], [task]),
+        }
+    )
+    console.paragraph(
+        f"{_basis(found, [task])} The search chooses its runs as it goes, so the estimate is for "
+        f"runs with what they share. {REST} Nothing was written."
+    )
+
+
+def _measured(tasks: Sequence[Task]) -> Estimate:
+    show_status("measuring a few steps ...")
+    return estimate(tasks)
+
+
+def _table(runs: Sequence[Forecast], seconds: Sequence[float], title: str) -> Table:
+    table = console.new_table(title)
+    table.add_column("run", no_wrap=True)
+    has_settings = any(run.settings for run in runs)
+    if has_settings:
+        table.add_column("settings")
+    for heading in ("parameters", "steps", "time"):
+        table.add_column(heading, justify="right")
+    for run, each in zip(runs, seconds, strict=True):
+        settings = [Text(run.settings)] if has_settings else []
+        numbers = f"{run.parameters:,}", f"{run.task.steps:,}", duration(each)
+        table.add_row(Text(run.name), *settings, *numbers)
+    return table
+
+
+def _epochs(task: Task) -> str:
+    planned = task.config.epochs
+    if task.epochs == planned:
+        return f"{planned:,} epoch{'s' * (planned > 1)}"
+    return f"{task.epochs:,.3g} of {planned:,} epochs are left"
+
+
+def _about(seconds: float, tasks: Sequence[Task]) -> str:
+    can_end_early = any(task.config.patience is not None for task in tasks)
+    return f"{'about ' * (seconds >= 1)}{duration(seconds)}{' at most' * can_end_early}"
+
+
+def _basis(found: Estimate, tasks: Sequence[Task]) -> str:
+    """What an estimate rests on."""
+    device = device_name(open_device(tasks[0].config.device))
+    of = ""
+    if found.kinds > 1:
+        which = f"all {found.kinds}" if found.measured == found.kinds else str(found.measured)
+        of = f" of {which} kinds of run"
+        if found.measured < found.kinds:
+            of += f" out of {found.kinds:,}, and the others taken to be like these on average"
+    return f"Estimated from {found.steps:,} training steps{of}, and from validations, on {device}."
+
+
+def duration(seconds: float) -> str:
+    """As in `12 s` or, from two minutes on, `0:02:05`."""
+    if seconds < 1:
+        return "under 1 s"
+    return f"{seconds:.0f} s" if seconds < 120 else str(timedelta(seconds=round(seconds)))
