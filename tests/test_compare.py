@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from aecli.cli import main as cli
 from aecli.cli.compose import compose
-from aecli.comparison.gather import gather
+from aecli.comparison import gather as gathering
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.results import MeanStd
 from aecli.config.wording import word
@@ -33,6 +33,7 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.records import DataFacts
 from tests.browser import opened
 from tests.conftest import TINY, planted, undo
+from tests.gathered import gather
 
 Aecli = Callable[..., int]
 
@@ -218,22 +219,123 @@ def test_a_folder_without_runs_is_refused(
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
+def on_other_images(run: RunDirectory, **changes: Any) -> None:
+    """Have a run say that it was on other images."""
+    summary = run.load_summary()
+    data = {**summary["data"], **changes}
+    errors = {name: each[: data["test"]] for name, each in run.load_image_errors().items()}
+    run.save_image_errors(errors)
+    run.save_summary({**summary, "data": data})
+
+
+@pytest.mark.undrawn("compare")
+@pytest.mark.parametrize("change", ["fingerprints", "image_shape", "test"])
 def test_errors_on_different_images_are_not_compared(
+    change: str, copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, *rest = runs_below(copied)
+    fingerprints = {**other.load_summary()["data"]["fingerprints"], "test": "0" * 64}
+    values = {"fingerprints": fingerprints, "image_shape": [1, 14, 14], "test": 50}
+    on_other_images(other, **{change: values[change]})
+    assert aecli("compare", str(copied)) == 0
+    shown = capsys.readouterr().out
+    folders = sorted(path.parent.name for path in (copied / "compare").glob("*/report.html"))
+    assert len(folders) == 2 and all(name.startswith("synthetic-") for name in folders)
+    assert (change != "fingerprints") or folders[0] == "synthetic-00000000"
+    for name in folders:
+        assert f"{name}: synthetic (1x" in shown
+        assert f"report on {name}  {copied}/compare/{name}/report.html\n" in shown
+    runs = [
+        (copied / "compare" / name / "report.html").read_text().count("config.yaml</a>")
+        for name in folders
+    ]
+    assert sorted(runs) == [1, len(rest)]
+
+
+@pytest.mark.undrawn("compare")
+def test_each_data_set_has_its_comparison_in_place_of_an_earlier_one(
+    copied: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+
+    def compare(*line: str) -> set[str]:
+        assert aecli("compare", str(copied), f"output={output}", *line) == 0
+        return {str(path.parent.relative_to(output)) for path in output.rglob("report.html")}
+
+    def event_files() -> set[str]:
+        found = output.rglob("events.out.tfevents.*")
+        return {str(path.parent.relative_to(output)) for path in found}
+
+    assert compare() == {"."}
+    (output / "mine").write_text("somebody else's")
+    other = runs_below(copied)[0]
+    on_other_images(other, name="letters", fingerprints={
+        **other.load_summary()["data"]["fingerprints"], "test": "0" * 64
+    })  # fmt: skip
+    assert compare() == {"letters", "synthetic"}
+    assert event_files() == {"letters", "synthetic"}
+    # Nothing is left of the one before, and all is of the same moment.
+    assert {path.name for path in output.iterdir()} == {
+        *("letters", "synthetic", "manifest.json", "mine")
+    }
+    assert "output=" in (output / "letters/report.html").read_text()
+    for name in ("letters", "synthetic"):
+        capsys.readouterr()
+        assert compare(f"data={name}") == {"."} == event_files()
+        assert f"on {name}" in (output / "report.html").read_text()
+        assert f"data={name} sort=model" in (output / "report.html").read_text()
+        assert capsys.readouterr().out.endswith(f"report  {output}/report.html\n")
+    assert not (output / "letters").exists()
+    assert (output / "mine").exists()
+
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert aecli("compare", str(copied), f"output={output}", "data=leters") == 2
+    line = capsys.readouterr().err
+    assert line.startswith("aecli: no run is on data=leters: did you mean letters? (valid: ")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = runs_below(copied)[0]
-    summary = other.load_summary()
-    others = {**summary["data"]["fingerprints"], "test": "0" * 64}
-    for change in ({"fingerprints": others}, {"image_shape": [1, 14, 14]}, {"test": 50}):
-        images = change.get("test", summary["data"]["test"])
-        errors = {name: each[:images] for name, each in other.load_image_errors().items()}
-        other.save_image_errors(errors)
-        other.save_summary({**summary, "data": {**summary["data"], **change}})
-        assert aecli("compare", str(copied)) == 2
-        line = capsys.readouterr().err
-        assert "errors on different images cannot be compared: " in line
-        assert str(other.path) in line
-    assert not (copied / "compare").exists()
+    on_other_images(runs_below(copied)[0], name="letters", image_shape=[1, 14, 14])
+    mine = copied / "compare" / "letters" / "report.html"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert aecli("compare", str(copied)) == 5
+    assert f"{mine} was not written by aecli" in capsys.readouterr().err
+    assert mine.read_text() == "mine" and not (copied / "compare" / "synthetic").exists()
+
+
+def test_what_is_left_out_is_named_with_its_data_set_and_once(
+    copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_other_images(runs_below(copied)[0], name="letters", image_shape=[1, 14, 14])
+    damaged = runs_below(copied)[1]
+    damaged.config_file.write_text("damaged")
+    comparisons = gathering.gather([copied])
+    assert [len(each.skipped) for each in comparisons.values()] == [1, 1]
+    assert aecli("compare", str(copied)) == 0
+    assert capsys.readouterr().err.count("left out: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"]),
+        (["photos", "photos"], ["photos-0aaaaaaa", "photos-1aaaaaaa"]),
+        (["Photos", "photos"], ["Photos-0aaaaaaa", "photos-1aaaaaaa"]),
+        (["../../etc", "a b/c"], ["etc", "a-b-c"]),
+        (["..", "figures"], ["images", "figures-1aaaaaaa"]),
+        (["x" * 300], ["x" * 60]),
+    ],
+)
+def test_the_folders_of_data_sets(names: list[str], folders: list[str]) -> None:
+    data = [DataFacts(name, (1, 8, 8), 5, f"{n}{'a' * 63}") for n, name in enumerate(names)]
+    assert gathering.folder_names(data) == folders
+    same = [DataFacts("a", (1, 8, size), 5) for size in (7, 8, 9)]
+    assert gathering.folder_names(same) == ["a-unknown", "a-unknown-2", "a-unknown-3"]
 
 
 def another_file(run: RunDirectory) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from aecli.comparison.gather import gather
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import open_run
 from tests.conftest import TINY
+from tests.gathered import gather
 from tests.same_run import assert_same_run
 
 pytestmark = pytest.mark.undrawn

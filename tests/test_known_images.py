@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from aecli.cli import console
-from aecli.comparison.gather import gather
 from aecli.data import Split, load_data, loaded
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
 from aecli.runs.trained import open_run
 from tests.conftest import TINY, planted
+from tests.gathered import gather
 
 pytestmark = pytest.mark.undrawn
 

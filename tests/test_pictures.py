@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from aecli import figures
 from aecli.cli.compose import compose
-from aecli.comparison.gather import gather
 from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import format_ppm
@@ -21,6 +20,7 @@ from aecli.evaluation.scores import stride_grid
 from aecli.figures import theme
 from aecli.runs.directory import RunDirectory
 from aecli.training import experiment
+from tests.gathered import gather
 from tests.test_conf import some_data
 from tests.test_figures import assert_all_is_readable, pixels_of
 

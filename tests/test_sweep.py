@@ -25,6 +25,7 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
+from aecli.sweep.report import have_no_images_in_common
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
 from tests.conftest import TINY, planted, undo
@@ -230,13 +231,26 @@ def test_a_search_is_not_laid_over_runs(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")} == before
 
 
-def test_a_sweep_over_different_images_is_not_compared_and_good(
+def test_a_sweep_over_different_images_has_a_comparison_for_each(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["model=fc", "latent=2", *TINY, "data.test_size=50,60"]
     assert aecli("train", "-m", *line) == 0
-    assert "no comparison: errors on different images" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("report.html"))
+    shown = capsys.readouterr()
+    reports = sorted(tmp_path.rglob("report.html"))
+    assert len(reports) == 2 and shown.out.count("report on synthetic-") == 2
+    assert "no comparison" not in shown.err
+
+
+def test_classes_are_compared_where_several_settings_have_the_same() -> None:
+    def configs(*lines: list[str]) -> list[TrainConfig]:
+        return [compose(line) for line in lines]
+
+    zero, one = "data.classes=[0]", "data.classes=[1]"
+    assert have_no_images_in_common(configs([zero], [one]))
+    assert have_no_images_in_common(configs([zero], [one], [one, "seed=1"]))
+    assert not have_no_images_in_common(configs([zero], [zero, "latent=3"], [one]))
+    assert not have_no_images_in_common(configs([], ["latent=3"]))
 
 
 def test_hydra_notes_the_command_line(aecli: Aecli, tmp_path: Path) -> None:

@@ -153,16 +153,21 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
     _print_table(table)
 
 
-def comparison(compared: Compared) -> None:
-    """Print the table of a comparison, its findings, and the path of the report."""
+def comparison(compared: list[Compared]) -> None:
+    """Print the table and the findings of each comparison, and the paths of the reports."""
     from aecli.comparison.terminal import terminal_table
 
-    out.print()
-    out.print(terminal_table(compared.settings, out.width))
-    bullets(compared.findings)
-    for skipped in compared.comparison.skipped:
+    for each in compared:
+        out.print()
+        if len(compared) > 1:
+            out.print(Text(f"{each.name}: {each.comparison.data}", "bold"))
+        out.print(terminal_table(each.settings, out.width))
+        bullets(each.findings)
+    for skipped in dict.fromkeys(run for each in compared for run in each.comparison.skipped):
         warn(f"left out: {skipped.path}, {skipped.status}: {skipped.reason}")
-    facts({"report": str(compared.report)})
+    for each in compared:
+        name = f"report on {each.name}" if len(compared) > 1 else "report"
+        facts({name: str(each.report)})
 
 
 def run_line(run: RunDirectory, before: str = "", after: str = "") -> None:

@@ -6,9 +6,13 @@ Puts runs side by side; runs that differ only in their seed share a row, with me
 deviation. Prints the table, and writes it as CSV and Markdown, the figures as PNG and SVG, a
 self-contained report.html, and all of it for TensorBoard.
 
+Errors on different images cannot be compared: if the runs are on several data sets, each has a
+comparison of its own, in a subfolder of its name.
+
 examples:
   aecli compare outputs/latent/2026-11-21_10-15-00-123456
   aecli compare outputs/latent outputs/latent_conv sort=mse
+  aecli compare outputs data=mnist
 """
 
 from dataclasses import dataclass, field
@@ -49,6 +53,10 @@ class Options:
     """How to sort the table, best first; model: by model, then by latent size; mse: by the
     validation mse."""
 
+    data: str | None = None
+    """Keep only runs on the data set of this name; null: all runs, with a comparison for each data
+    set if they are on several."""
+
     output: str | None = None
     """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new
     one below outputs/compare."""
@@ -78,4 +86,4 @@ def main(arguments: list[str]) -> None:
     else:
         output = Path("outputs", FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     show_status("comparing the runs ...")
-    console.comparison(compare(folders, output, options.sort.value))
+    console.comparison(compare(folders, output, options.sort.value, options.data))

@@ -1,6 +1,7 @@
 """Compare runs: load them, group them, and write the comparison."""
 
 import shlex
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import sort_settings
-from aecli.comparison.write import REPORT, write
+from aecli.comparison.write import FOLDER, REPORT, write
+from aecli.runs.results import Results
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,39 @@ class Compared:
     findings: list[str]
     """The results in sentences."""
     report: Path
+    name: str
+    """Of the data set, among others that are compared with it; the folder of its files."""
 
 
-def compare(folders: list[Path], output: Path, sort: str = "model") -> Compared:
+def compare(
+    folders: list[Path], output: Path, sort: str = "model", data: str | None = None
+) -> list[Compared]:
     """Compare all runs below `folders` and write the comparison to the folder `output`.
 
+    Errors on different images cannot be compared, so if the runs are on several data sets, each has
+    a comparison of its own, in a subfolder.
+
+    Args:
+        folders: folders of runs, or that hold runs.
+        output: takes the place of what an earlier comparison has written there.
+        sort: a key of `SORT_KEYS`.
+        data: keep only runs on the data set of this name; None for all.
+
     Raises:
-        UsageError: there are none, or they cannot be compared.
+        UsageError: there are none.
         StorageError, OSError: the comparison cannot be written, or a file of somebody else is in
             the way.
     """
-    comparison = gather(folders)
-    settings = sort_settings(comparison.settings, sort)
-    command = ["aecli", "compare", *map(str, folders), f"sort={sort}", f"output={output}"]
-    sentences = findings(comparison)
-    write(comparison, sentences, settings, output, shlex.join(command))
-    return Compared(comparison, settings, sentences, output / REPORT)
+    comparisons = gather(folders, data)
+    chosen = [] if data is None else [f"data={data}"]
+    command = ["aecli", "compare", *map(str, folders), *chosen, f"sort={sort}", f"output={output}"]
+    compared = []
+    for name, comparison in comparisons.items():
+        folder = output / name if len(comparisons) > 1 else output
+        settings = sort_settings(comparison.settings, sort)
+        compared.append(Compared(comparison, settings, findings(comparison), folder / REPORT, name))
+    with Results(output, FOLDER) as results:
+        for each in compared:
+            with results.part(each.name) if len(compared) > 1 else nullcontext(results) as part:
+                write(each.comparison, each.findings, each.settings, part, shlex.join(command))
+    return compared

@@ -4,6 +4,11 @@ Only run directories are read: neither the data set nor the models are needed, a
 when a figure is drawn, so that memory does not grow with the number of runs.
 """
 
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -11,11 +16,13 @@ from safetensors import SafetensorError
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, Result, SkippedRun
 from aecli.errors import AecliError, StorageError, UsageError
-from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.directory import FIGURES, RunDirectory, Status
 from aecli.runs.discovery import folders_below, runs_below
 from aecli.runs.records import DataFacts
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
-from aecli.text import one_line
+from aecli.text import one_line, suggest
+
+MAX_NAME = 60  # characters of a folder
 
 # The errors that damaged files in a run directory can raise.
 DAMAGE = (
@@ -29,37 +36,106 @@ DAMAGE = (
 )
 
 
-def gather(folders: list[Path]) -> Comparison:
-    """Load every run below `folders`.
+def gather(folders: list[Path], data: str | None = None) -> dict[str, Comparison]:
+    """Load every run below `folders`, and compare those on the same test images.
+
+    Args:
+        folders: folders of runs, or that hold runs.
+        data: keep only runs on the data set of this name; None for all.
+
+    Returns:
+        The name of a folder for the comparison -> the comparison, one for each data set.
 
     Raises:
-        UsageError: a folder has no runs, no run is finished, or the images differ between runs.
+        UsageError: a folder has no runs, no run is finished, or none is on `data`.
         StorageError: no run is finished, and some are damaged.
     """
     runs = {run.path.resolve(): run for folder in folders for run in runs_below(folder)}
-    skipped: list[SkippedRun] = []
+    results, skipped = _load([*runs.values()])
+    skipped += [_Skipped(each, None) for each in _missing(folders)]
+    if not results:
+        reasons = "; ".join(
+            f"{run.path}: {run.status}, {run.reason}" for run in (each.run for each in skipped)
+        )
+        kind = StorageError if any(each.run.status == "damaged" for each in skipped) else UsageError
+        raise kind(f"there is no finished run to compare: {reasons}")
+    by_data: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        by_data[result.data.identity].append(result)
+    groups = [*by_data.values()]
+    names = folder_names([group[0].data for group in groups])
+    known = {result.config.data.name for result in results}
+    found = {}
+    for name, group in sorted(zip(names, groups, strict=True), key=lambda each: each[0]):
+        if data not in (None, name, group[0].data.name):
+            continue
+        ours = {result.config.data.name for result in group}
+        others = known - ours
+        settings, common = grouped(group)
+        left_out = [each.run for each in skipped if each.data not in others]
+        found[name] = Comparison(group[0].data, settings, left_out, common)
+    if not found:
+        valid = {**dict.fromkeys(group[0].data.name for group in groups), **dict.fromkeys(names)}
+        raise UsageError(f"no run is on data={data}: {suggest(str(data), valid)}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    """A run that is left out of the comparison."""
+
+    run: SkippedRun
+    data: str | None
+    """Its data set, as on the command line; None if that is not known."""
+
+
+def _load(runs: list[RunDirectory]) -> tuple[list[Result], list[_Skipped]]:
+    """The results of finished runs, and the other runs."""
     results: dict[str, Result] = {}
-    for run in runs.values():
+    skipped: list[_Skipped] = []
+    for run in runs:
         if run.status is not Status.finished:
-            skipped.append(_unfinished(run))
+            skipped.append(_Skipped(_unfinished(run), _data_key(run)))
             continue
         try:
             result = Result.load(run)
             first = results.setdefault(result.identity, result)
         except DAMAGE as error:
-            skipped.append(SkippedRun(run.path, "damaged", _reason(error)))
+            damaged = SkippedRun(run.path, "damaged", _reason(error))
+            skipped.append(_Skipped(damaged, _data_key(run)))
             continue
         if first is not result:
-            skipped.append(SkippedRun(run.path, COPY, f"the same run as {first.run.path}"))
-    skipped += _missing(folders)
-    if not results:
-        reasons = "; ".join(f"{each.path}: {each.status}, {each.reason}" for each in skipped)
-        kind = StorageError if any(each.status == "damaged" for each in skipped) else UsageError
-        raise kind(f"there is no finished run to compare: {reasons}")
-    found = [*results.values()]
-    _check_same_images(found)
-    settings, common = grouped(found)
-    return Comparison(found[0].data, settings, skipped, common)
+            copy = SkippedRun(run.path, COPY, f"the same run as {first.run.path}")
+            skipped.append(_Skipped(copy, result.config.data.name))
+    return [*results.values()], skipped
+
+
+def _data_key(run: RunDirectory) -> str | None:
+    """The data set of a run that may be damaged."""
+    try:
+        return str(run.load_config().data.name)
+    except DAMAGE:
+        return None
+
+
+def folder_names(data: Sequence[DataFacts]) -> list[str]:
+    """A name for the folder of each data set; no two are the same on any disk."""
+    plain = [_plain(each.name) for each in data]
+    taken = Counter(map(str.lower, [*plain, FIGURES]))
+    names: list[str] = []
+    for name, each in zip(plain, data, strict=True):
+        if taken[name.lower()] > 1:
+            name = f"{name}-{_plain(str(each.fingerprint or 'unknown'))[:8]}"
+        more = (f"{name}-{number}" for number in count(2))
+        while name.lower() in map(str.lower, names):  # they differ in shape or number alone
+            name = next(more)
+        names.append(name)
+    return names
+
+
+def _plain(name: str) -> str:
+    """A name that is safe for a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:MAX_NAME] or "images"
 
 
 def _missing(folders: list[Path]) -> list[SkippedRun]:
@@ -89,26 +165,3 @@ def _unfinished(run: RunDirectory) -> SkippedRun:
 
 def _reason(error: Exception) -> str:
     return one_line(f"{error} is missing" if isinstance(error, KeyError) else error)
-
-
-def _named(data: DataFacts) -> str:
-    """The images, told from others of the same name."""
-    if data.fingerprint is None:
-        return f"{data} of unknown fingerprint"
-    return f"{data} with the fingerprint {data.fingerprint[:8]}"
-
-
-def _check_same_images(results: list[Result]) -> None:
-    by_data: dict[tuple[object, ...], Result] = {}
-    for result in results:
-        by_data.setdefault(result.data.identity, result)
-    if len(by_data) > 1:
-        firsts = by_data.values()
-        same_name = len({str(each.data) for each in firsts}) < len(by_data)
-        found = "; ".join(
-            f"{_named(each.data) if same_name else each.data} in {each.run.path}" for each in firsts
-        )
-        raise UsageError(
-            f"errors on different images cannot be compared: {found}. "
-            f"Give folders whose runs share their test images"
-        )

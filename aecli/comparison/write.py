@@ -3,7 +3,6 @@
 import io
 from collections import defaultdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from aecli.comparison.report import Origin, ReportFigure, render
 from aecli.comparison.results import Comparison, MeanStd, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
 from aecli.figures import Spot, spots, take_literally, theme
+from aecli.runs.directory import FIGURES
 from aecli.runs.results import Results
 from aecli.runs.tracker import STUDY_LAYOUT
 
@@ -22,32 +22,31 @@ FOLDER = "compare"
 REPORT = "report.html"
 CSV = "table.csv"
 MARKDOWN = "table.md"
-FIGURES = "figures"
 
 
 def write(
-    comparison: Comparison, findings: list[str], table: list[RunGroup], folder: Path, command: str
+    comparison: Comparison,
+    findings: list[str],
+    table: list[RunGroup],
+    results: Results,
+    command: str,
 ) -> None:
-    """Write all files of a comparison; they replace those of an earlier one, and no others.
+    """Write all files of a comparison.
 
     Args:
         comparison: what the figures show, in its own order.
         findings: the results in sentences.
         table: its settings in the order of the table.
-        folder: where the files go.
+        results: where the files go.
         command: the command line that does it.
-
-    Raises:
-        StorageError: the folder cannot be written, or a file of somebody else is in the way.
     """
-    with Results(folder, FOLDER) as results:
-        results.layout({**STUDY_LAYOUT, **_log_bands(comparison, results)})
-        results.file(CSV, to_csv(table).encode())
-        results.file(MARKDOWN, to_markdown(table).encode())
-        figures = [_add_figure(picture, results) for picture in pictures(comparison)]
-        origin = Origin(datetime.now().astimezone(), command, folder)
-        report = render(comparison, findings, table, figures, origin)
-        results.file(REPORT, report.encode())
+    results.layout({**STUDY_LAYOUT, **_log_bands(comparison, results)})
+    results.file(CSV, to_csv(table).encode())
+    results.file(MARKDOWN, to_markdown(table).encode())
+    figures = [_add_figure(picture, results) for picture in pictures(comparison)]
+    origin = Origin(datetime.now().astimezone(), command, results.folder)
+    report = render(comparison, findings, table, figures, origin)
+    results.file(REPORT, report.encode())
 
 
 def _log_bands(comparison: Comparison, results: Results) -> dict[str, Any]:

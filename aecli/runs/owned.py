@@ -224,6 +224,7 @@ class OwnedFiles:
         for name in old.keys() - new.keys():
             if self._is_ours(name, old):
                 (self.folder / name).unlink(missing_ok=True)
+                self._remove_empty_parents(name)
         for name in moved:
             fsync_folder((self.folder / name).parent)
         fsync_folder(self.folder)
@@ -261,6 +262,12 @@ class OwnedFiles:
         if expected is None:
             return True
         return file.is_file() and fingerprint(file.read_bytes()) == expected
+
+    def _remove_empty_parents(self, name: str) -> None:
+        """Remove the folders in which a file was alone."""
+        for parent in Path(name).parents[:-1]:  # all but the folder itself
+            with suppress(OSError):  # there are other files in it
+                (self.folder / parent).rmdir()
 
     def _remove_empty_folders(self) -> None:
         """Remove `.next`, and what was left in it by a process that was killed while writing."""

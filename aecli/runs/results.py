@@ -4,7 +4,9 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +64,7 @@ class Results:
         self._scratch = scratch_folder(home, folder.resolve().name)
         self._run = run
         self._shown: dict[str, bytes] = {}
+        self._has_parts = False
         # Its name must come after those of the event files beside which it will lie.
         self._events = EventsFile(self._scratch, beside=run.path if run else folder)
 
@@ -71,6 +74,19 @@ class Results:
         if output is not None:
             return cls(Path(output), command)
         return cls(run.path / command, command, run)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[Self]:
+        """Results in a subfolder, with event files of their own; they take their place with the
+        others."""
+        self._has_parts = True
+        part = copy(self)
+        part.folder, part._scratch = self.folder / name, self._scratch / name
+        part._events = EventsFile(part._scratch, beside=part.folder)
+        try:
+            yield part
+        finally:
+            part._events.close()
 
     @property
     def path_in_tensorboard(self) -> str:
@@ -94,6 +110,8 @@ class Results:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _publish(self) -> None:
+        if self._has_parts:  # all events are in theirs
+            self._events.path.unlink()
         if self._run is not None:
             self._shown[f"{self._events.path.name}.{self._command}"] = (
                 self._events.path.read_bytes()
@@ -184,7 +202,7 @@ class Results:
     def file(self, name: str, content: bytes) -> None:
         """Save any other file."""
         path = self._scratch / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
 
     def file_for_tensorboard(self, name: str, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """What a sweep has come to: a table of its runs, and their comparison."""
 
 import shlex
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from aecli.cli.naming import name_word, rounded
 from aecli.comparison.compare import compare as compare_runs
 from aecli.comparison.grouping import distinctions
 from aecli.comparison.write import FOLDER as COMPARISON
-from aecli.config import TrainConfig
+from aecli.config import TrainConfig, settings
 from aecli.config.wording import NULL, word
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
@@ -37,19 +38,19 @@ def report(
     unfinished = [run for run in runs if run.status is not Status.finished]
     by_run, damage = load_configs(runs)
     problems, configs = [*problems, *damage], [*by_run.values()]
-    settings = dict(zip(by_run, distinctions(configs), strict=True))
-    are_told = all(_is_told(path.name, found) for path, found in settings.items())
-    told = ["" if are_told else _in_words(settings.get(run.path, {})) for run in runs]
+    differing = dict(zip(by_run, distinctions(configs), strict=True))
+    are_told = all(_is_told(path.name, found) for path, found in differing.items())
+    told = ["" if are_told else _in_words(differing.get(run.path, {})) for run in runs]
     console.sweep_table(str(folder), runs, told)
-    if is_search and (best := _best_trial(runs, settings)) is not None:
+    if is_search and (best := _best_trial(runs, differing)) is not None:
         console.facts({"best trial": best})
-    if compare and differ_in_classes(configs):
+    if compare and have_no_images_in_common(configs):
         console.facts({"comparison": "none: the runs use different classes"})
     elif compare and len(unfinished) < len(runs):
         try:
             show_status("comparing the runs ...")
             console.comparison(compare_runs([folder], folder / COMPARISON))
-        except UsageError as error:  # several data sets, for example: the runs themselves are valid
+        except UsageError as error:  # the runs themselves are valid
             console.warn(f"no comparison: {error}")
     console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
     reasons = [
@@ -89,10 +90,15 @@ def load_configs(runs: list[RunDirectory]) -> tuple[dict[Path, TrainConfig], lis
     return configs, problems
 
 
-def differ_in_classes(configs: list[TrainConfig]) -> bool:
-    """Whether the runs differ in their classes, as in sweep=one_class."""
-    classes = [(config.data.classes, config.data.exclude_classes) for config in configs]
-    return any(selection != classes[0] for selection in classes)
+def have_no_images_in_common(configs: list[TrainConfig]) -> bool:
+    """Whether the runs differ in their classes so that no two settings have the same images, as in
+    sweep=one_class."""
+    classes = {repr((config.data.classes, config.data.exclude_classes)) for config in configs}
+    by_images: dict[str, set[str]] = defaultdict(set)
+    for config in configs:
+        apart_from_seed = {key: value for key, value in settings(config).items() if key != "seed"}
+        by_images[repr(config.data)].add(repr(apart_from_seed))
+    return len(classes) > 1 and all(len(found) == 1 for found in by_images.values())
 
 
 def _best_trial(runs: list[RunDirectory], settings: dict[Path, dict[str, str]]) -> str | None:
