@@ -334,6 +334,9 @@ def test_what_is_left_out_is_named_with_its_data_set_and_once(
 def test_the_folders_of_data_sets(names: list[str], folders: list[str]) -> None:
     data = [DataFacts(name, (1, 8, 8), 5, f"{n}{'a' * 63}") for n, name in enumerate(names)]
     assert gathering.folder_names(data) == folders
+
+
+def test_data_sets_without_fingerprints_have_folders_of_their_own() -> None:
     same = [DataFacts("a", (1, 8, size), 5) for size in (7, 8, 9)]
     assert gathering.folder_names(same) == ["a-unknown", "a-unknown-2", "a-unknown-3"]
 

@@ -160,7 +160,9 @@ def comparison(compared: list[Compared]) -> None:
     for each in compared:
         out.print()
         if len(compared) > 1:
-            out.print(Text(f"{each.name}: {each.comparison.data}", "bold"))
+            data = each.comparison.data
+            name = "" if each.name == data.name else f"{each.name}: "
+            out.print(Text(f"{name}{data}", "bold"))
         out.print(terminal_table(each.settings, out.width))
         bullets(each.findings)
     for skipped in dict.fromkeys(run for each in compared for run in each.comparison.skipped):

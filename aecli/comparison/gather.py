@@ -6,9 +6,9 @@ when a figure is drawn, so that memory does not grow with the number of runs.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -126,11 +126,15 @@ def folder_names(data: Sequence[DataFacts]) -> list[str]:
     for name, each in zip(plain, data, strict=True):
         if taken[name.lower()] > 1:
             name = f"{name}-{_plain(str(each.fingerprint or 'unknown'))[:8]}"
-        more = (f"{name}-{number}" for number in count(2))
-        while name.lower() in map(str.lower, names):  # they differ in shape or number alone
-            name = next(more)
-        names.append(name)
+        names.append(_unused(name, names))
     return names
+
+
+def _unused(name: str, names: Iterable[str]) -> str:
+    """The name, with a number if it is taken, as by images that differ in shape alone."""
+    taken = {*map(str.lower, names)}
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each.lower() not in taken)
 
 
 def _plain(name: str) -> str:
