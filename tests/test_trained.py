@@ -68,7 +68,8 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
     run.summary_file.unlink()
     with pytest.raises(
         UsageError,
-        match="run is not finished: interrupted; resume it with aecli train resume=.*/run$",
+        match="run is not finished: interrupted; resume it with aecli train resume=.*/run, or "
+        "use it as it is: aecli train resume=.*/run finish=true$",
     ):
         open_run(run.path)
     run.save_failure("the loss became nan")
@@ -78,7 +79,7 @@ def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> N
         open_run(run.path)
     (run.path.parent / "multirun.yaml").touch()
     with pytest.raises(
-        UsageError, match=f"resume its sweep with aecli train resume={run.path.parent}$"
+        UsageError, match=f"resume its sweep with aecli train resume={run.path.parent}, or use it"
     ):
         open_run(run.path)
 

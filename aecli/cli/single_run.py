@@ -26,7 +26,13 @@ from aecli.runtime.device import device_name
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.training.closing import close_run
 from aecli.training.estimate import Task
-from aecli.training.experiment import exclusive_run, record_failure, restore, run_experiment
+from aecli.training.experiment import (
+    exclusive_run,
+    naming_lack_of_memory,
+    record_failure,
+    restore,
+    run_experiment,
+)
 from aecli.training.loop import new_model, steps_per_epoch
 from aecli.training.outcome import Outcome
 from aecli.training.preflight import check_runnable, check_without_writing
@@ -155,7 +161,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         _announce(config, data, SINGLE_PROCESS)
         if run.status is Status.failed:
             console.warn(f"the training failed: {run.failure()}")
-        with _describing_interruption(run), run.locked():
+        with _describing_interruption(run), run.locked(), naming_lack_of_memory():
             outcome = close_run(config, data, run, Display(config.name, log), console.warn)
         _conclude(config, data, run, outcome)
     elif not is_over(run):

@@ -237,4 +237,6 @@ def _unfinished_message(run: RunDirectory) -> str:
         advice = f"resume its sweep with aecli train resume={run.path.parent}"
     else:
         advice = f"resume it with aecli train resume={run.path}"
+    if run.finished_epochs():
+        advice += f", or use it as it is: aecli train resume={run.path} finish=true"
     return f"{run.path} is not finished: {run.status.value}{reason}; {advice}"

@@ -29,6 +29,7 @@ from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search
 from aecli.text import one_line
 from aecli.training.closing import close_run
+from aecli.training.experiment import naming_lack_of_memory
 from aecli.training.preflight import check_runnable
 
 
@@ -121,7 +122,7 @@ def _close(run: RunDirectory, log: Log) -> list[str]:
         config = run.load_next_config() or run.load_config()
         data = check_runnable(config)
         display = Display(run.path.name, log, is_alone=False)
-        with run.locked():
+        with run.locked(), naming_lack_of_memory():
             close_run(config, data, run, display, console.warn)
     except (AecliError, OSError) as error:
         return [f"{run.path.name}: {one_line(error)}"]

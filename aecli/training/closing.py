@@ -44,7 +44,7 @@ def close_run(
         warn: receives a message for each damaged checkpoint.
 
     Raises:
-        UsageError: no epoch is complete; nothing has been changed.
+        UsageError: no checkpoint holds a complete epoch; nothing has been changed.
         DataError: the run was trained on other images; nothing has been changed.
         StorageError: all checkpoints are damaged or missing, or somebody has changed a file that
             would be replaced; nothing has been changed.
@@ -53,8 +53,8 @@ def close_run(
     restore(state, run, warn)
     if not state.best.epoch:
         raise UsageError(
-            f"{run.path} has no weights to close it with, because no epoch is complete: leave "
-            f"finish=true out, and it is trained"
+            f"{run.path} has no weights to close it with, because no checkpoint holds a complete "
+            f"epoch: leave finish=true out, and it is trained"
         )
     run.check_replaceable()
     reason = run.failure() if run.status is Status.failed else Status.interrupted.value

@@ -11,9 +11,8 @@ import torch
 from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
-from aecli.errors import AecliError
-from aecli.runtime.device import is_out_of_memory, keep_freed_memory, training_arithmetic
-from aecli.training.experiment import OUT_OF_MEMORY
+from aecli.runtime.device import keep_freed_memory, training_arithmetic
+from aecli.training.experiment import naming_lack_of_memory
 from aecli.training.loop import new_model, steps_per_epoch, training_step, validate
 from aecli.training.state import TrainingState
 
@@ -138,12 +137,8 @@ def measure_pace(config: TrainConfig, data: Data, seconds: float) -> Pace:
     Raises:
         AecliError: the training does not fit into memory.
     """
-    try:
+    with naming_lack_of_memory():
         return _measure_pace(config, data, seconds)
-    except (MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise AecliError(OUT_OF_MEMORY) from error
-        raise
 
 
 def _measure_pace(config: TrainConfig, data: Data, seconds: float) -> Pace:

@@ -32,7 +32,22 @@ from aecli.training.outcome import (
 from aecli.training.recorder import Recorder
 from aecli.training.state import TrainingState, check_images
 
-OUT_OF_MEMORY = "not enough memory: try a smaller batch_size or model, or fewer processes"
+
+@contextmanager
+def naming_lack_of_memory() -> Iterator[None]:
+    """Turn torch's errors about memory into a readable one.
+
+    Raises:
+        AecliError: there is not enough.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise AecliError(
+            "not enough memory: try a smaller batch_size or model, or fewer processes"
+        ) from error
 
 
 @contextmanager
@@ -50,14 +65,15 @@ def exclusive_run(run: RunDirectory) -> Iterator[None]:
 @contextmanager
 def record_failure(run: RunDirectory) -> Iterator[None]:
     try:
-        yield
+        with naming_lack_of_memory():
+            yield
     except AecliError as error:
         failure = error
     except OSError as error:
         failure = storage_error(error)
         failure.__cause__ = error
-    except (MemoryError, RuntimeError) as error:
-        failure = _as_aecli_error(error, run)
+    except RuntimeError as error:
+        failure = _loss_of_process(error, run)
     else:
         return
     # A run that is finished or interrupted stays so if its next training is refused.
@@ -68,17 +84,15 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
     raise failure
 
 
-def _as_aecli_error(error: MemoryError | RuntimeError, run: RunDirectory) -> AecliError:
-    """Convert an error of torch to a readable one; re-raise it unchanged if it is a bug."""
-    if is_out_of_memory(error):
-        failure = AecliError(OUT_OF_MEMORY)
-    elif is_process_lost(error):
-        failure = AecliError(
-            f"{PROCESS_LOST}; to resume from its newest checkpoint: aecli train "
-            f"resume={shlex.quote(str(run.path))}"
-        )
-    else:
+def _loss_of_process(error: RuntimeError, run: RunDirectory) -> AecliError:
+    """Convert torch's error about a lost process to a readable one; re-raise others, which are
+    bugs."""
+    if not is_process_lost(error):
         raise error
+    failure = AecliError(
+        f"{PROCESS_LOST}; to resume from its newest checkpoint: aecli train "
+        f"resume={shlex.quote(str(run.path))}"
+    )
     failure.__cause__ = error
     return failure
 
@@ -167,9 +181,10 @@ def run_worker(group: ProcessGroup) -> None:
     if task["state"] is not None:
         state.load_state_dict(task["state"])
     try:
-        train(config, data, state, Callback(run))
-    except (MemoryError, RuntimeError) as error:
-        raise _as_aecli_error(error, run) from error
+        with naming_lack_of_memory():
+            train(config, data, state, Callback(run))
+    except RuntimeError as error:
+        raise _loss_of_process(error, run) from error
     group.shutdown()
 
 
