@@ -400,14 +400,16 @@ def test_folders_of_one_name_are_not_one_data_set(
     line = [each for each in LINE if not each.startswith(("path", "hydra"))]
     assert aecli("train", *line, "epochs=1", "seed=1", "path=b/photos", "hydra.run.dir=second") == 0
     capsys.readouterr()
-    assert aecli("compare", "run", "second") == 2
-    error = one_error(capsys)
-    assert "errors on different images cannot be compared" in error
+    assert aecli("compare", "run", "second", "output=compared") == 0
     digests = [
         RunDirectory(tmp_path / name).load_summary()["data"]["fingerprints"]["test"]
         for name in ("run", "second")
     ]
-    assert all(digest[:8] in error for digest in digests)
+    reports = {path.parent.name for path in (tmp_path / "compared").rglob("report.html")}
+    assert reports == {f"photos-{digest[:8]}" for digest in digests}
+    for name, count in {"photos": 2, "folder": 2, f"photos-{digests[0][:8]}": 1}.items():
+        assert aecli("compare", "run", "second", f"data={name}", "output=compared") == 0
+        assert len(list((tmp_path / "compared").rglob("report.html"))) == count
 
 
 def test_one_data_set_in_two_folders_is_one(photos: Path, aecli: Aecli, tmp_path: Path) -> None:

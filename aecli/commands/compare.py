@@ -54,8 +54,8 @@ class Options:
     validation mse."""
 
     data: str | None = None
-    """Keep only runs on the data set of this name; null: all runs, with a comparison for each data
-    set if they are on several."""
+    """Keep only runs on the data set of this name, such as mnist; null: all runs, with a comparison
+    for each data set if they are on several."""
 
     output: str | None = None
     """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, Result, SkippedRun
+from aecli.config import FOLDER
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import FIGURES, RunDirectory, Status
 from aecli.runs.discovery import folders_below, runs_below
@@ -65,17 +66,18 @@ def gather(folders: list[Path], data: str | None = None) -> dict[str, Comparison
     groups = [*by_data.values()]
     names = folder_names([group[0].data for group in groups])
     known = {result.config.data.name for result in results}
-    found = {}
+    found: dict[str, Comparison] = {}
+    valid: dict[str, None] = {}
     for name, group in sorted(zip(names, groups, strict=True), key=lambda each: each[0]):
-        if data not in (None, name, group[0].data.name):
-            continue
-        ours = {result.config.data.name for result in group}
-        others = known - ours
-        settings, common = grouped(group)
-        left_out = [each.run for each in skipped if each.data not in others]
-        found[name] = Comparison(group[0].data, settings, left_out, common)
+        facts, keys = group[0].data, {result.config.data.name for result in group}
+        key = facts.name.partition(":")[0]  # folder, of folder:photos
+        answers = [key, _plain(facts.name), name]
+        valid |= dict.fromkeys(answers)
+        if data in (None, facts.name, *answers):
+            settings, common = grouped(group)
+            left_out = [each.run for each in skipped if each.data not in known - keys]
+            found[name] = Comparison(facts, settings, left_out, common)
     if not found:
-        valid = {**dict.fromkeys(group[0].data.name for group in groups), **dict.fromkeys(names)}
         raise UsageError(f"no run is on data={data}: {suggest(str(data), valid)}")
     return found
 
@@ -138,8 +140,9 @@ def _unused(name: str, names: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name that is safe for a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:MAX_NAME] or "images"
+    """The name of a data set as that of a folder; `folder:photos` is `photos`."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removeprefix(f"{FOLDER}:"))
+    return plain.strip(".-")[:MAX_NAME] or "images"
 
 
 def _missing(folders: list[Path]) -> list[SkippedRun]:
