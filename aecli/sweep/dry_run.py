@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from aecli.cli import console
-from aecli.cli.compose import BASIC, Sweep, compose, compose_sweep
+from aecli.cli.compose import Sweep, compose, compose_sweep
+from aecli.cli.engine import BASIC
 from aecli.cli.forecast import Forecast, count_parameters, show_search, show_sweep
 from aecli.cli.jobs import hydra_subfolders
 from aecli.cli.overrides import is_given, single_value_overrides
@@ -17,7 +18,7 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.remaining import is_over
 from aecli.sweep.lifecycle import check_resumable, planned_configs, warn_of_missing_runs
 from aecli.sweep.planned import check_plan, check_unused
-from aecli.sweep.report import load_configs
+from aecli.sweep.report import load_configs, told_apart
 from aecli.training.estimate import Task
 from aecli.training.preflight import check_without_writing
 
@@ -69,12 +70,13 @@ def forecast_rest(folder: Path, overrides: list[str]) -> None:
 def _show(configs: dict[str, TrainConfig], done: dict[str, int], place: str, sweep: Sweep) -> None:
     """Print runs by the names of their folders; `done` are the epochs of those that have begun."""
     _describe_data(next(iter(configs.values())))
-    settings = distinctions([*configs.values()])
+    paths = map(Path, configs)
+    words = told_apart(dict(zip(paths, distinctions([*configs.values()]), strict=True)))
     runs = []
-    for (name, config), words in zip(configs.items(), settings, strict=True):
+    for name, config in configs.items():
         task = _task(config, done.get(name, 0))
         parameters = count_parameters(task, load_cached_data(config))
-        runs.append(Forecast(name, words, parameters, task))
+        runs.append(Forecast(name, words[Path(name)], parameters, task))
     is_joblib = sweep.launcher == JOBLIB
     show_sweep(runs, place, _workers(sweep), threads=1 if is_joblib else None)
 

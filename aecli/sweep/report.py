@@ -39,9 +39,8 @@ def report(
     by_run, damage = load_configs(runs)
     problems, configs = [*problems, *damage], [*by_run.values()]
     differing = dict(zip(by_run, distinctions(configs), strict=True))
-    are_told = all(_is_told(path.name, found) for path, found in differing.items())
-    told = ["" if are_told else _in_words(differing.get(run.path, {})) for run in runs]
-    console.sweep_table(str(folder), runs, told)
+    words = told_apart(differing)
+    console.sweep_table(str(folder), runs, [words.get(run.path, "") for run in runs])
     if is_search and (best := _best_trial(runs, differing)) is not None:
         console.facts({"best trial": best})
     if compare and have_no_images_in_common(configs):
@@ -62,6 +61,12 @@ def report(
         summary = f"all {len(runs)} runs are finished, but there were errors"
     if unfinished or problems:
         raise AecliError(summary, [*problems, *reasons])
+
+
+def told_apart(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
+    """The settings that tell runs apart, in words; none if their names do."""
+    are_told = all(_is_told(path.name, found) for path, found in differing.items())
+    return {path: "" if are_told else _in_words(found) for path, found in differing.items()}
 
 
 def _is_told(name: str, settings: dict[str, str]) -> bool:

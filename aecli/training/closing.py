@@ -72,6 +72,6 @@ def close_run(
     # The run is as it was so far, apart from files that nobody reads before the summary is there.
     run.begin(config)
     with Tracker(run, config.epochs, steps, resumed=Resumed(state.records, 0)) as tracker:
-        tracker.results(hyperparameters(summary), final_metrics(outcome.scores), epochs)
+        tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
     save_results(data, outcome, summary, run)
     return outcome
