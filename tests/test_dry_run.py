@@ -164,7 +164,7 @@ def test_a_search_tells_the_number_of_its_runs(
     line = ["-m", "sweep=search", *LINE, "hydra.sweeper.n_trials=7"]
     assert aecli("train", "--dry-run", *line) == 0
     assert re.search(
-        r"search +7 runs, in a new folder in outputs/search\n", capsys.readouterr().out
+        r"search +7 runs, in a new folder in outputs/search-synthetic\n", capsys.readouterr().out
     )
 
 
