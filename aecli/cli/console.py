@@ -218,6 +218,6 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:
-    from aecli.runs.records import check_summary
+    from aecli.runs.summary import check_summary
 
     return check_summary(run.load_summary(), str(run.summary_file))

@@ -23,7 +23,7 @@ from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.known_images import KnownImages, used_in_training, used_notices
-from aecli.runs.records import check_summary
+from aecli.runs.summary import check_summary
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import open_device
 from aecli.text import escaped, one_line
