@@ -12,8 +12,7 @@ from aecli.comparison.gather import gather
 from aecli.runs.directory import Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.lock import LOCK, locked
-from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE
-from aecli.sweep.planned import OPTUNA_FILE
+from aecli.runs.sweep_plan import OPTUNA_FILE, PLAN_FILE, SWEEP_FILE
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.undrawn

@@ -16,8 +16,9 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
-from aecli.cli.options import parse_options
+from aecli.cli.options import found, parse_options
 from aecli.errors import UsageError
+from aecli.runs.lookup import find_folder
 
 
 class SortKey(Enum):
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> None:
     options = parse_options("compare", Options, arguments)
     if not options.run:
         raise UsageError("compare needs runs: give run folders, or the folder of a sweep")
-    folders = [Path(path) for path in options.run]
+    folders = [found(path, find_folder) for path in options.run]
 
     from aecli.cli import console
     from aecli.comparison.compare import compare

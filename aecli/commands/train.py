@@ -43,7 +43,7 @@ from aecli.baselines.contestants import LABELS
 from aecli.cli import console
 from aecli.cli.compose import check_overrides, compose, compose_run
 from aecli.cli.jobs import run_once, show_config
-from aecli.cli.options import pop_value
+from aecli.cli.options import found, pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.config import TrainConfig, Upsampling, short_key
@@ -56,6 +56,7 @@ from aecli.models import build_model, describe
 from aecli.runs.diagnosis import diagnose
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Log
+from aecli.runs.lookup import find_run_or_sweep
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import device_name, flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
@@ -94,7 +95,8 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
         compose(options.overrides)  # rejects invalid values, which Hydra would print
         show_config(options.cfg, options.resolve, options.overrides)
     elif options.resume is not None:
-        resume(Path(expand_user("resume", options.resume)), options, group)
+        folder = found(expand_user("resume", options.resume), find_run_or_sweep)
+        resume(folder, options, group)
     elif options.multirun:
         _check_single_process(group)
         from aecli.sweep import lifecycle as sweep  # a single run need not wait for it

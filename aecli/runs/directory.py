@@ -42,6 +42,7 @@ EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
+HYDRA_FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")
 RESULTS = (
     *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in FIGURE_KINDS),
