@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.cli import console
+from aecli.cli.completion import REMOVE
 from aecli.cli.options import found, parse_options
 from aecli.cli.run_table import relative_name, run_table, short_names, size
 from aecli.documents import to_json
@@ -45,7 +46,6 @@ from aecli.runs.lookup import OUTPUTS, find_run_or_sweep
 from aecli.runs.removal import check_removable, contents, remove, runs_of
 from aecli.text import escaped, invalid_choice
 
-REMOVE = "remove"
 FILTERS = ("data", "model", "latent", "status")
 
 

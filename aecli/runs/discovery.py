@@ -26,15 +26,16 @@ class Entry:
     """When the newest of the runs was last written; see `last_written`."""
 
 
-def entries_below(folder: Path) -> list[Entry]:
-    """The sweeps in `folder`, at any depth and including itself, and the runs that belong to none,
-    the newest first.
+def entries_below(folder: Path, depth: int | None = None) -> list[Entry]:
+    """The sweeps in `folder`, including itself, and the runs that belong to none, the newest first.
+
+    They are found at any depth, or down to `depth` folders below it.
 
     A run whose configuration is damaged or lost is among them.
     """
     sweeps: dict[Path, list[Path]] = defaultdict(list)
     single: list[Path] = []
-    for path in folders_below(folder):
+    for path in folders_below(folder, depth):
         sweep = next((each for each in (path, *path.parents) if each in sweeps), None)
         if sweep is None and is_sweep(path):
             sweeps[path] = []
@@ -99,8 +100,11 @@ def has_runs(folder: Path) -> bool:
     return any((path / CONFIG).exists() for path in paths)
 
 
-def folders_below(folder: Path) -> Iterator[Path]:
-    """Every folder in `folder`, including itself, once: first those that are not behind links."""
+def folders_below(folder: Path, depth: int | None = None) -> Iterator[Path]:
+    """Every folder in `folder`, including itself, once: first those that are not behind links.
+
+    At any depth, or down to `depth` folders below it.
+    """
     visited: set[Path] = set()
     pending = [folder]
     while pending:
@@ -111,6 +115,8 @@ def folders_below(folder: Path) -> Iterator[Path]:
                 continue
             visited.add(path.resolve())
             yield path
+            if depth is not None and len(path.relative_to(folder).parts) >= depth:
+                subfolders.clear()
             links = (path / each for each in subfolders if (path / each).is_symlink())
             # A link to a folder around this one leads in a circle, and to what was not asked for.
             pending += [link for link in links if link.resolve() not in folder.resolve().parents]

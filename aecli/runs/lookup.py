@@ -14,6 +14,8 @@ from aecli.runs.discovery import entries_below, is_sweep, last_written
 LATEST = "latest"
 OUTPUTS = Path(TrainConfig.output_dir)
 """Where a name is looked for that does not begin with a folder."""
+DEPTH = 3
+"""Folders between that and a run, at most; a name that is misspelt is not looked for for long."""
 MAX_NAMED = 3
 """Runs that an error message names."""
 
@@ -92,19 +94,23 @@ def _runs_in(folder: Path) -> Found:
 
 def _find(text: str, takes_sweeps: bool) -> Path:
     names: dict[str, Path] = {}
+    rest = Path(text)
     for root, rest in _places(text):
-        entries = entries_below(root)
+        entries = entries_below(root, DEPTH)
         runs = {run: last_written(run) for entry in entries for run in entry.runs}
         top = {entry.path: entry.written for entry in entries} if takes_sweeps else runs
         found = _matching(rest, root, top, {**runs, **top})
         if found:
             return _only(text, found)
-        names |= {name: path for path in (*runs, *top) for name in _names(path, root)}
+        for path in (*top, *runs):
+            for name in _names(path, root):
+                names.setdefault(name, path)
+                names.setdefault(name.partition("/")[0], path)
     close = get_close_matches(str(rest), [*names, LATEST], n=1)
     if takes_sweeps and not close:
         return Path(text)
     advice = "give the folder of a finished run, or how its name begins"
-    if close:
+    if close and names:
         advice = f"did you mean {names.get(close[0], LATEST)}?"
     raise UsageError(f"{text} is not a folder: {advice} (aecli runs lists all)")
 
@@ -113,10 +119,12 @@ def _places(text: str) -> Iterator[tuple[Path, Path]]:
     """The folders to look in, and what to look for there: the folder with which `text` begins, and
     outputs."""
     path = Path(text)
-    parents = [parent for parent in path.parents if parent != Path() and parent.is_dir()]
-    if parents:
-        yield parents[0], path.relative_to(parents[0])
-    if not path.is_absolute():
+    parent = next(each for each in (*path.parents, path) if each.is_dir() or each == path)
+    is_typed = parent == path.parent or OUTPUTS in (parent, *parent.parents)
+    # A folder around this one is not that of the runs, and may be large.
+    if is_typed and parent.resolve() not in (Path.cwd(), *Path.cwd().parents):
+        yield parent, path.relative_to(parent)
+    if not path.is_absolute() and OUTPUTS not in path.parents:
         yield OUTPUTS, path
 
 
