@@ -83,6 +83,8 @@ def not_a_run(path: Path) -> str:
     runs = _runs_in(path)
     if not runs:
         return f"{path} holds no runs: give a folder that aecli train has written"
+    if path in runs:
+        return f"{path} has lost its {CONFIG}, so it cannot be used"
     return f"{path} is not a run but holds {len(runs)}: give one, such as the newest, " + str(
         _newest(runs)
     )

@@ -106,8 +106,8 @@ def remove(path: Path) -> list[Path]:
         StorageError: it is in use, or a manifest is damaged.
         OSError: a file cannot be removed.
     """
-    sweeps = _sweep_of(path)
-    for sweep in sweeps:
+    others = contents(path).others
+    for sweep in _sweep_of(path):
         with _locked(partial(locked, sweep)):
             forget_run(path, sweep)
     with ExitStack() as stack:
@@ -117,11 +117,9 @@ def remove(path: Path) -> list[Path]:
             _remove_run(run)
         if is_sweep(path):
             _unlink(path, contents(path).files)
-    others = _without(path, set())
     for folder in (path, *(parent for parent in path.parents if _is_below_outputs(parent))):
-        with suppress(OSError):  # something is in it
-            folder.rmdir()
-    return others
+        _remove_if_empty(folder)
+    return [other for other in others if os.path.lexists(other)]
 
 
 def _remove_run(path: Path) -> None:
@@ -133,8 +131,7 @@ def _remove_run(path: Path) -> None:
         for folder in _result_folders(path):
             OwnedFiles(folder).complete()
         _unlink(path, _files_of_run(path))
-    with suppress(OSError):
-        path.rmdir()
+    _remove_if_empty(path)
 
 
 @contextmanager
@@ -200,14 +197,22 @@ def _has_manifest(folder: Path) -> bool:
 
 
 def _unlink(path: Path, files: list[Path]) -> None:
-    """Remove files from a folder, and its subfolders that are empty then."""
+    """Remove files from a folder, and its subfolders as they become empty."""
     for file in files:
         file.unlink(missing_ok=True)
-    folders = {file.parent for file in files} - {path}
-    folders |= {path / name for name in (CHECKPOINTS, FIGURES, HYDRA, NEXT)}
-    for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
-        with suppress(OSError):  # something else is in it
-            folder.rmdir()
+        for folder in file.parents:
+            if folder == path or not _remove_if_empty(folder):
+                break
+    for name in (CHECKPOINTS, FIGURES, HYDRA, NEXT):
+        _remove_if_empty(path / name)
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:  # something is in it, or it is a link
+        return False
+    return True
 
 
 def _without(path: Path, files: set[Path]) -> list[Path]:
