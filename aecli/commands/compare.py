@@ -43,8 +43,8 @@ class Options:
     """What to compare, and how."""
 
     run: list[str] = field(default_factory=list)
-    """A run folder, or one that holds runs at any depth, such as a sweep folder. May be given
-    several times; a bare path means the same."""
+    """A run folder, or one that holds runs at any depth, such as a sweep folder; the beginning of
+    its name, or latest. May be given several times; a bare word means the same."""
 
     sort: SortKey = SortKey.model
     """How to sort the table, best first; model: by model, then by latent size; mse: by the

@@ -14,7 +14,7 @@ model begins with "defaults: [conv_schema]" or "[fc_schema]", and those under co
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
 checkpoint; epochs=... and minutes=... may be raised, even for a finished run. With restart=true a
 run is trained from the beginning instead. The results of a finished run stay until the new ones are
-complete.
+complete. The beginning of a name, or latest, may stand for FOLDER.
 
 On a terminal a bar shows the progress; log=lines prints a line for each epoch instead, on stdout,
 as is done where there is no terminal.
