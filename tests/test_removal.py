@@ -118,7 +118,7 @@ def test_a_run_that_is_removed_is_not_missed_by_its_sweep(
 ) -> None:
     shutil.rmtree(lab / RUNS[3])
     assert missing_runs(lab / SWEEP) == [lab / RUNS[3]]
-    assert aecli("runs", "remove", "10-fc", "yes=true") == 0
+    assert aecli("runs", "yes=true", "remove", "10-fc") == 0
     assert missing_runs(lab / SWEEP) == [lab / RUNS[3]]  # of which nobody said that it may go
     assert json.loads((lab / SWEEP / PLAN_FILE).read_text()) == {"runs": ["2-fc-z3"]}
 
@@ -149,6 +149,8 @@ def test_a_run_in_use_is_refused_and_so_are_all_others(
         ("nowhere yes=true", 2, "nowhere is neither a run nor a sweep, so it is not removed"),
         ("status=failed yes=true", 2, "runs remove takes the names of runs and sweeps, and yes"),
         ("link yes=true", 2, "link is a link: remove "),
+        ("outputs/linked/run yes=true", 2, "outputs/linked is a link: remove "),
+        ("foreign yes=true", 2, "foreign is neither a run nor a sweep"),
         ("unknown yes=true", 5, "has no manifest.json, so aecli cannot tell which files are its"),
     ],
 )
@@ -161,6 +163,10 @@ def test_what_is_refused_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("link").symlink_to(lab / OTHER)
+    shutil.copytree(lab / OTHER, "elsewhere/run")
+    (lab / "linked").symlink_to(Path("elsewhere").resolve())
+    Path("foreign").mkdir()
+    Path("foreign", "multirun.yaml").touch()
     Path("unknown").mkdir()
     shutil.copy(lab / OTHER / "config.yaml", "unknown")
     before = tree(lab.parent)

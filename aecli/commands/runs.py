@@ -41,7 +41,7 @@ from aecli.cli.run_table import relative_name, run_table, short_names, size
 from aecli.documents import to_json
 from aecli.errors import UsageError
 from aecli.runs.discovery import Entry, is_sweep, last_written
-from aecli.runs.listing import Listed, RunFacts, State, list_runs, read_facts, size_on_disk
+from aecli.runs.listing import Listed, RunFacts, State, list_runs, read_facts
 from aecli.runs.lookup import OUTPUTS, find_run_or_sweep
 from aecli.runs.removal import check_removable, contents, remove, runs_of
 from aecli.text import escaped, invalid_choice
@@ -84,8 +84,10 @@ def main(arguments: list[str]) -> None:
         UsageError: a folder does not exist, or a name stands for no run; nothing was removed.
         StorageError: a run is in use, or cannot be removed.
     """
-    is_removal = arguments[:1] == [REMOVE]
-    options = parse_options("runs", Options, arguments[is_removal:])
+    is_removal = [word for word in arguments if "=" not in word][:1] == [REMOVE]
+    if is_removal:
+        arguments.remove(REMOVE)
+    options = parse_options("runs", Options, arguments)
     states = [state.name for state in State]
     for value in _values(options.status):
         if value not in states:
@@ -196,16 +198,12 @@ def _remove(options: Options) -> None:
     paths = [path for path in given if not given.keys() & {*path.parents}]
     for path in paths:
         check_removable(path)
-    listed = [_listed(path) for path in paths]
+    inside = {path: contents(path) for path in paths}
+    listed = [_listed(path, inside[path].bytes) for path in paths]
     _print_table(listed, {path: str(path) for path in paths})
-    for path in (other for each in paths for other in contents(each).others):
-        console.warn(f"stays, since aecli did not write it as it is: {path}")
-    counted = _counted(
-        [
-            replace(each, bytes=contents(path).bytes)
-            for each, path in zip(listed, paths, strict=True)
-        ]
-    )
+    for other in (other for each in inside.values() for other in each.others):
+        console.warn(f"stays, since aecli did not write it as it is: {other}")
+    counted = _counted(listed)
     if not (options.yes or _confirmed(f"remove {counted}? [y/N] ")):
         console.warn("nothing was removed")
         return
@@ -215,11 +213,12 @@ def _remove(options: Options) -> None:
     console.out.print(f"removed {counted}", markup=False)
 
 
-def _listed(path: Path) -> Listed:
+def _listed(path: Path, bytes_removed: int) -> Listed:
+    """A run or a sweep that is to be removed."""
     runs = [read_facts(run) for run in runs_of(path)]
     written = max([last_written(path), *(run.written for run in runs)])
     entry = Entry(path, tuple(run.path for run in runs), is_sweep(path), written)
-    return Listed(entry, runs, size_on_disk(path))
+    return Listed(entry, runs, bytes_removed)
 
 
 def _confirmed(question: str) -> bool:

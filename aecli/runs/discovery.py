@@ -69,12 +69,15 @@ def last_written(path: Path) -> float:
     That is by the clock of the disk, and not the one in the folder's name. What commands write
     later does not count.
     """
-    times = [0.0]
+    times: list[float] = []
     for folder in (path, f"{path}/{NEXT}"):
-        for name in (CONFIG, METRICS, SUMMARY, FAILURE, PLAN_FILE):
+        for name in (CONFIG, METRICS, SUMMARY, FAILURE, PLAN_FILE, SWEEP_FILE):
             with suppress(OSError):
                 times.append(os.stat(f"{folder}/{name}").st_mtime)
-    return max(times)
+    if not times:  # all of them are lost
+        with suppress(OSError):
+            times.append(os.stat(path).st_mtime)
+    return max(times, default=0.0)
 
 
 def runs_below(folder: Path) -> list[RunDirectory]:

@@ -59,10 +59,12 @@ def check_removable(path: Path) -> None:
         UsageError: it is neither, or a link to one.
         StorageError: it is in use, or aecli cannot tell which files are its own.
     """
-    if path.is_symlink():
-        raise UsageError(f"{path} is a link: remove {path.resolve()}, where the run is")
+    links = [each for each in (path, *path.parents) if each.is_symlink()]
+    if path in links or any(OUTPUTS in link.parents for link in links):
+        raise UsageError(f"{links[0]} is a link: remove {path.resolve()}, where the run is")
     runs = runs_of(path)
-    if not is_sweep(path) and not is_run(path):
+    # A sweep without runs may be that of another program of Hydra's.
+    if not (is_run(path) or (is_sweep(path) and (runs or (path / PLAN_FILE).exists()))):
         raise UsageError(f"{path} is neither a run nor a sweep, so it is not removed")
     for folder in {*runs, path, *_sweep_of(path)}:
         check_free(folder)
