@@ -72,10 +72,14 @@ def fit_first_column(
 
 
 def _at_slashes(path: Text, width: int) -> Text:
-    """A path that is longer than a line, with each part of it on a line of its own."""
-    if _width(path) <= width:
-        return path
-    return Text("\n").join(path.split("/", include_separator=True))
+    """A path in lines of `width` characters, as far as they can be broken at its slashes."""
+    lines: list[Text] = []
+    for part in path.split("/", include_separator=True):
+        if lines and lines[-1].cell_len + part.cell_len <= width:
+            lines[-1].append_text(part)
+        else:
+            lines.append(part)
+    return Text("\n").join(lines)
 
 
 def _room_for_first(content: Table, width: int) -> int:
