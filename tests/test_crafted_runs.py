@@ -16,7 +16,7 @@ from aecli.errors import StorageError
 from aecli.files import fingerprint
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.directory import RunDirectory, Status
-from aecli.runs.records import check_summary
+from aecli.runs.summary import check_summary
 from tests.conftest import planted
 
 pytestmark = pytest.mark.undrawn

@@ -11,8 +11,7 @@ from aecli.cli import main as cli
 from aecli.runs.directory import Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.lock import LOCK, locked
-from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE
-from aecli.sweep.planned import OPTUNA_FILE
+from aecli.runs.sweep_plan import OPTUNA_FILE, PLAN_FILE, SWEEP_FILE
 from tests.conftest import TINY
 from tests.gathered import gather
 

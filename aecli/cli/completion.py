@@ -22,6 +22,8 @@ SWITCHES = {
 }
 """Keys of `train` that belong to no run, and their values."""
 TRAIN_FLAGS = ["-m", *(f"--{flag}" for flag in FLAGS)]
+LATEST, REMOVE = "latest", "remove"
+"""What stands for the newest run, and what follows `aecli runs`."""
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
 
 Schema = dict[str, str]
@@ -81,7 +83,8 @@ def candidates(line: str) -> list[str]:
     values = _values(command)
     if not equals:
         keys = [f"{name}=" for name in values]
-        return _matching(word, [*keys, *(_runs(word) if "run" in values else [])])
+        verbs = [REMOVE] if command == "runs" and len(before) == 2 else []
+        return _matching(word, [*keys, *verbs, *(_runs(word) if "run" in values else [])])
     if key in PATH_KEYS:
         runs = _runs(value) if key in ("run", "resume") else []
         return [f"{key}={each}" for each in dict.fromkeys([*runs, *_folders(value)])]
@@ -99,15 +102,16 @@ def _values(command: str) -> dict[str, list[str]]:
     if command not in ("train", "shapes"):
         schemas = _schemas("cli/options.py") | _schemas(f"commands/{command}.py")
         enums = _enums(f"commands/{command}.py")
-        return {key: _names(kind, enums) for key, kind in schemas.get("Options", {}).items()}
-    groups = {
-        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-        for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir() and folder.name != "hydra"
-    }
+        keys = {key: _names(kind, enums) for key, kind in schemas.get("Options", {}).items()}
+        if command == "runs":
+            groups = _groups()
+            keys |= {"data": groups["data"], "model": groups["model"]}
+            keys["status"] = _enums("runs/listing.py")["State"]
+        return keys
+    groups = _groups()
     schemas = _schemas("config/model.py") | _schemas("config/schema.py")
     enums = _enums("config/choices.py")
-    keys: dict[str, list[str]] = {}
+    keys = {}
     for key, kind in schemas["TrainConfig"].items():
         parts = ["FCConfig", "ConvConfig"] if key == "model" else [kind]
         inner = [item for part in parts for item in schemas.get(part, {}).items()]
@@ -118,6 +122,15 @@ def _values(command: str) -> dict[str, list[str]]:
                 keys[f"{key}.{name}"] = _names(inner_kind, enums)
     switches = SWITCHES | {"resume": []} if command == "train" else {}
     return groups | keys | switches | _short_keys()
+
+
+def _groups() -> dict[str, list[str]]:
+    """The groups below conf/, with their choices."""
+    return {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir() and folder.name != "hydra"
+    }
 
 
 def _names(kind: str, enums: dict[str, list[str]]) -> list[str]:
@@ -166,14 +179,15 @@ def _enums(file: str) -> dict[str, list[str]]:
 
 
 def _runs(word: str) -> list[str]:
-    """The runs and sweeps below outputs, the newest first."""
+    """The runs and sweeps below outputs, the newest first, and what stands for the newest."""
     found = [
         str(folder.parent)
         for pattern in ("*/config.yaml", "*/*/config.yaml", "*/*/*/config.yaml")
         for folder in Path("outputs").glob(pattern)
     ]
     found += [str(file.parent) for file in Path("outputs").glob("*/*/multirun.yaml")]
-    return _matching(word, sorted(found, key=os.path.getmtime, reverse=True))
+    newest = [LATEST] if found else []
+    return _matching(word, [*newest, *sorted(found, key=os.path.getmtime, reverse=True)])
 
 
 def _folders(word: str) -> Iterator[str]:

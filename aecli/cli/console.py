@@ -228,13 +228,13 @@ def sweep_table(folder: str, runs: list[RunDirectory], distinctions: list[str]) 
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:
-    from aecli.runs.records import check_summary
+    from aecli.runs.summary import check_summary
 
     return check_summary(run.load_summary(), str(run.summary_file))
 
 
 def _closed(summary: dict[str, Any]) -> str:
     """Where a finished run was closed; empty if its training was over."""
-    from aecli.runs.records import closed_early
+    from aecli.runs.summary import closed_early
 
     return "" if closed_early(summary) is None else f"closed at epoch {summary['epochs']}"

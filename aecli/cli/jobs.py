@@ -32,7 +32,7 @@ from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError
 from aecli.files import fsync_folder, writable_folder
-from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.directory import HYDRA_FILES, RunDirectory, Status
 
 Job = Callable[[TrainConfig, Path], float | None]
 """(config, folder) -> trains one run and returns what a search minimises."""
@@ -102,7 +102,7 @@ def _remove_hydra_files(run: Path, subfolders: list[str]) -> None:
     """Remove what Hydra wrote for a run that has written nothing, and the folder if it is empty."""
     with suppress(OSError):  # other files in it
         for folder in (run / name for name in subfolders):
-            for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+            for name in HYDRA_FILES:
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
         run.rmdir()

@@ -3,7 +3,7 @@
 They are `key=value`, as for `aecli train`; in commands that read runs, a bare path means run=PATH.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config import explain
 from aecli.config.limits import MAX_COUNT, check_seed, check_valid, expand_user
 from aecli.errors import UsageError
+from aecli.runs.lookup import find_run
 from aecli.text import shortened, suggest
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class RunOptions:
     """The keys shared by all commands that use a finished run."""
 
     run: list[str] = field(default_factory=list)
-    """Folder of a finished run; a bare path means the same."""
+    """Folder of a finished run, the beginning of its name, or latest; a bare word is the same."""
 
     device: str = "auto"
     """Device that runs the model: auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
@@ -131,14 +132,14 @@ def one_run(command: str, options: RunOptions) -> Path:
     """The path of the one run given to a command.
 
     Raises:
-        UsageError: no run is given, or more than one.
+        UsageError: no run is given, or more than one, or what is given stands for none.
     """
-    (path, *others) = some_runs(command, options)
-    if others:
+    if len(options.run) > 1:
         raise UsageError(
             f"{command} takes the folder of one finished run, not {len(options.run)}: "
             f"{', '.join(options.run)}"
         )
+    (path,) = some_runs(command, options)
     return path
 
 
@@ -175,8 +176,22 @@ def some_runs(command: str, options: RunOptions) -> list[Path]:
     """The paths of the runs given to a command, one or more.
 
     Raises:
-        UsageError: no run is given.
+        UsageError: none is given, or what is given stands for none, or for several.
     """
     if not options.run:
         raise UsageError(f"{command} takes the folder of one finished run, but none is given")
-    return [Path(path) for path in options.run]
+    return [found(text, find_run) for text in options.run]
+
+
+def found(text: str, find: Callable[[str], Path]) -> Path:
+    """The path that `find` returns for what was typed; a line says which, unless it was typed.
+
+    Raises:
+        UsageError: `find` raised it.
+    """
+    from aecli.cli import console
+
+    path = find(text)
+    if path != Path(text):
+        console.warn(f"run: {path}")
+    return path

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -49,6 +50,41 @@ def drop_columns(content: Table, width: int, min_text: int) -> list[str]:
     while len(content.columns) > 3 and _least_width(content, min_text) > width:
         dropped.insert(0, _as_text(content.columns.pop().header).plain.replace("-\n", "-"))
     return dropped
+
+
+def fit_first_column(
+    content: Table, width: int, min_text: int, expendable: Iterable[str]
+) -> list[str]:
+    """Remove `expendable` columns of a table without a box, in this order, until `min_text`
+    characters are left for the first column, and wrap that; returns the headings of those removed.
+    """
+    dropped: list[str] = []
+    for heading in expendable:
+        if _room_for_first(content, width) >= min(min_text, _natural_width(content.columns[0])):
+            break
+        kept = [each for each in content.columns if each.header != heading]
+        content.columns = [replace(each, _index=number) for number, each in enumerate(kept)]
+        dropped.append(heading)
+    room = max(_room_for_first(content, width), 1)
+    first = content.columns[0]
+    first._cells = [_wrapped(_at_slashes(_as_text(cell), room), room) for cell in first.cells]
+    return dropped
+
+
+def _at_slashes(path: Text, width: int) -> Text:
+    """A path in lines of `width` characters, as far as they can be broken at its slashes."""
+    lines: list[Text] = []
+    for part in path.split("/", include_separator=True):
+        if lines and lines[-1].cell_len + part.cell_len <= width:
+            lines[-1].append_text(part)
+        else:
+            lines.append(part)
+    return Text("\n").join(lines)
+
+
+def _room_for_first(content: Table, width: int) -> int:
+    gap = content.padding[1] + content.padding[3]
+    return width - sum(_natural_width(column) + gap for column in content.columns[1:])
 
 
 def _least_width(content: Table, min_text: int) -> int:

@@ -21,6 +21,7 @@ COMMANDS = (
     "export",
     "embed",
     "compare",
+    "runs",
     "conv",
     "completion",
 )

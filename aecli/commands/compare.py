@@ -20,8 +20,9 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
-from aecli.cli.options import parse_options
+from aecli.cli.options import found, parse_options
 from aecli.errors import UsageError
+from aecli.runs.lookup import find_folder
 
 
 class SortKey(Enum):
@@ -46,8 +47,8 @@ class Options:
     """What to compare, and how."""
 
     run: list[str] = field(default_factory=list)
-    """A run folder, or one that holds runs at any depth, such as a sweep folder. May be given
-    several times; a bare path means the same."""
+    """A run folder, or one that holds runs at any depth, such as a sweep folder; the beginning of
+    its name, or latest. May be given several times; a bare word means the same."""
 
     sort: SortKey = SortKey.model
     """How to sort the table, best first; model: by model, then by latent size; mse: by the
@@ -72,7 +73,7 @@ def main(arguments: list[str]) -> None:
     options = parse_options("compare", Options, arguments)
     if not options.run:
         raise UsageError("compare needs runs: give run folders, or the folder of a sweep")
-    folders = [Path(path) for path in options.run]
+    folders = [found(path, find_folder) for path in options.run]
 
     from aecli.cli import console
     from aecli.comparison.compare import compare

@@ -41,8 +41,8 @@ class Options(RunOptions):
     """Which noise to remove, and how strong."""
 
     run: list[str] = field(default_factory=list)
-    """Folder of a finished run, and of others to compare it with, such as one trained without
-    noise; a bare path means the same."""
+    """Folder of a finished run, the beginning of its name, or latest; and of others to compare it
+    with, such as one trained without noise. A bare word means the same."""
 
     noise: Noise | None = None
     """The kind: gaussian, masking or salt_and_pepper; null: all three."""

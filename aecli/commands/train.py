@@ -18,7 +18,7 @@ model begins with "defaults: [conv_schema]" or "[fc_schema]", and those under co
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
 checkpoint; epochs=... and minutes=... may be raised, even for a finished run. With restart=true a
 run is trained from the beginning instead. The results of a finished run stay until the new ones are
-complete.
+complete. The beginning of a name, or latest, may stand for FOLDER.
 
 resume=FOLDER finish=true trains no further: it closes an interrupted run, or those of a sweep, with
 the best weights so far, so that every command can use it. Its results say at which epoch it was
@@ -47,7 +47,7 @@ from typing import NoReturn
 
 from aecli.cli.compose import check_overrides, compose
 from aecli.cli.jobs import show_config
-from aecli.cli.options import pop_value
+from aecli.cli.options import found, pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.cli.single_run import (
@@ -61,6 +61,7 @@ from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.display import Log
+from aecli.runs.lookup import find_run_or_sweep
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
@@ -94,7 +95,7 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
         _check_single_process(group, "--dry-run trains nothing, so give it without torchrun")
         forecast(options)
     elif options.resume is not None:
-        resume(Path(expand_user("resume", options.resume)), options, group)
+        resume(_given_folder(options), options, group)
     elif options.multirun:
         _check_single_process(group, SWEEP_IN_ONE_PROCESS)
         from aecli.sweep import lifecycle as sweep  # a single run need not wait for it
@@ -194,7 +195,7 @@ def forecast(options: argparse.Namespace) -> None:
     if options.resume is None and not options.multirun:
         return forecast_single(options.overrides)
     if options.resume is not None:
-        folder = Path(expand_user("resume", options.resume))
+        folder = _given_folder(options)
         if RunDirectory(folder).config_file.exists():
             _check_for_single(options, folder)
             return forecast_rest(RunDirectory(folder), options.overrides, options.restart)
@@ -205,6 +206,11 @@ def forecast(options: argparse.Namespace) -> None:
         dry_run.forecast(options.overrides)
     else:
         dry_run.forecast_rest(folder, options.overrides)
+
+
+def _given_folder(options: argparse.Namespace) -> Path:
+    """The folder of the run or the sweep that `resume` stands for."""
+    return found(expand_user("resume", options.resume), find_run_or_sweep)
 
 
 def _check_for_single(options: argparse.Namespace, folder: Path) -> None:

@@ -23,13 +23,8 @@ from aecli.data.split import TRAIN, VALIDATION
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
-from aecli.runs.records import (
-    DataFacts,
-    EpochRecord,
-    check_summary,
-    closed_early,
-    image_fingerprints,
-)
+from aecli.runs.records import DataFacts, EpochRecord
+from aecli.runs.summary import check_summary, closed_early, image_fingerprints
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {

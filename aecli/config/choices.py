@@ -1,6 +1,8 @@
-"""Enumerations for options that take one of several names."""
+"""Enumerations for options that take one of several names, and the names of the splits."""
 
 from enum import Enum
+
+SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Activation(Enum):

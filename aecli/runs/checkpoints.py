@@ -1,7 +1,8 @@
 """Checkpoints of a training run, written so that one survives any interruption.
 
 Each is a file with a manifest beside it. The manifest is written last, and a file without a
-matching manifest is ignored. torch does not verify the checksums in its own archives.
+matching manifest is ignored. torch does not verify the checksums in its own archives; it is
+imported when a checkpoint is read or written.
 """
 
 import io
@@ -9,8 +10,6 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from aecli.errors import StorageError
 from aecli.files import (
@@ -42,6 +41,8 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; earlier checkpoints stay valid.
         """
+        import torch
+
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
@@ -80,6 +81,8 @@ class Checkpoints:
         self._remove_all_but(0)
 
     def _load(self, position: int) -> dict[str, Any]:
+        import torch
+
         manifest, file = self._manifest(position), self._file(position)
         expected = read_json(manifest)
         if not isinstance(expected, dict) or file.name not in expected:

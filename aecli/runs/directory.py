@@ -1,16 +1,14 @@
 """A run directory: the name of every file in it, and how each is written and read."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
 from aecli.documents import MAX_YAML_BYTES, parse_json, parse_yaml, to_json
@@ -27,7 +25,11 @@ from aecli.files import (
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
+from aecli.runs.tensors import from_bytes, to_bytes
 from aecli.text import one_line
+
+if TYPE_CHECKING:  # runs are listed without waiting for torch
+    from torch import Tensor, nn
 
 CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
@@ -40,6 +42,7 @@ EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
+HYDRA_FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")
 RESULTS = (
     *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in FIGURE_KINDS),
@@ -224,12 +227,11 @@ class RunDirectory:
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
         """Save the weights of the best epoch so far."""
-        contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-        write_atomically(self.working_file(WEIGHTS), save(contiguous))
+        write_atomically(self.working_file(WEIGHTS), to_bytes(weights))
 
     def load_weights(self, model: nn.Module) -> None:
         """Load the best epoch's weights of a finished run into `model`."""
-        model.load_state_dict(load(self._files.read(WEIGHTS)))
+        model.load_state_dict(from_bytes(self._files.read(WEIGHTS)))
 
     def weights_digest(self) -> str:
         """The sha256 of the weights of a finished run, according to its manifest."""
@@ -245,15 +247,14 @@ class RunDirectory:
                 rounding to uint8 would hide the patterns they share.
         """
         self.check_lock()
-        pixels = {name: (image * 255).round().to(torch.uint8) for name, image in images.items()}
-        tensors = {name: tensor.contiguous() for name, tensor in {**pixels, **means}.items()}
-        write_atomically(self._files.stage(IMAGES), save(tensors))
+        pixels = {name: (image * 255).round().byte() for name, image in images.items()}
+        write_atomically(self._files.stage(IMAGES), to_bytes({**pixels, **means}))
 
     def load_images(self) -> dict[str, Tensor]:
         """Load what `save_images` wrote, as float32 in [0, 1]."""
-        tensors = load(self._files.read(IMAGES))
+        tensors = from_bytes(self._files.read(IMAGES))
         return {
-            name: tensor.to(torch.float32) / 255 if tensor.dtype is torch.uint8 else tensor
+            name: tensor if tensor.is_floating_point() else tensor.float() / 255
             for name, tensor in tensors.items()
         }
 
@@ -261,20 +262,20 @@ class RunDirectory:
         """Save a number for each image that was used in training: `train` and `validation` -> the
         `image_keys` of the split."""
         self.check_lock()
-        write_atomically(self._files.stage(SEEN), save(keys))
+        write_atomically(self._files.stage(SEEN), to_bytes(keys))
 
     def load_seen_images(self) -> dict[str, Tensor]:
         """Load what `save_seen_images` wrote."""
-        return load(self._files.read(SEEN))
+        return from_bytes(self._files.read(SEEN))
 
     def save_image_errors(self, errors: dict[str, Tensor]) -> None:
         """Save the mse of each test image, (N,): of `model`, and of each baseline by its name."""
         self.check_lock()
-        write_atomically(self._files.stage(ERRORS), save(errors))
+        write_atomically(self._files.stage(ERRORS), to_bytes(errors))
 
     def load_image_errors(self) -> dict[str, Tensor]:
         """Load what `save_image_errors` wrote; empty if an earlier version trained the run."""
-        return load(self._files.read(ERRORS)) if self._files.owns(ERRORS) else {}
+        return from_bytes(self._files.read(ERRORS)) if self._files.owns(ERRORS) else {}
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""

@@ -11,7 +11,7 @@ from aecli.data.own_images import OwnImages
 from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError
 from aecli.runs.directory import RunDirectory
-from aecli.runs.records import image_fingerprints
+from aecli.runs.summary import image_fingerprints
 from aecli.text import escaped, listed
 
 

@@ -80,6 +80,34 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
             our_file.parent.rmdir()
 
 
+def check_free(folder: Path) -> None:
+    """Check that no process has `folder` locked.
+
+    Raises:
+        StorageError: one has; the message names it.
+    """
+    file = _holder_file(folder / LOCK)
+    if file is not None and is_held(folder):
+        raise StorageError(_describe_holder(_read_holder(file), file.parent))
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process has `folder` locked.
+
+    For one of another machine, only its heartbeat tells, by the clock of this one.
+    """
+    file = _holder_file(folder / LOCK)
+    if file is None:
+        return False
+    is_running = _is_running(_read_holder(file))
+    if is_running is not None:
+        return is_running
+    try:
+        return abs(time.time() - file.stat().st_mtime) <= STALE_AFTER_SECONDS
+    except FileNotFoundError:  # released
+        return False
+
+
 def _acquire(lock: Path) -> Path:
     """Acquire the lock and return our file in it."""
     _check_no_strangers(lock)

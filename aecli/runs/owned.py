@@ -127,6 +127,23 @@ class OwnedFiles:
             (self.folder / name).unlink(missing_ok=True)
         self.disclaim(name)
 
+    def unchanged(self) -> list[Path]:
+        """The files that are as aecli wrote them, and those that it was still writing; none that is
+        a link, or behind one.
+
+        Raises:
+            StorageError: a manifest is damaged.
+        """
+        manifest = self._manifest_in_place()
+        ours = [self.folder / name for name in manifest if self._is_ours(name, manifest)]
+        ours += [self.next / name for name in (*self._next_manifest(), MANIFEST)]
+        home = self.folder.resolve()
+        return [
+            path
+            for path in ours
+            if path.is_file() and path.resolve() == home / path.relative_to(self.folder)
+        ]
+
     def stage(self, name: str) -> Path:
         """The path at which to write the next version of a file.
 

@@ -2,7 +2,7 @@
 
 from aecli.errors import StorageError
 from aecli.runs.directory import RunDirectory, Status
-from aecli.runs.records import closed_early
+from aecli.runs.summary import closed_early
 
 
 def is_over(run: RunDirectory) -> bool:

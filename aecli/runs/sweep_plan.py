@@ -1,6 +1,7 @@
 """Which runs a sweep consists of, on record in its folder: a run that was deleted is missed."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from aecli.documents import parse_json, to_json
@@ -11,6 +12,12 @@ from aecli.runs.directory import CONFIG
 SWEEP_FILE = "multirun.yaml"
 """In a sweep folder: the command line, as Hydra records it."""
 PLAN_FILE = "sweep.json"
+OPTUNA_FILE = "optimization_results.yaml"
+"""What Hydra's Optuna sweeper leaves in the folder of a search."""
+SHARED = ".aecli-images"
+"""In a sweep folder, while its runs are trained: the decoded images."""
+SWEEP_FILES = (SWEEP_FILE, PLAN_FILE, OPTUNA_FILE)
+"""What a sweep writes in its folder, beside its runs and their comparison."""
 
 
 def save_plan(folder: Path, names: Iterable[str]) -> None:
@@ -28,9 +35,23 @@ def missing_runs(folder: Path) -> list[Path]:
     if not file.is_file():  # not a sweep, a search, or a sweep of an earlier version
         return []
     try:
-        names = parse_json(read_regular(file, MAX_JSON_BYTES))["runs"]
-        if isinstance(names, list):
-            return [folder / name for name in names if not (folder / name / CONFIG).exists()]
-    except (OSError, ValueError, KeyError, TypeError):  # no JSON, or names that no file can have
-        pass
-    raise StorageError(f"{file} is damaged: it does not list the runs of a sweep")
+        return [path for path in _planned(file) if not (path / CONFIG).exists()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{file} is damaged: it does not list the runs of a sweep") from error
+
+
+def forget_run(run: Path, sweep: Path) -> None:
+    """Take a run off the record of its sweep, so that it is not missed; a damaged one stays."""
+    file = sweep / PLAN_FILE
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        planned = _planned(file)
+        if run in planned:
+            save_plan(sweep, (str(each.relative_to(sweep)) for each in planned if each != run))
+
+
+def _planned(file: Path) -> list[Path]:
+    """The runs that the record of a sweep lists; its damage raises errors of several kinds."""
+    names = parse_json(read_regular(file, MAX_JSON_BYTES))["runs"]
+    if not isinstance(names, list):
+        raise TypeError
+    return [file.parent / name for name in names]

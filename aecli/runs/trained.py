@@ -21,9 +21,9 @@ from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory, Status
-from aecli.runs.discovery import runs_below
 from aecli.runs.known_images import KnownImages, used_in_training, used_notices
-from aecli.runs.records import check_summary
+from aecli.runs.lookup import not_a_run
+from aecli.runs.summary import check_summary
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import open_device
 from aecli.text import escaped, one_line
@@ -200,7 +200,7 @@ def open_run(
     """
     run = RunDirectory(path)
     if not run.config_file.exists():
-        raise UsageError(_not_a_run_message(path))
+        raise UsageError(not_a_run(path))
     if run.status is not Status.finished:
         raise UsageError(_unfinished_message(run))
     check_summary(run.load_summary(), str(run.summary_file))
@@ -217,17 +217,6 @@ def open_run(
         shape = (channels, height, width)
         own = load_own_images(images, shape, resize, config.data.scale).to(torch_device)
     return Trained(run, config, model.eval(), torch_device, own, warn)
-
-
-def _not_a_run_message(path: Path) -> str:
-    """The error message for a path that is not a run."""
-    if not path.is_dir():
-        return f"{path} is not a folder: give the folder of a finished run"
-    try:
-        inside = runs_below(path)
-    except UsageError as error:
-        return str(error)
-    return f"{path} is not a run but holds {len(inside)}: give one, such as {inside[0].path}"
 
 
 def _unfinished_message(run: RunDirectory) -> str:

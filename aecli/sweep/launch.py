@@ -15,13 +15,11 @@ from aecli.errors import Interrupted
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
+from aecli.runs.sweep_plan import SHARED
 from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import longest_first, run_planned
 from aecli.sweep.report import describe, finish_advice, resume_advice
 from aecli.sweep.watch import Pace, Watch
-
-SHARED = ".aecli-images"
-"""In a sweep folder, while its runs are trained: the decoded images."""
 
 
 def launch_runs(

@@ -22,8 +22,8 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runs.remaining import is_interrupted, is_over
-from aecli.runs.sweep_plan import SWEEP_FILE, missing_runs
-from aecli.sweep.launch import SHARED, launch_runs
+from aecli.runs.sweep_plan import SHARED, SWEEP_FILE, missing_runs
+from aecli.sweep.launch import launch_runs
 from aecli.sweep.planned import plan
 from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search

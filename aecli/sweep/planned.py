@@ -17,13 +17,10 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs
 from aecli.runs.display import Display
 from aecli.runs.remaining import is_over
-from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE, save_plan
+from aecli.runs.sweep_plan import SWEEP_FILES, save_plan
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
 from aecli.training.experiment import exclusive_run, run_experiment
-
-OPTUNA_FILE = "optimization_results.yaml"
-"""What Hydra's Optuna sweeper leaves in the folder of a search."""
 
 
 def plan(
@@ -72,7 +69,7 @@ def check_unused(folder: Path) -> None:
             f"{folder} already holds runs: resume them with resume={folder}, "
             f"or give another hydra.sweep.dir"
         )
-    for name in (SWEEP_FILE, PLAN_FILE, OPTUNA_FILE):
+    for name in SWEEP_FILES:
         if (folder / name).exists():
             raise UsageError(
                 f"{folder / name} is in the way of a new sweep: give another hydra.sweep.dir"
