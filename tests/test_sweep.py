@@ -26,6 +26,7 @@ from aecli.runs.discovery import runs_below
 from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.report import have_no_images_in_common
+from aecli.sweep.search import Plan
 from aecli.sweep.watch import Watch
 from tests.apart import Done, run_apart
 from tests.conftest import TINY, planted, undo
@@ -106,9 +107,16 @@ OLD_OPTUNA = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 
 @OLD_OPTUNA
-def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> None:
+def test_a_search_minimises_the_validation_mse(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = ["sweep=search", "hydra.sweeper.n_trials=4", "batch_size=16", "compare=false"]
     assert aecli("train", "-m", *line, "latent=choice(2,3)", *TINY) == 0
+    captured = capsys.readouterr()
+    assert "search  4 trials in " in captured.out
+    first, *_, last = (line for line in captured.err.splitlines() if ": test mse" in line)
+    assert re.fullmatch(r"trial 1 of 4, 0-fc-z.* s; about \d:\d\d:\d\d left", first)
+    assert re.fullmatch(r"trial 4 of 4, 3-fc-z.* s", last)
     (file,) = tmp_path.rglob("optimization_results.yaml")
     assert file.parent.parent.name == "search-synthetic"
     found = yaml.safe_load(file.read_text())
@@ -125,6 +133,16 @@ def test_a_search_minimises_the_validation_mse(aecli: Aecli, tmp_path: Path) -> 
         name = run.load_config().name
         assert run.path.name.partition("-")[2] == name
         assert all(word in name for word in words) and "batch" not in name
+
+
+def test_the_time_that_a_search_takes_is_that_of_its_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = Plan(trials=5, started=1000.0)
+    monkeypatch.setattr(time, "time", lambda: 1060.0)  # two trials of half a minute
+    assert plan.count(1) == "trial 2 of 5"
+    assert plan.time_left(1) == "; about 0:01:30 left"
+    assert plan.time_left(4) == ""
 
 
 @OLD_OPTUNA

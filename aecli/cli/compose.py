@@ -78,6 +78,11 @@ class Sweep:
     composed: DictConfig
     """What its runs share, with Hydra's own keys."""
 
+    @property
+    def trials(self) -> int:
+        """How many runs a search trains."""
+        return int(self.composed.hydra.sweeper.n_trials)
+
 
 @dataclass(frozen=True)
 class ComposedRun:

@@ -34,8 +34,11 @@ from aecli.errors import AecliError
 from aecli.files import fsync_folder, writable_folder
 from aecli.runs.directory import HYDRA_FILES, RunDirectory, Status
 
-Job = Callable[[TrainConfig, Path], float | None]
-"""(config, folder) -> trains one run and returns what a search minimises."""
+Job = Callable[[TrainConfig, Path], None]
+"""(config, folder) -> trains one run."""
+
+Trial = Callable[[TrainConfig, Path, int], float]
+"""(config, folder, number from 0) -> trains one run of a search and returns what it minimises."""
 
 
 def run_once(run: ComposedRun, job: Job) -> None:
@@ -115,7 +118,7 @@ def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:
         engine.show_cfg(PRIMARY, [*overrides, *name], kind, package=None, resolve=resolve)
 
 
-def run_search(overrides: list[str], folder: Path, job: Job) -> None:
+def run_search(overrides: list[str], folder: Path, trial: Trial) -> None:
     """Let one of Hydra's sweepers choose each run from the results of earlier ones.
 
     Raises:
@@ -124,9 +127,9 @@ def run_search(overrides: list[str], folder: Path, job: Job) -> None:
     """
     failures: list[AecliError] = []
 
-    def task(run: DictConfig) -> float | None:
+    def task(run: DictConfig) -> float:
         try:
-            return job(to_config(run), _own_folder())
+            return trial(to_config(run), _own_folder(), HydraConfig.get().job.num)
         except AecliError as error:
             failures.append(error)
             raise

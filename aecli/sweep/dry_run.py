@@ -38,7 +38,7 @@ def forecast(overrides: list[str]) -> None:
         config = resolve_config(config, check_without_writing(config))
         check_unused(sweep.folder)
         _describe_data(config)
-        show_search(_task(config), place, sweep.composed.hydra.sweeper.n_trials)
+        show_search(_task(config), place, sweep.trials)
         return
     configs = planned_configs(sweep, check_without_writing)
     check_plan(sweep.folder, configs, hydra_subfolders(sweep.composed))

@@ -1,6 +1,9 @@
 """A search: a sweep whose runs one of Hydra's sweepers chooses from the results of earlier ones."""
 
 import logging
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -37,15 +40,16 @@ def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
     make_folder(sweep.folder)
     with locked(sweep.folder):
         check_unused(sweep.folder)
-        console.facts({"search": f"in {sweep.folder}"})
+        console.facts({"search": f"{sweep.trials:,} trials in {sweep.folder}"})
         report(sweep.folder, compare, _search(sweep, overrides, log), is_search=True)
 
 
 def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
     """Run a search; returns the errors from outside the training of its runs, one line each."""
     _silence_optuna()
-    is_watched = sweep.launcher != BASIC
-    trial = partial(_trial, log=log, is_watched=is_watched, parent=parent_of_workers(sweep))
+    display = Display("", log, is_alone=False, is_watched=sweep.launcher != BASIC)
+    plan = Plan(sweep.trials, time.time())
+    trial = partial(_trial, plan=plan, display=display, parent=parent_of_workers(sweep))
     try:
         run_search(overrides, sweep.folder, trial)
     except KeyboardInterrupt as interruption:
@@ -67,23 +71,48 @@ def _silence_optuna() -> None:
     optuna.logging.set_verbosity(logging.ERROR)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long a search is."""
+
+    trials: int
+    started: float
+    """In seconds since 1970: trials may run on other machines."""
+
+    def count(self, number: int) -> str:
+        """As in `trial 3 of 20` for number 2."""
+        return f"trial {number + 1} of {self.trials}"
+
+    def time_left(self, number: int) -> str:
+        """About how long the trials after number `number` will take, if they are like those before;
+        empty if it is the last."""
+        done = number + 1
+        seconds = (time.time() - self.started) * (self.trials - done) / done
+        return f"; about {timedelta(seconds=round(seconds))} left" if done < self.trials else ""
+
+
 def _trial(
-    config: TrainConfig, folder: Path, log: Log, is_watched: bool, parent: ProcessId | None
+    config: TrainConfig,
+    folder: Path,
+    number: int,
+    plan: Plan,
+    display: Display,
+    parent: ProcessId | None,
 ) -> float:
     """Train one run of a search and return its validation MSE."""
-    with ending_with(parent):
-        display = Display(folder.name, log, is_alone=False, is_watched=is_watched)
-        return _train_trial(config, folder, display)
-
-
-def _train_trial(config: TrainConfig, folder: Path, display: Display) -> float:
     run = RunDirectory(folder)
+    with ending_with(parent):
+        try:
+            shown = replace(display, name=f"{plan.count(number)}, {folder.name}")
+            return _train_trial(config, run, shown)
+        finally:
+            console.run_line(run, f"{plan.count(number)}, ", plan.time_left(number))
+
+
+def _train_trial(config: TrainConfig, run: RunDirectory, display: Display) -> float:
     data = load_cached_data(config)
     config = resolve_config(config, data)
-    try:
-        with exclusive_run(run):
-            run_experiment(config, data, run, display, warn=console.warn)
-    finally:
-        console.run_line(run)
+    with exclusive_run(run):
+        run_experiment(config, data, run, display, warn=console.warn)
     mse: float = run.load_summary()["validation"]["mse"]
     return mse
