@@ -136,13 +136,22 @@ def test_a_search_minimises_the_validation_mse(
 
 
 def test_the_time_that_a_search_takes_is_that_of_its_trials(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = Plan(trials=5, started=1000.0)
-    monkeypatch.setattr(time, "time", lambda: 1060.0)  # two trials of half a minute
-    assert plan.count(1) == "trial 2 of 5"
-    assert plan.time_left(1) == "; about 0:01:30 left"
-    assert plan.time_left(4) == ""
+    plan = Plan(tmp_path, trials=3, started=1000.0)
+    for number in range(3):
+        run = RunDirectory(tmp_path / str(number))
+        run.path.mkdir()
+        run.save_config(compose(["model=fc"]))
+    monkeypatch.setattr(time, "time", lambda: 1060.0)
+    assert plan.count(1) == "trial 2 of 3"
+    assert plan.time_left() == ""  # nothing to judge by
+    (tmp_path / "1/failure.json").write_text('{"reason": "it failed"}')
+    assert plan.time_left() == "; about 0:02:00 left"
+    (tmp_path / "2/summary.json").write_text("{}")
+    assert plan.time_left() == "; about 0:00:30 left"
+    (tmp_path / "0/summary.json").write_text("{}")
+    assert plan.time_left() == ""
 
 
 @OLD_OPTUNA

@@ -16,8 +16,8 @@ from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import AecliError, Interrupted, UsageError
 from aecli.files import make_folder
-from aecli.runs.directory import RunDirectory
-from aecli.runs.discovery import has_runs
+from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import has_runs, runs_below
 from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runtime.parent import ending_with
@@ -48,7 +48,7 @@ def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
     """Run a search; returns the errors from outside the training of its runs, one line each."""
     _silence_optuna()
     display = Display("", log, is_alone=False, is_watched=sweep.launcher != BASIC)
-    plan = Plan(sweep.trials, time.time())
+    plan = Plan(sweep.folder.absolute(), sweep.trials, time.time())
     trial = partial(_trial, plan=plan, display=display, parent=parent_of_workers(sweep))
     try:
         run_search(overrides, sweep.folder, trial)
@@ -75,6 +75,9 @@ def _silence_optuna() -> None:
 class Plan:
     """How long a search is."""
 
+    folder: Path
+    """Of the search."""
+
     trials: int
     started: float
     """In seconds since 1970: trials may run on other machines."""
@@ -83,12 +86,15 @@ class Plan:
         """As in `trial 3 of 20` for number 2."""
         return f"trial {number + 1} of {self.trials}"
 
-    def time_left(self, number: int) -> str:
-        """About how long the trials after number `number` will take, if they are like those before;
-        empty if it is the last."""
-        done = number + 1
+    def time_left(self) -> str:
+        """About how long the other trials will take, if they are like those that have ended; empty
+        if there are no others."""
+        ended = (Status.finished, Status.failed)
+        done = sum(run.status in ended for run in runs_below(self.folder))
+        if not 0 < done < self.trials:
+            return ""
         seconds = (time.time() - self.started) * (self.trials - done) / done
-        return f"; about {timedelta(seconds=round(seconds))} left" if done < self.trials else ""
+        return f"; about {timedelta(seconds=round(seconds))} left"
 
 
 def _trial(
@@ -106,7 +112,7 @@ def _trial(
             shown = replace(display, name=f"{plan.count(number)}, {folder.name}")
             return _train_trial(config, run, shown)
         finally:
-            console.run_line(run, f"{plan.count(number)}, ", plan.time_left(number))
+            console.run_line(run, f"{plan.count(number)}, ", plan.time_left())
 
 
 def _train_trial(config: TrainConfig, run: RunDirectory, display: Display) -> float:
