@@ -1,6 +1,7 @@
 """From words on the command line to configurations."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,6 +219,15 @@ def test_folders_may_be_named_by_what_hydra_knows() -> None:
     assert [job.folder for job in sweep.jobs] == ["r0", "r1"]
     with pytest.raises(UsageError, match="nonsense"):
         compose_sweep(["latent=2,3", "hydra.sweep.dir=${nonsense}"])
+
+
+def test_a_sweep_folder_with_dots_is_the_one_that_they_mean_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = compose_sweep(["latent=2,3", "hydra.sweep.dir=new/../mine"])
+    assert sweep.folder == tmp_path.resolve() / "mine"  # and `new` is not created
+    assert compose_sweep(["latent=2,3", "hydra.sweep.dir=mine"]).folder == Path("mine")
 
 
 def test_the_models_own_keys_need_not_be_those_of_the_default_model() -> None:

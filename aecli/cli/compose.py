@@ -134,6 +134,8 @@ def compose_sweep(overrides: list[str]) -> Sweep:
             lines = split(_sweeper_params(composed) + _task_overrides(overrides))
             jobs = _compose_jobs(engine, lines, _hydra_overrides(overrides))
         folder = Path(str(composed.hydra.sweep.dir))
+        if ".." in folder.parts:  # which may lead elsewhere once folders on the way are created
+            folder = folder.resolve()
         check_folder(folder)
         return Sweep(folder, choices["hydra/launcher"], jobs, composed)
 
