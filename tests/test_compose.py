@@ -132,7 +132,7 @@ def test_sweeps_train_what_they_say(line: tuple[str, ...]) -> None:
     ] == SWEEPS[line]
     assert all(config.model.latent == config.latent for config in configs)
     assert [job.folder for job in jobs] == [
-        f"{number}-{config.model.name}-z{config.latent}" for number, config in enumerate(configs)
+        f"{number}-{config.name}" for number, config in enumerate(configs)
     ]
 
 
