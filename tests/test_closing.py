@@ -44,6 +44,16 @@ def train_until(looks: int, patch: pytest.MonkeyPatch, aecli: Aecli, *line: str)
         return aecli(*line)
 
 
+def diverge_in_epoch(epoch: int, patch: pytest.MonkeyPatch) -> None:
+    train_epoch = loop.train_epoch
+
+    def diverging(*arguments: object) -> float:
+        loss = train_epoch(*arguments)  # type: ignore[arg-type]
+        return float("nan") if arguments[2].epoch == epoch else loss  # type: ignore[attr-defined]
+
+    patch.setattr(loop, "train_epoch", diverging)
+
+
 @pytest.fixture
 def begun(aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run that was interrupted in the middle of its third of four epochs."""
@@ -145,6 +155,27 @@ def test_to_interrupt_the_closing_changes_nothing(
     assert aecli("train", "resume=run", "finish=true") == 0
 
 
+@pytest.mark.parametrize("phase", ["Tracker", "save_results"])
+def test_why_a_run_failed_is_known_until_it_is_closed(
+    phase: str, begun: RunDirectory, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun.save_failure("the disk is full")
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, phase, interrupt)
+        assert aecli("train", "resume=run", "finish=true") == 130
+    assert (begun.status, begun.failure()) == (Status.failed, "the disk is full")
+    assert aecli("train", "resume=run", "finish=true") == 0
+    assert begun.load_summary()["closed"] == "the disk is full"
+    assert not begun.failure_file.exists()
+
+
+def test_what_is_given_beside_it_is_checked_for_a_finished_run_as_well(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", "resume=run", "finish=true", "lr=5") == 2
+    assert "only data_dir, path, device may be given" in capsys.readouterr().err
+
+
 def test_a_run_without_an_epoch_is_refused_and_stays_as_it_is(
     aecli: Aecli,
     tmp_path: Path,
@@ -170,13 +201,7 @@ def test_a_run_that_diverged_is_closed_with_the_epochs_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_epoch = loop.train_epoch
-
-    def diverging(*arguments: object) -> float:
-        loss = train_epoch(*arguments)  # type: ignore[arg-type]
-        return float("nan") if arguments[2].epoch == 3 else loss  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(loop, "train_epoch", diverging)
+    diverge_in_epoch(3, monkeypatch)
     assert aecli(*LINE, "hydra.run.dir=run") == 4
     assert aecli("train", "resume=run", "finish=true") == 0
     reason = "the training loss became nan in epoch 3"
@@ -244,6 +269,14 @@ def test_the_runs_of_a_sweep_that_have_weights_are_closed_and_trained_on_later(
 
     assert aecli("train", "resume=mine", "finish=true", "hydra/launcher=joblib") == 2
     assert "finish=true trains no further" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        diverge_in_epoch(3, patch)
+        assert aecli("train", "resume=mine", "compare=false") == 1
+    errors = capsys.readouterr().err
+    assert "aecli: 2 of 3 runs are not finished; to resume" in errors
+    assert "\n1-fc-z3: the training loss became nan in epoch 3" in errors
+    assert "\n1-fc-z3: closed before its training was over\n" in errors
+    assert "\n2-fc-z4: the training loss became nan in epoch 3" in errors
     assert aecli("train", "resume=mine", "compare=false") == 0
     assert "1 finished, 2 to do," in capsys.readouterr().out
     assert [run.load_summary()["closed"] for run in runs] == [None] * 3

@@ -41,3 +41,20 @@ def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
     assert (first, second) == ("fc, lr=0.1", "fc, lr=0.01")
     preset, changed = families("experiment=lecture_fc", "experiment=lecture_fc data.std=0.5")
     assert (preset, changed) == ("lecture_fc", "fc, std=0.5")
+
+
+def test_a_seed_that_was_closed_early_is_not_averaged_with_those_that_were_not() -> None:
+    template = some_setting(0.1).first
+    whole = [replace(template, config=replace(template.config, seed=seed)) for seed in (0, 1)]
+    closed = replace(
+        template, config=replace(template.config, seed=2), closed="interrupted",
+        records=template.records[:1],
+    )  # fmt: skip
+    settings, _ = grouped([*whole, closed])
+    assert {(each.family, len(each.results)) for each in settings} == {
+        ("fc", 2), ("fc, closed=epoch 1", 1),
+    }  # fmt: skip
+    # Alone, or with others that ended at the same epoch, there is nothing to tell apart.
+    others = [replace(closed, config=replace(closed.config, seed=seed)) for seed in (3, 4)]
+    (setting,), _ = grouped([closed, *others])
+    assert (setting.family, len(setting.results)) == ("fc", 3)

@@ -152,11 +152,8 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         UsageError: it has no weights yet, or another setting is given.
         AecliError: it cannot be done; the message says why.
     """
-    for override in overrides:
-        if override.partition("=")[0] in MORE_TRAINING:
-            raise UsageError(f"{override}: finish=true trains no further, so leave it out")
+    config = config_to_close(run, overrides)
     if is_interrupted(run):
-        config = _with_changes(run.load_next_config() or run.load_config(), overrides)
         data = check_runnable(config)
         _announce(config, data, SINGLE_PROCESS)
         if run.status is Status.failed:
@@ -174,25 +171,52 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
 
 # What may be given on resuming: more epochs or time, where the images are now, and the device.
 MORE_TRAINING = ("epochs", "minutes")
-CHANGEABLE = (*MORE_TRAINING, "data_dir", "data.path", "device")
+PLACES = ("data_dir", "data.path", "device")
+CHANGEABLE = (*MORE_TRAINING, *PLACES)
+
+
+def config_to_close(run: RunDirectory, overrides: list[str]) -> TrainConfig:
+    """The configuration with which a run is closed.
+
+    Raises:
+        UsageError: an override is not about where the images are now, or the device.
+    """
+    check_closing(overrides)
+    return _with_changes(run.load_next_config() or run.load_config(), overrides)
+
+
+def check_closing(overrides: list[str]) -> None:
+    """Check what is given beside finish=true.
+
+    Raises:
+        UsageError: it is not about where the images are now, or the device.
+    """
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in MORE_TRAINING or key.startswith("hydra"):
+            raise UsageError(f"{override}: finish=true trains no further, so leave it out")
+    _check_changes(overrides, PLACES)
+
+
+def _check_changes(overrides: list[str], changeable: tuple[str, ...]) -> None:
+    for override in overrides:
+        if override.partition("=")[0] not in changeable:
+            raise UsageError(
+                f"{override} would make it a different run: a run keeps its configuration when "
+                f"resumed, and only {', '.join(map(short_key, changeable))} may be given"
+            )
 
 
 def _with_changes(planned: TrainConfig, overrides: list[str]) -> TrainConfig:
     """The configuration of a run, updated with what may change on resuming."""
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key not in CHANGEABLE:
-            raise UsageError(
-                f"{override} would make it a different run: a run keeps its configuration when "
-                f"resumed, and only {', '.join(map(short_key, CHANGEABLE))} may be given"
-            )
+    _check_changes(overrides, CHANGEABLE)
     if not overrides:  # then Hydra, which takes a third of a second, is not needed
         return planned
     given = compose(overrides)
     keys = {override.partition("=")[0] for override in overrides}
     config = replace(planned, **{key: getattr(given, key) for key in keys - {"data.path"}})
     config = relocate(config, data_dir=None, path=given.data.path)
-    for key in ("epochs", "minutes"):
+    for key in MORE_TRAINING:
         before, after = getattr(planned, key), getattr(config, key)
         if after is not None and (before is None or after < before):
             planned_value = "null" if before is None else before

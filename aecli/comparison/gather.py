@@ -65,7 +65,9 @@ def gather(folders: list[Path], data: str | None = None) -> dict[str, Comparison
         by_data[result.data.identity].append(result)
     groups = [*by_data.values()]
     names = folder_names([group[0].data for group in groups])
-    known = {result.config.data.name for result in results}
+    known: set[str | None] = {result.config.data.name for result in results}
+    if data is not None:  # then it need not be said what else there is
+        known |= {each.data for each in skipped} - {None}
     found: dict[str, Comparison] = {}
     valid: dict[str, None] = {}
     for name, group in sorted(zip(names, groups, strict=True), key=lambda each: each[0]):

@@ -1,6 +1,7 @@
 """Group runs that differ only by seed, and find the settings that differ between groups."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from aecli.comparison.results import Result, RunGroup
 from aecli.config import TrainConfig, experiments, optimizer_choice, settings
@@ -23,7 +24,7 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
     found = _differences(configs, values)
-    for result, differing in zip(results, _with_training_images(results, found), strict=True):
+    for result, differing in zip(results, _told_apart(results, found), strict=True):
         family = _family(result, differing, several_upsamplings)
         differences[family] = differing
         groups[family, result.config.latent].append(result)
@@ -36,24 +37,35 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     return settings, _common(values, several_models=len(models) > 1)
 
 
-def _with_training_images(
-    results: list[Result], differences: list[dict[str, str]]
-) -> list[dict[str, str]]:
-    """The differences, with the training images of runs that no setting tells apart: such runs must
-    not be averaged over."""
-    names = [
+def _told_apart(results: list[Result], differences: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The differences, with what must not be averaged over although no setting tells it apart:
+    other training images, and trainings that were closed before they were over."""
+    settings = [
         f"{result.config.model.name} {result.upsample} {found}"
         for result, found in zip(results, differences, strict=True)
     ]
-    images: dict[str, set[str]] = defaultdict(set)
-    for name, result in zip(names, results, strict=True):
-        images[name].add(result.training_images)
-    return [
-        {**found, "training images": result.training_images[:8] or "unknown"}
-        if len(images[name]) > 1
-        else found
-        for name, result, found in zip(names, results, differences, strict=True)
+    images = [result.training_images[:8] or "unknown" for result in results]
+    sizes = [
+        f"{setting} {result.config.latent}"
+        for setting, result in zip(settings, results, strict=True)
     ]
+    ends = [None if result.closed is None else f"epoch {len(result.records)}" for result in results]
+    return [
+        found
+        | ({"training images": image} if image_differs else {})
+        | ({"closed": end} if end_differs and end is not None else {})
+        for found, image, image_differs, end, end_differs in zip(
+            differences, images, _differ(settings, images), ends, _differ(sizes, ends), strict=True
+        )
+    ]
+
+
+def _differ(names: list[str], values: Sequence[str | None]) -> list[bool]:
+    """Whether the values of all with the same name differ."""
+    found: dict[str, set[str | None]] = defaultdict(set)
+    for name, value in zip(names, values, strict=True):
+        found[name].add(value)
+    return [len(found[name]) > 1 for name in names]
 
 
 def distinctions(configs: list[TrainConfig]) -> list[dict[str, str]]:

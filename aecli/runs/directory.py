@@ -157,6 +157,12 @@ class RunDirectory:
 
     def begin(self, config: TrainConfig) -> None:
         """Save the configuration of a training that starts or resumes, and forget its failure."""
+        self.save_working_config(config)
+        self.failure_file.unlink(missing_ok=True)
+        self.has_begun = True
+
+    def save_working_config(self, config: TrainConfig) -> None:
+        """Save the configuration that comes into force with the next summary."""
         self.check_lock()
         content = to_yaml(config).encode()
         if self.status is Status.finished:
@@ -164,8 +170,6 @@ class RunDirectory:
         else:
             self._files.save(CONFIG, content)
             self._files.claim(METRICS, WEIGHTS)
-        self.failure_file.unlink(missing_ok=True)
-        self.has_begun = True
 
     def save_config(self, config: TrainConfig) -> None:
         """Save the configuration of a run that is planned."""
@@ -314,6 +318,7 @@ class RunDirectory:
         self.check_lock()
         write_atomically(self._files.stage(SUMMARY), to_json(summary))
         self._files.publish(RESULTS)
+        self.failure_file.unlink(missing_ok=True)  # of a run that failed and has been closed
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.

@@ -11,10 +11,11 @@ from aecli.cli.compose import Sweep
 from aecli.cli.engine import BASIC
 from aecli.cli.jobs import run_jobs
 from aecli.data.loaded import load_cached_data, share_data
-from aecli.errors import Interrupted
-from aecli.runs.directory import RunDirectory, Status
+from aecli.errors import AecliError, Interrupted
+from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
+from aecli.runs.remaining import is_over
 from aecli.runs.sweep_plan import SHARED
 from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import longest_first, run_planned
@@ -54,7 +55,11 @@ def launch_runs(
 
 def _train_in_process(folder: Path, pace: Pace, log: Log) -> None:
     name = f"run {pace.runs_over + 1} of {pace.runs}, {folder.name}"
-    run_planned(folder, Display(name, log, is_alone=False), threads=None, shared=None)
+    try:
+        run_planned(folder, Display(name, log, is_alone=False), threads=None, shared=None)
+    except AecliError:  # the report names it
+        pace.skip(RunDirectory(folder))
+        raise
     pace.end(RunDirectory(folder))
 
 
@@ -131,8 +136,9 @@ def _announce(sweep: Sweep, runs: list[RunDirectory], finished: int) -> None:
 def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
     """The interruption with a message on the finished runs, how to resume and how to use them."""
     runs = runs_below(folder)
-    finished = sum(run.status is Status.finished for run in runs)
-    has_more = any(run.status is not Status.finished and run.finished_epochs() for run in runs)
+    unfinished = [run for run in runs if not is_over(run)]
+    finished = len(runs) - len(unfinished)
+    has_more = any(run.finished_epochs() for run in unfinished)
     return Interrupted.saying(
         f"interrupted: {finished} of {len(runs)} runs are finished"
         f"{resume_advice(folder)}{finish_advice(folder) if has_more else ''}",

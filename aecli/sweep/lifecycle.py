@@ -12,6 +12,7 @@ from pathlib import Path
 from aecli.cli import console
 from aecli.cli.compose import Sweep, compose_sweep, save_sweep_config
 from aecli.cli.jobs import hydra_subfolders
+from aecli.cli.single_run import check_closing, config_to_close
 from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import resolve_config
@@ -96,7 +97,7 @@ def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
 
     Args:
         folder: the sweep folder.
-        overrides: must be empty.
+        overrides: say where the images are now, and the device.
         compare: write the comparison at the end.
         log: how the runs show their progress.
 
@@ -106,20 +107,21 @@ def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
         Interrupted: Ctrl-C or SIGTERM.
     """
     _check_is_sweep(folder)
-    if overrides:
-        raise UsageError(f"{overrides[0]}: finish=true trains no further, so leave it out")
+    check_closing(overrides)
     with locked(folder):
+        shutil.rmtree(folder / SHARED, ignore_errors=True)  # if an earlier attempt was killed
         warn_of_missing_runs(folder)
-        problems = [problem for run in runs_below(folder) for problem in _close(run, log)]
-        report(folder, compare, problems, advice=resume_advice(folder))
+        runs = runs_below(folder)
+        problems = [problem for run in runs for problem in _close(run, overrides, log)]
+        report(folder, compare, problems, advice=resume_advice(folder), may_be_closed=True)
 
 
-def _close(run: RunDirectory, log: Log) -> list[str]:
+def _close(run: RunDirectory, overrides: list[str], log: Log) -> list[str]:
     """Close a run if it is interrupted; returns what keeps it from being closed, if anything."""
     try:
         if not is_interrupted(run) or not run.finished_epochs():
             return []  # the report names those without an epoch
-        config = run.load_next_config() or run.load_config()
+        config = config_to_close(run, overrides)
         data = check_runnable(config)
         display = Display(run.path.name, log, is_alone=False)
         with run.locked(), naming_lack_of_memory():

@@ -123,9 +123,9 @@ def _train_planned(
                 config = run.load_config()
                 data = load_cached_data(config, shared)
                 run_experiment(config, data, run, display, warn=console.warn)
-    except AecliError:
+    except AecliError as error:
         if run.status is not Status.failed:  # a failed run has recorded why, for the final report
-            raise
+            raise AecliError(f"{folder.name}: {error}", error.details) from error
     except Exception as error:  # a bug: record it too, and show the traceback
         traceback.print_exc()
         with run.locked():  # or another process, if it has taken the run over, is told of this

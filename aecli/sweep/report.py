@@ -15,12 +15,18 @@ from aecli.config.wording import NULL, word
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
+from aecli.runs.remaining import is_over
 from aecli.runtime.status import show_status
 from aecli.text import one_line
 
 
 def report(
-    folder: Path, compare: bool, problems: list[str], advice: str = "", is_search: bool = False
+    folder: Path,
+    compare: bool,
+    problems: list[str],
+    advice: str = "",
+    is_search: bool = False,
+    may_be_closed: bool = False,
 ) -> None:
     """Print a table of all runs in `folder`, and write the comparison of the finished ones.
 
@@ -30,12 +36,14 @@ def report(
         problems: errors from outside the training of the runs.
         advice: what to do about unfinished runs.
         is_search: name the run with the smallest validation mse, which the search minimised.
+        may_be_closed: a run that was closed before its training was over counts as finished.
 
     Raises:
         AecliError: some runs are not finished, or there are `problems`.
     """
     runs = runs_below(folder)
-    unfinished = [run for run in runs if run.status is not Status.finished]
+    usable = [run for run in runs if run.status is Status.finished]
+    unfinished = [run for run in runs if run not in usable or not (may_be_closed or is_over(run))]
     by_run, damage = load_configs(runs)
     problems, configs = [*problems, *damage], [*by_run.values()]
     differing = dict(zip(by_run, distinctions(configs), strict=True))
@@ -45,22 +53,27 @@ def report(
         console.facts({"best trial": best})
     if compare and have_no_images_in_common(configs):
         console.facts({"comparison": "none: the runs use different classes"})
-    elif compare and len(unfinished) < len(runs):
+    elif compare and usable:
         try:
             show_status("comparing the runs ...")
             console.comparison(compare_runs([folder], folder / COMPARISON))
         except UsageError as error:  # the runs themselves are valid
             console.warn(f"no comparison: {error}")
     console.facts({"look at it": f"tensorboard --logdir {shlex.quote(str(folder))}"})
-    reasons = [
-        f"{run.path.name}: {run.failure() if run.status is Status.failed else run.status.value}"
-        for run in unfinished
-    ]
+    reasons = [f"{run.path.name}: {_state(run)}" for run in unfinished]
     summary = f"{len(unfinished)} of {len(runs)} runs are not finished{advice}"
     if problems and not unfinished:
         summary = f"all {len(runs)} runs are finished, but there were errors"
     if unfinished or problems:
         raise AecliError(summary, [*problems, *reasons])
+
+
+def _state(run: RunDirectory) -> str:
+    """What has come of a run that is not finished, in words."""
+    if run.status is Status.failed:
+        return run.failure()
+    is_closed = run.status is Status.finished
+    return "closed before its training was over" if is_closed else run.status.value
 
 
 def told_apart(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
@@ -121,8 +134,9 @@ def _best_trial(runs: list[RunDirectory], settings: dict[Path, dict[str, str]]) 
 
 
 def describe(error: Exception) -> str:
-    """The kind and the message of an error from outside the training of a run, in one line."""
-    return f"{type(error).__name__}: {one_line(error)}"
+    """An error from outside the training of a run in one line; its kind, if it is not ours."""
+    kind = "" if isinstance(error, AecliError) else f"{type(error).__name__}: "
+    return f"{kind}{one_line(error)}"
 
 
 def resume_advice(folder: Path) -> str:

@@ -38,9 +38,13 @@ class Pace:
         """Epochs of a run when it is finished."""
         return self._epochs[run.path.absolute()]
 
+    def skip(self, run: RunDirectory) -> None:
+        """Count a run that has not come to an end, and say nothing."""
+        self._over.add(run.path.absolute())
+
     def end(self, run: RunDirectory) -> None:
         """Count a run that has finished or failed, and print its line."""
-        self._over.add(run.path.absolute())
+        self.skip(run)
         left = self.time_left({})
         console.run_line(run, f"run {self.runs_over} of {self.runs}, ", f"; {left}" if left else "")
 

@@ -8,6 +8,7 @@ from aecli.errors import UsageError
 from aecli.evaluation.scores import reference_scores
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Progress
+from aecli.runs.remaining import is_interrupted
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.training.experiment import restore
 from aecli.training.loop import new_model, steps_per_epoch
@@ -28,7 +29,7 @@ def close_run(
     config: TrainConfig,
     data: Data,
     run: RunDirectory,
-    display: Display | None,
+    display: Display,
     warn: Callable[[str], None],
 ) -> Outcome:
     """Do what follows a training, from the newest undamaged checkpoint; the caller holds the lock.
@@ -40,21 +41,24 @@ def close_run(
         config: what was to be trained.
         data: the images.
         run: the run directory.
-        display: what the terminal shows of the run; None for nothing.
+        display: what the terminal shows of the run.
         warn: receives a message for each damaged checkpoint.
 
     Raises:
-        UsageError: no checkpoint holds a complete epoch; nothing has been changed.
+        UsageError: no checkpoint holds a complete epoch, or another process has finished the run;
+            nothing has been changed.
         DataError: the run was trained on other images; nothing has been changed.
         StorageError: all checkpoints are damaged or missing, or somebody has changed a file that
             would be replaced; nothing has been changed.
     """
+    if not is_interrupted(run):
+        raise UsageError(f"{run.path} has been finished by another process in the meantime")
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     restore(state, run, warn)
     if not state.best.epoch:
         raise UsageError(
             f"{run.path} has no weights to close it with, because no checkpoint holds a complete "
-            f"epoch: leave finish=true out, and it is trained"
+            f"epoch: leave finish=true out to train it"
         )
     run.check_replaceable()
     reason = run.failure() if run.status is Status.failed else Status.interrupted.value
@@ -69,8 +73,8 @@ def close_run(
         with shown.phase("drawing"):
             save_figures(f"{config.name} on {data.name}", outcome, run)
     summary = summarise(config, data, outcome)
-    # The run is as it was so far, apart from files that nobody reads before the summary is there.
-    run.begin(config)
+    # A run that failed stays so, with its reason, until the summary is there.
+    run.save_working_config(config)
     with Tracker(run, config.epochs, steps, resumed=Resumed(state.records, 0)) as tracker:
         tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
     save_results(data, outcome, summary, run)
