@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,24 @@ def test_each_data_set_has_its_comparison_in_place_of_an_earlier_one(
     line = capsys.readouterr().err
     assert line.startswith("aecli: no run is on data=leters: did you mean letters? (valid: ")
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.undrawn("compare")
+def test_with_data_the_runs_left_out_are_those_on_it_and_those_of_which_it_is_not_known(
+    copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere, damaged, same, *_ = runs_below(copied)
+    for run in (elsewhere, same):
+        run.summary_file.unlink()
+    config = elsewhere.load_config()
+    elsewhere.save_config(replace(config, data=replace(config.data, name="fashion_mnist")))
+    damaged.config_file.write_text("{")
+    assert aecli("compare", str(copied), "data=synthetic") == 0
+    left_out = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")
+    ]
+    assert len(left_out) == 2
+    assert all(str(run.path) in "".join(left_out) for run in (damaged, same))
 
 
 def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
