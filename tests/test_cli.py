@@ -82,6 +82,7 @@ def test_help_of_train_lists_every_choice_and_every_short_key() -> None:
         ("train budget=quick epochs=2", 2, "steps=1000 says how long to train, so epochs would"),
         ("train -m latent=2,3 budget=quick epochs=2", 2, "leave epochs out, or give steps=null"),
         ("train --quick", 2, "there is no option --quick: keys have no dashes, as in quick=..."),
+        ("train --dryrun", 2, "there is no option --dryrun: did you mean --dry-run?"),
         ("train --latent 5", 2, "there is no option --latent: keys have no dashes, as in latent=5"),
         ("train --latent=5 lr=1", 2, "keys have no dashes, as in latent=5"),
         ("train --batch-size lr=1", 2, "keys have no dashes, as in batch_size=..."),

@@ -82,7 +82,7 @@ def test_an_interrupted_run_is_closed_and_every_table_says_so(
     assert aecli("train", "resume=run", "finish=true") == 0
     shown = capsys.readouterr()
     assert "2 epochs of 4, closed early," in shown.out
-    assert "closed at epoch 2 of 4: resume it to train it on" in shown.err
+    assert "closed at epoch 2 of 4: resume it to continue training" in shown.err
     summary = begun.load_summary()
     assert (summary["epochs"], summary["best_epoch"], summary["closed"]) == (2, 2, "interrupted")
     assert begun.load_config().epochs == 4
@@ -93,7 +93,7 @@ def test_an_interrupted_run_is_closed_and_every_table_says_so(
     shown = capsys.readouterr()
     sentences = " ".join(shown.out.split())
     assert "fc ‡" in sentences and "‡: closed before its training was over." in sentences
-    assert "fc, latent 3: closed at epoch 2 of 4; resume it to train it on." in sentences
+    assert "fc, latent 3: closed at epoch 2 of 4; resume it to continue training." in sentences
     assert "still fell" not in sentences
     (row,) = csv.DictReader((begun.path / "compare/table.csv").read_text().splitlines())
     assert (row["model"], row["closed_early"]) == ("fc", "1")

@@ -459,7 +459,7 @@ def test_runs_that_came_to_no_end_are_named_with_the_reason(
     assert [line.partition(", ")[2] for line in errors.splitlines()] == [
         "failed: the loss became <nan>",
         "interrupted: it has 2 epochs and no summary",
-        "not started: it was planned but not started",
+        "not started: it was only planned",
     ]
     assert "3 of 4 runs are missing" in " ".join(text.split())
     assert "the loss became &lt;nan&gt;" in (copied / "compare/report.html").read_text()

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from types import FrameType
 
 from aecli import __version__
@@ -131,6 +132,8 @@ def _check_grammar(arguments: Sequence[str]) -> None:
         typed = _GNU_OPTION.fullmatch(argument)
         if typed is None or typed[1] in FLAGS:
             continue
+        if close := get_close_matches(typed[1], FLAGS, n=1, cutoff=0.8):
+            raise UsageError(f"there is no option --{typed[1]}: did you mean --{close[0]}?")
         value, key = typed[2], typed[1].replace("-", "_")
         if value is None:
             following = arguments[number + 1 : number + 2]

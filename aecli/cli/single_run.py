@@ -133,6 +133,7 @@ def _resumable(run: RunDirectory, overrides: list[str], restart: bool) -> TrainC
     has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
     if restart or has_more or is_interrupted(run) or not is_over(run):
         return config
+    run.load_summary()  # a damaged one is named
     console.warn(
         f"{run.path} is finished: there is nothing to do (epochs={2 * planned.epochs} would "
         f"train it further)"
@@ -166,6 +167,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
             f"{run.path} is closed: there is nothing to do (without finish=true it is trained on)"
         )
     else:
+        run.load_summary()  # a damaged one is named
         console.warn(f"{run.path} is finished: there is nothing to do")
 
 

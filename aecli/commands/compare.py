@@ -51,7 +51,7 @@ class Options:
     its name, or latest. May be given several times; a bare word means the same."""
 
     sort: SortKey = SortKey.model
-    """How to sort the table, best first; model: by model, then by latent size; mse: by the
+    """How to sort the table, best first; model: by model, upsampling and latent size; mse: by the
     validation mse."""
 
     data: str | None = None

@@ -166,7 +166,7 @@ def _unfinished(run: RunDirectory) -> SkippedRun:
     reasons = {
         Status.failed: run.failure,
         Status.interrupted: lambda: f"it has {run.finished_epochs()} epochs and no summary",
-        Status.planned: lambda: "it was planned but not started",
+        Status.planned: lambda: "it was only planned",
     }
     status = run.status
     return SkippedRun(run.path, status.value, reasons[status]())

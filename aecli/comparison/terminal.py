@@ -38,15 +38,18 @@ def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
     names = [each.name for each in shown]
     skipped = [each.name for each in columns(settings) if each.name not in names]
     missing = [f"Left out at this width: {', '.join(skipped)}."] if skipped else []
+    body = rows(settings, shown)
+    text = " ".join(cell for row in body for cell in row.cells)
+    sentences = [each for each in notes(settings) if not each.startswith("±") or "±" in text]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, GAP - 1),
-        header_style="bold", caption=Text(" ".join([*notes(settings), *missing])),
+        header_style="bold", caption=Text(" ".join([*sentences, *missing])),
         caption_justify="left",
     )  # fmt: skip
     for each, column_width in zip(shown, _column_widths(settings, shown, width), strict=True):
         justify: JustifyMethod = "right" if each.is_number else "left"
         table.add_column(Text(each.name), justify=justify, overflow="fold", width=column_width)
-    for row in rows(settings, shown):
+    for row in body:
         cells = [
             Text(cell, no_wrap=each.is_number) for cell, each in zip(row.cells, shown, strict=True)
         ]

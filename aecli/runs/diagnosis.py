@@ -70,8 +70,8 @@ def diagnose(
     ]
     if mse >= mean_image_mse:
         details = f"its test mse ({mse:.4f}) is no better than the mean image's"
-        advice = f"try another lr, or epochs={_more_epochs(len(records), steps)}"
-        return [*found, Finding(Symptom.useless, details, advice)]
+        longer = "resume it" if closed else f"epochs={_more_epochs(len(records), steps)}"
+        return [*found, Finding(Symptom.useless, details, f"try another lr, or {longer}")]
     curve = _curve(config, records, best, steps)
     if closed is not None:  # of course it was still falling
         curve = [each for each in curve if each.symptom is not Symptom.still_falling]
@@ -85,7 +85,7 @@ def _closed_early(
         return []
     details = f"closed at epoch {len(records)} of {config.epochs}"
     if closed == Status.interrupted.value:
-        return [Finding(Symptom.closed_early, details, "resume it to train it on")]
+        return [Finding(Symptom.closed_early, details, "resume it to continue training")]
     details += ", because its training failed"
     return [Finding(Symptom.closed_early, details, f"{SUMMARY} says why")]
 

@@ -40,6 +40,7 @@ def launch_runs(
     """
     runs = [RunDirectory(sweep.folder / name) for name in lines]
     if not runs:
+        console.warn(f"the runs of {sweep.folder} are finished: there is nothing to train")
         return []
     try:
         _announce(sweep, runs, finished)
@@ -140,7 +141,7 @@ def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:
     finished = len(runs) - len(unfinished)
     has_more = any(run.finished_epochs() for run in unfinished)
     return Interrupted.saying(
-        f"interrupted: {finished} of {len(runs)} runs are finished"
+        f"interrupted: {finished} of {len(runs)} runs finished"
         f"{resume_advice(folder)}{finish_advice(folder) if has_more else ''}",
         interruption,
     )

@@ -45,6 +45,11 @@ def start(overrides: list[str], compare: bool, log: Log) -> None:
     if sweep.jobs is None:
         search(sweep, overrides, compare, log)
         return
+    if len(sweep.jobs) == 1:
+        console.warn(
+            "nothing varies, so this sweep has a single run: give several values, as in "
+            "latent=5,25, or sweep=latent"
+        )
     configs = planned_configs(sweep, check_runnable)
     lines = {job.folder: job.overrides for job in sweep.jobs}
     make_folder(sweep.folder)

@@ -55,13 +55,15 @@ def close_run(
         raise UsageError(f"{run.path} has been finished by another process in the meantime")
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     restore(state, run, warn)
+    has_failed = run.status is Status.failed
     if not state.best.epoch:
+        advice = "train another" if has_failed else "leave finish=true out to train it"
         raise UsageError(
             f"{run.path} has no weights to close it with, because no checkpoint holds a complete "
-            f"epoch: leave finish=true out to train it"
+            f"epoch: {advice}"
         )
     run.check_replaceable()
-    reason = run.failure() if run.status is Status.failed else Status.interrupted.value
+    reason = run.failure() if has_failed else Status.interrupted.value
     state.model.load_state_dict(state.best_weights)
     epochs, steps = len(state.records), steps_per_epoch(config, data)
     with Progress(display, config.epochs, config.epochs * steps, epochs, epochs * steps) as shown:

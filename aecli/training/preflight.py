@@ -75,8 +75,8 @@ def check_memory(config: TrainConfig, data: Data, available: int) -> None:
         raise UsageError(
             f"model={config.model.name} with latent={config.latent} needs at least "
             f"{needed / 2**30:,.1f} GiB for its {weights:,} weights and a batch of {batch:,} "
-            f"images, and {config.device} has {available / 2**30:,.1f} GiB: give a smaller model "
-            f"or batch_size"
+            f"images, and {data.train.images.device} has {available / 2**30:,.1f} GiB: give a "
+            f"smaller model or batch_size"
         )
 
 
