@@ -190,8 +190,8 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     assert errors.startswith("aecli: interrupted: epoch ")
     assert errors.count("\n") == 1
     (config,) = tmp_path.glob("outputs/*/*/config.yaml")
-    line = f"aecli train resume={config.parent.relative_to(tmp_path)}"
-    assert errors.endswith(f"; to resume: {line}; to use it as it is: {line} finish=true\n")
+    resume = f"aecli train resume={config.parent.relative_to(tmp_path)}"
+    assert errors.endswith(f"; to resume: {resume}; to use it as it is: {resume} finish=true\n")
     assert (config.parent / "best.safetensors").is_file()
     assert list((config.parent / "checkpoints").glob("*.pt"))
     assert not list(tmp_path.rglob("summary.json"))
