@@ -4,11 +4,14 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from aecli.runs.directory import RunDirectory
+from aecli.runs.display import Display
+from aecli.runs.tracker import Resumed, Tracker
 from aecli.runtime import progress
 from aecli.runtime.progress import Bar
 from aecli.sweep.watch import Pace
@@ -38,6 +41,21 @@ def test_a_bar_is_a_bar_at_every_width(
     assert "…" not in line
     if width >= 100 or (width >= 80 and len(name) < 20):
         assert "train 0.01234 val 0.01234" in line
+
+
+def test_a_resumed_bar_begins_with_the_epoch_that_it_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = []
+
+    def new_bar(title: str, *arguments: Any, **keys: Any) -> Bar:
+        titles.append(title)
+        return Bar(title, *arguments, **keys)
+
+    monkeypatch.setattr("aecli.runs.display.Bar", new_bar)
+    # Two epochs of 24 steps and a part of the third; the record of the second comes once more.
+    with Tracker(RunDirectory(tmp_path), 4, 24, Display("fc"), Resumed([], 2 * 24 + 13)):
+        assert titles == ["fc, epoch 3/4"]
 
 
 LINE = re.compile(

@@ -94,7 +94,7 @@ class Tracker:
                 self._events.layout(LAYOUT)
             steps, steps_done = epochs * steps_per_epoch, resumed.steps if resumed else 0
             self._progress = files.enter_context(
-                Progress(display, epochs, steps, len(lines), steps_done)
+                Progress(display, epochs, steps, steps_done // steps_per_epoch, steps_done)
             )
             self._files = files.pop_all()
 
