@@ -93,7 +93,10 @@ def test_a_run_that_is_killed_is_gone_on_with(
 ) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(sweep, tmp_path, data_dir, launcher, "latent=2", "epochs=1,300")
-        long = wait_until_it_trains(tmp_path / "mine" / "1-fc-z2", tmp_path / "mine" / "0-fc-z2")
+        short, long = (
+            tmp_path / "mine" / name for name in ("0-fc-z2-epochs1", "1-fc-z2-epochs300")
+        )
+        wait_until_it_trains(long, short)
         (holder,) = (long / LOCK).iterdir()
         os.kill(int(json.loads(holder.read_bytes())["pid"]), signal.SIGKILL)
         done = running.result()
@@ -156,10 +159,9 @@ def test_workers_end_when_the_sweep_is_killed_and_it_can_be_resumed(
         assert epochs == list(range(1, run.load_config().epochs + 1))
 
 
-def wait_until_it_trains(long: Path, short: Path) -> Path:
+def wait_until_it_trains(long: Path, short: Path) -> None:
     """Until one run trains and the other is finished."""
     deadline = time.monotonic() + 90
     while not (RunDirectory(long).finished_epochs() and (short / "summary.json").exists()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return long

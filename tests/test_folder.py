@@ -762,7 +762,7 @@ def test_every_model_trains_on_own_images(
     }
 
 
-def test_runs_on_one_folder_are_compared_and_on_two_they_are_not(
+def test_runs_on_one_folder_are_compared_and_on_two_each_for_itself(
     noise: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise.rename(noise.parent / "others")
@@ -776,9 +776,13 @@ def test_runs_on_one_folder_are_compared_and_on_two_they_are_not(
     assert aecli("compare", "runs") == 0
     assert Path("runs/compare/report.html").is_file()
     capsys.readouterr()
-    assert aecli("compare", "runs/a", "other") == 2
-    errors = capsys.readouterr().err
-    assert "folder:photos (3x16x16, 3 test images)" in errors and "folder:others" in errors
+    assert aecli("compare", "runs/a", "other", "output=both") == 0
+    shown = capsys.readouterr().out
+    assert "photos: folder:photos (3x16x16, 3 test images)" in shown
+    assert "others: folder:others" in shown
+    assert sorted(path.parent.name for path in Path("both").glob("*/report.html")) == [
+        "others", "photos",
+    ]  # fmt: skip
 
 
 def test_a_sweep_with_several_workers_maps_the_same_file(noise: Path, aecli: Aecli) -> None:

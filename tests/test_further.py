@@ -233,10 +233,10 @@ def test_hydra_writes_only_into_the_folder_of_the_run(
 def test_a_sweep_overwrites_no_file_of_somebody_else(
     name: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = tmp_path / "sweep/0-fc-z3" / name
+    theirs = tmp_path / "sweep/0-fc-z3-s0" / name
     theirs.parent.mkdir(parents=True)
     theirs.write_text("precious")
     assert aecli(*SHORT, "-m", "seed=0,1", "hydra.sweep.dir=sweep", "compare=false") == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert theirs.read_text() == "precious"
-    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["0-fc-z3"]
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["0-fc-z3-s0"]

@@ -17,7 +17,7 @@ from aecli.runs.directory import RunDirectory
 def test_values_and_bare_paths_become_a_dataclass() -> None:
     arguments = ["a/run", "sort=mse", "run=b=c", "output=there"]
     options = parse_options("compare", compare.Options, arguments)
-    assert options == compare.Options(["a/run", "b=c"], SortKey.mse, "there")
+    assert options == compare.Options(["a/run", "b=c"], sort=SortKey.mse, output="there")
 
 
 def test_text_stays_as_it_was_typed() -> None:
