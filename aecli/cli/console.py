@@ -61,11 +61,11 @@ def bullets(sentences: list[str]) -> None:
 
 
 def facts(rows: dict[str, str]) -> None:
-    """Print named facts, one per line; long ones are not wrapped, so that they can be copied."""
+    """Print named facts; their lines are not wrapped, so that they can be copied."""
     width = max(map(len, rows))
     for name, value in rows.items():
         out.print(f"[bold]{name:{width}}[/bold]  ", end="")
-        out.print(value, markup=False, soft_wrap=True)
+        out.print(value.replace("\n", f"\n{'':{width}}  "), markup=False, soft_wrap=True)
 
 
 def describe_data(data: Data) -> str:

@@ -23,13 +23,20 @@ EXTRAS = {
     "hydra/launcher": {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"},
     "hydra/sweeper": {"optuna": "optuna"},
 }
-BASIC = "basic"
+# Train the runs one after the other in this process, and several at a time on this machine.
+BASIC, JOBLIB = "basic", "joblib"
 
 # The base of conf/hydra/launcher/submitit_slurm.yaml.
-SLURM_SCHEMA = "slurm_schema"
+_SLURM_SCHEMA = "slurm_schema"
 
 
-def register_schemas() -> None:
+def threads_of(launcher: str) -> int | None:
+    """How many threads compute each run; None for torch's setting."""
+    # joblib has as many workers as there are cores, so more threads would only compete for them.
+    return 1 if launcher == JOBLIB else None
+
+
+def _register_schemas() -> None:
     """Register the dataclasses under the names that the YAML defaults lists use."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
@@ -45,13 +52,13 @@ def register_schemas() -> None:
         # Our file of the same name extends this one and replaces it, which Hydra does not allow
         # while they share the name.
         node = launchers.pop("submitit_slurm.yaml").node
-        store.store(group="hydra/launcher", name=SLURM_SCHEMA, node=node)
+        store.store(group="hydra/launcher", name=_SLURM_SCHEMA, node=node)
 
 
 @contextmanager
 def hydra_engine() -> Iterator[Hydra]:
     """Yield Hydra's compose engine; its errors become one-line UsageErrors."""
-    register_schemas()
+    _register_schemas()
     with (
         as_usage_errors(),
         hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
@@ -81,7 +88,7 @@ def as_usage_errors() -> Iterator[None]:
 
 def _missing_extra(error: MissingConfigException) -> UsageError | None:
     """An error that says what to install, if what is missing is a plugin."""
-    missing = (error.missing_cfg_file or "").replace(SLURM_SCHEMA, "submitit_slurm")
+    missing = (error.missing_cfg_file or "").replace(_SLURM_SCHEMA, "submitit_slurm")
     group, _, choice = missing.rpartition("/")
     extra = EXTRAS.get(group, {}).get(choice)
     if extra is None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aecli.cli import console
+from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.models import build_outline
 from aecli.runtime.device import device_name, open_device
@@ -29,21 +30,20 @@ class Forecast:
     task: Task
 
 
-def count_parameters(task: Task, data: Data) -> int:
-    """The weights of the network that a task trains."""
-    config = task.config
+def count_parameters(config: TrainConfig, data: Data) -> int:
+    """The weights of the network of a run."""
     model = build_outline(config.model, config.upsample, data.image_shape)
     return sum(weight.numel() for weight in model.parameters())
 
 
 def show_run(task: Task, place: str) -> None:
     """Print how long a run would take; `place` is where it would be."""
-    found = _measured([task])
+    found = _measured([task], threads=None)
     console.facts(
         {
             "run": f"{task.config.name}, in {place}",
             "training": f"{_epochs(task)}, {task.steps:,} steps",
-            "time": _about(found.seconds[0], [task]),
+            "time": f"{_about(found.seconds[0], [task])}{_ending(found, task, 'it')}",
         }
     )
     console.paragraph(f"{_basis(found, [task])} {REST} Nothing was written.")
@@ -60,27 +60,35 @@ def show_sweep(
         workers: how many would be trained at a time here; None if others decide.
         threads: of each; None for torch's setting.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
     tasks = [run.task for run in runs]
-    found = _measured(tasks)
+    found = _measured(tasks, threads)
     console.table(_table(runs, found.seconds, title))
-    total = sum(found.seconds)
-    manner = "one after the other" if workers is not None else "one after the other here"
-    if workers is not None and workers > 1 and len(runs) > 1:
-        total, manner = makespan(found.seconds, workers), f"{workers} at a time"
-    console.facts({"runs": f"{len(runs):,}", "time": f"{_about(total, tasks)}, {manner}"})
+    time = _together(found.seconds, tasks, workers)
+    if found.cut_short:
+        time += f"; minutes=... ends {found.cut_short:,} of them before the last epoch"
+    console.facts({"runs": f"{len(runs):,}", "time": time})
     console.paragraph(f"{_basis(found, tasks)} {REST} Nothing was written.")
 
 
-def show_search(task: Task, place: str, trials: int) -> None:
-    """Print how long a search would take, if each of its runs is like `task`."""
-    found = _measured([task])
+def show_search(
+    task: Task, place: str, trials: int, workers: int | None, threads: int | None
+) -> None:
+    """Print how long a search would take, if each of its runs is like `task`.
+
+    Args:
+        task: one of its runs.
+        place: where they would be.
+        trials: how many there would be.
+        workers: how many would be trained at a time here; None if others decide.
+        threads: of each; None for torch's setting.
+    """
+    found = _measured([task], threads)
+    time = _together(trials * found.seconds, [task], workers)
     console.facts(
         {
             "search": f"{trials:,} runs, in {place}",
             "training": f"{_epochs(task)} each",
-            "time": _about(trials * found.seconds[0], [task]),
+            "time": f"{time}{_ending(found, task, 'each')}",
         }
     )
     console.paragraph(
@@ -89,7 +97,9 @@ def show_search(task: Task, place: str, trials: int) -> None:
     )
 
 
-def _measured(tasks: Sequence[Task]) -> Estimate:
+def _measured(tasks: Sequence[Task], threads: int | None) -> Estimate:
+    if threads is not None:
+        torch.set_num_threads(threads)
     show_status("measuring a few steps ...")
     return estimate(tasks)
 
@@ -113,7 +123,33 @@ def _epochs(task: Task) -> str:
     planned = task.config.epochs
     if task.epochs == planned:
         return f"{planned:,} epoch{'s' * (planned > 1)}"
-    return f"{task.epochs:,.3g} of {planned:,} epochs are left"
+    left = f"{task.epochs:,.2f}".rstrip("0").rstrip(".")
+    return f"{left} of {planned:,} epochs are left"
+
+
+def _together(seconds: Sequence[float], tasks: Sequence[Task], workers: int | None) -> str:
+    """How long trainings like `tasks` take together, and how many of them are trained at a time.
+
+    Args:
+        seconds: of each of them.
+        tasks: at least one of each kind.
+        workers: how many at a time on this machine; None if others decide.
+    """
+    total, manner = sum(seconds), "one after the other"
+    if workers is None:
+        manner += " here"
+    elif workers > 1 and len(seconds) > 1:
+        manner = f"{workers} at a time"
+        if any(open_device(task.config.device).type != "cpu" for task in tasks):
+            manner += " on one GPU, so as if one after the other"
+        else:
+            total = makespan(seconds, workers)
+    return f"{_about(total, tasks)}, {manner}"
+
+
+def _ending(found: Estimate, task: Task, what: str) -> str:
+    """The end of a sentence: that `minutes` ends `what`, if it does."""
+    return f", when minutes={task.config.minutes:g} ends {what}" if found.cut_short else ""
 
 
 def _about(seconds: float, tasks: Sequence[Task]) -> str:

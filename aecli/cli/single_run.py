@@ -21,14 +21,14 @@ from aecli.models import build_model, describe
 from aecli.runs.diagnosis import diagnose
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Log
+from aecli.runs.lock import check_free
 from aecli.runs.remaining import is_interrupted, is_over
-from aecli.runtime.device import device_name
+from aecli.runtime.device import device_name, naming_lack_of_memory
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.training.closing import close_run
 from aecli.training.estimate import Task
 from aecli.training.experiment import (
     exclusive_run,
-    naming_lack_of_memory,
     record_failure,
     restore,
     run_experiment,
@@ -64,9 +64,10 @@ def forecast_single(overrides: list[str]) -> None:
     place = f"a new folder in {folder.parent}"
     if is_given("hydra.run.dir", overrides):
         RunDirectory(folder).check_vacant(*hydra_subfolders(run.composed))
+        check_free(folder)
         place = str(folder)
     _announce(config, data, SINGLE_PROCESS)
-    show_run(_task(config, data), place)
+    show_run(Task.left(config, data), place)
 
 
 def forecast_rest(run: RunDirectory, overrides: list[str], restart: bool) -> None:
@@ -79,22 +80,12 @@ def forecast_rest(run: RunDirectory, overrides: list[str], restart: bool) -> Non
     if config is None:
         return
     data = check_without_writing(config)
+    check_free(run.path)
     state = TrainingState(config, new_model(config, data), data.fingerprints)
-    if not restart:
-        restore(state, run, console.warn)
+    saved = None if restart else restore(state, run, console.warn)
     run.check_replaceable()
     _announce(config, data, SINGLE_PROCESS)
-    show_run(_task(config, data, state), str(run.path))
-
-
-def _task(config: TrainConfig, data: Data, state: TrainingState | None = None) -> Task:
-    """What is left to do of a training from `state`, or from the beginning."""
-    done, seconds = 0.0, 0.0
-    if state is not None:
-        done = len(state.records) + state.step / steps_per_epoch(config, data)
-        seconds = state.training_seconds + state.seconds
-    limit = None if config.minutes is None else max(0.0, 60 * config.minutes - seconds)
-    return Task(config, len(data.train), config.epochs - done, limit)
+    show_run(Task.left(config, data, saved), str(run.path))
 
 
 def resume_run(

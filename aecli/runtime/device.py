@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from aecli.errors import UsageError
+from aecli.errors import AecliError, UsageError
 from aecli.runtime.distributed import process_group_from_env
 
 # From glibc's malloc.h: blocks above the mmap threshold (at most 32 MB) are mapped one by one, and
@@ -166,11 +166,28 @@ def check_compiler(device: torch.device) -> None:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed; on the CPU, torch has no exception class for this."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "DefaultCPUAllocator" in str(error)
     )
+
+
+@contextmanager
+def naming_lack_of_memory() -> Iterator[None]:
+    """Turn torch's errors about memory into a readable one.
+
+    Raises:
+        AecliError: there is not enough.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise AecliError(
+            "not enough memory: try a smaller batch_size or model, or fewer processes"
+        ) from error
 
 
 def device_name(device: torch.device, processes: int = 1) -> str:

@@ -1,15 +1,16 @@
 """Train the planned runs of a sweep with Hydra's launcher, in this process or in workers."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from aecli.cli import console
 from aecli.cli.compose import Sweep
-from aecli.cli.engine import BASIC
+from aecli.cli.engine import BASIC, JOBLIB, threads_of
 from aecli.cli.jobs import run_jobs
+from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, share_data
 from aecli.errors import AecliError, Interrupted
 from aecli.runs.directory import RunDirectory
@@ -21,6 +22,9 @@ from aecli.runtime.process import ProcessId
 from aecli.sweep.planned import longest_first, run_planned
 from aecli.sweep.report import describe, finish_advice, resume_advice
 from aecli.sweep.watch import Pace, Watch
+
+MAX_DESCRIBED = 4
+"""Data sets of a sweep that are described; loading one may take a while."""
 
 
 def launch_runs(
@@ -43,7 +47,7 @@ def launch_runs(
         console.warn(f"the runs of {sweep.folder} are finished: there is nothing to train")
         return []
     try:
-        _announce(sweep, runs, finished)
+        announce([run.load_config() for run in runs], str(sweep.folder), finished)
         if sweep.launcher == BASIC:
             train = partial(_train_in_process, pace=Pace(runs), log=log)
             errors = run_jobs(lines, sweep.folder, overrides, train)
@@ -77,8 +81,7 @@ def _train_in_workers(
         job = partial(
             run_worker,
             log=log,
-            # There are as many workers as cores, so more threads would only compete for them.
-            threads=1 if sweep.launcher == "joblib" else None,
+            threads=threads_of(sweep.launcher),
             shared=shared.absolute(),
             parent=parent_of_workers(sweep),
         )
@@ -99,7 +102,7 @@ def run_worker(
 
 def parent_of_workers(sweep: Sweep) -> ProcessId | None:
     """This process, if the runs are to stop when it is killed; the jobs of a cluster go on."""
-    return ProcessId.current() if sweep.launcher == "joblib" else None
+    return ProcessId.current() if sweep.launcher == JOBLIB else None
 
 
 @contextmanager
@@ -118,20 +121,29 @@ def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
         shutil.rmtree(shared)
 
 
-def _announce(sweep: Sweep, runs: list[RunDirectory], finished: int) -> None:
-    """Print what is about to be trained."""
-    data = load_cached_data(runs[0].load_config())
-    if data.notice is not None:
-        console.notice(data.notice)
-    count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+def announce(configs: Sequence[TrainConfig], place: str, finished: int = 0) -> None:
+    """Print the images and the number of the runs that are to be trained, in `place`."""
+    count = f"{len(configs):,} run{'s' * (len(configs) > 1)}"
     if finished:
-        count = f"{finished} finished, {len(runs)} to do,"
-    console.facts(
-        {
-            "data": console.describe_data(data),
-            "sweep": f"{count} in {sweep.folder}",
-        }
-    )
+        count = f"{finished:,} finished, {len(configs):,} to do,"
+    images = {"data": describe_images(configs)} if configs else {}
+    console.facts({**images, "sweep": f"{count} in {place}"})
+
+
+def describe_images(configs: Iterable[TrainConfig]) -> str:
+    """The data sets of runs, one a line; the notices that come with them are printed."""
+    distinct = {repr((config.data, config.data_dir)): config for config in configs}
+    shown, others = [*distinct.values()][:MAX_DESCRIBED], len(distinct) - MAX_DESCRIBED
+    lines: dict[str, None] = {}
+    notices: dict[str, None] = {}
+    for config in shown:
+        data = load_cached_data(config)
+        lines[console.describe_data(data)] = None
+        if data.notice is not None:
+            notices[data.notice] = None
+    for notice in notices:
+        console.notice(notice)
+    return "\n".join([*lines, *([f"and {others:,} more"] if others > 0 else [])])
 
 
 def _with_advice(interruption: KeyboardInterrupt, folder: Path) -> Interrupted:

@@ -24,13 +24,13 @@ from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runs.remaining import is_interrupted, is_over
 from aecli.runs.sweep_plan import SHARED, SWEEP_FILE, missing_runs
+from aecli.runtime.device import naming_lack_of_memory
 from aecli.sweep.launch import launch_runs
 from aecli.sweep.planned import plan
 from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search
 from aecli.text import one_line
 from aecli.training.closing import close_run
-from aecli.training.experiment import naming_lack_of_memory
 from aecli.training.preflight import check_runnable
 
 

@@ -2,17 +2,17 @@
 
 import heapq
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any, Self
 
 import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
-from aecli.runtime.device import keep_freed_memory, training_arithmetic
-from aecli.training.experiment import naming_lack_of_memory
+from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory, training_arithmetic
 from aecli.training.loop import new_model, steps_per_epoch, training_step, validate
 from aecli.training.state import TrainingState
 
@@ -23,7 +23,7 @@ MAX_SECONDS = 1.0
 MAX_KINDS = 16
 """So many kinds are measured; others are taken to be as fast as these on average."""
 WARM_UP = 5
-"""Steps; on a GPU the first few are slow, and then the step is captured."""
+"""Steps, at least, that are not measured, because the first are slow."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,25 @@ class Task:
 
     config: TrainConfig
     images: int
-    """For training."""
+    """The number of training images."""
     epochs: float
-    """That are left."""
+    """The number of epochs that are left."""
     max_seconds: float | None = None
     """Training time that is left of `minutes`; None for no limit."""
 
+    @classmethod
+    def left(cls, config: TrainConfig, data: Data, saved: Mapping[str, Any] | None = None) -> Self:
+        """What is left of a training whose newest checkpoint is `saved`; None: all of it."""
+        done, seconds = 0.0, 0.0
+        if saved is not None:
+            done = len(saved["records"]) + saved["step"] / steps_per_epoch(config, data)
+            seconds = sum(record["seconds"] for record in saved["records"]) + saved["seconds"]
+        limit = None if config.minutes is None else max(0.0, 60 * config.minutes - seconds)
+        return cls(config, len(data.train), max(0.0, config.epochs - done), limit)
+
     @property
     def steps(self) -> int:
-        """That are left."""
+        """The number of steps that are left."""
         return round(self.epochs * self.config.steps_per_epoch(self.images))
 
     @property
@@ -63,25 +73,29 @@ class Task:
             )
         )
 
-    def seconds(self, pace: "Pace") -> float:
+    def is_cut_short(self, times: "StepTimes") -> bool:
+        """Whether `minutes` ends it before its last epoch."""
+        return self.max_seconds is not None and self.steps * times.step > self.max_seconds
+
+    def seconds(self, times: "StepTimes") -> float:
         """How long it takes, if no patience ends it before."""
-        training = self.steps * pace.step
+        training = self.steps * times.step
         share = 1.0
-        if self.max_seconds is not None and training > self.max_seconds:
+        if self.max_seconds is not None and self.is_cut_short(times):
             share = self.max_seconds / training
-        return share * (training + self.epochs / self.config.val_every * pace.validation)
+        return share * (training + self.epochs / self.config.val_every * times.validation)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How fast a training is on this machine."""
+class StepTimes:
+    """How long the parts of a training take on this machine."""
 
     step: float
     """Seconds of a step."""
     validation: float
     """Seconds of a validation."""
     steps: int = 0
-    """From which it is known."""
+    """The number of steps that were measured."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +103,15 @@ class Estimate:
     """How long several trainings take."""
 
     seconds: list[float]
-    """For each."""
+    """The time that each of them takes."""
+    cut_short: int
+    """The number of trainings that `minutes` ends before their last epoch."""
     steps: int
-    """That were measured."""
+    """The number of steps that were measured."""
     measured: int
-    """Kinds of training that were measured."""
+    """The number of kinds of training that were measured."""
     kinds: int
+    """The number of kinds that there are."""
 
 
 def estimate(tasks: Sequence[Task]) -> Estimate:
@@ -107,20 +124,22 @@ def estimate(tasks: Sequence[Task]) -> Estimate:
     # Those that use the same images one after the other: only one data set is kept in memory.
     sample = sorted(_spread([*kinds], MAX_KINDS))
     seconds = min(MAX_SECONDS, TIME_LIMIT / len(sample) / 2)
-    paces: dict[str, Pace] = {}
+    times: dict[str, StepTimes] = {}
     end = time.perf_counter() + TIME_LIMIT
     for kind in sample:
-        if paces and time.perf_counter() > end:
+        if times and time.perf_counter() > end:
             break
         config = kinds[kind].config
-        paces[kind] = measure_pace(config, load_cached_data(config), seconds)
-    found = paces.values()
-    usual = Pace(fmean(each.step for each in found), fmean(each.validation for each in found))
+        times[kind] = measure_steps(config, load_cached_data(config), seconds)
+    found = times.values()
+    usual = StepTimes(fmean(each.step for each in found), fmean(each.validation for each in found))
+    each_task = [(task, times.get(task.kind, usual)) for task in tasks]
     return Estimate(
-        [task.seconds(paces.get(task.kind, usual)) for task in tasks],
-        sum(each.steps for each in found),
-        len(paces),
-        len(kinds),
+        seconds=[task.seconds(its_times) for task, its_times in each_task],
+        cut_short=sum(task.is_cut_short(its_times) for task, its_times in each_task),
+        steps=sum(each.steps for each in found),
+        measured=len(times),
+        kinds=len(kinds),
     )
 
 
@@ -131,53 +150,63 @@ def _spread(kinds: list[str], count: int) -> list[str]:
     return [kinds[round(number * (len(kinds) - 1) / (count - 1))] for number in range(count)]
 
 
-def measure_pace(config: TrainConfig, data: Data, seconds: float) -> Pace:
+def measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes:
     """Train for about as many seconds, after a few steps that warm up, and validate.
 
     Raises:
         AecliError: the training does not fit into memory.
     """
     with naming_lack_of_memory():
-        return _measure_pace(config, data, seconds)
+        return _measure_steps(config, data, seconds)
 
 
-def _measure_pace(config: TrainConfig, data: Data, seconds: float) -> Pace:
+def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes:
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     step, per_epoch = training_step(config, data, state), steps_per_epoch(config, data)
     device = data.train.images.device
 
-    def train(max_steps: int | None) -> tuple[int, float]:
-        """Take steps until there are so many or the time is up; their number and their time."""
-        started, done = time.perf_counter(), 0
-        while not done or (done != max_steps and time.perf_counter() - started < seconds):
+    def train(is_enough: Callable[[int, float], bool]) -> tuple[int, float]:
+        """Take steps until their number and their time in seconds are enough; both of them."""
+        started, done, taken = time.perf_counter(), 0, 0.0
+        while not done or not is_enough(done, taken):
             if state.step % per_epoch == 0:
                 step.begin_epoch(1, 0)
             step(config.lr)
             state.step += 1
             done += 1
-        return done, _since(started, device)
+            if done.bit_count() == 1:  # 1, 2, 4 and so on: seldom, so that it costs next to nothing
+                _synchronise(device)  # or a GPU would be given more than it can do in the time
+            taken = time.perf_counter() - started
+        _synchronise(device)
+        return done, time.perf_counter() - started
+
+    def is_warm(done: int, taken: float) -> bool:
+        # A GPU's first step may take long, and says nothing of those that replay the graph.
+        is_late = device.type != "cuda" and taken >= seconds
+        return step.is_warm and (done >= WARM_UP or is_late)
 
     state.model.train()
     with training_arithmetic(device, config.deterministic):
-        train(WARM_UP)
-        steps, taken = train(None)
-    pace = taken / steps
+        train(is_warm)
+        steps, taken = train(lambda _, taken: taken >= seconds)
+    each = taken / steps
     # A backward pass takes twice as long as a forward pass.
-    affordable = int(3 * config.batch_size * seconds / pace) if pace else len(data.validation)
+    affordable = int(3 * config.batch_size * seconds / each) if each else len(data.validation)
     images = data.validation[: max(1, min(affordable, len(data.validation)))]
     started = time.perf_counter()
     validate(config, replace(data, validation=images), state.model)
-    return Pace(pace, _since(started, device) * len(data.validation) / len(images), steps)
+    _synchronise(device)
+    validation = (time.perf_counter() - started) * len(data.validation) / len(images)
+    return StepTimes(each, validation, steps)
 
 
-def _since(started: float, device: torch.device) -> float:
-    """Seconds until the device has done what it was given."""
+def _synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-    return time.perf_counter() - started
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:

@@ -14,7 +14,7 @@ from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display
 from aecli.runs.tracker import Resumed, Tracker
-from aecli.runtime.device import is_out_of_memory, keep_freed_memory
+from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.text import one_line
 from aecli.training.callback import Callback
@@ -31,23 +31,6 @@ from aecli.training.outcome import (
 )
 from aecli.training.recorder import Recorder
 from aecli.training.state import TrainingState, check_images
-
-
-@contextmanager
-def naming_lack_of_memory() -> Iterator[None]:
-    """Turn torch's errors about memory into a readable one.
-
-    Raises:
-        AecliError: there is not enough.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise AecliError(
-            "not enough memory: try a smaller batch_size or model, or fewer processes"
-        ) from error
 
 
 @contextmanager

@@ -21,19 +21,19 @@ COPIES = 5  # of each weight: its gradient, Adam's two moments, and the best so 
 
 def check_runnable(config: TrainConfig) -> Data:
     """Check device, data, layers and memory, then the folder; return the data."""
-    data = check_trainable(config)
+    data = _check_trainable(config)
     writable_folder(Path(config.output_dir), "output_dir")
     return data
 
 
 def check_without_writing(config: TrainConfig) -> Data:
     """Check the same as far as it can be told without creating a folder; return the data."""
-    data = check_trainable(config)
+    data = _check_trainable(config)
     check_writable(Path(config.output_dir), "output_dir")
     return data
 
 
-def check_trainable(config: TrainConfig) -> Data:
+def _check_trainable(config: TrainConfig) -> Data:
     """Check device, data, layers and memory; return the data."""
     data = load_cached_data(config)
     device = data.train.images.device

@@ -62,8 +62,14 @@ class TrainingStep:
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._offsets = torch.arange(min(config.batch_size, len(images)), device=device)
         # DistributedDataParallel communicates within a step, so the step stays eager.
-        is_captured = device.type == "cuda" and group.size == 1
+        has_full_batch = config.batch_size <= len(images)
+        is_captured = device.type == "cuda" and group.size == 1 and has_full_batch
         self._captured = CapturedCall(self._take_next, self._noise) if is_captured else None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the graph has been captured, if there will be one."""
+        return self._captured is None or self._captured.has_graph
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:
         """Shuffle the images for an epoch in which `steps_done` steps have been taken."""
@@ -127,6 +133,11 @@ class CapturedCall:
         self._stream = torch.cuda.Stream(noise.device)
         self._eager_calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the next call is a replay."""
+        return self._graph is not None
 
     def __call__(self) -> None:
         if self._eager_calls < EAGER_CALLS:
