@@ -1,14 +1,20 @@
-"""How runs are called: every name here was written by hand."""
+"""How runs are named: every name here was written by hand."""
 
 import re
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from aecli.cli.compose import compose, compose_run, compose_sweep
-from aecli.cli.naming import MAX_NAME, sweep_folder, trial_name
+from aecli.cli.engine import PRIMARY, hydra_engine
+from aecli.cli.jobs import _TrialLoader
+from aecli.cli.naming import MAX_NAME, Base, default_name, sweep_folder, trial_name
 from aecli.cli.overrides import read_arguments, search_path
+from aecli.config import CONF_DIR
 from aecli.config.schema import NAME_PATTERN
+from aecli.sweep.report import told_apart
 
 
 def names(*line: str) -> list[str]:
@@ -143,11 +149,53 @@ def test_the_folder_of_a_sweep_says_which_unusual_images_its_runs_share() -> Non
     line = ["data=kmnist", "seed=0,1", "hydra.job.name=mine"]
     assert compose_sweep(line).folder.parent.name == "mine"
     assert sweep_folder("search", "auto") == "search"
+    assert sweep_folder("sweep", "a b") == "sweep-a_b"
+    assert sweep_folder("sweep", "猫") == "sweep"
 
 
 def test_a_trial_is_called_by_the_values_it_was_given() -> None:
     line = ["latent=3", "lr=0.00123456", "upsample=nearest", "weight_decay=1e-05", "batch_size=64"]
     searched = ["latent", "lr", "upsample", "weight_decay"]
     name = "conv-z3-lr0.00123-nearest-weight_decay1e-05"
-    assert trial_name("conv-z3", line, searched) == name
-    assert trial_name("mine", [*line, "name=mine"], searched[:2]) == "mine-z3-lr0.00123"
+    model = Base("conv-z3", frozenset({"model", "latent"}))
+    assert trial_name(model, line, searched) == name
+    assert trial_name(Base("mine"), [*line, "name=mine"], searched[:2]) == "mine-z3-lr0.00123"
+
+
+def trial(*line: str, chosen: list[str]) -> str:
+    """The name of a trial of a search, for which these values were chosen."""
+    with hydra_engine() as engine:
+        loader = _TrialLoader(engine.config_loader.get_search_path())
+        shared = loader.load_configuration(PRIMARY, [*line], RunMode.MULTIRUN, from_shell=False)
+        plain = [each for each in line if "," not in each and not each.startswith("hydra")]
+        return str(loader.load_sweep_config(shared, [*plain, *chosen]).name)
+
+
+@pytest.mark.parametrize(
+    ("content", "base"), [("name: paper\nlatent: 4\n", "paper"), ("latent: 4\n", "short-z4")]
+)
+def test_a_recipe_that_has_a_name_gives_it_to_runs_sweeps_and_searches(
+    content: str, base: str, tmp_path: Path
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "short.yaml").write_text(f"# @package _global_\n{content}")
+    line = [search_path(tmp_path), "experiment=short"]
+    assert compose(line).name == base
+    assert names(*line, "seed=0,1") == [f"0-{base}-s0", f"1-{base}-s1"]
+    assert trial(*line, "lr=0.1,0.2", chosen=["lr=0.1"]) == f"{base}-lr0.1"
+    with_latent = f"{base}-z9" if base == "paper" else "short-z9"
+    assert names(*line, "latent=9,8")[0] == f"0-{with_latent}"
+    assert trial(*line, "latent=9,8", chosen=["latent=9"]) == with_latent
+
+
+def test_a_default_name_is_the_one_that_is_composed() -> None:
+    conf = OmegaConf.load(CONF_DIR / "train.yaml")
+    composed = OmegaConf.merge(conf, {"model": {"name": "fc"}, "latent": 3})
+    assert composed.name == default_name("fc", 3)
+
+
+def test_the_steps_in_a_name_tell_the_epochs_that_come_of_them() -> None:
+    steps = {Path("0-fc-z3-steps10"): {"epochs": "5"}, Path("1-fc-z3-steps20"): {"epochs": "10"}}
+    assert {*told_apart(steps).values()} == {""}
+    old = {Path("0-fc-z3-steps"): {"epochs": "5"}}
+    assert {*told_apart(old).values()} == {"epochs=5"}

@@ -27,7 +27,7 @@ from aecli.cli.compose import (
     set_name,
 )
 from aecli.cli.engine import PRIMARY, as_usage_errors, hydra_engine
-from aecli.cli.naming import base_name, trial_name
+from aecli.cli.naming import name_base, trial_name
 from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError
@@ -151,9 +151,8 @@ class _TrialLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         composed = super().load_sweep_config(master_config, sweep_overrides)
         given = {each.partition("=")[0] for each in sweep_overrides}
-        base = str(composed.name)
-        if "name" not in given:
-            base = base_name(base, composed.latent, composed.hydra.runtime.choices, given)
+        choices, model = composed.hydra.runtime.choices, str(composed.model.name)
+        base = name_base(str(composed.name), model, composed.latent, choices, given)
         set_name(composed, trial_name(base, sweep_overrides, searched_keys(master_config)))
         return composed
 

@@ -1,30 +1,40 @@
-"""How a run is called: by its model and latent size, and by what tells it from its neighbours.
+"""How a run is named: after its model and latent size, and what tells it from its neighbours.
 
 A name is a folder's too, so it has no characters that need quoting, and at most `MAX_NAME`.
 """
 
 import os
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from aecli.config import FOLDER, TrainConfig, config_groups, settings
 from aecli.config.schema import NAME_PATTERN
-from aecli.config.wording import NULL, as_typed, shortened, word
+from aecli.config.wording import CHOICES, NULL, as_typed, shortened, word
 
 MAX_NAME = 80
 USUAL_DATA = ("auto", "mnist")
 
 MODEL_CHOICES = ("experiment", "model")
 # What a run is before any of its settings: a recipe brings a model, and both bring choices.
-KINDS = (*MODEL_CHOICES, "budget", "data", "upsample", "corruption", "optimizer")
+KINDS = (*MODEL_CHOICES, *CHOICES)
 IN_BASE = (*MODEL_CHOICES, "latent")
 # In a run of its own; the data set and the seed are told apart from the usual ones.
 SECTIONS = ("upsample", "corruption")
 
 Facts = dict[str, str]
 """Key -> value as typed, of everything that may be in a name; what is null is left out."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """The beginning of a name."""
+
+    text: str
+
+    told: frozenset[str] = frozenset()
+    """The keys that need no word of their own, because it follows from them."""
 
 
 @dataclass(frozen=True)
@@ -40,35 +50,35 @@ class Described:
     """The keys on its command line."""
 
     @property
-    def has_default_name(self) -> bool:
-        """Whether its name is still what conf/train.yaml makes of model and latent size."""
-        config = self.config
-        default = f"{config.model.name}-z{config.latent}"
-        return "name" not in self.given and config.name == default
-
-    @property
-    def kind(self) -> str:
-        """The choice that a default name begins with."""
-        return "model" if _recipe(self.choices, self.given) is None else "experiment"
-
-    @property
-    def base(self) -> str:
+    def base(self) -> Base:
         """The beginning of the name."""
         config = self.config
-        if not self.has_default_name:
-            return config.name
-        return base_name(config.name, config.latent, self.choices, self.given)
+        return name_base(
+            config.name, str(config.model.name), config.latent, self.choices, self.given
+        )
 
 
-def base_name(default: str, latent: int, choices: Mapping[str, Any], given: Container[str]) -> str:
-    """The beginning of a name that nobody typed."""
-    recipe = _clean(_recipe(choices, given) or "")
-    return f"{recipe}-z{latent}" if NAME_PATTERN.fullmatch(recipe) else default
+def default_name(model: str, latent: int) -> str:
+    """What conf/train.yaml makes of a model and its latent size."""
+    return f"{model}-z{latent}"
 
 
-def _recipe(choices: Mapping[str, Any], given: Container[str]) -> str | None:
-    """The recipe, which stands for the model that it brings, unless the line names a model."""
-    return None if "model" in given else choices["experiment"]
+def name_base(
+    name: str, model: str, latent: int, choices: Mapping[str, Any], given: Set[str]
+) -> Base:
+    """The beginning of the name of a run that is composed as `name`.
+
+    A recipe stands for the model that it brings, unless the line names a model. A name that
+    somebody chose, on the line or in a recipe, stays.
+    """
+    if "name" in given or name != default_name(model, latent):
+        return Base(name)
+    recipe = None if "model" in given else choices["experiment"]
+    if recipe is None:
+        return Base(name, frozenset({"model", "latent"}))
+    clean = _clean(recipe)
+    text = default_name(clean, latent) if NAME_PATTERN.fullmatch(clean) else name
+    return Base(text, frozenset({"experiment", "latent"}))
 
 
 def run_name(run: Described, plain: Described | None) -> str:
@@ -85,42 +95,40 @@ def run_name(run: Described, plain: Described | None) -> str:
     keys = [
         key
         for key, value in facts.items()
-        if (key == "experiment" and run.kind != key)
+        if (key == "experiment" and "model" in run.given)
         or (key == "data" and value not in USUAL_DATA)
         or (key == "seed" and value != str(TrainConfig.seed))
         or (key.partition(".")[0] in SECTIONS and value != others.get(key))
     ]
-    return _bounded(run.base, _words(facts, keys))
+    return _bounded(run.base.text, _words(facts, keys))
 
 
 def sweep_names(runs: list[Described]) -> list[str]:
     """The names of the runs of a sweep: each has what varies; the number in front is not in it."""
     described = [_facts(run) for run in runs]
     varied = _varied(described)
-    names = []
-    for run, facts in zip(runs, described, strict=True):
-        in_base = {run.kind, "latent"} if run.has_default_name else set()
-        names.append(
-            _bounded(run.base, _words(facts, [key for key in varied if key not in in_base]))
-        )
-    return names
+    return [_told_in(run.base, facts, varied) for run, facts in zip(runs, described, strict=True)]
 
 
-def trial_name(base: str, overrides: Iterable[str], searched: Iterable[str]) -> str:
+def trial_name(base: Base, overrides: Iterable[str], searched: Iterable[str]) -> str:
     """The name of a trial of a search: `base` and the values of the keys that are searched."""
     values = dict(each.split("=", 1) for each in overrides)
     facts = {key: rounded(values[key]) for key in searched if key in values}
-    in_base = () if "name" in values else IN_BASE
-    return _bounded(base, _words(facts, [key for key in facts if key not in in_base]))
+    return _told_in(base, facts, facts)
+
+
+def _told_in(base: Base, facts: Facts, keys: Iterable[str]) -> str:
+    """`base` and the words for these keys, as far as it does not tell them."""
+    return _bounded(base.text, _words(facts, [key for key in keys if key not in base.told]))
 
 
 def sweep_folder(job: str, data: str) -> str:
     """The name of the folder of a kind of sweep, as in `latent-kmnist`; `data` is shared by all."""
-    return job if data in USUAL_DATA else f"{job}-{data}"
+    return job if data in USUAL_DATA else _bounded(job, [_clean(data)])
 
 
 def data_word(choice: str, name: str, path: str | None) -> str:
-    """What a data set is called: by its choice, and a folder of one's own images by its name."""
+    """What a data set is named after: its choice, or the name of a folder of one's own images."""
     if name == FOLDER and path is not None:
         folder = os.path.basename(os.path.abspath(path))
         is_own = NAME_PATTERN.fullmatch(folder) and folder not in config_groups()["data"]

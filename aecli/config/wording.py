@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-CHOICES = frozenset({"data", "upsample", "corruption", "optimizer", "budget"})
-"""Keys whose value says enough by itself."""
+CHOICES = ("budget", "data", "upsample", "corruption", "optimizer")
+"""Keys that a name leaves out: their value says enough by itself."""
 NULL = "null"
 NONE = "none"
 """The choice that switches something off."""

@@ -1,5 +1,6 @@
 """What a sweep has come to: a table of its runs, and their comparison."""
 
+import re
 import shlex
 from collections import defaultdict
 from contextlib import suppress
@@ -84,8 +85,10 @@ def told_apart(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
 
 def _is_told(name: str, settings: dict[str, str]) -> bool:
     """Whether the name of a run says what tells it from the others, as those of old ones do not."""
+    has_steps = re.search(r"-steps\d+(-|$)", name) is not None
     return all(
-        any(f"-{name_word(key, each)}-" in f"{name}-" for each in (value, rounded(value)))
+        (key == "epochs" and has_steps)  # which decided on the epochs
+        or any(f"-{name_word(key, each)}-" in f"{name}-" for each in (value, rounded(value)))
         for key, value in settings.items()
         if value != NULL
     )
