@@ -8,6 +8,7 @@ import pytest
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from aecli.cli.compose import (
     check_overrides,
@@ -15,6 +16,7 @@ from aecli.cli.compose import (
     compose_sweep,
 )
 from aecli.cli.engine import hydra_engine
+from aecli.cli.jobs import show_config
 from aecli.cli.overrides import read_arguments, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.config.schema import DEFAULT_FACTOR
@@ -348,3 +350,17 @@ def test_a_value_of_the_wrong_type_is_named(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         compose([line])
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("resolve", [False, True])
+def test_the_configuration_that_is_shown_has_the_name_and_no_more_than_was_typed(
+    resolve: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_config("all", resolve, ["upsample=nearest", "latent=7"])
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert shown.name == "conv-z7-nearest"
+    assert shown.hydra.overrides.task == ["upsample=nearest", "latent=7"]
+    assert shown.hydra.job.override_dirname == "latent=7,upsample=nearest"
+    show_config("job", resolve, ["latent=7"])
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert shown.name == "conv-z7" and "hydra" not in shown

@@ -4,6 +4,7 @@
 `run_search` those that one of Hydra's sweepers chooses.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,12 +16,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from aecli.cli.compose import (
     ComposedRun,
     check_folder,
-    compose,
     compose_run,
     compose_shared,
     searched_keys,
@@ -112,10 +112,19 @@ def _remove_hydra_files(run: Path, subfolders: list[str]) -> None:
 
 
 def show_config(kind: str, resolve: bool, overrides: list[str]) -> None:
-    """Print the configuration of `overrides`, as Hydra does for `--cfg kind` and `--resolve`."""
-    name = [] if kind == "hydra" else [override("name", compose(overrides).name)]
+    """Print the configuration of `overrides`, as Hydra does for `--cfg kind` and `--resolve`.
+
+    Raises:
+        UsageError: an invalid key or value; the message names it and what is valid.
+    """
+    composed = compose_run(overrides).composed
+    HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
+    OmegaConf.set_readonly(composed.hydra, None)
     with hydra_engine() as engine:
-        engine.show_cfg(PRIMARY, [*overrides, *name], kind, package=None, resolve=resolve)
+        shown = engine.get_sanitized_cfg(composed, kind)
+        if resolve:
+            OmegaConf.resolve(shown)
+    sys.stdout.write(OmegaConf.to_yaml(shown))
 
 
 def run_search(overrides: list[str], folder: Path, trial: Trial) -> None:

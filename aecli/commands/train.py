@@ -45,7 +45,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import check_overrides
 from aecli.cli.jobs import show_config
 from aecli.cli.options import found, pop_value
 from aecli.cli.overrides import read_arguments
@@ -89,7 +89,6 @@ def run_main(arguments: list[str], group: ProcessGroup) -> None:
     options = _parse(arguments)
     check_overrides(options.overrides, options.multirun)
     if options.cfg:
-        compose(options.overrides)  # rejects invalid values, which Hydra would print
         show_config(options.cfg, options.resolve, options.overrides)
     elif options.dry_run:
         _check_single_process(group, "--dry-run trains nothing, so give it without torchrun")
