@@ -167,9 +167,7 @@ def writable_folder(folder: Path, key: str) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder with {key}=..."
-        ) from error
+        raise _not_writable(folder, key, error.strerror) from error
 
 
 def check_writable(folder: Path, key: str) -> None:
@@ -182,16 +180,16 @@ def check_writable(folder: Path, key: str) -> None:
         StorageError: it cannot.
     """
     existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
-    problem = 0
     if not existing.is_dir():
-        problem = errno.ENOTDIR
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        problem = errno.EACCES
-    if problem:
-        raise StorageError(
-            f"{folder} cannot be written ({os.strerror(problem)}): choose another folder with "
-            f"{key}=..."
-        )
+        raise _not_writable(folder, key, os.strerror(errno.ENOTDIR))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _not_writable(folder, key, os.strerror(errno.EACCES))
+
+
+def _not_writable(folder: Path, key: str, reason: str | None) -> StorageError:
+    return StorageError(
+        f"{folder} cannot be written ({reason}): choose another folder with {key}=..."
+    )
 
 
 def is_inside(name: str) -> bool:

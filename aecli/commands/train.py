@@ -191,19 +191,26 @@ def forecast(options: argparse.Namespace) -> None:
     Raises:
         AecliError: it could not start; the message says why.
     """
-    if options.resume is None and not options.multirun:
-        return forecast_single(options.overrides)
     if options.resume is not None:
-        folder = _given_folder(options)
-        if RunDirectory(folder).config_file.exists():
-            _check_for_single(options, folder)
-            return forecast_rest(RunDirectory(folder), options.overrides, options.restart)
-        _check_for_sweep(options, folder)
-    from aecli.sweep import dry_run
+        _forecast_rest(_given_folder(options), options)
+    elif options.multirun:
+        from aecli.sweep import dry_run
 
-    if options.resume is None:
         dry_run.forecast(options.overrides)
     else:
+        forecast_single(options.overrides)
+
+
+def _forecast_rest(folder: Path, options: argparse.Namespace) -> None:
+    """Print what resuming a run, or the unfinished runs of a sweep, would train."""
+    run = RunDirectory(folder)
+    if run.config_file.exists():
+        _check_for_single(options, folder)
+        forecast_rest(run, options.overrides, options.restart)
+    else:
+        _check_for_sweep(options, folder)
+        from aecli.sweep import dry_run
+
         dry_run.forecast_rest(folder, options.overrides)
 
 

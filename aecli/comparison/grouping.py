@@ -145,8 +145,8 @@ def _experiment(model: str, differences: dict[str, str]) -> str | None:
     What does not differ is named with the settings that are shared.
     """
     for name, (its_model, values) in experiments().items():
-        named = {word: as_typed(value) for key, value in values.items()
-                 for word in (key, last_word(key))}  # fmt: skip
+        named = {short: as_typed(value) for key, value in values.items()
+                 for short in (key, last_word(key))}  # fmt: skip
         if its_model == model and differences and differences.items() <= named.items():
             return name
     return None

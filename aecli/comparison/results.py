@@ -19,7 +19,7 @@ from aecli.config import (
     Upsampling,
     settings,
 )
-from aecli.data.split import TRAIN, VALIDATION
+from aecli.config.choices import TRAIN, VALIDATION
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from aecli.config import FOLDER, DataConfig
+from aecli.config.choices import SPLITS
 from aecli.data.classes import class_suffix, select_classes
 from aecli.data.download import MissingDataError
 from aecli.data.folder import load_folder
-from aecli.data.split import SPLITS, Data, LoadedData, Split
+from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError

@@ -13,6 +13,7 @@ import PIL
 from torch import Tensor, tensor
 
 from aecli.config import DataConfig
+from aecli.config.choices import TEST, TRAIN, VALIDATION
 from aecli.convolution.arrays import read_image_size
 from aecli.data.folder_splits import (
     Member,
@@ -34,7 +35,7 @@ from aecli.data.images import (
     read_header,
     size_text,
 )
-from aecli.data.split import TEST, TRAIN, VALIDATION, LoadedData, Split
+from aecli.data.split import LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError, UsageError
 from aecli.files import file_version, writable_folder

@@ -19,8 +19,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aecli.config.choices import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.data.images import NO_FOLDER
-from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError
 from aecli.files import natural_key
 from aecli.text import escaped

@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from aecli.data.split import SPLITS, Data, Split
+from aecli.config.choices import SPLITS
+from aecli.data.split import Data, Split
 
 
 def share(data: Data, file: Path) -> None:

@@ -7,10 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aecli.config.choices import SPLITS as SPLITS
-from aecli.config.choices import TEST as TEST
-from aecli.config.choices import TRAIN as TRAIN
-from aecli.config.choices import VALIDATION as VALIDATION
+from aecli.config.choices import SPLITS
 from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
 from aecli.text import escaped
 

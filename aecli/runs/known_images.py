@@ -5,10 +5,10 @@ from functools import cached_property
 import torch
 
 from aecli.config import FOLDER
+from aecli.config.choices import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.data import Data, Split
 from aecli.data.images import MAX_LISTED
 from aecli.data.own_images import OwnImages
-from aecli.data.split import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.errors import DataError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.summary import image_fingerprints

@@ -3,7 +3,7 @@
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
-from aecli.data.split import TEST
+from aecli.config.choices import TEST
 from aecli.evaluation.metrics import psnr
 from aecli.runs.summary import image_fingerprints
 

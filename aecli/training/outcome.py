@@ -11,9 +11,9 @@ from torch import Tensor
 from aecli import __version__
 from aecli.baselines.contestants import LABELS, baselines
 from aecli.config import TrainConfig, settings
+from aecli.config.choices import TRAIN, VALIDATION
 from aecli.config.wording import as_typed, shortened
 from aecli.data import Data
-from aecli.data.split import TRAIN, VALIDATION
 from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
 from aecli.evaluation.metrics import Score
 from aecli.evaluation.scores import (
