@@ -192,7 +192,7 @@ def second_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             "about 9 s, one after the other, when minutes=0.05 ends each",
         ),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_the_time_of_runs_together(
     line: list[str],
