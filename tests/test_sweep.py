@@ -23,6 +23,7 @@ from aecli.errors import UsageError
 from aecli.files import write_atomically
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
+from aecli.runs.lookup import find_run_or_sweep
 from aecli.runs.tensorboard import EventsFile
 from aecli.sweep.planned import longest_first, plan, run_planned, training_flops
 from aecli.sweep.report import have_no_images_in_common
@@ -127,6 +128,7 @@ def test_a_search_minimises_the_validation_mse(
     assert found["best_params"]["latent"] == best["latent"]
     assert found["best_params"]["lr"] == best["lr"]
     assert 1e-4 <= best["lr"] <= 1e-2
+    assert find_run_or_sweep("latest").resolve() == file.parent
     for run in runs_below(file.parent):  # the batch size is not searched
         lr, weight_decay = (run.load_summary()[key] for key in ("lr", "weight_decay"))
         words = {f"fc-z{run.load_config().latent}", f"lr{lr:.3g}", f"weight_decay{weight_decay:g}"}

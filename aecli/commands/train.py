@@ -62,7 +62,7 @@ from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.display import Log
 from aecli.runs.lookup import find_run_or_sweep
-from aecli.runs.sweep_plan import SWEEP_FILE
+from aecli.runs.sweep_plan import SWEEP_FILE, is_search
 from aecli.runtime.device import flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
 from aecli.text import invalid_choice
@@ -227,6 +227,11 @@ def _check_for_single(options: argparse.Namespace, folder: Path) -> None:
 def _check_for_sweep(options: argparse.Namespace, folder: Path) -> None:
     if options.restart:
         raise UsageError(f"restart=true is for a single run, and {folder} is not one")
+    if is_search(folder):
+        raise UsageError(
+            f"resume={folder} is a search, which is not resumed: give one of its runs, as in "
+            f"resume={folder}/RUN, or start another search"
+        )
 
 
 def resume(folder: Path, options: argparse.Namespace, group: ProcessGroup) -> None:

@@ -11,7 +11,7 @@ from aecli.errors import UsageError
 from aecli.files import natural_key
 from aecli.runs.directory import CONFIG, FAILURE, HYDRA, METRICS, SUMMARY, RunDirectory
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
-from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILE
+from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILES
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def entries_below(folder: Path, depth: int | None = None) -> list[Entry]:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether the folder is that of a sweep."""
-    return any(os.path.exists(f"{path}/{name}") for name in (PLAN_FILE, SWEEP_FILE))
+    """Whether the folder is that of a sweep, such as a search."""
+    return any(os.path.exists(f"{path}/{name}") for name in SWEEP_FILES)
 
 
 def is_run(path: Path) -> bool:
@@ -71,7 +71,7 @@ def last_written(path: Path) -> float:
     """
     times: list[float] = []
     for folder in (path, f"{path}/{NEXT}"):
-        for name in (CONFIG, METRICS, SUMMARY, FAILURE, PLAN_FILE, SWEEP_FILE):
+        for name in (CONFIG, METRICS, SUMMARY, FAILURE, *SWEEP_FILES):
             with suppress(OSError):
                 times.append(os.stat(f"{folder}/{name}").st_mtime)
     if not times:  # all of them are lost

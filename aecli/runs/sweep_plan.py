@@ -10,8 +10,9 @@ from aecli.files import MAX_JSON_BYTES, read_regular, write_atomically
 from aecli.runs.directory import CONFIG
 
 SWEEP_FILE = "multirun.yaml"
-"""In a sweep folder: the command line, as Hydra records it."""
+"""In a sweep folder, but not in that of a search: the command line, as Hydra records it."""
 PLAN_FILE = "sweep.json"
+"""In a sweep folder: which runs it consists of, or that it is a search."""
 OPTUNA_FILE = "optimization_results.yaml"
 """What Hydra's Optuna sweeper leaves in the folder of a search."""
 SHARED = ".aecli-images"
@@ -23,6 +24,20 @@ SWEEP_FILES = (SWEEP_FILE, PLAN_FILE, OPTUNA_FILE)
 def save_plan(folder: Path, names: Iterable[str]) -> None:
     """Record the folder names of the runs, relative to the sweep folder."""
     write_atomically(folder / PLAN_FILE, to_json({"runs": list(names)}))
+
+
+def save_search(folder: Path) -> None:
+    """Record that the sweep in `folder` is a search, which chooses its runs as it goes along."""
+    write_atomically(folder / PLAN_FILE, to_json({"search": True, "runs": []}))
+
+
+def is_search(folder: Path) -> bool:
+    """Whether there is a search in `folder`, also one of an earlier version."""
+    if (folder / OPTUNA_FILE).is_file():
+        return True
+    with suppress(OSError, ValueError, TypeError):
+        return "search" in parse_json(read_regular(folder / PLAN_FILE, MAX_JSON_BYTES))
+    return False
 
 
 def missing_runs(folder: Path) -> list[Path]:

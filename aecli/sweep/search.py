@@ -20,6 +20,7 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs, runs_below
 from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
+from aecli.runs.sweep_plan import PLAN_FILE, save_search
 from aecli.runtime.parent import ending_with
 from aecli.runtime.process import ProcessId
 from aecli.sweep.launch import parent_of_workers
@@ -40,6 +41,7 @@ def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
     make_folder(sweep.folder)
     with locked(sweep.folder):
         check_unused(sweep.folder)
+        save_search(sweep.folder)
         console.facts({"search": f"{sweep.trials:,} trials in {sweep.folder}"})
         report(sweep.folder, compare, _search(sweep, overrides, log), is_search=True)
 
@@ -57,6 +59,7 @@ def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
         raise Interrupted.saying(message, interruption) from None
     except Exception as error:  # no trial succeeded, no such database: depends on the sweeper
         if not has_runs(sweep.folder):  # before the first trial
+            (sweep.folder / PLAN_FILE).unlink(missing_ok=True)
             if isinstance(error, AecliError):
                 raise
             raise UsageError(f"the search cannot start: {describe(error)}") from error
