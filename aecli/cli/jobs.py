@@ -106,7 +106,7 @@ def _remove_hydra_files(run: Path, subfolders: list[str]) -> None:
     with suppress(OSError):  # other files in it
         for folder in (run / name for name in subfolders):
             for name in HYDRA_FILES:
-                (folder / name).unlink(missing_ok=True)
+                (folder / Path(name).name).unlink(missing_ok=True)
             folder.rmdir()
         run.rmdir()
 

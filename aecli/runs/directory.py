@@ -42,7 +42,7 @@ EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
 HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
-HYDRA_FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")
+HYDRA_FILES = tuple(f"{HYDRA}/{name}.yaml" for name in ("config", "hydra", "overrides"))
 RESULTS = (
     *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
     *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in FIGURE_KINDS),
@@ -50,7 +50,6 @@ RESULTS = (
 """What a finished run consists of, besides checkpoints and event files."""
 FILES = (*RESULTS, MANIFEST, FAILURE, NEXT)
 """All that a run writes, besides checkpoints and event files."""
-
 
 MAX_METRICS_BYTES = 2**30  # of some four million epochs
 
@@ -165,6 +164,8 @@ class RunDirectory:
         """Save the configuration that comes into force with the next summary."""
         self.check_lock()
         content = to_yaml(config).encode()
+        if METRICS not in self._files.manifest():  # a new run
+            self._files.adopt(HYDRA_FILES)
         if self.status is Status.finished:
             write_atomically(self._files.stage(CONFIG), content)
         else:
@@ -307,7 +308,7 @@ class RunDirectory:
         Raises:
             StorageError: somebody has; the message names the file.
         """
-        self._files.check_replaceable({*self._files.manifest(), *RESULTS})
+        self._files.check_replaceable({*self._files.manifest(), *RESULTS} - {*HYDRA_FILES})
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Save the summary, last of all: with it, all files of this training come into force.
@@ -317,7 +318,7 @@ class RunDirectory:
         """
         self.check_lock()
         write_atomically(self._files.stage(SUMMARY), to_json(summary))
-        self._files.publish(RESULTS)
+        self._files.publish(RESULTS, kept=HYDRA_FILES)
         self.failure_file.unlink(missing_ok=True)  # of a run that failed and has been closed
 
     def load_summary(self) -> dict[str, Any]:
@@ -327,9 +328,7 @@ class RunDirectory:
             StorageError: it is damaged, or missing because the run is not finished.
         """
         if self.status is not Status.finished:
-            raise StorageError(
-                f"{self.path} is not a finished run: it has no {self.summary_file.name}"
-            )
+            raise StorageError(f"{self.path} is not a finished run: it has no {SUMMARY}")
         return _parse_object(self.summary_file, self._files.read(SUMMARY, MAX_JSON_BYTES))
 
     def show_results(self, command: str, files: dict[str, bytes]) -> None:

@@ -112,6 +112,17 @@ class OwnedFiles:
         manifest.pop(name, None)
         self._write_manifest(self.folder, manifest)
 
+    def adopt(self, names: Iterable[str]) -> None:
+        """List files that another program has written for aecli, as they are; some may be missing.
+
+        Raises:
+            StorageError: the manifest is damaged.
+        """
+        found = {name: self.folder / name for name in names}
+        contents = {name: file.read_bytes() for name, file in found.items() if file.is_file()}
+        adopted = {name: fingerprint(content) for name, content in contents.items()}
+        self._write_manifest(self.folder, {**self.manifest(), **adopted})
+
     def save(self, name: str, content: bytes) -> None:
         """Write one file in its place.
 
@@ -202,12 +213,13 @@ class OwnedFiles:
         if os.path.lexists(path):
             raise StorageError(_in_the_way(path, "was not written by aecli"))
 
-    def publish(self, names: Iterable[str]) -> None:
+    def publish(self, names: Iterable[str], kept: Iterable[str] = ()) -> None:
         """Replace the files in force by their next versions, all at once.
 
         Args:
             names: all files of the new version. Those that were not staged, but written in their
                 places, stay there; those of the old version that are not among them are removed.
+            kept: files that belong to no version: they stay on the manifest as they are.
 
         Raises:
             StorageError: a file that is not ours is in the way; nothing has changed.
@@ -223,9 +235,14 @@ class OwnedFiles:
             fsync_file(newest[name])
         for folder in {(self.next / name).parent for name in staged} | {self.next}:
             fsync_folder(folder)
-        unfinished = {name: None for name, known in self.manifest().items() if known is None}
+        names_kept = {*kept}
+        old = {
+            name: known
+            for name, known in self.manifest().items()
+            if known is None or name in names_kept
+        }
         final = {name: fingerprint(content) for name, content in contents.items()}
-        self._write_manifest(self.next, {**unfinished, **final})
+        self._write_manifest(self.next, {**old, **final})
         self.complete()
 
     def complete(self) -> None:

@@ -1,13 +1,11 @@
 """Remove runs and sweeps: what aecli wrote, and nothing else.
 
-A removal that is cut off leaves what is told apart, and what the next one finishes: first goes the
-summary, and the run has failed, for a reason that it states; at the end go the configuration, and
-then the manifest, of which one suffices for a folder to count as a run.
+If a removal is interrupted, the run shows as failed or damaged, and running the same command again
+finishes it. The summary goes first; configuration and manifest go last.
 """
 
 import errno
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -22,7 +20,6 @@ from aecli.runs.directory import (
     FAILURE,
     FIGURES,
     HYDRA,
-    HYDRA_FILES,
     SUMMARY,
     RunDirectory,
 )
@@ -31,9 +28,6 @@ from aecli.runs.lock import LOCK, check_free, locked
 from aecli.runs.lookup import OUTPUTS
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
 from aecli.runs.sweep_plan import OPTUNA_FILE, PLAN_FILE, SHARED, SWEEP_FILE, forget_run
-
-# A run begins in a folder without event files. Those of its commands are in its manifest, too.
-OUR_EVENTS = re.compile(r"events\.out\.tfevents\.\d{10}\..+\.\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,7 @@ def contents(path: Path) -> Contents:
 
 
 def remove(path: Path) -> list[Path]:
-    """Remove a run, or a sweep with its runs; returns what stays, see `Contents.others`.
+    """Remove a run, or a sweep with its runs; returns what is kept, see `Contents.others`.
 
     A run of a sweep is taken off the record of the sweep as well.
 
@@ -150,19 +144,12 @@ def _locked(lock: Callable[[], AbstractContextManager[object]]) -> Iterator[None
 
 def _files_of_run(path: Path) -> list[Path]:
     """The files of a run that aecli wrote, in the order in which they are removed."""
-    owned = OwnedFiles(path)
-    listed, unchanged = owned.manifest(), owned.unchanged()
+    unchanged = OwnedFiles(path).unchanged()
     first, last = path / SUMMARY, [path / name for name in (CONFIG, FAILURE, MANIFEST)]
     ours = [
         *_files_of_results(path),
         *(each for each in unchanged if each not in last),
         *RunDirectory(path).checkpoints.files(),
-        *(path / HYDRA / name for name in HYDRA_FILES),
-        *(
-            each
-            for each in _entries(path)
-            if OUR_EVENTS.fullmatch(each.name) and each.name not in listed
-        ),
         *(each for each in last if each.name != CONFIG or each in unchanged),
     ]
     ours.sort(key=lambda file: file != first)

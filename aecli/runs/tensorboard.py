@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -39,13 +39,18 @@ class EventsFile:
     """A new event file in a folder; a context manager that closes it."""
 
     def __init__(
-        self, folder: Path, first_step: int | None = None, beside: Path | None = None
+        self,
+        folder: Path,
+        first_step: int | None = None,
+        beside: Path | None = None,
+        claim: Callable[[str], None] | None = None,
     ) -> None:
         """
         Args:
             folder: where to create it.
             first_step: TensorBoard ignores events of earlier files from that step on; or of none.
             beside: the folder in which the file will lie, if that is another.
+            claim: is called with the name of the file before it is created.
 
         Raises:
             OSError: the file cannot be written; all methods may raise this.
@@ -58,6 +63,8 @@ class EventsFile:
         self._now = max([0.0, *(wall_time for path in earlier for wall_time in _times(path))])
         started = max([int(time.time()), *(_time_in_name(path) + 1 for path in earlier)])
         self.path = folder / f"events.out.tfevents.{started:010}.{origin}"
+        if claim is not None:
+            claim(self.path.name)
         self._file = open(self.path, "wb")
         self._records = RecordWriter(self._file)
         with ExitStack() as opened:

@@ -15,6 +15,7 @@ from aecli.files import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
 from aecli.runs.display import Display, Progress, Standing
+from aecli.runs.owned import OwnedFiles
 from aecli.runs.records import EpochRecord
 from aecli.runs.tensorboard import EventsFile
 
@@ -88,7 +89,7 @@ class Tracker:
         with ExitStack() as files:
             self._metrics = files.enter_context(open(metrics_file, "a", encoding="utf-8"))
             self._events = files.enter_context(
-                EventsFile(run.path, len(lines) + 1 if has_events else None)
+                EventsFile(run.path, len(lines) + 1 if has_events else None, claim=run.claim_events)
             )
             if resumed is None:
                 self._events.layout(LAYOUT)
