@@ -9,7 +9,12 @@ import pytest
 
 from aecli.cli import completion
 from aecli.errors import UsageError
-from aecli.runs.lookup import LATEST, find_folder, find_run, find_run_or_sweep
+from aecli.places import LATEST
+from aecli.runs.directory import RunDirectory
+from aecli.runs.lock import locked
+from aecli.runs.lookup import find_folder, find_run, find_run_or_sweep
+from aecli.runs.sweep_plan import SWEEP_FILE
+from tests.conftest import undo
 from tests.lab import FIRST, OTHER, PLANNED, RUNS, SECOND, SWEEP, make_lab, set_written
 
 Aecli = Callable[..., int]
@@ -24,8 +29,8 @@ def lab(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("latest", PLANNED),
-        ("outputs/latest", PLANNED),
+        ("latest", RUNS[3]),
+        ("outputs/latest", RUNS[3]),
         ("fc-z3/latest", SECOND),
         ("outputs/fc-z3/latest", SECOND),
         ("fc-z30", OTHER),
@@ -97,6 +102,19 @@ def test_what_stands_for_no_run_or_for_several(lab: Path, text: str, message: st
         find_run(text)
 
 
+def test_the_newest_is_taken_if_none_is_finished(
+    aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undo(RunDirectory(lab / RUNS[3]))
+    set_written(lab / RUNS[3], 1.0)
+    assert find_run(f"{SWEEP}/latest") == lab / PLANNED
+    for held in (lab / PLANNED, lab / SWEEP):
+        with locked(held):
+            assert aecli("evaluate", f"{SWEEP}/latest") == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert "being trained; wait" in error and "resume" not in error
+
+
 def test_a_path_that_exists_is_that(lab: Path, finished: Path) -> None:
     for name in ("latest", "fc-z30"):
         Path(name).symlink_to(finished)
@@ -143,14 +161,46 @@ def test_compare_and_resume_take_names(
 ) -> None:
     assert aecli("compare", "fc-z3/2026-01-01", "fc-z30", "output=here") == 0
     errors = capsys.readouterr().err
-    assert f"run: outputs/{FIRST}\nrun: outputs/fc-z30\n" in errors
+    assert f"run: outputs/{FIRST}\nfolder: outputs/fc-z30\n" in errors
     assert aecli("train", "resume=fc-z30") == 0
     assert f"outputs/{OTHER} is finished: there is nothing to do" in capsys.readouterr().err
     assert aecli("train", "resume=outputs") == 2
     assert f"holds 4: give one, such as the newest, outputs/{SWEEP}" in capsys.readouterr().err
 
 
+def test_no_run_can_be_called_latest(
+    aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("train", "data=synthetic", "name=latest") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "aecli: name=latest stands for the newest run: give another"
+    assert not (lab / "latest").exists()
+
+
+def test_runs_takes_the_names_that_compare_takes(
+    aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, said in {
+        "latent": "folder: outputs/latent\n",
+        "latest": f"sweep: outputs/{SWEEP}\n",
+        "fc-z30/latest": f"run: outputs/{OTHER}\n",
+    }.items():
+        assert aecli("runs", name) == 0
+        output, errors = capsys.readouterr()
+        assert said in errors and output
+
+
+def test_the_shell_offers_runs_by_name_and_searches(lab: Path) -> None:
+    (lab / FIRST / ".hydra").mkdir(exist_ok=True)
+    (lab / FIRST / ".hydra" / "config.yaml").touch()
+    assert not any(".hydra" in each for each in completion.candidates("aecli evaluate out"))
+    assert completion.candidates("aecli evaluate fc-z30") == [OTHER]
+    assert completion.candidates("aecli evaluate run=2-fc") == ["run=2-fc-z3"]
+    (lab / SWEEP / SWEEP_FILE).unlink()
+    assert f"outputs/{SWEEP}" in completion.candidates("aecli compare outputs/latent")
+    assert completion.candidates("aecli shapes --c") == ["--config-dir"]
+
+
 def test_the_shell_offers_the_word_for_the_newest(lab: Path) -> None:
-    assert completion.LATEST == LATEST
     assert completion.candidates("aecli evaluate late") == [LATEST]
     assert completion.candidates("aecli train resume=late")[0] == f"resume={LATEST}"

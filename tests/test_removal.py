@@ -14,13 +14,20 @@ import pytest
 
 from aecli.errors import StorageError
 from aecli.runs import removal
-from aecli.runs.directory import RunDirectory
+from aecli.runs.directory import HYDRA, HYDRA_FILES, RunDirectory
 from aecli.runs.discovery import entries_below, is_run
 from aecli.runs.listing import State, read_facts
 from aecli.runs.lock import locked
+from aecli.runs.lookup import find_folder
 from aecli.runs.removal import contents, remove
-from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
-from tests.conftest import with_project
+from aecli.runs.sweep_plan import (
+    OPTUNA_FILE,
+    PLAN_FILE,
+    SWEEP_FILE,
+    missing_runs,
+    save_search,
+)
+from tests.conftest import TINY, with_project
 from tests.lab import FIRST, OTHER, PLANNED, RUNS, SECOND, SWEEP, make_lab, tree
 
 Aecli = Callable[..., int]
@@ -86,6 +93,22 @@ def test_what_others_wrote_or_changed_stays_and_is_named(used: Path, lab: Path) 
     assert not is_run(run)
 
 
+def test_event_files_of_others_and_changed_copies_of_the_configuration_stay(
+    aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["model=fc", "latent=2", *TINY, "hydra.run.dir=outputs/run"]
+    assert aecli("train", *line) == 0
+    run = Path("outputs/run")
+    events, overrides = run / f"events.out.tfevents.{10**9}.host.1.0", run / HYDRA_FILES[2]
+    events.touch()
+    overrides.write_text("- mine\n")
+    assert contents(run).others == [overrides, events]
+    assert aecli("train", "resume=outputs/run", "epochs=2") == 0  # replaces neither
+    assert remove(run) == [overrides, events]
+    assert tree(run) == [HYDRA, HYDRA_FILES[2], events.name]
+
+
 def test_links_are_not_followed(lab: Path) -> None:
     run = lab / FIRST
     elsewhere = lab.parent / "elsewhere"
@@ -108,9 +131,32 @@ def test_a_sweep_goes_with_its_runs_and_its_comparison(
     assert aecli("runs", "remove", "latent", f"outputs/{PLANNED}", "yes=true") == 0
     output, errors = capsys.readouterr()
     assert "removed 2 runs and 1 sweep, " in output
-    assert f"stays: outputs/{SWEEP}/linked\n" in errors
+    assert errors.count("/linked") == 1
+    assert f"kept outputs/{SWEEP}/linked: not written by aecli, or changed since\n" in errors
     assert tree(lab / "latent") == [Path(SWEEP).name, f"{Path(SWEEP).name}/linked"]
     assert is_run(lab / OTHER)
+
+
+@pytest.mark.parametrize("name", [PLAN_FILE, OPTUNA_FILE])
+def test_a_search_is_a_sweep(
+    name: str, aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (SWEEP_FILE, PLAN_FILE):
+        (lab / SWEEP / file).unlink()
+    if name == PLAN_FILE:
+        save_search(lab / SWEEP)
+    else:  # of an earlier version
+        (lab / SWEEP / name).touch()
+    assert aecli("runs") == 0 and "and 1 sweep, " in capsys.readouterr().out
+    assert find_folder("latest") == lab / SWEEP
+    for line in (["resume=latest"], ["resume=latest", "finish=true"], ["resume=latest", "-m"]):
+        assert aecli("train", *line) == 2
+        errors = capsys.readouterr().err.splitlines()
+        assert f"aecli: resume=outputs/{SWEEP} is a search, which is not resumed" in errors[-1]
+    assert aecli("runs", "remove", "2-fc-z3", "10-fc", "yes=true") == 0
+    if name == PLAN_FILE:  # it is aecli's, also without a run
+        assert aecli("runs", "remove", "latest", "yes=true") == 0
+        assert not (lab / "latent").exists()
 
 
 def test_a_run_that_is_removed_is_not_missed_by_its_sweep(
@@ -121,6 +167,16 @@ def test_a_run_that_is_removed_is_not_missed_by_its_sweep(
     assert aecli("runs", "yes=true", "remove", "10-fc") == 0
     assert missing_runs(lab / SWEEP) == [lab / RUNS[3]]  # of which nobody said that it may go
     assert json.loads((lab / SWEEP / PLAN_FILE).read_text()) == {"runs": ["2-fc-z3"]}
+
+
+def test_a_run_that_is_named_twice_counts_once(
+    aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = (f"outputs/{FIRST}", str(lab.resolve() / FIRST), "fc-z3/2026-01-01")
+    assert aecli("runs", "remove", *names, "yes=true") == 0
+    assert "removed 1 run, " in capsys.readouterr().out
+    assert aecli("runs", "remove", f"{lab.resolve()}/{SWEEP}", "2-fc-z3", "yes=true") == 0
+    assert "removed 2 runs and 1 sweep, " in capsys.readouterr().out
 
 
 def test_a_run_in_use_is_refused_and_so_are_all_others(

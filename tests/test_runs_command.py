@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 from aecli.cli import console
-from aecli.cli.completion import REMOVE, candidates
+from aecli.cli.completion import candidates
 from aecli.cli.help import help_for
+from aecli.cli.lookup import REMOVE
 from aecli.cli.run_table import age, size
+from aecli.comparison.gather import gather
 from aecli.runs.directory import RunDirectory
 from aecli.runs.listing import State, read_facts, size_on_disk
 from aecli.runs.lock import LOCK, locked
@@ -160,7 +162,7 @@ def test_there_need_be_no_outputs(aecli: Aecli, capsys: pytest.CaptureFixture[st
     [
         ("nowhere", "nowhere is not a folder: give one that holds runs, such as outputs"),
         ("outputs elsewhere", "runs lists one folder, not 2: outputs, elsewhere"),
-        ("status=lost", "status=lost is not valid: give one of finished, running, interrupted"),
+        ("status=xyz", "status=xyz is not valid: give one of finished, closed, running, interr"),
         ("json=maybe", "json=maybe is not valid: give true or false"),
         ("yes=true", "yes=true is for removing runs: begin with aecli runs remove"),
         ("sort=mse", "there is no key 'sort'"),
@@ -192,6 +194,41 @@ def test_every_state_is_told(lab: Path, objects: Callable[..., Any]) -> None:
     assert "test.mse is missing" in found[str(damaged.path)]["reason"]
     assert "config.yaml cannot be read" in found[str(lost.path)]["reason"]
     assert found[str(interrupted.path)]["epochs"] == 1
+
+
+def test_a_run_that_was_closed_is_not_finished(
+    lab: Path, objects: Callable[..., Any], shown: Callable[..., str]
+) -> None:
+    run = RunDirectory(lab / FIRST)
+    planted(run, "summary.json", json.dumps({**run.load_summary(), "closed": "interrupted"}))
+    planted(run, "config.yaml", run.config_file.read_text().replace("epochs: 1", "epochs: 4"))
+    (found,) = objects("status=closed")
+    assert (found["name"], found["epochs"], found["planned_epochs"]) == (FIRST, 1, 4)
+    assert found["test_mse"] is not None
+    assert re.search(r"closed +1/4 ", shown())
+
+
+@pytest.mark.parametrize(
+    "name", ["folder", "folder:my photos", "my-photos", "my-photos-{}", "mnist,my-photos"]
+)
+def test_images_of_ones_own_are_found_by_any_of_their_names(
+    name: str, lab: Path, objects: Callable[..., Any]
+) -> None:
+    run = RunDirectory(lab / FIRST)
+    summary = run.load_summary()
+    fingerprint = summary["data"]["fingerprints"]["test"]
+    data = {**summary["data"], "name": "folder:my photos"}
+    planted(run, "summary.json", json.dumps({**summary, "data": data}))
+    name = name.format(fingerprint[:8])
+    assert [each["name"] for each in objects(f"data={name}")] == [FIRST]
+    assert {*gather([Path("outputs")], name.rpartition(",")[2])} == {"my-photos"}
+
+
+def test_a_filter_changes_nothing_about_a_sweep(shown: Callable[..., str]) -> None:
+    text = shown("status=not_started")
+    assert re.search(r"latent/\S+ +synthetic +1/2 finished", text)
+    assert "10-fc-z3-nearest" in text and "2-fc-z3 " not in text
+    assert "1 run and 1 sweep, " in text
 
 
 def test_a_lock_that_was_left_behind_does_not_count(lab: Path) -> None:

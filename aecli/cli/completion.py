@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aecli
-from aecli.cli.lookup import command_names
+from aecli.cli.lookup import REMOVE, command_names
 from aecli.cli.main import FLAGS
+from aecli.places import DEPTH, LATEST, OUTPUTS
 
 PACKAGE = Path(aecli.__path__[0])
 CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
@@ -21,9 +22,7 @@ SWITCHES = {
     "log": ["bar", "lines"],
 }
 """Keys of `train` that belong to no run, and their values."""
-TRAIN_FLAGS = ["-m", *(f"--{flag}" for flag in FLAGS)]
-LATEST, REMOVE = "latest", "remove"
-"""What stands for the newest run, and what follows `aecli runs`."""
+COMMAND_FLAGS = {"train": ["-m", *(f"--{flag}" for flag in FLAGS)], "shapes": ["--config-dir"]}
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
 
 Schema = dict[str, str]
@@ -78,7 +77,7 @@ def candidates(line: str) -> list[str]:
     if command not in command_names():
         return []
     if word.startswith("-"):
-        return _matching(word, TRAIN_FLAGS if command == "train" else [])
+        return _matching(word, COMMAND_FLAGS.get(command, []))
     key, equals, value = word.partition("=")
     values = _values(command)
     if not equals:
@@ -179,15 +178,20 @@ def _enums(file: str) -> dict[str, list[str]]:
 
 
 def _runs(word: str) -> list[str]:
-    """The runs and sweeps below outputs, the newest first, and what stands for the newest."""
-    found = [
-        str(folder.parent)
-        for pattern in ("*/config.yaml", "*/*/config.yaml", "*/*/*/config.yaml")
-        for folder in Path("outputs").glob(pattern)
-    ]
-    found += [str(file.parent) for file in Path("outputs").glob("*/*/multirun.yaml")]
-    newest = [LATEST] if found else []
-    return _matching(word, [*newest, *sorted(found, key=os.path.getmtime, reverse=True)])
+    """The runs and sweeps below outputs that `word` may begin, the newest first: their paths, or
+    the beginnings of their names; and what stands for the newest."""
+    found = {
+        file.parent
+        for name in ("config.yaml", "multirun.yaml", "sweep.json", "optimization_results.yaml")
+        for depth in range(1, DEPTH + 1)
+        for file in Path(OUTPUTS).glob("/".join(["[!.]*"] * depth + [name]))
+    }
+    newest_first = sorted(found, key=os.path.getmtime, reverse=True)
+    names = [str(path) for path in newest_first]
+    if word:  # all of them would hide the paths
+        names += [str(path.relative_to(OUTPUTS)) for path in newest_first]
+        names += [path.name for path in newest_first]
+    return _matching(word, [LATEST] * bool(found) + [*dict.fromkeys(names)])
 
 
 def _folders(word: str) -> Iterator[str]:

@@ -43,6 +43,7 @@ from aecli.config import (
 )
 from aecli.errors import UsageError
 from aecli.files import is_inside
+from aecli.places import LATEST
 from aecli.text import suggest
 
 _NAME = "<name>"
@@ -116,6 +117,8 @@ def compose_run(overrides: list[str]) -> ComposedRun:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
         run = _described(composed, overrides)
         name = run_name(run, _plain_run(engine, overrides))
+        if name == LATEST:
+            raise UsageError(f"name={name} stands for the newest run: give another")
         set_name(composed, name)
         return ComposedRun(replace(run.config, name=name), overrides, composed)
 

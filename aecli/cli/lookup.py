@@ -10,6 +10,8 @@ from typing import cast
 import aecli
 
 PACKAGE = "aecli.commands"
+REMOVE = "remove"
+"""What follows `aecli runs` to remove some."""
 
 
 def command_names() -> tuple[str, ...]:

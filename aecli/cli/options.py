@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config import explain
 from aecli.config.limits import MAX_COUNT, check_seed, check_valid, expand_user
 from aecli.errors import UsageError
+from aecli.runs.discovery import is_run, is_sweep
 from aecli.runs.lookup import find_run
 from aecli.text import shortened, suggest
 
@@ -184,7 +185,7 @@ def some_runs(command: str, options: RunOptions) -> list[Path]:
 
 
 def found(text: str, find: Callable[[str], Path]) -> Path:
-    """The path that `find` returns for what was typed; a line says which, unless it was typed.
+    """The path that `find` returns for what was typed; a line says what it is, unless it was typed.
 
     Raises:
         UsageError: `find` raised it.
@@ -193,5 +194,6 @@ def found(text: str, find: Callable[[str], Path]) -> Path:
 
     path = find(text)
     if path != Path(text):
-        console.warn(f"run: {path}")
+        kind = "sweep" if is_sweep(path) else "run" if is_run(path) else "folder"
+        console.warn(f"{kind}: {path}")
     return path

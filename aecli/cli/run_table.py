@@ -36,7 +36,7 @@ def run_table(listed: Sequence[Listed], names: dict[Path, str], width: int) -> t
         name = names[each.entry.path]
         if each.entry.is_sweep:
             table.add_row(*_sweep_cells(each, name), style="bold")
-        for run in each.runs:
+        for run in each.shown:
             below = f"  {run.path.relative_to(each.entry.path)}" if each.entry.is_sweep else name
             table.add_row(*_run_cells(run, below), style=_STYLES.get(run.state, ""))
     dropped = fit_first_column(table, width, MIN_NAME, EXPENDABLE)
@@ -75,7 +75,7 @@ def _run_cells(run: RunFacts, name: str) -> list[Text]:
     return _cells(
         name,
         run.data,
-        run.state.name.replace("_", " "),
+        run.state.value,
         f"{run.epochs}{planned}",
         "" if run.test_mse is None else f"{run.test_mse:.6f}",
         "" if run.ratio_to_pca is None else f"{run.ratio_to_pca:.3f}",

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from aecli.cli.options import found, parse_options
 from aecli.errors import UsageError
+from aecli.places import OUTPUTS
 from aecli.runs.lookup import find_folder
 
 
@@ -85,6 +86,6 @@ def main(arguments: list[str]) -> None:
     elif len(folders) == 1:
         output = folders[0] / FOLDER
     else:
-        output = Path("outputs", FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        output = Path(OUTPUTS, FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     show_status("comparing the runs ...")
     console.comparison(compare(folders, output, options.sort.value, options.data))

@@ -47,6 +47,7 @@ from aecli.convolution.reference import (
     zero_inserted,
 )
 from aecli.files import writable_folder
+from aecli.places import OUTPUTS
 
 
 @dataclass
@@ -101,7 +102,7 @@ def main(arguments: list[str]) -> None:
     """
     options = parse_options("conv", Options, arguments)
     layer = read_layer(options)
-    folder = Path(options.output or Path("outputs", "conv", _folder_name(layer)))
+    folder = Path(options.output or Path(OUTPUTS, "conv", _folder_name(layer)))
     sides = layer.size + layer.output_size + layer.settings.padded_input_size(layer.size)
     is_drawn = max(sides) <= MAX_CELLS
     if is_drawn:

@@ -3,17 +3,18 @@
 usage: aecli runs [FOLDER] [key=value ...]
        aecli runs remove NAME ... [yes=true]
 
-Lists every run and sweep below FOLDER, which is outputs unless given, with the newest first: those
-that a training has written to last. Below a sweep are its runs. Of each run it shows the data, the
-status, the finished epochs of those planned, the test mse and its ratio to that of PCA of the same
-latent size, the time since it was written, and its size on disk.
+Lists every run and sweep below FOLDER, which is outputs unless given, the most recently trained
+first; the name of a run or a sweep may stand for FOLDER. Below a sweep are its runs. Of each run it
+shows the data, the status, the finished epochs of those planned, the test mse and its ratio to that
+of PCA of the same latent size, the time since it was written, and its size on disk.
 
 The keys data, model, latent and status leave out all other runs; each takes one value or several,
 as in status=failed,interrupted.
 
 Wherever a command takes a run, its name may stand for it: the path from outputs, or the folder's
-own name, or the beginning of either, if only one run begins so. latest is the newest run, and
-outputs/latent/latest the newest in that folder.
+own name, or the beginning of either, if only one run begins so. latest is the newest finished run,
+and outputs/latent/latest the newest in that folder. For compare, runs, remove and resume=, latest
+is the newest run or sweep, finished or not.
 
 After remove, each NAME is a run or a sweep. The command shows what would go, and asks. Only what
 aecli wrote is removed; files of somebody else stay, and are named. A run that is being trained is
@@ -35,14 +36,14 @@ from pathlib import Path
 from typing import Any
 
 from aecli.cli import console
-from aecli.cli.completion import REMOVE
+from aecli.cli.lookup import REMOVE
 from aecli.cli.options import found, parse_options
 from aecli.cli.run_table import relative_name, run_table, short_names, size
 from aecli.documents import to_json
 from aecli.errors import UsageError
 from aecli.runs.discovery import Entry, is_sweep, last_written
 from aecli.runs.listing import Listed, RunFacts, State, list_runs, read_facts
-from aecli.runs.lookup import OUTPUTS, find_run_or_sweep
+from aecli.runs.lookup import OUTPUTS, find_folder, find_run_or_sweep
 from aecli.runs.removal import check_removable, contents, remove, runs_of
 from aecli.text import escaped, invalid_choice
 
@@ -58,7 +59,8 @@ class Options:
     times; a bare path means the same."""
 
     data: str | None = None
-    """Runs on this data set, as in mnist or mnist,fashion_mnist; null: on any."""
+    """Runs on this data set, as in mnist or mnist,fashion_mnist; of your own images, folder or the
+    name of the folder; null: on any."""
 
     model: str | None = None
     """Runs of this model, as in conv; null: of any."""
@@ -67,8 +69,8 @@ class Options:
     """Runs with this latent size, as in 5,25; null: with any."""
 
     status: str | None = None
-    """Runs of this status; null: of any. One or several of finished, running, interrupted, failed,
-    not_started and damaged."""
+    """Runs of this status; null: of any. One or several of finished, closed, running, interrupted,
+    failed, not_started and damaged."""
 
     json: bool = False
     """Print JSON: a list with an object for each run; docs/sweeps.md lists its keys."""
@@ -101,13 +103,13 @@ def main(arguments: list[str]) -> None:
 def _list(options: Options) -> None:
     if len(options.run) > 1:
         raise UsageError(f"runs lists one folder, not {len(options.run)}: {', '.join(options.run)}")
-    folder = Path(*options.run) if options.run else OUTPUTS
+    folder = found(options.run[0], find_folder) if options.run else OUTPUTS
     if options.run and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give one that holds runs, such as {OUTPUTS}")
     if options.yes:
         raise UsageError(f"yes=true is for removing runs: begin with aecli runs {REMOVE}")
     everything = list_runs(folder)
-    listed = [each for each in (_filtered(each, options) for each in everything) if each.runs]
+    listed = [each for each in (_filtered(each, options) for each in everything) if each.shown]
     if all(getattr(options, key) is None for key in FILTERS):
         listed = everything  # a sweep without any run, too
     if options.json:
@@ -121,15 +123,15 @@ def _list(options: Options) -> None:
 
 
 def _filtered(listed: Listed, options: Options) -> Listed:
-    """What is listed with those of its runs that the options select."""
+    """What is listed, showing those of its runs that the options select."""
 
     def is_selected(run: RunFacts) -> bool:
-        known = {"data": run.data, "model": run.model, "latent": run.latent}
-        known["status"] = run.state.name
+        known = {"model": {str(run.model)}, "latent": {str(run.latent)}}
+        known |= {"data": {*run.data_names}, "status": {run.state.name}}
         wanted = {key: _values(getattr(options, key)) for key in FILTERS}
-        return all(str(known[key]) in values for key, values in wanted.items() if values)
+        return all(known[key] & {*values} for key, values in wanted.items() if values)
 
-    return replace(listed, runs=[run for run in listed.runs if is_selected(run)])
+    return replace(listed, shown=[run for run in listed.runs if is_selected(run)])
 
 
 def _values(text: str | None) -> list[str]:
@@ -150,7 +152,7 @@ def _nothing(everything: list[Listed], options: Options, folder: Path) -> str:
 def _print_table(listed: list[Listed], names: dict[Path, str]) -> None:
     table, left_out = run_table(listed, names, console.out.width)
     console.out.print(table)
-    for run in (run for each in listed for run in each.runs if run.reason is not None):
+    for run in (run for each in listed for run in each.shown if run.reason is not None):
         console.out.print(f"{run.state.name}: {escaped(str(run.path))}: {run.reason}", markup=False)
     if left_out:
         console.paragraph(left_out)
@@ -158,7 +160,7 @@ def _print_table(listed: list[Listed], names: dict[Path, str]) -> None:
 
 def _counted(listed: list[Listed]) -> str:
     """As in: 3 runs and 1 sweep, 45 MB."""
-    runs, sweeps = sum(len(each.runs) for each in listed), sum(e.entry.is_sweep for e in listed)
+    runs, sweeps = sum(len(each.shown) for each in listed), sum(e.entry.is_sweep for e in listed)
     counts = [f"{runs:,} run{'s' * (runs != 1)}"] if runs or not sweeps else []
     counts += [f"{sweeps:,} sweep{'s' * (sweeps != 1)}"] if sweeps else []
     return f"{' and '.join(counts)}, {size(sum(each.bytes for each in listed))}"
@@ -185,7 +187,7 @@ def _objects(listed: list[Listed], folder: Path) -> list[dict[str, Any]]:
             "bytes": run.bytes,
         }
         for each in listed
-        for run in each.runs
+        for run in each.shown
     ]
 
 
@@ -194,22 +196,23 @@ def _remove(options: Options) -> None:
         raise UsageError(f"runs {REMOVE} takes the names of runs and sweeps, and yes=true")
     if not options.run:
         raise UsageError(f"runs {REMOVE} takes the names of runs and sweeps, but none is given")
-    given = dict.fromkeys(found(text, find_run_or_sweep) for text in options.run)
-    paths = [path for path in given if not given.keys() & {*path.parents}]
+    given: dict[Path, Path] = {}  # a folder may be named in several ways
+    for path in (found(text, find_run_or_sweep) for text in options.run):
+        given.setdefault(path.resolve(), path)
+    paths = [path for home, path in given.items() if not given.keys() & {*home.parents}]
     for path in paths:
         check_removable(path)
     inside = {path: contents(path) for path in paths}
     listed = [_listed(path, inside[path].bytes) for path in paths]
     _print_table(listed, {path: str(path) for path in paths})
     for other in (other for each in inside.values() for other in each.others):
-        console.warn(f"stays, since aecli did not write it as it is: {other}")
+        console.warn(f"kept {other}: not written by aecli, or changed since")
     counted = _counted(listed)
     if not (options.yes or _confirmed(f"remove {counted}? [y/N] ")):
         console.warn("nothing was removed")
         return
     for path in paths:
-        for other in remove(path):
-            console.warn(f"stays: {other}")
+        remove(path)
     console.out.print(f"removed {counted}", markup=False)
 
 
@@ -218,7 +221,7 @@ def _listed(path: Path, bytes_removed: int) -> Listed:
     runs = [read_facts(run) for run in runs_of(path)]
     written = max([last_written(path), *(run.written for run in runs)])
     entry = Entry(path, tuple(run.path for run in runs), is_sweep(path), written)
-    return Listed(entry, runs, bytes_removed)
+    return Listed(entry, runs, runs, bytes_removed)
 
 
 def _confirmed(question: str) -> bool:

@@ -4,7 +4,6 @@ Only run directories are read: neither the data set nor the models are needed, a
 when a figure is drawn, so that memory does not grow with the number of runs.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from safetensors import SafetensorError
 
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, Result, SkippedRun
-from aecli.config import FOLDER
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.runs.directory import FIGURES, RunDirectory, Status
 from aecli.runs.discovery import folders_below, runs_below
 from aecli.runs.records import DataFacts
+from aecli.runs.summary import data_names, plain_name, with_fingerprint
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
 from aecli.text import one_line, suggest
-
-MAX_NAME = 60  # characters of a folder
 
 # The errors that damaged files in a run directory can raise.
 DAMAGE = (
@@ -72,10 +69,9 @@ def gather(folders: list[Path], data: str | None = None) -> dict[str, Comparison
     valid: dict[str, None] = {}
     for name, group in sorted(zip(names, groups, strict=True), key=lambda each: each[0]):
         facts, keys = group[0].data, {result.config.data.name for result in group}
-        key = facts.name.partition(":")[0]  # folder, of folder:photos
-        answers = [key, _plain(facts.name), name]
-        valid |= dict.fromkeys(answers)
-        if data in (None, facts.name, *answers):
+        answers = data_names(facts.name, facts.fingerprint)
+        valid |= dict.fromkeys((answers[0], plain_name(facts.name), name))
+        if data in (None, name, *answers):
             settings, common = grouped(group)
             left_out = [each.run for each in skipped if each.data not in known - keys]
             found[name] = Comparison(facts, settings, left_out, common)
@@ -124,12 +120,12 @@ def _data_key(run: RunDirectory) -> str | None:
 
 def folder_names(data: Sequence[DataFacts]) -> list[str]:
     """A name for the folder of each data set; no two are the same on any disk."""
-    plain = [_plain(each.name) for each in data]
+    plain = [plain_name(each.name) for each in data]
     taken = Counter(map(str.lower, [*plain, FIGURES]))
     names: list[str] = []
     for name, each in zip(plain, data, strict=True):
         if taken[name.lower()] > 1:
-            name = f"{name}-{_plain(str(each.fingerprint or 'unknown'))[:8]}"
+            name = with_fingerprint(name, each.fingerprint)
         names.append(_unused(name, names))
     return names
 
@@ -139,12 +135,6 @@ def _unused(name: str, names: Iterable[str]) -> str:
     taken = {*map(str.lower, names)}
     numbered = (f"{name}-{number}" for number in count(2))
     return next(each for each in chain([name], numbered) if each.lower() not in taken)
-
-
-def _plain(name: str) -> str:
-    """The name of a data set as that of a folder; `folder:photos` is `photos`."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removeprefix(f"{FOLDER}:"))
-    return plain.strip(".-")[:MAX_NAME] or "images"
 
 
 def _missing(folders: list[Path]) -> list[SkippedRun]:

@@ -30,6 +30,7 @@ from aecli.config.limits import (
     expand_user,
 )
 from aecli.errors import UsageError
+from aecli.places import OUTPUTS
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -277,7 +278,7 @@ class TrainConfig:
     """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25, and
     what is not usual, as conv-z25-kmnist-nearest-s1."""
 
-    output_dir: str = "outputs"
+    output_dir: str = OUTPUTS
     """Folder for the run folders."""
 
     data_dir: str = field(

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aecli.config.choices import TEST
 from aecli.documents import MAX_YAML_BYTES, parse_yaml
 from aecli.errors import AecliError, StorageError
 from aecli.files import naming_damage
@@ -14,30 +15,24 @@ from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import Entry, entries_below, last_written
 from aecli.runs.lock import is_held
 from aecli.runs.owned import OwnedFiles
-from aecli.runs.summary import check_summary
+from aecli.runs.summary import check_summary, closed_early, data_names, image_fingerprints
 from aecli.text import one_line
 
 
 class State(Enum):
-    """What a run has come to."""
+    """What a run has come to, in words: its status, and what the status does not tell."""
 
-    finished = "finished"
+    finished = Status.finished.value
+    closed = "closed"
+    """Finished before its training was over, with the best weights so far."""
     running = "running"
     """Also a finished run that is being trained further."""
-    interrupted = "interrupted"
-    failed = "failed"
-    not_started = "not_started"
+    interrupted = Status.interrupted.value
+    failed = Status.failed.value
+    not_started = Status.planned.value
     """Planned in a sweep."""
     damaged = "damaged"
     """Its configuration or summary cannot be read."""
-
-
-_STATES = {
-    Status.finished: State.finished,
-    Status.interrupted: State.interrupted,
-    Status.failed: State.failed,
-    Status.planned: State.not_started,
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,8 @@ class RunFacts:
     reason: str | None
     """Why it failed, or what is damaged."""
     data: str | None
+    data_names: frozenset[str]
+    """What `data=` may be to select it."""
     model: str | None
     latent: int | None
     epochs: int
@@ -74,6 +71,8 @@ class Listed:
 
     entry: Entry
     runs: list[RunFacts]
+    shown: list[RunFacts]
+    """Those of them that were asked for."""
     bytes: int
     """In its folder; a sweep has more than its runs."""
 
@@ -84,7 +83,7 @@ def list_runs(folder: Path) -> list[Listed]:
     for entry in entries_below(folder):
         runs = [read_facts(path) for path in entry.runs]
         size = size_on_disk(entry.path) if entry.is_sweep else runs[0].bytes
-        found.append(Listed(entry, runs, size))
+        found.append(Listed(entry, runs, runs, size))
     return found
 
 
@@ -93,11 +92,17 @@ def read_facts(path: Path) -> RunFacts:
     raised."""
     run = RunDirectory(path)
     state, known, problems = State.damaged, dict[str, Any](), list[str]()
+    names = set[str]()
     try:
         known |= {"epochs": run.finished_epochs(), **_read_config(run)}
-        state = _STATES[run.status]
+        names |= {known["data"]}
+        state = State(run.status.value)
         if state is State.finished:
-            known |= _read_scores(run)
+            summary = check_summary(run.load_summary(), str(run.summary_file))
+            known |= _scores(summary)
+            fingerprint = (image_fingerprints(summary) or {}).get(TEST)
+            names |= {*data_names(known["data"], fingerprint)}
+            state = state if closed_early(summary) is None else State.closed
         if is_held(path):
             state = State.running
     except (AecliError, OSError) as error:
@@ -110,6 +115,7 @@ def read_facts(path: Path) -> RunFacts:
         path=path,
         state=state,
         reason=problems[0] if problems else None,
+        data_names=frozenset(names),
         bytes=size_on_disk(path),
         written=last_written(path),
         **{"epochs": 0, **unknown, **known},
@@ -129,8 +135,7 @@ def _read_config(run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _read_scores(run: RunDirectory) -> dict[str, Any]:
-    summary = check_summary(run.load_summary(), str(run.summary_file))
+def _scores(summary: dict[str, Any]) -> dict[str, Any]:
     return {
         "data": summary["data"]["name"],
         "epochs": summary["epochs"],

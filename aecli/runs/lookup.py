@@ -5,17 +5,15 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from aecli.config import TrainConfig
+from aecli import places
 from aecli.errors import UsageError
 from aecli.files import natural_key
-from aecli.runs.directory import CONFIG
+from aecli.places import DEPTH, LATEST
+from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import entries_below, is_sweep, last_written
 
-LATEST = "latest"
-OUTPUTS = Path(TrainConfig.output_dir)
+OUTPUTS = Path(places.OUTPUTS)
 """Where a name is looked for that does not begin with a folder."""
-DEPTH = 3
-"""Folders between that and a run, at most; a name that is misspelt is not looked for for long."""
 MAX_NAMED = 3
 """Runs that an error message names."""
 
@@ -24,11 +22,12 @@ Found = Mapping[Path, float]
 
 
 def find_run(text: str) -> Path:
-    """The folder of the run that `text` stands for.
+    """The folder of the run that `text` stands for, for a command that needs a finished one.
 
     A path that exists is taken as it is, unless it is a folder that holds one run. Of any other,
     the end may be `latest`, or the beginning of a run's name or of the path to it, and what comes
-    before is the folder to look in.
+    before is the folder to look in. `latest` is the newest finished run; if none is finished, the
+    newest, of which the command says what it is.
 
     Raises:
         UsageError: it stands for no run, or for several.
@@ -101,7 +100,11 @@ def _find(text: str, takes_sweeps: bool) -> Path:
         entries = entries_below(root, DEPTH)
         runs = {run: last_written(run) for entry in entries for run in entry.runs}
         top = {entry.path: entry.written for entry in entries} if takes_sweeps else runs
-        found = _matching(rest, root, top, {**runs, **top})
+        if rest.name == LATEST:
+            found = _latest(rest.parent, root, top, is_finished=not takes_sweeps)
+        else:
+            found = _beginning(str(rest), root, {**runs, **top})
+            found = {path: found[path] for path in found if not found.keys() & {*path.parents}}
         if found:
             return _only(text, found)
         for path in (*top, *runs):
@@ -130,14 +133,13 @@ def _places(text: str) -> Iterator[tuple[Path, Path]]:
         yield OUTPUTS, path
 
 
-def _matching(rest: Path, root: Path, top: Found, known: Found) -> Found:
-    """What `rest` stands for in `root`: the newest of `top`, or all of `known` that begin so."""
-    *before, last = rest.parts
-    if last == LATEST:
-        found = _beginning("/".join(before), root, top) if before else top
-        return {_newest(found): 0.0} if found else {}
-    found = _beginning(str(rest), root, known)
-    return {path: found[path] for path in found if not found.keys() & {*path.parents}}
+def _latest(start: Path, root: Path, known: Found, is_finished: bool) -> Found:
+    """The newest of those in `root` whose name begins so; the newest finished one, if asked."""
+    found = _beginning(str(start), root, known) if start.parts else known
+    if is_finished:
+        status = {path: RunDirectory(path).status for path in found}
+        found = {path: found[path] for path in found if status[path] is Status.finished} or found
+    return {_newest(found): 0.0} if found else {}
 
 
 def _beginning(start: str, root: Path, known: Found) -> Found:

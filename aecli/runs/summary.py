@@ -1,9 +1,13 @@
 """What the summary of a finished run holds."""
 
+import re
 from typing import Any
 
+from aecli.config import FOLDER
 from aecli.config.choices import SPLITS
 from aecli.errors import StorageError
+
+MAX_NAME = 60  # characters of a data set's name in that of a folder
 
 # Where the values stand in a summary that other code relies on, and their types in JSON.
 SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
@@ -56,6 +60,32 @@ def closed_early(summary: dict[str, Any]) -> str | None:
     its failure; None if it was over."""
     reason: str | None = summary.get("closed")  # earlier versions closed no run
     return reason
+
+
+def data_names(name: str, fingerprint: str | None = None) -> list[str]:
+    """What `data=` may be to select runs on a data set.
+
+    Args:
+        name: of the data set in the summary, such as `folder:photos`.
+        fingerprint: of its test images.
+
+    Returns:
+        As in `folder`, `folder:photos`, `photos`, and `photos-1a2b3c4d`, as a comparison calls it
+        if there are others of its name.
+    """
+    plain = plain_name(name)
+    return [name.partition(":")[0], name, plain, with_fingerprint(plain, fingerprint)]
+
+
+def plain_name(name: str) -> str:
+    """The name of a data set as that of a folder; `folder:photos` is `photos`."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removeprefix(f"{FOLDER}:"))
+    return plain.strip(".-")[:MAX_NAME] or "images"
+
+
+def with_fingerprint(plain: str, fingerprint: str | None) -> str:
+    """A name that tells the data set from others of its name."""
+    return f"{plain}-{plain_name(str(fingerprint or 'unknown'))[:8]}"
 
 
 def image_fingerprints(summary: dict[str, Any]) -> dict[str, str] | None:

@@ -21,7 +21,9 @@ from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.discovery import is_sweep
 from aecli.runs.known_images import KnownImages, used_in_training, used_notices
+from aecli.runs.lock import is_held
 from aecli.runs.lookup import not_a_run
 from aecli.runs.summary import check_summary
 from aecli.runs.sweep_plan import SWEEP_FILE
@@ -221,6 +223,10 @@ def open_run(
 
 def _unfinished_message(run: RunDirectory) -> str:
     """The error message for an unfinished run: its status and how to resume it."""
+    if is_held(run.path):
+        return f"{run.path} is not finished: it is being trained; wait until it has ended"
+    if is_sweep(run.path.parent) and is_held(run.path.parent):
+        return f"{run.path} is not finished: its sweep is being trained; wait until it has ended"
     reason = f" ({run.failure()})" if run.status is Status.failed else ""
     if (run.path.parent / SWEEP_FILE).exists():
         advice = f"resume its sweep with aecli train resume={run.path.parent}"

@@ -1,0 +1,8 @@
+"""Where runs are looked for, and the word for the newest of them."""
+
+OUTPUTS = "outputs"
+"""The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
+LATEST = "latest"
+"""Stands for the newest run, so that none can have this name."""
+DEPTH = 3
+"""Folders between OUTPUTS and a run, at most, so that a misspelt name fails fast."""
