@@ -89,7 +89,11 @@ class Tracker:
         with ExitStack() as files:
             self._metrics = files.enter_context(open(metrics_file, "a", encoding="utf-8"))
             self._events = files.enter_context(
-                EventsFile(run.path, len(lines) + 1 if has_events else None, claim=run.claim_events)
+                EventsFile(
+                    run.path,
+                    len(lines) + 1 if has_events else None,
+                    claim=OwnedFiles(run.path).claim,
+                )
             )
             if resumed is None:
                 self._events.layout(LAYOUT)
