@@ -202,5 +202,6 @@ def test_the_shell_offers_runs_by_name_and_searches(lab: Path) -> None:
 
 
 def test_the_shell_offers_the_word_for_the_newest(lab: Path) -> None:
-    assert completion.candidates("aecli evaluate late") == [LATEST]
+    assert completion.candidates("aecli evaluate late")[0] == LATEST
+    assert completion.candidates("aecli evaluate lates") == [LATEST]
     assert completion.candidates("aecli train resume=late")[0] == f"resume={LATEST}"
