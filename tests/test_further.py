@@ -1,5 +1,6 @@
 """A finished run that is trained further, or again: what is finished stays until all is new."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aecli.runs.directory import EVENTS, RunDirectory, Status
+from aecli.runs.owned import MANIFEST
 from aecli.training import experiment, loop
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
@@ -94,8 +96,10 @@ def test_the_old_results_are_in_force_until_the_new_ones_are_complete(
         patch.setattr(experiment, "measure_outcome", interrupt)
         assert aecli("train", f"resume={run.path}", "epochs=2") == 130
     for name in before:
-        if not name.startswith("checkpoints/"):
+        if name != MANIFEST and not name.startswith("checkpoints/"):
             assert (run.path / name).read_bytes() == before[name], name
+    manifest = json.loads(run.manifest_file.read_bytes())
+    assert manifest.items() >= json.loads(before[MANIFEST]).items()  # and an event file
     assert run.status is Status.finished and run.load_summary()["epochs"] == 1
     assert aecli("evaluate", str(run.path)) == 0
 

@@ -418,7 +418,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     assert done.status == status
     if number != signal.SIGKILL:
         assert (
-            "aecli: interrupted: 1 of 3 runs are finished; to resume: aecli train resume=mine; "
+            "aecli: interrupted: 1 of 3 runs finished; to resume: aecli train resume=mine; "
             "to use the runs as they are: aecli train resume=mine finish=true\n" in done.errors
         )
         assert "Traceback" not in done.errors and "Warning" not in done.errors
@@ -450,7 +450,7 @@ def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("aecli.sweep.launch.run_jobs", interrupt)
         assert aecli("train", "-m", *line) == 130
-    advice = "interrupted: 0 of 1 runs are finished; to resume: aecli train resume=mine"
+    advice = "interrupted: 0 of 1 runs finished; to resume: aecli train resume=mine"
     assert advice in capsys.readouterr().err
     assert aecli("train", "-m", "resume=mine", "compare=false") == 0
     assert names(tmp_path / "mine") == ["0-fc-z2 finished"]
