@@ -44,6 +44,7 @@ from aecli.config import (
 from aecli.errors import UsageError
 from aecli.files import is_inside
 from aecli.places import LATEST
+from aecli.runtime.status import show_status
 from aecli.text import suggest
 
 _NAME = "<name>"
@@ -231,6 +232,7 @@ def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -
     described: list[Described] = []
     folders: list[str] = []
     for number, line in enumerate(lines):
+        show_status(f"checking run {number + 1:,} of {len(lines):,} ...")
         composed = engine.compose_config(PRIMARY, for_hydra + line, RunMode.RUN, from_shell=False)
         described.append(_described(composed, line))
         with open_dict(composed):

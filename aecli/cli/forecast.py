@@ -162,7 +162,8 @@ def _basis(found: Estimate, tasks: Sequence[Task]) -> str:
     device = device_name(open_device(tasks[0].config.device))
     of = ""
     if found.kinds > 1:
-        which = f"all {found.kinds}" if found.measured == found.kinds else str(found.measured)
+        every = "both" if found.kinds == 2 else f"all {found.kinds}"
+        which = every if found.measured == found.kinds else str(found.measured)
         of = f" of {which} kinds of run"
         if found.measured < found.kinds:
             of += f" out of {found.kinds:,}, and the others taken to be like these on average"
