@@ -169,6 +169,28 @@ def test_a_run_that_is_removed_is_not_missed_by_its_sweep(
     assert json.loads((lab / SWEEP / PLAN_FILE).read_text()) == {"runs": ["2-fc-z3"]}
 
 
+def test_a_run_is_removed_from_within_its_folder(
+    lab: Path, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = lab.absolute()
+    monkeypatch.chdir(home / FIRST)
+    assert aecli("runs", "remove", ".", "yes=true") == 0
+    assert not (home / FIRST).exists()
+    assert missing_runs(home / SWEEP) == []
+
+
+def test_a_run_behind_a_link_is_refused_however_it_is_named(
+    lab: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = lab.absolute().parent / "elsewhere"
+    shutil.copytree(lab / OTHER, elsewhere / "run")
+    (lab / "linked").symlink_to(elsewhere)
+    for path in (lab / "linked/run", lab.absolute() / "linked/run"):
+        assert aecli("runs", "remove", str(path), "yes=true") == 2
+        assert f"is a link: remove {elsewhere / 'run'}" in capsys.readouterr().err
+    assert (elsewhere / "run").exists()
+
+
 def test_a_run_that_is_named_twice_counts_once(
     aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

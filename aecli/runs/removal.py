@@ -54,7 +54,7 @@ def check_removable(path: Path) -> None:
         StorageError: it is in use, or aecli cannot tell which files are its own.
     """
     links = [each for each in (path, *path.parents) if each.is_symlink()]
-    if path in links or any(OUTPUTS in link.parents for link in links):
+    if path in links or any(_is_below_outputs(Path(os.path.abspath(link))) for link in links):
         raise UsageError(f"{links[0]} is a link: remove {path.resolve()}, where the run is")
     runs = runs_of(path)
     # A sweep without runs may be that of another program of Hydra's.
@@ -102,10 +102,11 @@ def remove(path: Path) -> list[Path]:
         StorageError: it is in use, or a manifest is damaged.
         OSError: a file cannot be removed.
     """
+    home = Path(os.path.abspath(path))  # from within it, it may be called .
     others = contents(path).others
     for sweep in _sweep_of(path):
         with _locked(partial(locked, sweep)):
-            forget_run(path, sweep)
+            forget_run(home, sweep)
     with ExitStack() as stack:
         if is_sweep(path):
             stack.enter_context(_locked(partial(locked, path)))
@@ -113,7 +114,7 @@ def remove(path: Path) -> list[Path]:
             _remove_run(run)
         if is_sweep(path):
             _unlink(path, contents(path).files)
-    for folder in (path, *(parent for parent in path.parents if _is_below_outputs(parent))):
+    for folder in (home, *filter(_is_below_outputs, home.parents)):
         _remove_if_empty(folder)
     return [other for other in others if os.path.lexists(other)]
 
@@ -236,9 +237,9 @@ def _is_folder(path: Path) -> bool:
 
 def _sweep_of(run: Path) -> list[Path]:
     """The sweep to which a run belongs, if any."""
-    return [parent for parent in run.parents if is_sweep(parent)][:1]
+    return [parent for parent in Path(os.path.abspath(run)).parents if is_sweep(parent)][:1]
 
 
 def _is_below_outputs(folder: Path) -> bool:
-    outputs = OUTPUTS.resolve()
-    return outputs in folder.resolve().parents
+    """Whether an absolute path leads into the folder of all runs."""
+    return not {OUTPUTS.resolve(), OUTPUTS.absolute()}.isdisjoint(folder.parents)
