@@ -1,5 +1,6 @@
 """Completion in a shell: what it offers, how soon, and that the shells understand the scripts."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,14 +60,15 @@ def test_every_key_is_offered() -> None:
 
 def test_runs_are_offered_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("conv-z5/1", "conv-z5/2", "latent/3/0-fc-z5"):
+    times = {"conv-z5/1": 200, "conv-z5/2": 300, "conv-z5/3": 100, "conv-z5/4": 200}
+    times["latent/3/0-fc-z5"] = 9
+    for name, seconds in times.items():
         folder = tmp_path / "outputs" / name
         folder.mkdir(parents=True)
         (folder / "config.yaml").touch()
-    assert candidates("aecli evaluate outputs/c")[-2:] == [
-        "outputs/conv-z5/2",
-        "outputs/conv-z5/1",
-    ]
+        os.utime(folder, (seconds, seconds))
+    offered = [name for name in candidates("aecli evaluate outputs/c") if name[-1] != "/"]
+    assert offered == [f"outputs/conv-z5/{number}" for number in (2, 1, 4, 3)]
     assert "resume=outputs/latent/3/0-fc-z5" in candidates("aecli train resume=outputs/l")
     assert candidates("aecli train path=out") == ["path=outputs/"]
 

@@ -186,7 +186,7 @@ def _runs(word: str) -> list[str]:
         for depth in range(1, DEPTH + 1)
         for file in Path(OUTPUTS).glob("/".join(["[!.]*"] * depth + [name]))
     }
-    newest_first = sorted(found, key=os.path.getmtime, reverse=True)
+    newest_first = sorted(sorted(found), key=os.path.getmtime, reverse=True)
     names = [str(path) for path in newest_first]
     if word:  # all of them would hide the paths
         names += [str(path.relative_to(OUTPUTS)) for path in newest_first]
