@@ -37,7 +37,7 @@ def test_every_module_in_commands_is_listed() -> None:
         "embed here map=foo",
         "export here format=onxn",
         "anomaly here fpr=few",
-        "conv input=2 kernel=3 stride=2 transposed=true",
+        "conv input=2 kernel=3 stride=2 transposed=true torch=false",
         "nonsense",
     ],
 )

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from aecli.convolution.arithmetic import kernel_extent
-from aecli.convolution.reference import ConvSettings, overlap, padded, zero_inserted
+from aecli.convolution.reference import overlap, padded, zero_inserted
+from aecli.convolution.settings import ConvSettings
 from aecli.figures import overlap_figure, save, theme, to_array
 from aecli.figures.cells import MIN_CELL, MIN_NUMBER_SIZE, OUTLINE, PIXEL
 from tests.test_figures import assert_all_is_readable, contrast, pixels_of

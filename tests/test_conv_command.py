@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from aecli.analysis import torch_layer
 from aecli.cli import console
 from aecli.cli.help import help_for
 from aecli.commands.conv import Options
@@ -23,6 +25,7 @@ from aecli.convolution.arithmetic import (
     transposed_conv_output_size,
 )
 from aecli.convolution.reference import Array
+from tests.conftest import with_project
 from tests.test_reference import PRINTED_BIAS, PRINTED_RESULT, PRINTED_WEIGHT, SUM_5X6
 
 Aecli = Callable[..., int]
@@ -46,7 +49,11 @@ def show(aecli: Aecli, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def grid(output: str, heading: str) -> list[list[str]]:
     """The numbers under a heading, wherever on its line that stands."""
     lines = output.splitlines()
-    top, start = next((n, line.index(heading)) for n, line in enumerate(lines) if heading in line)
+    top, start = next(
+        (n, line.index(heading))
+        for n, line in enumerate(lines)
+        if heading in line and "torch.Size" not in line and not line.startswith("layer ")
+    )
     after = re.search(r" {3,}(?=\S)", lines[top][start:])  # the next heading
     end = start + after.end() if after else None
     rows = []
@@ -81,8 +88,10 @@ def test_2x2_to_5x5_of_convolutional_autoencoders(show: Show, tmp_path: Path) ->
         [".", ".", "3", ".", "4", ".", "."],
     ]
     assert grid(output, "flipped kernel")[0] == ["9", "8", "7"]
-    assert "Zeros: 1 between the pixels (stride - 1), 2 around them" in words
-    assert "stride 1 and the kernel rotated by 180 degrees" in words
+    assert (
+        "Step 1: Z' = S - 1 = 1 between the pixels, P' = F - P - 1 = 3 - 0 - 1 = 2 around" in words
+    )
+    assert "with stride 1, always, and the kernel rotated by 180 degrees: 5x5." in words
     assert grid(output, "overlap: how many kernel positions write each output pixel") == [
         ["1", "1", "2", "1", "1"],
         ["1", "1", "2", "1", "1"],
@@ -242,8 +251,8 @@ def test_a_dilated_kernel_has_an_extent(show: Show) -> None:
 def test_zeros_are_explained_where_some_are_cut_off_or_added(show: Show) -> None:
     line = "input=5 kernel=3 stride=2 padding=3x1 output_padding=1 transposed=true"
     words = " ".join(show(*line.split()).split())
-    assert "-1x1 around them (dilation*(kernel - 1) - padding), where a negative number" in words
-    assert "1 more below and to the right" in words
+    assert "-1x1 around them, where a negative number means cut off" in words
+    assert "Output padding V = 1: as many more lines at the end of each axis, 6x10." in words
 
 
 @pytest.mark.parametrize(
@@ -278,7 +287,10 @@ def test_where_the_kernel_has_one_position_there_is_no_overlap_to_judge(
 
 def test_the_equal_convolution_has_the_dilation(show: Show) -> None:
     words = " ".join(show(*"input=2 kernel=3 stride=2 dilation=2 transposed=true".split()).split())
-    assert "Convolving this with stride 1, dilation 2 and the kernel rotated by 180 deg" in words
+    assert (
+        "Convolution with stride 1, always, and the kernel rotated by 180 degrees, dilation 2: 7x7"
+        in words
+    )
 
 
 def test_the_formulas_in_words_are_those_that_are_filled_in() -> None:
@@ -357,17 +369,41 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ("input=[[1,Infinity]] kernel=1", "give finite numbers"),
         ("input=[[]] kernel=1", "input=[[]] is empty"),
         ("inptu=3 kernel=1", "there is no key 'inptu': did you mean input?"),
-        ("input=0 kernel=1", "input=0 is not valid: give at least one row and one column"),
+        ("input=0 kernel=1", "input=0 is not valid: give at least one pixel along each axis"),
         ("input=3 kernel=0", "kernel=0 is not valid: give whole numbers of at least 1"),
         ("input=3 kernel=1 stride=0", "stride=0 is not valid"),
         ("input=3 kernel=1 dilation=1x0", "dilation=1x0 is not valid"),
         ("input=3 kernel=1 padding=-1", "padding=-1 is not valid"),
         ("input=3 kernel=abc", "kernel=abc is not valid: give 3, or 3x1 as rows x columns"),
         ("input=3 kernel=1 transposed=maybe", "transposed=maybe is not valid: give true or false"),
-        ("input=[1,2,3] kernel=1", "input has 1 dimensions: give 2, rows and columns, or 3"),
-        ("input=[[[[1]]]] kernel=1", "input has 4 dimensions"),
-        ("input=3 weight=[1]", "weight has 1 dimensions: give 2, rows and columns, or torch's 4"),
-        ("input=3 weight=[[[1]]]", "weight has 3 dimensions"),
+        (
+            "input=[1,2,3] kernel=1x1",
+            "input=[1,2,3] has 1 dimensions: give 2, rows and columns, or 3 with channels first, "
+            "or 4 with images and channels first",
+        ),
+        ("input=[[[[[[1]]]]]] kernel=1", "has 6 dimensions: give 2, rows and columns, or 3 with"),
+        ("input=2x2x2x2x2x2 kernel=1", "is not valid: give a size such as 3, 2x3 (rows x columns)"),
+        ("input=3 dims=4 kernel=1", "dims=4 is not valid: give 1, 2 or 3"),
+        ("input=3 dims=2 weight=[1]", "weight has 1 dimensions: give 2, rows and columns, or"),
+        ("input=3x3 weight=[[[[[[1]]]]]]", "weight has 6 dimensions"),
+        ("input=3 kernel=2 out_channels=0", "out_channels=0 is not valid: give at least 1"),
+        ("input=3 weight=[[1]] out_channels=2", "out_channels=2 is not what weight has, 1: leave"),
+        ("input=3 weight=[[1]] seed=0", "seed draws the weights: leave weight out, or seed"),
+        ("input=3 kernel=2 seed=-1", "seed=-1 is not valid: give a whole number from 0 to"),
+        ("input=3 kernel=2 view=stamps animate=true", "is one of a transposed convolution: give"),
+        ("input=3 kernel=2 view=sideways", "view=sideways is not valid"),
+        ("input=3 kernel=2 order=both", "order=both is not valid"),
+        ("input=2x3x4 kernel=2 animate=true", "draws layers with one or two axes, and this one"),
+        ("input=40 kernel=2 animate=true", "39x39 positions are more than 400: give a smaller"),
+        (
+            "input=9x15x15 dims=2 kernel=3 animate=true",
+            "too large to animate: 2,275 cells are more than 2,000",
+        ),
+        ("input=3 kernel=2 transposed=true round_trip=true", "round_trip=true begins with a con"),
+        ("input=3 kernel=1,2 weight=[[1]]", "give a table of sizes, without numbers: leave weight"),
+        ("input=3 kernel=1,,2", "kernel= is not valid: give 3, or 3x1"),
+        ("input=3 kernel=1,0", "kernel=0 is not valid: give whole numbers of at least 1"),
+        (f"input={','.join('3' * 65)} kernel=1", "these are 65 layers, and a table has 64 at most"),
         ("input=[[[1]],[[2]]] weight=[[1]]", "weight and input differ in channels, 1 and 2"),
         (
             "input=[[1]] weight=[[[[1]]],[[[1]]]] transposed=true",
@@ -380,20 +416,23 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ("input=nonsense kernel=1", "input=nonsense is not valid: give a size such as 2x3, a li"),
         (
             "input=9999 kernel=1",
-            "input is too large: 1x9999x9999 is more than the limit of 524,288 numbers",
+            "input is too large: 1x1x9999x9999 is more than the limit of 4,194,304 numbers",
         ),
-        ("input=99999999999999999999 kernel=1", "is not valid: give 3, or 3x1"),
+        ("input=99999999999999999999 kernel=1", "is not valid: give a size such as 3, 2x3 (rows"),
         ("input=3 kernel=999999999", "kernel is too large"),
-        ("input=big.json kernel=1", "input is too large: 800x800 is more than"),
-        ("input=3 weight=big.json", "weight is too large: 800x800 is more than"),
+        ("input=big.json kernel=1", "input is too large: 1x1x2100x2100 is more than"),
+        ("input=3 weight=big.json", "weight is too large: 2100x2100 is more than"),
         ("input=2 kernel=1 stride=999999999 transposed=true", "the output is too large"),
-        ("input=2 kernel=1 padding=999 stride=999", "the input with its zeros is too large"),
+        ("input=2 kernel=1 padding=2999 stride=2999", "the input with its zeros is too large"),
         (
             "input=500 kernel=50",
-            "needs 508,502,500 multiplications of a weight and a pixel, and the limit is 67,108,8",
+            "too large: a kernel of 50x50 at 406,802 pixels of all channels takes 1,017,005,000 ",
         ),
-        ("input=2x3x4 kernel=1", "input=2x3x4 is not valid: give 3, or 3x1 as rows x columns"),
-        ("input=2 kernel=1 word", "conv takes key=value, not 'word': valid keys are input, kernel"),
+        ("input=2x3x4 kernel=1x1x1x1", "kernel=1x1x1x1 is not valid: give 3, or 3x1x1 as depth"),
+        (
+            "input=2 kernel=1 word",
+            "conv takes key=value, not 'word': valid keys are input, dims, kernel",
+        ),
         (
             "input=2 kernel=1 --transposed",
             "there is no option --transposed: keys have no dashes, as in transposed=...\n",
@@ -407,7 +446,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     line: str, words: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("pickled.npy", np.array([[{}]], dtype=object))
-    Path("big.json").write_text(json.dumps(np.zeros((800, 800)).tolist()))
+    Path("big.json").write_text(json.dumps(np.zeros((2100, 2100), int).tolist()))
     assert aecli("conv", *line.split()) == 2
     output, errors = capsys.readouterr()
     assert output == ""
@@ -431,8 +470,8 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_else(
 
 
 def test_the_largest_layers_take_seconds() -> None:
-    layer = conv_layer.read_layer(Options("15x16000", kernel="1x255", transposed=True))
-    assert layer.weight.size * np.prod(layer.output_size) > 0.9 * conv_layer.MAX_PRODUCTS
+    layer = conv_layer.read_layer(Options("32x16000", kernel="1x255", transposed=True))
+    assert layer.weight.size * 2 * np.prod(layer.output_size) > 0.4 * conv_layer.MAX_STEPS
     assert layer.matrix() is None
     first, second = layer.outputs(None).values()
     assert np.allclose(first, second, rtol=1e-12)
@@ -452,7 +491,7 @@ def test_the_examples_of_the_help_work(show: Show) -> None:
     Path("image.csv").write_text("1,2\n3,4\n")
     np.save("weights.npy", np.ones((2, 2)))
     examples = re.findall(r"^  aecli conv (.*)$", help_for("conv"), re.MULTILINE)
-    assert len(examples) == 3
+    assert len(examples) == 7
     for example in examples:
         words = subprocess.run(
             ["sh", "-c", f'for word in {example}; do echo "$word"; done'],
@@ -460,7 +499,15 @@ def test_the_examples_of_the_help_work(show: Show) -> None:
             text=True,
             check=True,
         ).stdout.splitlines()
-        assert "largest difference 0\n" in show(*words)
+        output = show(*words)
+        several = any(re.fullmatch(r"\w+=[0-9]+(,[0-9]+)+", word) for word in words)
+        drawn = any(word.startswith("seed=") for word in words)
+        if several:
+            assert "5x5 to 7x7" in output
+        elif drawn:
+            assert float(re.findall(r"largest difference (.+)\n", output)[-1]) < 1e-12
+        else:
+            assert output.count("largest difference 0\n") == 2
 
 
 def test_a_terminal_shows_zeros_dim_and_a_pipe_plain_text(tmp_path: Path) -> None:
@@ -468,8 +515,156 @@ def test_a_terminal_shows_zeros_dim_and_a_pipe_plain_text(tmp_path: Path) -> Non
     for colours, dims in (({"FORCE_COLOR": "1"}, True), ({}, False)):
         environment = {key: value for key, value in os.environ.items() if key != "FORCE_COLOR"}
         done = subprocess.run(
-            [*line, "stride=2"], cwd=tmp_path, env={**environment, **colours}, capture_output=True
+            [*line, "stride=2", "torch=false"],
+            cwd=tmp_path,
+            env={**environment, **colours},
+            capture_output=True,
         )
         assert done.returncode == 0
         assert (b"\x1b[2m.\x1b[0m" in done.stdout) is dims
         assert (b"\x1b" in done.stdout) is dims
+
+
+def test_the_band_of_transposed_convolutions_and_autoencoders(show: Show) -> None:
+    output = show("input=4x3", "kernel=3x1", "order=columns", "letters=true")
+    assert grid(output, "kernel 3x1") == [["f1"], ["f2"], ["f3"]]
+    assert grid(output, "W 6x12") == [
+        ["."] * shift + ["f1", "f2", "f3"] + ["."] * (9 - shift) for shift in (0, 1, 4, 5, 8, 9)
+    ]
+    assert "flattened column by column, by W." in output
+    # A kernel of several columns is named column by column, too.
+    output = show("input=3", "kernel=2", "order=columns", "letters=true")
+    assert grid(output, "kernel 2x2") == [["f1", "f3"], ["f2", "f4"]]
+    assert grid(output, "W 4x9")[0] == ["f1", "f2", ".", "f3", "f4", ".", ".", ".", "."]
+    output = show("input=2", "kernel=2", "letters=true", "transposed=true")
+    assert grid(output, "W 4x9")[0] == ["f1", "f2", ".", "f3", "f4", ".", ".", ".", "."]
+
+
+def test_the_order_of_columns_is_a_permutation_of_the_order_of_rows(show: Show) -> None:
+    numbers_by_rows = np.array(
+        [[0 if cell == "." else int(cell) for cell in row]
+         for row in grid(show("input=3x4", "kernel=2"), "W 6x12")]
+    )  # fmt: skip
+    by_columns = grid(show("input=3x4", "kernel=2", "order=columns"), "W 6x12")
+    rows, columns = np.arange(6).reshape(2, 3).T.ravel(), np.arange(12).reshape(3, 4).T.ravel()
+    expected = numbers_by_rows[rows][:, columns]
+    shown = [[0 if cell == "." else int(cell) for cell in row] for row in by_columns]
+    assert shown == expected.tolist()
+
+
+def test_one_axis_and_three(show: Show) -> None:
+    output = show("input=[1,2,3,4]", "weight=[1,2]")
+    assert "convolution, 4 to 3: kernel 2, stride 1, padding 0\n" in output
+    assert numbers(output, "output 3") == [[5, 8, 11]]
+    assert "- 1*1 + 2*2 = 5\n- 1*2 + 2*3 = 8\n- 1*3 + 2*4 = 11\n" in output
+    assert "torch      torch.nn.Conv1d: largest difference 0\n" in output
+    output = show("input=3", "dims=1", "kernel=3", "stride=2", "transposed=true")
+    assert "Along the" not in output
+    assert "stride 2 does not divide kernel 3" in " ".join(output.split())
+    output = show("input=2x3x4", "kernel=2", "stride=1x2x1")
+    assert "convolution, 2x3x4 to 1x1x3: kernel 2, stride 1x2x1, padding 0\n" in output
+    assert "depth        floor((2 + 2*0 - 2) / 1) + 1 = 1\n" in output
+    assert "rows         floor((3 + 2*0 - 2) / 2) + 1 = 1\n" in output
+    assert "columns      floor((4 + 2*0 - 2) / 1) + 1 = 3\n" in output
+    assert numbers(output, "input 2x3x4, depth 2")[0] == [13, 14, 15, 16]
+    assert "torch.nn.Conv3d: largest difference 0\n" in output
+    assert "figure     none: three axes cannot be drawn\n" in output
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "input=2x8x64x64 kernel=5 out_channels=8 seed=0",
+            "torch.nn.Conv2d(8, 8, 5) shapes input torch.Size([2, 8, 64, 64]) weight "
+            "torch.Size([8, 8, 5, 5]) bias torch.Size([8]) output torch.Size([2, 8, 60, 60])",
+        ),
+        (
+            "input=32x16x64x64 kernel=5 stride=2 padding=2 output_padding=1 out_channels=8 "
+            "transposed=true torch=false",
+            "torch.nn.ConvTranspose2d(16, 8, 5, stride=2, padding=2, output_padding=1) shapes "
+            "input torch.Size([32, 16, 64, 64]) weight torch.Size([16, 8, 5, 5]) bias "
+            "torch.Size([8]) output torch.Size([32, 8, 128, 128])",
+        ),
+        ("input=1x2x3 kernel=1x1", "torch.nn.Conv2d(1, 1, 1) shapes input torch.Size([1, 1, 2"),
+        ("input=3x4x5 dims=2 kernel=2", "torch.nn.Conv2d(3, 1, 2) shapes input torch.Size([1, 3,"),
+        ("input=3x2 kernel=3x1 stride=1x2", "torch.nn.Conv2d(1, 1, (3, 1), stride=(1, 2)) shapes"),
+    ],
+)  # fmt: skip
+def test_layers_are_shown_as_torch_has_them(line: str, words: str, show: Show) -> None:
+    assert words in " ".join(show(*line.split()).split())
+
+
+def test_a_seed_draws_what_torch_draws(show: Show) -> None:
+    torch.manual_seed(3)
+    image = torch.randn(1, 2, 4, 4)
+    layer = torch.nn.ConvTranspose2d(2, 3, 3, stride=2)
+    state = torch.random.get_rng_state()
+    line = "input=1x2x4x4 kernel=3 stride=2 out_channels=3 transposed=true seed=3"
+    output = show(*line.split())
+    assert torch.equal(torch.random.get_rng_state(), state)  # nobody else's numbers change
+    assert np.allclose(numbers(output, "input 4x4, channel 2"), image[0, 1], atol=6e-5)
+    kernel = layer.weight[1, 2].detach()
+    assert np.allclose(numbers(output, "kernel 3x3, channel 2 to 3"), kernel, atol=6e-5)
+    assert layer.bias is not None
+    assert np.allclose(numbers(output, "bias"), layer.bias.detach()[:, None], atol=6e-5)
+    result = layer(image)[0, 0].detach()
+    assert np.allclose(numbers(output, "output 9x9, channel 1"), result, atol=6e-5)
+    assert grid(show(*line.split(), "bias=7"), "bias") == [["7"]] * 3
+    assert numbers(show("input=[[2]]", "kernel=1", "seed=0"), "input 1x1") == [[2]]
+
+
+def test_the_comparison_with_torch_is_computed(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_layer, "torch_output", lambda layer: np.zeros(layer.output_shape))
+    output = show("input=2", "kernel=2")
+    assert "agreement  directly, by W: largest difference 0\n" in output
+    assert "torch      torch.nn.Conv2d: largest difference 30\n" in output  # 1 + 4 + 9 + 16
+    assert "torch      " not in show("input=2", "kernel=2", "torch=false")
+
+
+def test_without_a_comparison_it_waits_for_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom aecli.cli.main import run\n"
+        "status = run(['conv', 'input=2', 'kernel=2', 'torch=false'])\n"
+        "sys.exit(status or 'torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=with_project(), check=True)
+
+
+def test_what_the_padding_cuts_off_is_shown_in_parentheses(show: Show) -> None:
+    output = show(*"input=2 kernel=3 padding=1 transposed=true".split())
+    assert grid(output, "the output, in parentheses what the padding cuts off, 4x4") == [
+        ["(1)", "(4)", "(7)", "(6)"],
+        ["(7)", "23", "33", "(24)"],
+        ["(19)", "53", "63", "(42)"],
+        ["(21)", "(52)", "(59)", "(36)"],
+    ]
+    assert "in parentheses" not in show("input=2", "kernel=3", "transposed=true")
+
+
+def test_there_and_back_is_not_the_inverse(show: Show) -> None:
+    words = " ".join(show(*"input=64 kernel=5 stride=2 round_trip=true".split()).split())
+    assert "The shape almost comes back: 64x64 to 30x30 to 63x63" in words
+    assert "Output padding 1 tells them apart and gives 64x64, as here." in words
+    output = show(*"input=3 kernel=2 round_trip=true".split())
+    # x = 1..9 and the kernel 1 2 / 3 4: y = 37 47 / 67 77 by hand, and W transposed times y:
+    assert numbers(output, "y, there 2x2") == [[37, 47], [67, 77]]
+    assert numbers(output, "z, and back 3x3") == [[37, 121, 94], [178, 500, 342], [201, 499, 308]]
+    words = " ".join(output.split())
+    assert "The shape comes back: 3x3 to 2x2 to 3x3." in words
+    assert "W has rank 4 and x has 9 numbers, so 5 are lost for good" in words
+    assert "The mse between x and z is 8.667e+04, their correlation 0.699." in words
+    output = show("input=3", "weight=[[1]]", "round_trip=true")
+    assert "The numbers come back too" in output
+
+
+def test_several_sizes_give_a_table(show: Show) -> None:
+    output = show("input=3,64", "kernel=3", "padding=0,1", "stride=2")
+    rows = [re.findall(r"[^│]+", line) for line in output.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["3", "0", "3x3 to 1x1", "3x3 to 7x7"],
+        ["3", "1", "3x3 to 2x2", "3x3 to 5x5"],
+        ["64", "0", "64x64 to 31x31", "64x64 to 129x129"],
+        ["64", "1", "64x64 to 32x32", "64x64 to 127x127"],
+    ]
+    assert "nothing is left" in show("input=1,2", "kernel=2")

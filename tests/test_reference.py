@@ -10,10 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from aecli.convolution.arithmetic import Pair
+from aecli.convolution.arithmetic import Sizes
 from aecli.convolution.reference import (
     Array,
-    ConvSettings,
     convolve,
     convolve_zero_inserted,
     flipped,
@@ -24,6 +23,7 @@ from aecli.convolution.reference import (
     transposed_convolve,
     zero_inserted,
 )
+from aecli.convolution.settings import ConvSettings
 from aecli.errors import UsageError
 
 NO_BIAS = np.zeros(1)
@@ -94,7 +94,7 @@ PRINTED_RESULT = np.array(
 
 def every_way(image: Array, weight: Array, bias: Array, layer: ConvSettings) -> list[Array]:
     """The output of a layer, once for each way of computing it."""
-    size: Pair = (image.shape[1], image.shape[2])
+    size = image.shape[1:]
     by_matrix = multiply(matrix(weight, layer, size), image, bias, layer)
     if not layer.transposed:
         return [convolve(image, weight, bias, layer), by_matrix]
@@ -250,7 +250,7 @@ def test_the_sizes_of_autoencoders_on_mnist() -> None:
     assert same(5, stride=2, padding=2, output_padding=1).output_size((64, 64)) == (128, 128)
 
 
-def pairs(least: int, most: int) -> st.SearchStrategy[Pair]:
+def pairs(least: int, most: int) -> st.SearchStrategy[Sizes]:
     return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
@@ -265,14 +265,19 @@ class Drawn(NamedTuple):
 
 @st.composite
 def layers(draw: st.DrawFn, transposed: bool) -> Drawn:
-    """Layers with an output, of a few channels, with normally distributed numbers."""
-    stride, dilation = draw(pairs(1, 4)), draw(pairs(1, 3))
+    """Layers with an output, of one to three axes and a few channels, with normally distributed
+    numbers."""
+    axes = draw(st.integers(1, 3))
+    longest = {1: 9, 2: 7, 3: 4}[axes]
+
+    def sizes(least: int, most: int) -> Sizes:
+        return tuple(draw(st.integers(least, most)) for _ in range(axes))
+
+    stride, dilation = sizes(1, 4), sizes(1, 3)
     most = [max(each) - 1 for each in zip(stride, dilation, strict=True)]
-    extra = st.tuples(*(st.integers(0, each) for each in most)) if transposed else st.just((0, 0))
-    layer = ConvSettings(
-        draw(pairs(1, 5)), stride, draw(pairs(0, 4)), draw(extra), dilation, transposed
-    )
-    size = draw(pairs(1, 7))
+    extra = tuple(draw(st.integers(0, each)) for each in most) if transposed else (0,)
+    layer = ConvSettings(sizes(1, 5), stride, sizes(0, 4), extra, dilation, transposed)
+    size = sizes(1, longest)
     try:
         layer.output_size(size)
     except UsageError:
@@ -292,7 +297,8 @@ def layers(draw: st.DrawFn, transposed: bool) -> Drawn:
 @given(layers(transposed=True))
 def test_all_ways_of_a_transposed_convolution_agree_with_torch(drawn: Drawn) -> None:
     layer = drawn.layer
-    expected = functional.conv_transpose2d(
+    compute = getattr(functional, f"conv_transpose{len(layer.kernel)}d")
+    expected = compute(
         torch.from_numpy(drawn.image)[None],
         torch.from_numpy(drawn.weight),
         torch.from_numpy(drawn.bias),
@@ -312,7 +318,8 @@ def test_all_ways_of_a_transposed_convolution_agree_with_torch(drawn: Drawn) -> 
 @given(layers(transposed=False))
 def test_both_ways_of_a_convolution_agree_with_torch(drawn: Drawn) -> None:
     layer = drawn.layer
-    expected = functional.conv2d(
+    compute = getattr(functional, f"conv{len(layer.kernel)}d")
+    expected = compute(
         torch.from_numpy(drawn.image)[None],
         torch.from_numpy(drawn.weight),
         torch.from_numpy(drawn.bias),
@@ -329,7 +336,7 @@ def test_both_ways_of_a_convolution_agree_with_torch(drawn: Drawn) -> None:
 @given(st.booleans().flatmap(layers))
 def test_the_overlap_is_what_a_kernel_of_ones_adds_up(drawn: Drawn) -> None:
     layer = drawn.layer
-    size: Pair = (drawn.image.shape[1], drawn.image.shape[2])
+    size = drawn.image.shape[1:]
     ones = matrix(np.ones((1, 1, *layer.kernel)), layer, size)
     counts = overlap(layer, size)
     assert counts.ravel().tolist() == ones.sum(0).tolist()
@@ -341,9 +348,7 @@ def test_the_overlap_is_what_a_kernel_of_ones_adds_up(drawn: Drawn) -> None:
 def test_what_the_kernel_moves_over_is_as_large_as_announced(drawn: Drawn) -> None:
     put_zeros = zero_inserted if drawn.layer.transposed else padded
     _, *size = put_zeros(drawn.image, drawn.layer).shape
-    assert tuple(size) == drawn.layer.padded_input_size(
-        (drawn.image.shape[1], drawn.image.shape[2])
-    )
+    assert tuple(size) == drawn.layer.padded_input_size(drawn.image.shape[1:])
 
 
 def test_lines_of_zeros_and_pixels_are_cut_off_where_the_padding_is_larger_than_the_kernel() -> (
@@ -383,7 +388,7 @@ def test_turned_weights_are_turned_by_180_degrees_and_change_channels() -> None:
         ),
     ],
 )
-def test_settings_that_no_layer_can_have_are_refused(others: dict[str, Pair], words: str) -> None:
+def test_settings_that_no_layer_can_have_are_refused(others: dict[str, Sizes], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         ConvSettings(**{"kernel": (3, 3), **others})  # type: ignore[arg-type]
 

@@ -54,10 +54,9 @@ def paragraph(sentences: str) -> None:
 
 def bullets(sentences: list[str]) -> None:
     """Print sentences as a bulleted list."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
     for sentence in sentences:
-        grid.add_row("-", Text(sentence))
-    out.print(grid)
+        lines = textwrap.fill(sentence, out.width, initial_indent="- ", subsequent_indent="  ")
+        out.print(lines, markup=False, soft_wrap=True)
 
 
 def facts(rows: dict[str, str]) -> None:

@@ -19,9 +19,11 @@ class NumberGrid(NamedTuple):
     """Numbers in rows and columns under a heading."""
 
     heading: str
-    numbers: NDArray[Any]  # (rows, columns)
+    numbers: NDArray[Any]  # (rows, columns); may be words
     real: NDArray[np.bool_] | None = None
     """False where a zero is filler, shown as a dot; None: all numbers are real."""
+    cut: NDArray[np.bool_] | None = None
+    """True where a number is not part of the result, shown in parentheses; None: nowhere."""
 
 
 def number_grids(*groups: list[NumberGrid]) -> None:
@@ -63,7 +65,11 @@ def _block(grid: NumberGrid) -> list[Text]:
 def _lines(grid: NumberGrid) -> list[Text]:
     """The numbers as aligned lines of text."""
     real = np.full(grid.numbers.shape, True) if grid.real is None else grid.real
-    formatted = _format(grid.numbers[real])
+    cut = np.full(grid.numbers.shape, False) if grid.cut is None else grid.cut
+    formatted = [
+        f"({word})" if is_cut else word
+        for word, is_cut in zip(_format(grid.numbers[real]), cut[real], strict=True)
+    ]
     width = max(map(len, formatted), default=1)
     cells = iter(formatted)
     lines = []
@@ -78,7 +84,10 @@ def _dot(width: int) -> Text:
 
 
 def _format(numbers: NDArray[Any]) -> list[str]:
-    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`."""
+    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`; words stay
+    as they are."""
+    if numbers.dtype.kind == "U":
+        return [str(word) for word in numbers]
     magnitudes = np.abs(numbers[numbers != 0])
     low, high = SCIENTIFIC
     if magnitudes.size and (magnitudes.max() < low or magnitudes.max() >= high):

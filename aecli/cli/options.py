@@ -101,7 +101,7 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
     for key in OmegaConf.missing_keys(config):
         raise UsageError(f"{command} needs {key}=...: aecli {command} --help says what it can be")
     for key in keys:
-        if key == "seed":
+        if key == "seed" and config.seed is not None:
             check_seed(config.seed)
         elif types[key] in (int, int | None) and config[key] is not None:
             check_valid(abs(config[key]) <= MAX_COUNT, key, config[key], f"at most {MAX_COUNT:,}")

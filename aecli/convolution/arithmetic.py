@@ -75,13 +75,13 @@ def transposed_conv_formula(
     return f"({size} - 1)*{stride} - 2*{padding} + {extent} + {output_padding} = {result}"
 
 
-Pair = tuple[int, int]
-"""(rows, columns)."""
+Sizes = tuple[int, ...]
+"""One number for each axis, such as (rows, columns)."""
 
 
-def pair_text(pair: Pair) -> str:
-    """As in `3` or, if rows and columns differ, `3x1`."""
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+def sizes_text(sizes: Sizes) -> str:
+    """As in `3` or, if the axes differ, `3x1`."""
+    return str(sizes[0]) if len({*sizes}) == 1 else "x".join(map(str, sizes))
 
 
 def kernel_extent(kernel: int, dilation: int = 1) -> int:

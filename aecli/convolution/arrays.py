@@ -13,25 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aecli.config.limits import MAX_PIXELS, check_integer
+from aecli.convolution.arithmetic import Sizes
 from aecli.errors import StorageError, UsageError
 from aecli.text import shortened
 
 Array = NDArray[np.float64]
 
+EXAMPLES = {1: "3", 2: "3, or 3x1 as rows x columns", 3: "3, or 3x1x1 as depth x rows x columns"}
+"""Number of axes -> valid sizes."""
 MAX_BYTES = 2**24  # file size
 MAX_VALUE = 1e100  # so that no sum of products overflows
 
 
-def read_sizes(key: str, text: str) -> tuple[int, int]:
-    """Parse rows and columns: `3x1`, or `3` for both.
+def read_sizes(key: str, text: str, axes: int = 2) -> Sizes:
+    """Parse a size for each axis: `3x1`, or `3` for all of them.
 
     Raises:
         UsageError: `key=text` is neither.
     """
-    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9})?", text):
-        raise UsageError(f"{key}={shortened(text)} is not valid: give 3, or 3x1 as rows x columns")
-    rows, _, columns = text.partition("x")
-    return int(rows), int(columns or rows)
+    sizes = split_sizes(text)
+    if sizes is None or len(sizes) not in (1, axes):
+        raise UsageError(f"{key}={shortened(text)} is not valid: give {EXAMPLES[axes]}")
+    return sizes * axes if len(sizes) == 1 else sizes
+
+
+def split_sizes(text: str) -> Sizes | None:
+    """The numbers of `2x8x64x64`; None if it is not made of one to five."""
+    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}){0,4}", text):
+        return None
+    return tuple(map(int, text.split("x")))
 
 
 def read_image_size(text: str) -> tuple[int, int]:

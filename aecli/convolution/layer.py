@@ -1,50 +1,62 @@
-"""One convolution or transposed convolution with its image, parsed from options."""
+"""One convolution or transposed convolution with its input, parsed from options."""
 
 import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from aecli.convolution.arithmetic import Pair
-from aecli.convolution.arrays import looks_like_sizes, read_array, read_sizes
+from aecli.convolution.arithmetic import Sizes
+from aecli.convolution.arrays import looks_like_sizes, read_array, read_sizes, split_sizes
 from aecli.convolution.reference import (
-    MIN_VALUES,
     Array,
-    ConvSettings,
     convolve,
     convolve_zero_inserted,
     matrix,
     multiply,
-    shape_text,
     transposed_convolve,
 )
+from aecli.convolution.settings import AXES, MIN_VALUES, ConvSettings, shape_text
 from aecli.errors import UsageError
+from aecli.text import listed, shortened
 
-MAX_NUMBERS = 2**19  # in the image, the weights, the output, and the padded image
-MAX_PRODUCTS = 2**26  # multiplications of a weight and a pixel
+MAX_NUMBERS = 2**22  # in the images, the weights and the output
+MAX_WITH_ZEROS = 2**24  # in the images with zeros around and between
+MAX_STEPS = 2**29  # numbers that are added up: each weight of a kernel, at each pixel and channel
 MAX_ENTRIES = 2**24  # in the matrix; above that only the other methods are compared
+
+AXES_OF_SIZES = {1: 2, 2: 2, 3: 3, 4: 2, 5: 3}
+"""How many numbers an input's size has -> how many of them are axes that the kernel moves along."""
+AXES_OF_LISTS = {1: 1, 2: 2, 3: 2, 4: 2, 5: 3}
+"""The same, of an input that is a list, whose third dimension has always been the channels."""
+AXES_OF_WEIGHTS = {1: 1, 2: 2, 3: 1, 4: 2, 5: 3}
+"""The same, of weights: torch's have channels on both sides."""
 
 
 class ConvLayer(NamedTuple):
-    """One layer and its input image; shapes as in `convolution.reference`."""
+    """One layer and its input; shapes as in `convolution.reference`."""
 
     settings: ConvSettings
-    image: Array
+    images: Array
+    """(images, channels, *size)."""
     weight: Array
     bias: Array
 
     @property
-    def size(self) -> Pair:
-        """Height and width of the image."""
-        _, height, width = self.image.shape
-        return height, width
+    def size(self) -> Sizes:
+        """The size of an image, without its channels."""
+        return self.images.shape[2:]
 
     @property
-    def output_size(self) -> Pair:
+    def output_size(self) -> Sizes:
         return self.settings.output_size(self.size)
 
     @property
-    def matrix_shape(self) -> Pair:
+    def output_shape(self) -> Sizes:
+        """As torch has it: (images, channels, *size)."""
+        return len(self.images), len(self.bias), *self.output_size
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
         """Rows and columns of W."""
         positions, pixels = self.settings.positions_and_pixels(self.size)
         outer, inner = self.weight.shape[:2]
@@ -57,15 +69,19 @@ class ConvLayer(NamedTuple):
         return matrix(self.weight, self.settings, self.size)
 
     def outputs(self, matrix: Array | None) -> dict[str, Array]:
-        """The output computed with each method, the direct one first."""
-        layer = self.image, self.weight, self.bias, self.settings
+        """The output, of `output_shape`, computed with each method, the direct one first."""
+        layer = self.weight, self.bias, self.settings
         direct = transposed_convolve if self.settings.transposed else convolve
-        outputs = {"directly": direct(*layer)}
+        outputs = {"directly": np.stack([direct(image, *layer) for image in self.images])}
         if matrix is not None:
             name = "by W transposed" if self.settings.transposed else "by W"
-            outputs[name] = multiply(matrix, self.image, self.bias, self.settings)
+            outputs[name] = np.stack(
+                [multiply(matrix, image, self.bias, self.settings) for image in self.images]
+            )
         if self.settings.transposed:
-            outputs["by zero-stuffing"] = convolve_zero_inserted(*layer)
+            outputs["by zero-stuffing"] = np.stack(
+                [convolve_zero_inserted(image, *layer) for image in self.images]
+            )
         return outputs
 
 
@@ -73,7 +89,9 @@ class LayerText(Protocol):
     """A layer as typed: sizes such as 3 or 3x1, lists of numbers, or file names."""
 
     input: str
+    dims: int | None
     kernel: str | None
+    out_channels: int | None
     stride: str
     padding: str
     output_padding: str
@@ -90,71 +108,126 @@ def read_layer(options: LayerText) -> ConvLayer:
         UsageError: the layer is invalid, has no output, or is too large to compute.
         StorageError: a file cannot be read.
     """
-    image = _read_image(options.input)
-    weight = _read_weight(options, len(image))
-    outer, inner, rows, columns = weight.shape
-    channels = inner if options.transposed else outer
+    weight = None if options.weight is None else read_array("weight", options.weight)
+    source = _read_input(options.input)
+    axes = _axes(options, source, weight)
+    images = _images(options.input, source, axes)
+    weight = _weight(options, weight, images.shape[1], axes)
+    channels = weight.shape[1 if options.transposed else 0]
     settings = ConvSettings(
-        (rows, columns),
-        **{key: read_sizes(key, getattr(options, key)) for key in MIN_VALUES if key != "kernel"},
+        weight.shape[2:],
+        **{
+            key: read_sizes(key, getattr(options, key), axes)
+            for key in MIN_VALUES
+            if key != "kernel"
+        },
         transposed=options.transposed,
     )
-    layer = ConvLayer(settings, image, weight, _read_bias(options.bias, channels))
-    _check_size("the output", channels, *layer.output_size)
-    _check_size("the input with its zeros", len(image), *settings.padded_input_size(layer.size))
-    products = weight.size * math.prod(layer.output_size)
-    if products > MAX_PRODUCTS:
-        raise UsageError(
-            f"this layer is too large: it needs {products:,} multiplications of a weight and a "
-            f"pixel, and the limit is {MAX_PRODUCTS:,}"
-        )
+    layer = ConvLayer(settings, images, weight, _read_bias(options.bias, channels))
+    _check_work(layer)
     return layer
 
 
-def _read_image(text: str) -> Array:
-    """Parse `input` as (channels, height, width)."""
-    if looks_like_sizes(text):
-        size = read_sizes("input", text)
-        if min(size) < 1:
-            raise UsageError(f"input={text} is not valid: give at least one row and one column")
-        return _consecutive("input", 1, *size)
-    image = read_array("input", text, "a size such as 2x3, ")
-    if image.ndim not in (2, 3):
+def _check_work(layer: ConvLayer) -> None:
+    """Refuse a layer that takes too much memory or time."""
+    leading = layer.images.shape[:2]
+    _check_size("the output", *layer.output_shape)
+    padded_size = layer.settings.padded_input_size(layer.size)
+    _check_size("the input with its zeros", *leading, *padded_size, limit=MAX_WITH_ZEROS)
+    numbers = math.prod(layer.output_size) * len(layer.images) * sum(layer.weight.shape[:2])
+    steps = math.prod(layer.settings.kernel) * numbers
+    if steps > MAX_STEPS:
         raise UsageError(
-            f"input has {image.ndim} dimensions: give 2, rows and columns, or 3 with channels first"
+            f"this layer is too large: a kernel of {shape_text(layer.settings.kernel)} at "
+            f"{numbers:,} pixels of all channels takes {steps:,} additions, and the limit is "
+            f"{MAX_STEPS:,}"
         )
-    _check_size("input", *image.shape)
-    return image if image.ndim == 3 else image[None]
 
 
-def _read_weight(options: LayerText, channels: int) -> Array:
-    """Parse the weights in torch's layout, for an image with `channels` channels."""
+def _read_input(text: str) -> Sizes | Array:
+    """Parse `input` as a size or as an array of numbers."""
+    if not looks_like_sizes(text):
+        return read_array("input", text, "a size such as 2x3, ")
+    sizes = split_sizes(text)
+    if sizes is None:
+        raise UsageError(
+            f"input={text} is not valid: give a size such as 3, 2x3 (rows x columns) or 2x8x64x64 "
+            "(images x channels x rows x columns)"
+        )
+    if min(sizes) < 1:
+        raise UsageError(f"input={text} is not valid: give at least one pixel along each axis")
+    return sizes
+
+
+def _axes(options: LayerText, source: Sizes | Array, weight: Array | None) -> int:
+    """How many axes the kernel moves along: 1, 2 or 3."""
+    if options.dims is not None:
+        if options.dims not in AXES:
+            raise UsageError(f"dims={options.dims} is not valid: give 1, 2 or 3")
+        return options.dims
+    for key in MIN_VALUES:
+        sizes = split_sizes(getattr(options, key) or "")
+        if sizes and len(sizes) in AXES and len(sizes) > 1:
+            return len(sizes)
+    if weight is not None and weight.ndim in AXES_OF_WEIGHTS:
+        return AXES_OF_WEIGHTS[weight.ndim]
+    if isinstance(source, tuple):
+        return AXES_OF_SIZES[len(source)]
+    return AXES_OF_LISTS.get(source.ndim, 2)
+
+
+def _images(text: str, source: Sizes | Array, axes: int) -> Array:
+    """The input as (images, channels, *size)."""
+    shape = source if isinstance(source, tuple) else source.shape
+    if isinstance(source, tuple) and len(shape) == 1:
+        shape *= axes
+    if not axes <= len(shape) <= axes + 2:
+        raise UsageError(
+            f"input={shortened(text)} has {len(shape)} dimensions: give {axes}, "
+            f"{listed(AXES[axes])}, or {axes + 1} with channels first, or {axes + 2} with images "
+            "and channels first"
+        )
+    shape = (1,) * (axes + 2 - len(shape)) + shape
+    _check_size("input", *shape)
+    return _consecutive("input", *shape) if isinstance(source, tuple) else source.reshape(shape)
+
+
+def _weight(options: LayerText, weight: Array | None, channels: int, axes: int) -> Array:
+    """The weights in torch's layout, for images with `channels` channels."""
     kernel = None
     if options.kernel is not None:
-        kernel = ConvSettings(read_sizes("kernel", options.kernel)).kernel
-    if options.weight is None:
+        kernel = ConvSettings(read_sizes("kernel", options.kernel, axes)).kernel
+    if options.out_channels is not None and options.out_channels < 1:
+        raise UsageError(f"out_channels={options.out_channels} is not valid: give at least 1")
+    if weight is None:
         if kernel is None:
             raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
-        layers = (channels, 1) if options.transposed else (1, channels)
+        made = options.out_channels or 1
+        layers = (channels, made) if options.transposed else (made, channels)
         return _consecutive("kernel", *layers, *kernel)
-    weight = read_array("weight", options.weight)
-    if weight.ndim not in (2, 4):
+    if weight.ndim not in (axes, axes + 2):
         raise UsageError(
-            f"weight has {weight.ndim} dimensions: give 2, rows and columns, or torch's 4"
+            f"weight has {weight.ndim} dimensions: give {axes}, {listed(AXES[axes])}, or torch's "
+            f"{axes + 2}"
         )
     _check_size("weight", *weight.shape)
-    weight = weight if weight.ndim == 4 else weight[None, None]
+    weight = weight if weight.ndim == axes + 2 else weight[None, None]
     if kernel not in (None, weight.shape[2:]):
         raise UsageError(
             f"kernel={options.kernel} is not the size of weight, {shape_text(weight.shape[2:])}: "
             "leave kernel out"
         )
-    input_channels = weight.shape[0 if options.transposed else 1]
-    if input_channels != channels:
-        order = "input, output" if options.transposed else "output, input"
+    taken, made = weight.shape[:2] if options.transposed else weight.shape[1::-1]
+    order = "input, output" if options.transposed else "output, input"
+    if taken != channels:
         raise UsageError(
-            f"weight and input differ in channels, {input_channels} and {channels}: the "
-            f"dimensions of weight are {order}, rows, columns"
+            f"weight and input differ in channels, {taken} and {channels}: the dimensions of "
+            f"weight are {order}, {', '.join(AXES[axes])}"
+        )
+    if options.out_channels not in (None, made):
+        raise UsageError(
+            f"out_channels={options.out_channels} is not what weight has, {made}: leave "
+            "out_channels out"
         )
     return weight
 
@@ -178,9 +251,8 @@ def _consecutive(what: str, *shape: int) -> Array:
     return np.arange(1.0, math.prod(shape) + 1).reshape(shape)
 
 
-def _check_size(what: str, *shape: int) -> None:
-    if math.prod(shape) > MAX_NUMBERS:
+def _check_size(what: str, *shape: int, limit: int = MAX_NUMBERS) -> None:
+    if math.prod(shape) > limit:
         raise UsageError(
-            f"{what} is too large: {shape_text(shape)} is more than the limit of {MAX_NUMBERS:,} "
-            f"numbers"
+            f"{what} is too large: {shape_text(shape)} is more than the limit of {limit:,} numbers"
         )

@@ -62,7 +62,7 @@ def overlap_figure(
     cell = _cell_inches(is_pixel.shape, counts.shape)
     font_size = _number_size(cell, counts)
     panels = [
-        _make_panel(surface_heading, np.where(is_pixel[..., None], PIXEL, _pale()), cell),
+        _make_panel(surface_heading, np.where(is_pixel[..., None], PIXEL, pale()), cell),
         _make_panel(
             overlap_heading, np.array([[colours[n] for n in row] for row in counts.tolist()]), cell
         ),
@@ -85,14 +85,14 @@ def _count_colours(counts: NDArray[np.int64]) -> dict[int, RGB]:
         count: to_rgb(c)
         for count, c in zip(positive, _sequential_colours(len(positive)), strict=True)
     }
-    return {0: _pale(), **colours} if 0 in counts else colours
+    return {0: pale(), **colours} if 0 in counts else colours
 
 
 def _sequential_colours(count: int) -> list[RGB]:
     return [to_rgb(colour) for colour in reversed(sequence(count))]
 
 
-def _pale() -> RGB:
+def pale() -> RGB:
     """A colour close to the background."""
     red, green, blue = 0.9 * np.array(paper()) + 0.1 * np.array(to_rgb(neutral()))
     return float(red), float(green), float(blue)
@@ -115,7 +115,7 @@ def _legend(is_pixel: NDArray[np.bool_], colours: Mapping[int, RGB]) -> list[Pat
     """Entries for the colours, except for counts that are written into the cells."""
     labelled = np.linspace(0, len(colours) - 1, min(len(colours), MAX_LABELS)).round().astype(int)
     shown = [list(colours)[index] for index in labelled]
-    zero = [] if is_pixel.all() else [Patch(color=_pale(), label="zero")]
+    zero = [] if is_pixel.all() else [Patch(color=pale(), label="zero")]
     return [
         Patch(color=PIXEL, label="input pixel"),
         *zero,
@@ -214,6 +214,11 @@ def _write_counts(
 ) -> None:
     """Write each count in its cell, in black or white, whichever is more legible."""
     for (row, column), count in np.ndenumerate(counts):
-        luminance = np.dot((0.2126, 0.7152, 0.0722), np.power(colours[int(count)], 2.2))
-        ink = "black" if luminance > EQUAL_CONTRAST else "white"
+        ink = ink_on(colours[int(count)])
         axes.text(column, row, str(count), fontsize=font_size, color=ink, ha="center", va="center")
+
+
+def ink_on(colour: RGB) -> str:
+    """Black or white, whichever is more legible on a colour."""
+    luminance = np.dot((0.2126, 0.7152, 0.0722), np.power(colour, 2.2))
+    return "black" if luminance > EQUAL_CONTRAST else "white"

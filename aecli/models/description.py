@@ -12,10 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from aecli.config import ConvConfig, UpsampleConfig
 from aecli.convolution.arithmetic import (
-    Pair,
+    Sizes,
     conv_formula,
-    pair_text,
     pooled_formula,
+    sizes_text,
     transposed_conv_formula,
 )
 from aecli.models.autoencoder import Autoencoder
@@ -36,10 +36,10 @@ class Layer:
     name: str
     """The operation with its channels or units, as in `Conv2d 1 -> 16`."""
 
-    kernel: Pair | None
-    stride: Pair | None
-    padding: Pair | None
-    output_padding: Pair | None
+    kernel: Sizes | None
+    stride: Sizes | None
+    padding: Sizes | None
+    output_padding: Sizes | None
     """None if the operation has no such parameter."""
 
     output_shape: tuple[int, ...]
@@ -61,7 +61,9 @@ class Layer:
         sizes = {"k": self.kernel, "s": self.stride, "p": self.padding}
         if self.output_padding is not None and any(self.output_padding):
             sizes["op"] = self.output_padding
-        words = [f"{letter}{pair_text(pair)}" for letter, pair in sizes.items() if pair is not None]
+        words = [
+            f"{letter}{sizes_text(pair)}" for letter, pair in sizes.items() if pair is not None
+        ]
         return ", ".join([self.name, " ".join(words)] if words else [self.name])
 
 
@@ -184,6 +186,6 @@ def _multiply_adds(module: nn.Module, inputs: Shape, outputs: Shape) -> int:
     return module.weight.numel() if isinstance(module, nn.Linear) else 0
 
 
-def _pair(values: object) -> Pair:
-    rows, columns = cast(Pair, values)  # never torch's padding strings "same" or "valid"
+def _pair(values: object) -> Sizes:
+    rows, columns = cast(Sizes, values)  # never torch's padding strings "same" or "valid"
     return rows, columns

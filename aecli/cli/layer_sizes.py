@@ -1,0 +1,76 @@
+"""Sizes of many layers in a table: what a convolution makes of an input, and a transposed one."""
+
+import re
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from rich.text import Text
+
+from aecli.cli.console import facts, table
+from aecli.cli.tables import new_table
+from aecli.convolution.arithmetic import CONV_FORMULA, TRANSPOSED_FORMULA
+from aecli.convolution.layer import read_layer
+from aecli.convolution.settings import MIN_VALUES, EmptyOutputError, shape_text
+from aecli.errors import UsageError
+
+KEYS = ("input", *MIN_VALUES)
+MAX_ROWS = 64
+
+
+def has_several(options: Any) -> bool:
+    """Whether one of the sizes in the options of `aecli conv` is a list, such as 0,1,2."""
+    return bool(_several(options))
+
+
+def _several(options: Any) -> dict[str, list[str]]:
+    """Key -> its values, of the keys that have several."""
+    texts = {key: getattr(options, key) or "" for key in KEYS}
+    return {
+        key: text.split(",")
+        for key, text in texts.items()
+        if re.fullmatch(r"[0-9x]*(,[0-9x]*)+", text)
+    }
+
+
+def print_sizes(options: Any) -> None:
+    """Print the sizes of every combination of the values, in both directions.
+
+    Raises:
+        UsageError: a layer is invalid, or there are too many.
+    """
+    for key, default in {"weight": None, "bias": None, "seed": None, "animate": False}.items():
+        if getattr(options, key) != default:
+            raise UsageError(
+                f"several sizes give a table of sizes, without numbers: leave {key} out"
+            )
+    several = _several(options)
+    chosen = product(*several.values())
+    combinations = [dict(zip(several, values, strict=True)) for values in chosen]
+    if len(combinations) > MAX_ROWS:
+        raise UsageError(
+            f"these are {len(combinations)} layers, and a table has {MAX_ROWS} at most: give fewer "
+            "sizes"
+        )
+    content = new_table("")
+    content.title = None
+    for key in several:
+        content.add_column(key, justify="right")
+    for heading in ("convolution", "transposed convolution"):
+        content.add_column(heading)
+    for values in combinations:
+        layer = replace(options, **values)
+        forth = replace(layer, transposed=False, output_padding="0")
+        back = replace(layer, transposed=True)
+        content.add_row(*values.values(), Text(_sizes(forth)), Text(_sizes(back)))
+    facts({"convolution": CONV_FORMULA, "transposed": TRANSPOSED_FORMULA})
+    table(content)
+
+
+def _sizes(options: Any) -> str:
+    """As in `5x5 to 3x3`."""
+    try:
+        layer = read_layer(options)
+    except EmptyOutputError:
+        return "nothing is left"
+    return f"{shape_text(layer.size)} to {shape_text(layer.output_size)}"

@@ -1,0 +1,380 @@
+"""A layer at work, position by position: what it reads, what it multiplies, what it writes.
+
+There are three views, after Dumoulin and Visin, "A guide to convolution arithmetic for deep
+learning" (2016), and Odena et al., "Deconvolution and checkerboard artifacts" (2016). `direct`
+gathers: each output pixel is the sum of what the kernel covers. `stamps` scatters: each input pixel
+of a transposed convolution lays the kernel down, scaled, and what lies there already is added to.
+`zero_inserted` gathers from the input with zeros between and around its pixels.
+
+All is flat: a layer with one axis is a single row.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecli.convolution.arithmetic import Sizes, sizes_text
+from aecli.convolution.layer import ConvLayer
+from aecli.convolution.reference import Array, flipped, padded, zero_inserted
+from aecli.convolution.settings import ConvSettings, shape_text
+from aecli.errors import UsageError
+
+Mask = NDArray[np.bool_]
+
+MAX_FRAMES = 400
+MAX_CELLS = 2000  # of all panels; more would not be visible
+MAX_TERMS = 16  # of a sum that is written out
+
+
+class View(Enum):
+    """How a walk looks at the layer."""
+
+    direct = "direct"
+    stamps = "stamps"
+    zero_inserted = "zero_inserted"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A grid of cells, the same in all frames."""
+
+    heading: str
+    column: int
+    """0: what is read; 1: what it is multiplied by; 2: what is written."""
+    filler: Mask
+    """Cells that hold a zero that is no pixel of the input, (rows, columns)."""
+    cut: Mask
+    """Cells that are not part of the result, (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a panel holds in one frame."""
+
+    numbers: Array
+    """(rows, columns); NaN where nothing has been written yet."""
+    marked: Mask
+    """The cells that this frame reads or writes, (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step."""
+
+    caption: str
+    states: tuple[State, ...]
+    """One for each panel."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """All steps of a layer, for its first image."""
+
+    panels: tuple[Panel, ...]
+    frames: tuple[Frame, ...]
+
+    @property
+    def file_names(self) -> list[str]:
+        """A name for a picture of each frame, such as 01.svg, in the order of the steps."""
+        digits = max(2, len(str(len(self.frames))))
+        return [f"{n:0{digits}}.svg" for n in range(1, len(self.frames) + 1)]
+
+
+def walk(layer: ConvLayer, view: View) -> Walk:
+    """The steps of `layer`.
+
+    Raises:
+        UsageError: the view is not one of this layer, or it is too large to be watched.
+    """
+    settings = layer.settings
+    if len(settings.kernel) > 2:
+        raise UsageError("animate=true draws layers with one or two axes, and this one has 3")
+    if not settings.transposed and view is not View.direct:
+        raise UsageError(
+            f"view={view.value} is one of a transposed convolution: give transposed=true, or "
+            "view=direct"
+        )
+    positions = layer.size if view is View.stamps else layer.output_size
+    if np.prod(positions) > MAX_FRAMES:
+        raise UsageError(
+            f"this layer is too large to animate: {shape_text(positions)} positions are more than "
+            f"{MAX_FRAMES}: give a smaller input"
+        )
+    return WALKS[view](_with_rows(layer))
+
+
+def _with_rows(layer: ConvLayer) -> ConvLayer:
+    """The same layer with rows and columns, where it has only a length."""
+    if len(layer.size) == 2:
+        return layer
+    settings = layer.settings
+    added = ConvSettings(
+        (1, *settings.kernel),
+        (1, *settings.stride),
+        (0, *settings.padding),
+        (0, *settings.output_padding),
+        (1, *settings.dilation),
+        settings.transposed,
+    )
+    return layer._replace(
+        settings=added, images=layer.images[:, :, None], weight=layer.weight[:, :, None]
+    )
+
+
+def _direct(layer: ConvLayer) -> Walk:
+    """Each output pixel, what it reads, and the weights that it reads with."""
+    settings, image = layer.settings, layer.images[0]
+    if settings.transposed:
+        return _gathered(
+            layer, ("input", image, np.zeros(layer.size, bool)), layer.weight.swapaxes(0, 1),
+            lambda position: _reading_backwards(settings, layer.size, position),
+        )  # fmt: skip
+    is_pixel = padded(np.ones((1, *layer.size)), settings)[0] > 0
+    name = "padded input" if any(settings.padding) else "input"
+    return _gathered(
+        layer, (name, padded(image, settings), ~is_pixel), layer.weight,
+        lambda position: _reading(position, settings.kernel, settings.stride, settings.dilation),
+    )  # fmt: skip
+
+
+def _zero_inserted(layer: ConvLayer) -> Walk:
+    """The equal convolution with stride 1 of the input with its zeros."""
+    settings = layer.settings
+    is_pixel = zero_inserted(np.ones((1, *layer.size)), settings)[0] > 0
+    surface = zero_inserted(layer.images[0], settings)
+    return _gathered(
+        layer, ("zero-stuffed input", surface, ~is_pixel), flipped(layer.weight),
+        lambda position: _reading(position, settings.kernel, (1, 1), settings.dilation),
+        kernel_name="flipped kernel",
+    )  # fmt: skip
+
+
+Reading = tuple[list[Sizes], list[Sizes]]
+"""The pixels that an output pixel reads, and the places of the weights that it reads them with."""
+
+
+def _reading(position: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Reading:
+    """Of a convolution: pixels of the padded input."""
+    places = [*np.ndindex(kernel)]
+    pixels = [
+        tuple(p * s + n * d for p, s, n, d in zip(position, stride, place, dilation, strict=True))
+        for place in places
+    ]
+    return pixels, places
+
+
+def _reading_backwards(settings: ConvSettings, size: Sizes, position: Sizes) -> Reading:
+    """Of a transposed convolution: pixels of the input whose kernels reach the output pixel."""
+    pixels, places = [], []
+    for place in np.ndindex(settings.kernel):
+        reached = [
+            divmod(p + padding - n * d, s)
+            for p, padding, n, d, s in zip(
+                position, settings.padding, place, settings.dilation, settings.stride, strict=True
+            )
+        ]
+        pixel = tuple(quotient for quotient, _ in reached)
+        is_inside = all(0 <= n < length for n, length in zip(pixel, size, strict=True))
+        if is_inside and not any(remainder for _, remainder in reached):
+            pixels.append(pixel)
+            places.append(place)
+    return pixels, places
+
+
+def _gathered(
+    layer: ConvLayer,
+    surface: tuple[str, Array, Mask],
+    weight: Array,
+    reading: Callable[[Sizes], Reading],
+    kernel_name: str = "kernel",
+) -> Walk:
+    """The steps of a layer that computes one output pixel after another.
+
+    Args:
+        surface: the name, the numbers (channels, rows, columns) and the filler of what is read.
+        weight: (output channels, channels, rows, columns).
+        reading: position of an output pixel -> what it reads, and with which weights.
+    """
+    name, pixels, filler = surface
+    panels = (
+        *_panels(name, pixels, 0, filler),
+        *_kernel_panels(kernel_name, weight),
+        *_panels("output", np.zeros((len(weight), *layer.output_size)), 2),
+    )
+    _check_cells(panels)
+    output = np.full((len(weight), *layer.output_size), np.nan)
+    at_pixel, at_place = np.moveaxis(pixels, 0, -1), np.moveaxis(weight, (0, 1), (-2, -1))
+    frames = []
+    for position in np.ndindex(layer.output_size):
+        read, places = reading(position)
+        weights = [at_place[place] for place in places]  # each (output channels, channels)
+        values = [at_pixel[pixel] for pixel in read]  # each (channels,)
+        totals = layer.bias + sum(map(np.matmul, weights, values), np.zeros(len(weight)))
+        np.moveaxis(output, 0, -1)[position] = totals
+        terms = [
+            (factors[0, channel], factor[channel])
+            for channel in range(len(pixels))
+            for factors, factor, pixel in zip(weights, values, read, strict=True)
+            if not filler[pixel]
+        ]
+        meeting = [place for pixel, place in zip(read, places, strict=True) if not filler[pixel]]
+        states = (
+            *_states(pixels, _mask(filler.shape, read)),
+            *_states(weight.reshape(-1, *weight.shape[2:]), _mask(weight.shape[2:], meeting)),
+            *_states(output, _mask(layer.output_size, [position])),
+        )
+        frames.append(Frame(_sum(terms, layer.bias[0], totals[0], len(weight)), states))
+    return Walk(panels, tuple(frames))
+
+
+def _stamps(layer: ConvLayer) -> Walk:
+    """Each input pixel lays the kernel down, scaled by it, and what lies there is added to."""
+    settings, image = layer.settings, layer.images[0]
+    is_cut = ring(layer)
+    output = np.full((len(layer.bias), *is_cut.shape), np.nan)
+    panels = (
+        *_panels("input", image, 0),
+        *_panels("stamp: the kernel times the pixel", np.zeros_like(layer.weight[0]), 1),
+        *_panels("output", output, 2, cut=is_cut),
+    )
+    _check_cells(panels)
+    frames = []
+    for position, place, stamp in stamps(layer):
+        marked = np.zeros(is_cut.shape, bool)
+        marked[place] = True
+        output[:, marked] = np.nan_to_num(output[:, marked]) + stamp.reshape(len(stamp), -1)
+        states = (
+            *_states(image, _mask(layer.size, [position])),
+            *_states(stamp, np.ones(settings.kernel, bool)),
+            *_states(output, marked),
+        )
+        values = np.moveaxis(image, 0, -1)[position]
+        frames.append(Frame(_laid_down(values, place), states))
+    frames.append(_last_of_stamps(layer, output, is_cut))
+    return Walk(panels, tuple(frames))
+
+
+def stamps(layer: ConvLayer) -> Iterator[tuple[Sizes, tuple[slice, ...], Array]]:
+    """The kernels that the pixels of a transposed convolution's first image lay down.
+
+    Each is the position of its pixel; where it lies in the output, before any padding is cut off,
+    as one slice for each axis; and the numbers there: (output channels, *kernel).
+    """
+    settings, image = layer.settings, layer.images[0]
+    for position in np.ndindex(layer.size):
+        place = tuple(
+            slice(p * s, p * s + extent, d)
+            for p, s, extent, d in zip(
+                position, settings.stride, settings.extent, settings.dilation, strict=True
+            )
+        )
+        yield position, place, np.tensordot(np.moveaxis(image, 0, -1)[position], layer.weight, 1)
+
+
+def ring(layer: ConvLayer) -> Mask:
+    """What a transposed convolution writes: True where its padding cuts it off."""
+    settings = layer.settings
+    is_cut = np.ones(settings.uncut_size(layer.size), bool)
+    kept = zip(settings.padding, layer.output_size, strict=True)
+    is_cut[tuple(slice(padding, padding + length) for padding, length in kept)] = False
+    return is_cut
+
+
+def _last_of_stamps(layer: ConvLayer, output: Array, is_cut: Mask) -> Frame:
+    """The result: without what the padding cuts off, and with the bias."""
+    done = np.nan_to_num(output) + layer.bias[:, None, None]
+    parts = [f"All {np.prod(layer.size)} are laid down"]
+    if any(layer.settings.padding):
+        parts.append(f"padding {sizes_text(layer.settings.padding)} cuts off the ring around")
+    if layer.bias.any():
+        parts.append("the bias is added")
+    nothing = np.zeros(layer.settings.kernel, bool)
+    done[:, is_cut] = np.nan
+    states = (
+        *_states(layer.images[0], np.zeros(layer.size, bool)),
+        *_states(np.full((len(done), *nothing.shape), np.nan), nothing),
+        *_states(done, ~is_cut),
+    )
+    return Frame(f"{'; '.join(parts)}: {shape_text(layer.output_size)}", states)
+
+
+WALKS = {View.direct: _direct, View.stamps: _stamps, View.zero_inserted: _zero_inserted}
+
+
+def _panels(
+    name: str, channels: Array, column: int, filler: Mask | None = None, cut: Mask | None = None
+) -> list[Panel]:
+    """A panel for each channel of (channels, rows, columns)."""
+    size = channels.shape[1:]
+    nothing = np.zeros(size, bool)
+    return [
+        Panel(
+            f"{name} {shape_text(size)}" + (f", channel {n}" if len(channels) > 1 else ""),
+            column,
+            nothing if filler is None else filler,
+            nothing if cut is None else cut,
+        )
+        for n in range(1, len(channels) + 1)
+    ]
+
+
+def _kernel_panels(name: str, weight: Array) -> list[Panel]:
+    """A panel for each kernel of (output channels, channels, rows, columns)."""
+    made, taken = weight.shape[:2]
+    nothing = np.zeros(weight.shape[2:], bool)
+    return [
+        Panel(
+            f"{name} {shape_text(weight.shape[2:])}"
+            + (f", channel {source} to {target}" if made * taken > 1 else ""),
+            1,
+            nothing,
+            nothing,
+        )
+        for target in range(1, made + 1)
+        for source in range(1, taken + 1)
+    ]
+
+
+def _check_cells(panels: tuple[Panel, ...]) -> None:
+    cells = sum(panel.filler.size for panel in panels)
+    if cells > MAX_CELLS:
+        raise UsageError(
+            f"this layer is too large to animate: {cells:,} cells are more than {MAX_CELLS:,}: "
+            "give a smaller input or fewer channels"
+        )
+
+
+def _states(channels: Array, marked: Mask) -> list[State]:
+    return [State(channel.copy(), marked) for channel in channels]
+
+
+def _mask(size: Sizes, cells: list[Sizes]) -> Mask:
+    mask = np.zeros(size, bool)
+    for cell in cells:
+        mask[cell] = True
+    return mask
+
+
+def _sum(terms: list[tuple[float, float]], bias: float, total: float, channels: int) -> str:
+    """As in `0*1 + 1*2 + 2*4 + 3*5 = 25`; of several output channels, the first."""
+    products = [f"{number(weight)}*{number(pixel)}" for weight, pixel in terms[:MAX_TERMS]]
+    more = [f"{len(terms) - MAX_TERMS} more"] * (len(terms) > MAX_TERMS)
+    added = [f"bias {number(bias)}"] if bias else []
+    text = " + ".join([*products, *more, *added]) or "no pixel"
+    return ("channel 1: " if channels > 1 else "") + f"{text} = {number(total)}"
+
+
+def number(value: float) -> str:
+    """A number as a cell or a sum has it: four digits at most; in brackets if it is negative."""
+    text = f"{value + 0.0:.4g}"
+    return f"({text})" if value < 0 else text
+
+
+def _laid_down(values: Array, place: tuple[slice, ...]) -> str:
+    """As in: 4 times the kernel, at rows 2 to 4 and columns 0 to 2."""
+    scale = number(values[0]) if len(values) == 1 else "Each channel's pixel"
+    rows, columns = (f"{part.start} to {part.stop - 1}" for part in place)
+    return f"{scale} times the kernel is added at rows {rows} and columns {columns}"
