@@ -44,7 +44,14 @@ AWKWARD = ConvConfig(
     latent=5,
     layers=[LayerConfig(4, 4, 3, 0), LayerConfig(6, 2, 2, 1), LayerConfig(3, 2, 1, 0)],
 )
-MODELS: list[ModelConfig] = [FCConfig("fc", latent=5, widths=[30, 20]), CONV, DENOISING, AWKWARD]
+DILATED = ConvConfig(
+    "dilated",
+    latent=5,
+    layers=[LayerConfig(4, 3, 1, 2, dilation=2), LayerConfig(6, 2, 2, 0, dilation=3)],
+)
+MODELS: list[ModelConfig] = [
+    FCConfig("fc", latent=5, widths=[30, 20]), CONV, DENOISING, AWKWARD, DILATED,
+]  # fmt: skip
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 27, 31), (2, 33, 18), (1, 13, 17)]
 
 
@@ -234,6 +241,31 @@ def test_the_kernel_that_enlarges_can_be_chosen(
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d)
     ][1:]  # behind the bottleneck
     assert [module.kernel_size for module in strided] == [(kernel, kernel)] * 2
+
+
+@pytest.mark.parametrize("kernel", [None, 2, 3, 4])
+@pytest.mark.parametrize("method", Upsampling)
+def test_a_dilation_is_mirrored(method: Upsampling, kernel: int | None) -> None:
+    model = build_model(DILATED, UpsampleConfig(method, kernel=kernel), (1, 27, 31))
+    assert model(torch.rand(2, 1, 27, 31)).shape == (2, 1, 27, 31)
+    dilations = [
+        module.dilation
+        for part in (model.encoder, model.decoder)
+        for module in part.modules()
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d)
+    ]
+    assert dilations == [(2, 2), (3, 3), (1, 1), (1, 1), (3, 3), (2, 2)]
+
+
+def test_a_dilated_layer_is_described_by_its_extent() -> None:
+    layers = describe(build_model(DILATED, UpsampleConfig(), (1, 28, 28)))
+    first, second, _ = (layer for layer in layers if layer.name.startswith("Conv2d"))
+    assert first.operation == "Conv2d 1 -> 4, k3 s1 p2 d2"
+    assert first.formulas == ("floor((28 + 2*2 - (2*(3 - 1) + 1)) / 1) + 1 = 28",)
+    assert second.formulas == ("floor((28 + 2*0 - (3*(2 - 1) + 1)) / 2) + 1 = 13",)
+    too_far = replace(DILATED, layers=[LayerConfig(4, 3, dilation=14)])
+    with pytest.raises(UsageError, match=r"dilation 14\).*give it a kernel of at most 2"):
+        build_model(too_far, UpsampleConfig(), (1, 28, 28))
 
 
 def test_a_kernel_that_cannot_lead_back_is_refused() -> None:

@@ -1,16 +1,25 @@
 """`aecli shapes`: what it shows of a network, and what it refuses."""
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.patches import Polygon
 
 from aecli.cli.compose import compose
-from aecli.config import config_groups
+from aecli.config import Upsampling, config_groups
 from aecli.data import load_data
+from aecli.figures import Stage, network_figure
+from aecli.models import build_outline, describe
+from aecli.models.description import stages
 
 Aecli = Callable[..., int]
+
+PARTS_BETWEEN = ["encoder", "code", "decoder"]
 
 
 @pytest.fixture
@@ -50,6 +59,7 @@ Conv2d 32 -> 64, k7 s1 p0 64x1x1 100,416 100,352
 floor((7 + 2*0 - 7) / 1) + 1 = 1
 Flatten 64
 64*1*1 = 64
+code bottleneck: 64 numbers for the image's 784
 decoder Unflatten 64x1x1
 ConvTranspose2d 64 -> 32, k7 s1 p0 32x7x7 100,384 100,352
 (1 - 1)*1 - 2*0 + 7 + 0 = 7
@@ -160,3 +170,83 @@ def test_the_synthetic_digits_have_the_shape_that_is_told(data_dir: Path) -> Non
     config = compose(["data=synthetic"]).data
     data = load_data(config, data_dir, torch.device("cpu"))
     assert list(data.image_shape) == config.image_shape
+
+
+STAGES = {
+    "model=conv latent=5": [
+        ("input", (1, 28, 28), []),
+        ("encoder", (16, 14, 14), ["Conv2d, k3 s2 p1", "ReLU"]),
+        ("encoder", (32, 7, 7), ["Conv2d, k3 s2 p1", "ReLU"]),
+        ("code", (5,), ["Conv2d, k7 s1 p0", "Flatten"]),
+        ("decoder", (32, 7, 7), ["Unflatten", "ConvTranspose2d, k7 s1 p0", "ReLU"]),
+        ("decoder", (16, 14, 14), ["ConvTranspose2d, k3 s2 p1 op1", "ReLU"]),
+        ("output", (1, 28, 28), ["ConvTranspose2d, k3 s2 p1 op1", "Sigmoid"]),
+    ],
+    "model=fc latent=5": [
+        ("input", (1, 28, 28), []),
+        ("encoder", (784,), ["Flatten"]),
+        ("code", (5,), ["Linear"]),
+        ("decoder", (784,), ["Linear", "Sigmoid"]),
+        ("output", (1, 28, 28), ["Unflatten"]),
+    ],
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), STAGES.items())
+def test_a_network_has_stages(line: str, expected: list[Any]) -> None:
+    config = compose(line.split())
+    layers = describe(build_outline(config.model, config.upsample, (1, 28, 28)))
+    assert stages(layers, (1, 28, 28)) == expected
+
+
+@pytest.mark.parametrize("upsampling", Upsampling)
+def test_every_network_begins_with_the_image_and_ends_with_it(upsampling: Upsampling) -> None:
+    for model in ("conv", "deep", "denoising"):
+        config = compose([f"model={model}", f"upsample={upsampling.value}"])
+        layers = describe(build_outline(config.model, config.upsample, (3, 32, 30)))
+        parts, shapes, operations = zip(*stages(layers, (3, 32, 30)), strict=True)
+        assert shapes[0] == shapes[-1] == (3, 32, 30)
+        assert [part for part, _ in groupby(parts)] == ["input", *PARTS_BETWEEN, "output"]
+        assert shapes[parts.index("code")] == (config.latent,)
+        assert sum(map(len, operations)) == len(layers)
+
+
+def test_the_bottleneck_and_the_loss_are_marked(shown: ExampleImages) -> None:
+    lines = text(shown("model=conv latent=25 data=mnist"))
+    assert "code bottleneck: 25 numbers for the image's 784\ndecoder Unflatten 25x1x1\n" in lines
+    assert "loss mean squared error between the output and the image\ntotal" in lines
+    assert "code bottleneck: 1 number for" in text(shown("model=fc latent=1 data=mnist"))
+
+
+def test_the_network_is_drawn_to_scale(shown: ExampleImages, tmp_path: Path) -> None:
+    lines = shown("model=conv latent=25 data=mnist figure=true output=here")
+    assert lines[-1] == ["figure", "here/network.svg"]
+    assert sorted(path.name for path in Path("here").iterdir()) == ["network.png", "network.svg"]
+    config = compose(["latent=25"])
+    drawn = stages(describe(build_outline(config.model, config.upsample, (1, 28, 28))), (1, 28, 28))
+    figure = network_figure("a network", [Stage(*each) for each in drawn], "loss: the error")
+    (axes,) = figure.axes
+    texts = {each.get_text() for each in axes.texts}
+    assert {"1x28x28", "16x14x14", "32x7x7", "25", "bottleneck", "loss: the error"} <= texts
+    fronts = [patch.get_xy() for patch in axes.patches if isinstance(patch, Polygon)][::3]
+    heights = [np.ptp(np.asarray(front)[:, 1]) for front in fronts]
+    assert np.isclose(heights[0], 2 * heights[1]) and np.isclose(heights[1], 2 * heights[2])
+    widths = [np.ptp(np.asarray(front)[:, 0]) for front in fronts]
+    assert np.isclose(widths[2], 2 * widths[1])  # 32 channels and 16
+    default = shown("model=fc latent=2 data=mnist figure=true")
+    assert default[-1] == ["figure", "outputs/shapes/fc-z2-1x28x28/network.svg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("figure=maybe", "figure=maybe is not valid: give true or false"),
+        ("output=here", "output=here is where a figure goes: give figure=true too"),
+    ],
+)
+def test_a_mistake_about_the_figure_is_told(
+    line: str, words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert aecli("shapes", "data=mnist", *line.split()) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

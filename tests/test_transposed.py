@@ -158,3 +158,13 @@ def test_whether_the_private_operator_is_right_is_found_out_anywhere() -> None:
     transposed._has_gradients.cache_clear()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert transposed._has_gradients()
+
+
+def test_with_a_dilation_the_layer_is_torchs_own(taken: list[str]) -> None:
+    ours, torchs = (
+        kind(2, 1, 3, 2, 1, 1, dilation=2) for kind in (transposed.ConvTranspose2d, ConvTranspose2d)
+    )
+    ours.load_state_dict(torchs.state_dict())
+    for one, other in zip(*(results(layer, (4, 5)) for layer in (ours, torchs)), strict=True):
+        assert torch.equal(one, other)
+    assert taken == []

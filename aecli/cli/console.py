@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -107,15 +108,25 @@ def _print_layers(table: Table) -> None:
         out.print(f"Left out at this width: {', '.join(dropped)}.")
 
 
-def shape_table(layers: list[Layer]) -> None:
-    """Print the encoder and decoder, layer by layer, with the formula for each output size."""
+LOSS = "mean squared error between the output and the image"
+
+
+def shape_table(layers: list[Layer], image: tuple[int, ...] | None = None) -> None:
+    """Print the encoder and decoder, layer by layer, with the formula for each output size.
+
+    Args:
+        image: the shape of the image, to compare the code with; None if there is no code.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
-    table.add_column("layer: k kernel, s stride,\n  p padding, op output padding")
+    table.add_column("layer: k kernel, s stride, p padding,\n  op output padding, d dilation")
     for heading in ("output", "parameters", "multiply-\nadds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    part = ""
+    part, code = "", image or ()
     for layer in layers:
+        if image and layer.part == "decoder" != part:
+            table.add_row("code", _bottleneck(code, image), style="bold")
+        code = layer.output_shape
         formulas = (Text(f"\n  {formula}", "dim") for formula in layer.formulas)
         table.add_row(
             "" if layer.part == part else layer.part,
@@ -125,12 +136,20 @@ def shape_table(layers: list[Layer]) -> None:
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         )
         part = layer.part
+    if image:
+        table.add_row("loss", LOSS, style="bold")
     totals = (
         sum(layer.parameters for layer in layers),
         sum(layer.multiply_adds for layer in layers),
     )
     table.add_row("total", "", "", *(f"{total:,}" for total in totals), style="bold")
     _print_layers(table)
+
+
+def _bottleneck(code: tuple[int, ...], image: tuple[int, ...]) -> str:
+    """As in: bottleneck: 25 numbers for the image's 784."""
+    numbers = math.prod(code)
+    return f"bottleneck: {numbers} number{'s' * (numbers != 1)} for the image's {math.prod(image)}"
 
 
 def score_table(title: str, scores: dict[str, Score]) -> None:

@@ -7,21 +7,44 @@ training it or loading images: kernel, stride, padding and output padding, the o
 formula filled in, parameters, and multiply-adds per image. If a layer does not fit, the layers
 before it are shown.
 
-image_size and channels, if given, replace those of any data set.
+image_size and channels, if given, replace those of any data set. figure=true also draws the network
+to scale, as SVG and PNG: the image, the encoder, the bottleneck, the decoder, the output and the
+loss; output=FOLDER says where.
 
 examples:
   aecli shapes model=conv latent=25 data=cifar10
   aecli shapes model=deep image_size=64 channels=3
   aecli shapes model=conv upsample=max_unpool image_size=27x31
+  aecli shapes model=conv latent=25 data=mnist figure=true
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from aecli.cli.compose import check_overrides, compose
+from aecli.cli.naming import default_name
+from aecli.cli.options import pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
-from aecli.convolution.arithmetic import conv_input_sizes, conv_output_size, unread_pixels
+from aecli.convolution.arithmetic import (
+    conv_input_sizes,
+    conv_output_size,
+    kernel_extent,
+    unread_pixels,
+)
 from aecli.convolution.arrays import read_image_size
 from aecli.errors import UsageError
+from aecli.files import writable_folder
+from aecli.places import OUTPUTS
+from aecli.text import shortened
+
+if TYPE_CHECKING:
+    from aecli.models import Layer
+
+FIGURE = "network"  # file name, without suffix
 
 
 def main(arguments: list[str]) -> None:
@@ -30,6 +53,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: the network cannot be built; the encoder layers that fit have been shown.
     """
+    wants_figure, folder = _pop_figure(arguments)
     own = pop_config_dir(arguments)
     overrides = [*own, *read_arguments(arguments)]
     check_overrides(overrides, multirun=False)
@@ -45,12 +69,51 @@ def main(arguments: list[str]) -> None:
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
         raise
-    console.shape_table(layers)
+    console.shape_table(layers, shape)
     if isinstance(config.model, ConvConfig):
         _, height, width = shape
         sides = {"": height} if height == width else {"height, ": height, "width, ": width}
         pools = config.upsample.name is Upsampling.max_unpool
         console.bullets(_about_strides(config.model.layers, sides, pools))
+    if wants_figure:
+        target = Path(folder or Path(OUTPUTS, "shapes", _folder_name(config, shape)))
+        writable_folder(target, "output")
+        console.facts({"figure": _draw(config, layers, shape, target)})
+
+
+def _pop_figure(arguments: list[str]) -> tuple[bool, str | None]:
+    """Remove figure=... and output=... from `arguments`; return what they say.
+
+    Raises:
+        UsageError: figure is neither true nor false, or there is nothing to put into a folder.
+    """
+    wanted, folder = pop_value(arguments, "figure"), pop_value(arguments, "output")
+    if wanted not in (None, "true", "false"):
+        raise UsageError(f"figure={shortened(wanted)} is not valid: give true or false")
+    if folder is not None and wanted != "true":
+        raise UsageError(f"output={shortened(folder)} is where a figure goes: give figure=true too")
+    return wanted == "true", folder
+
+
+def _folder_name(config: TrainConfig, shape: tuple[int, int, int]) -> str:
+    """For example `conv-z25-transposed-1x28x28`."""
+    name = default_name(str(config.model.name), config.latent)
+    upsampling = [config.upsample.name.value] * isinstance(config.model, ConvConfig)
+    return "-".join([name, *upsampling, "x".join(map(str, shape))])
+
+
+def _draw(
+    config: TrainConfig, layers: list[Layer], shape: tuple[int, int, int], folder: Path
+) -> str:
+    """Draw the network; return the path of the picture."""
+    # Imported here, so that the table need not wait for matplotlib.
+    from aecli.cli.console import LOSS, describe_model
+    from aecli.figures import Stage, network_figure, save
+    from aecli.models.description import stages
+
+    drawn = [Stage(part, size, operations) for part, size, operations in stages(layers, shape)]
+    save(network_figure(describe_model(config), drawn, f"loss: {LOSS}"), folder / FIGURE)
+    return str(folder / f"{FIGURE}.svg")
 
 
 def _image_shape(config: TrainConfig) -> tuple[int, int, int]:
@@ -78,7 +141,8 @@ def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool
     sentences = []
     for beginning, size in sides.items():
         for number, layer in enumerate(layers, start=1):
-            settings = layer.kernel, layer.stride, layer.padding
+            extent = kernel_extent(layer.kernel, layer.dilation)
+            settings = extent, layer.stride, layer.padding
             output = conv_output_size(size, *settings)
             if layer.stride > 1:
                 others = [n for n in conv_input_sizes(output, *settings) if n > 0 and n != size]

@@ -56,11 +56,15 @@ class LayerConfig:
     padding: int = 0
     """Zero padding on each side, in pixels."""
 
+    dilation: int = 1
+    """Spacing of the kernel's weights, in pixels."""
+
     def __post_init__(self) -> None:
         check_integer("model.layers channels", self.channels, MAX_UNITS)
         check_integer("model.layers kernel", self.kernel, MAX_PIXELS)
         check_integer("model.layers stride", self.stride, MAX_PIXELS)
         check_integer("model.layers padding", self.padding, MAX_PIXELS, minimum=0)
+        check_integer("model.layers dilation", self.dilation, MAX_PIXELS)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from aecli.figures.curves import (
 )
 from aecli.figures.grids import Row, error_scale, image_grid, panels
 from aecli.figures.maps import Direction, image_plane, scatter_map
+from aecli.figures.network import Stage, network_figure
 from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.spots import Spot, spots
 from aecli.figures.text import take_literally
@@ -27,6 +28,7 @@ __all__ = [
     "Point",
     "Row",
     "Spot",
+    "Stage",
     "accuracy_by_labels",
     "as_image",
     "as_png",
@@ -37,6 +39,7 @@ __all__ = [
     "image_grid",
     "image_plane",
     "loss_figure",
+    "network_figure",
     "overlap_figure",
     "panels",
     "psnr_by_strength",

@@ -69,7 +69,9 @@ def encoder_layers(
     for layer, (channels, _, _) in zip(config.layers, shapes, strict=False):
         stride = 1 if uses_pooling else layer.stride
         modules += [
-            nn.Conv2d(channels, layer.channels, layer.kernel, stride, layer.padding),
+            nn.Conv2d(
+                channels, layer.channels, layer.kernel, stride, layer.padding, layer.dilation
+            ),
             *_norm_act(config, layer.channels),
             *([MaxPool(layer.stride)] if layer.stride > stride else []),
         ]
@@ -106,17 +108,17 @@ def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[Image
     shapes = [image_shape]
     for number, layer in enumerate(layers, start=1):
         _, *sizes = shapes[-1]
-        height, width = (
-            conv_output_size(size, layer.kernel, layer.stride, layer.padding) for size in sizes
-        )
+        settings = layer.kernel, layer.stride, layer.padding, layer.dilation
+        height, width = (conv_output_size(size, *settings) for size in sizes)
         if height < 1 or width < 1:
             smallest = min(sizes)
-            formula = conv_formula(smallest, layer.kernel, layer.stride, layer.padding)
+            largest = (smallest + 2 * layer.padding - 1) // layer.dilation + 1
+            dilation = f", dilation {layer.dilation}" if layer.dilation > 1 else ""
             raise MisfitError(
                 f"model.layers: layer {number} of {len(layers)} (kernel {layer.kernel}, stride "
-                f"{layer.stride}, padding {layer.padding}) leaves nothing of its "
-                f"{sizes[0]}x{sizes[1]} map, {formula}: give it a kernel of at most "
-                f"{smallest + 2 * layer.padding}, or fewer layers or smaller strides before it",
+                f"{layer.stride}, padding {layer.padding}{dilation}) leaves nothing of its "
+                f"{sizes[0]}x{sizes[1]} map, {conv_formula(smallest, *settings)}: give it a kernel "
+                f"of at most {largest}, or fewer layers or smaller strides before it",
                 shapes,
             )
         shapes.append((layer.channels, height, width))

@@ -1,6 +1,7 @@
 """Description of a model: every layer with its sizes, parameters and multiply-adds."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Layer:
     stride: Sizes | None
     padding: Sizes | None
     output_padding: Sizes | None
+    dilation: Sizes | None
     """None if the operation has no such parameter."""
 
     output_shape: tuple[int, ...]
@@ -57,10 +59,13 @@ class Layer:
 
     @property
     def operation(self) -> str:
-        """The name with its sizes, as in `Conv2d 1 -> 16, k3 s2 p1`; op: output padding."""
+        """The name with its sizes, as in `Conv2d 1 -> 16, k3 s2 p1`; op: output padding, d:
+        dilation."""
         sizes = {"k": self.kernel, "s": self.stride, "p": self.padding}
         if self.output_padding is not None and any(self.output_padding):
             sizes["op"] = self.output_padding
+        if self.dilation is not None and max(self.dilation) > 1:
+            sizes["d"] = self.dilation
         words = [
             f"{letter}{sizes_text(pair)}" for letter, pair in sizes.items() if pair is not None
         ]
@@ -89,6 +94,35 @@ def describe_fitting(
         with _recording({"encoder": encoder}) as layers:
             run(encoder.eval(), image, switches=[])
     return layers
+
+
+def stages(
+    layers: list[Layer], image_shape: tuple[int, ...]
+) -> list[tuple[str, tuple[int, ...], list[str]]]:
+    """What flows through a network: its part, its shape, and the operations that make it.
+
+    Parts are input, encoder, code, decoder and output. Operations that keep the shape, and a
+    reshaping from or to a map of a single pixel, are with the one before or after them.
+    """
+    found: list[tuple[str, tuple[int, ...], list[str]]] = [("input", tuple(image_shape), [])]
+    pending: list[str] = []
+    for layer in layers:
+        part, shape, operations = found[-1]
+        operation = re.sub(r" [0-9]+ -> [0-9]+", "", layer.operation)
+        if layer.part == "decoder" and part == "encoder":
+            found[-1] = ("code", shape, operations)
+        is_one_pixel = shape[1:] == (1, 1) or layer.output_shape[1:] == (1, 1)
+        if layer.name == "Unflatten" and is_one_pixel:
+            pending.append(operation)
+        elif layer.name == "Flatten" and is_one_pixel:
+            found[-1] = (part, layer.output_shape, [*operations, operation])
+        elif layer.output_shape == shape and not (layer.kernel or layer.name.startswith("Linear")):
+            operations.append(operation)
+        else:
+            found.append((layer.part, layer.output_shape, [*pending, operation]))
+            pending = []
+    _, shape, operations = found[-1]
+    return [*found[:-1], ("output", shape, operations)]
 
 
 @contextmanager
@@ -128,6 +162,7 @@ def _layer(part: str, module: nn.Module, inputs: Shape, outputs: Shape) -> Layer
         output_padding=(
             _pair(module.output_padding) if isinstance(module, nn.ConvTranspose2d) else None
         ),
+        dilation=_pair(module.dilation) if is_conv else None,
         output_shape=tuple(outputs),
         formulas=tuple(dict.fromkeys(_formulas(module, inputs, outputs))),
         parameters=sum(parameter.numel() for parameter in module.parameters()),

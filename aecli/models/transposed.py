@@ -13,16 +13,19 @@ from aecli.convolution.arithmetic import transposed_conv_output_size
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """`nn.ConvTranspose2d` with the same weights and, except for rounding, the same results and
-    gradients, without groups and dilation.
+    gradients, without groups.
 
     oneDNN, which torch uses, is slow in two cases: the gradient of the bias, a sum over the maps
     (which can cost as much as the other gradients), and a single output channel. Both are computed
-    differently here. On other devices and in exported graphs, this is torch's own layer.
+    differently here. On other devices, in exported graphs and with a dilation, this is torch's own
+    layer.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, C, h, w) -> (B, K, H, W)."""
         if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
+            return super().forward(maps, output_size)
+        if self.dilation != (1, 1):  # rare, and so not worth a way of its own
             return super().forward(maps, output_size)
         if not torch.compiler.is_compiling() and not _has_gradients():
             return super().forward(maps, output_size)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aecli.config import LayerConfig, UpsampleConfig, Upsampling
 from aecli.convolution.arithmetic import (
     conv_output_size,
+    kernel_extent,
     output_padding_for,
     pooled_size,
     transposed_conv_output_size,
@@ -54,14 +55,18 @@ def transposed(
         ValueError: the kernel is too small.
     """
     stride, padding = layer.stride, layer.padding
+    extent = kernel_extent(kernel, layer.dilation)
     rows, columns = (
-        (padding, output_padding_for(size, goal, kernel, stride, padding))
+        (padding, output_padding_for(size, goal, extent, stride, padding))
         if kernel == layer.kernel
-        else transposed_paddings_for(size, goal, kernel, stride)
+        else transposed_paddings_for(size, goal, extent, stride)
         for size, goal in zip(source[1:], target[1:], strict=True)
     )
     paddings, output_paddings = zip(rows, columns, strict=True)
-    return [ConvTranspose2d(source[0], target[0], kernel, stride, paddings, output_paddings)]
+    convolution = ConvTranspose2d(
+        source[0], target[0], kernel, stride, paddings, output_paddings, dilation=layer.dilation
+    )
+    return [convolution]
 
 
 def interpolated(
@@ -69,8 +74,8 @@ def interpolated(
 ) -> list[nn.Module]:
     """Interpolation, then a convolution with stride 1: (B, *source) -> (B, *target)."""
     return [
-        nn.Upsample(_upsampled_size(kernel, target), mode=mode),
-        _same_conv(kernel, source, target),
+        nn.Upsample(_upsampled_size(layer, kernel, target), mode=mode),
+        _same_conv(layer, kernel, source, target),
     ]
 
 
@@ -101,8 +106,8 @@ def bicubic(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
     """Bicubic interpolation, then a convolution with stride 1: (B, *source) -> (B, *target)."""
-    interpolation = Bicubic((source[1], source[2]), _upsampled_size(kernel, target))
-    return [interpolation, _same_conv(kernel, source, target)]
+    interpolation = Bicubic((source[1], source[2]), _upsampled_size(layer, kernel, target))
+    return [interpolation, _same_conv(layer, kernel, source, target)]
 
 
 class BedOfNails(nn.Module):
@@ -120,8 +125,8 @@ def bed_of_nails(
     layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
 ) -> list[nn.Module]:
     """Zeros between pixels, then a convolution with stride 1: (B, *source) -> (B, *target)."""
-    zero_insertion = BedOfNails(_upsampled_size(kernel, target), layer.stride)
-    return [zero_insertion, _same_conv(kernel, source, target)]
+    zero_insertion = BedOfNails(_upsampled_size(layer, kernel, target), layer.stride)
+    return [zero_insertion, _same_conv(layer, kernel, source, target)]
 
 
 def max_unpool(
@@ -137,13 +142,16 @@ def max_unpool(
     """
     pooled_from = unstrided_sizes(layer, target)
     # The same for rows and columns, because neither has a stride.
-    surplus = transposed_conv_output_size(pooled_from[0], kernel) - target[1]
+    extent = kernel_extent(kernel, layer.dilation)
+    surplus = transposed_conv_output_size(pooled_from[0], extent) - target[1]
     if surplus < 0:
         raise ValueError(
             f"it cannot turn {pooled_from[0]}x{pooled_from[1]} unpooled pixels into "
             f"{target[1]}x{target[2]}"
         )
-    convolution = ConvTranspose2d(source[0], target[0], kernel, padding=surplus // 2)
+    convolution = ConvTranspose2d(
+        source[0], target[0], kernel, padding=surplus // 2, dilation=layer.dilation
+    )
     # Replacing an even kernel by an odd one, or vice versa, gives one pixel too many.
     crop = [Crop((target[1], target[2]))] if surplus % 2 else []
     return [MaxUnpool(pooled_from, layer.stride), convolution, *crop]
@@ -152,7 +160,8 @@ def max_unpool(
 def unstrided_sizes(layer: LayerConfig, image_shape: ImageShape) -> tuple[int, int]:
     """Height and width of the output of `layer` if its stride were 1."""
     height, width = (
-        conv_output_size(size, layer.kernel, padding=layer.padding) for size in image_shape[1:]
+        conv_output_size(size, layer.kernel, padding=layer.padding, dilation=layer.dilation)
+        for size in image_shape[1:]
     )
     return height, width
 
@@ -179,34 +188,43 @@ def pixel_shuffle(
     stride = layer.stride
     # Enough cells to cover the target in each direction; the excess is cropped.
     cells = [pooled_size(goal, stride) for goal in target[1:]]
+    extent = kernel_extent(kernel, layer.dilation)
     padding = [
-        max(0, math.ceil((count - conv_output_size(size, kernel)) / 2))
+        max(0, math.ceil((count - conv_output_size(size, extent)) / 2))
         for size, count in zip(source[1:], cells, strict=True)
     ]
     convolution = nn.Conv2d(
-        source[0], target[0] * stride**2, kernel, padding=(padding[0], padding[1])
+        source[0],
+        target[0] * stride**2,
+        kernel,
+        padding=(padding[0], padding[1]),
+        dilation=layer.dilation,
     )
     output_size = [
-        conv_output_size(size, kernel, padding=pad) * stride
+        conv_output_size(size, extent, padding=pad) * stride
         for size, pad in zip(source[1:], padding, strict=True)
     ]
     crop = [Crop((target[1], target[2]))] if output_size != list(target[1:]) else []
     return [convolution, nn.PixelShuffle(stride), *crop]
 
 
-def _upsampled_size(kernel: int, target: ImageShape) -> tuple[int, int]:
+def _upsampled_size(layer: LayerConfig, kernel: int, target: ImageShape) -> tuple[int, int]:
     """The input size for which `_same_conv` gives `target`'s size."""
-    # An even kernel has no centre: one more row and column compensate.
-    surplus = kernel - 1 - 2 * _same_padding(kernel)
+    # An even extent has no centre: one more row and column compensate.
+    extent = kernel_extent(kernel, layer.dilation)
+    surplus = extent - 1 - 2 * _same_padding(extent)
     return target[1] + surplus, target[2] + surplus
 
 
-def _same_conv(kernel: int, source: ImageShape, target: ImageShape) -> nn.Module:
-    return nn.Conv2d(source[0], target[0], kernel, padding=_same_padding(kernel))
+def _same_conv(
+    layer: LayerConfig, kernel: int, source: ImageShape, target: ImageShape
+) -> nn.Module:
+    padding = _same_padding(kernel_extent(kernel, layer.dilation))
+    return nn.Conv2d(source[0], target[0], kernel, padding=padding, dilation=layer.dilation)
 
 
-def _same_padding(kernel: int) -> int:
-    return (kernel - 1) // 2
+def _same_padding(extent: int) -> int:
+    return (extent - 1) // 2
 
 
 UPSAMPLERS: dict[
