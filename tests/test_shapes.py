@@ -70,6 +70,7 @@ ReLU 16x14x14
 ConvTranspose2d 16 -> 1, k3 s2 p1 op1 1x28x28 145 28,224
 (14 - 1)*2 - 2*1 + 3 + 1 = 28
 Sigmoid 1x28x28
+loss mean squared error between the output and the image
 total 210,369 708,736"""
     )
 
