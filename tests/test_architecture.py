@@ -29,6 +29,7 @@ def test_every_module_in_commands_is_listed() -> None:
         *(f"{command} --help" for command in COMMANDS),
         "compare srt=mse",
         "shapes image_size=0",
+        "data mnits",
         "interpolate",
         "reconstruct here coutn=3",
         "probe here drwas=3",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aecli.cli.completion import SCRIPTS, candidates
-from aecli.cli.lookup import command_names, module
+from aecli.cli.lookup import COMPOSED, command_names, module
 from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups
 from tests.conftest import with_project
 
@@ -34,6 +34,10 @@ Aecli = Callable[..., int]
         ("aecli train fin", ["finish="]),
         ("aecli train --d", ["--dry-run"]),
         ("aecli evaluate --d", []),
+        ("aecli data fas", ["fashion_mnist"]),
+        ("aecli data mnist fa", []),
+        ("aecli data mnist outpu", ["output_dir=", "output="]),
+        ("aecli data --", ["--config-dir"]),
         ("aecli evaluate resize=", ["resize=true", "resize=false"]),
         ("aecli denoise noise=g", ["noise=gaussian"]),
         ("aecli nonsense x", []),
@@ -53,7 +57,7 @@ def test_every_key_is_offered() -> None:
         for each in {field.name for field in fields(schema)} - {"name", "kind", "latent"}:
             assert f"model.{each}=" in offered
     assert {f"{key}=" for key in SHORT_KEYS} <= offered
-    for command in {*command_names()} - {"train", "shapes", "completion"}:
+    for command in {*command_names()} - {*COMPOSED, "completion"}:
         keys = {f"{field.name}=" for field in fields(module(command).Options)}
         assert keys <= set(candidates(f"aecli {command} "))
 

@@ -17,11 +17,11 @@ from aecli.cli.completion import SCRIPTS
 from aecli.cli.compose import check_overrides, compose, compose_sweep
 from aecli.cli.engine import EXTRAS
 from aecli.cli.help import SECTIONS, help_for
-from aecli.cli.lookup import command_names, module
+from aecli.cli.lookup import COMPOSED, command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
 from aecli.cli.overrides import read_arguments
 from aecli.cli.single_run import CHANGEABLE
-from aecli.commands import train
+from aecli.commands import data, train
 from aecli.config import (
     CONF_DIR,
     SHORT_KEYS,
@@ -119,15 +119,11 @@ def slugs(page: Path) -> set[str]:
     return found
 
 
-KEYS_OF_TRAIN = ("train", "shapes")
-"""Commands that take the keys of a run, and have no `Options`."""
-
-
 @cache
 def known_keys() -> set[str]:
     """Every key that some command takes."""
     schemas = [TrainConfig] + [
-        module(command).Options for command in command_names() if command not in KEYS_OF_TRAIN
+        module(command).Options for command in command_names() if command not in COMPOSED
     ]
     return {
         *config_groups(),
@@ -179,9 +175,11 @@ def test_commands_are_valid(code: Code) -> None:
         return  # which names the command
     elif name == "train":
         check_train(arguments)
-    elif name == "shapes":
-        check_overrides(read_arguments(arguments), multirun=False)
-        compose(read_arguments(arguments))
+    elif name in COMPOSED:
+        overrides = read_arguments(arguments)
+        overrides = data._with_data_set(overrides) if name == "data" else overrides
+        check_overrides(overrides, multirun=False)
+        compose(overrides)
     elif name == "completion":
         assert arguments[0] in SCRIPTS
     else:

@@ -11,18 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aecli
-from aecli.cli.lookup import REMOVE, command_names
+from aecli.cli.lookup import COMPOSED, REMOVE, command_names
 from aecli.cli.main import FLAGS
 from aecli.places import DEPTH, LATEST, OUTPUTS
 
 PACKAGE = Path(aecli.__path__[0])
 CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
-SWITCHES = {
-    **dict.fromkeys(("compare", "restart", "finish"), ["true", "false"]),
-    "log": ["bar", "lines"],
+OWN_KEYS: dict[str, dict[str, list[str]]] = {
+    "train": {
+        **dict.fromkeys(("compare", "restart", "finish"), ["true", "false"]),
+        "log": ["bar", "lines"],
+        "resume": [],
+    },
+    "data": {"output": []},
 }
-"""Keys of `train` that belong to no run, and their values."""
-COMMAND_FLAGS = {"train": ["-m", *(f"--{flag}" for flag in FLAGS)], "shapes": ["--config-dir"]}
+"""Keys of commands that take those of a run, and which belong to no run, with their values."""
+COMMAND_FLAGS = {
+    "train": ["-m", *(f"--{flag}" for flag in FLAGS)],
+    "data": ["--config-dir"],
+    "shapes": ["--config-dir"],
+}
 PATH_KEYS = {"run", "resume", "path", "images", "output", "output_dir", "data_dir"}
 
 Schema = dict[str, str]
@@ -82,7 +90,8 @@ def candidates(line: str) -> list[str]:
     values = _values(command)
     if not equals:
         keys = [f"{name}=" for name in values]
-        verbs = [REMOVE] if command == "runs" and len(before) == 2 else []
+        words = {"runs": [REMOVE], "data": _groups()["data"]}.get(command, [])
+        verbs = words if len(before) == 2 else []
         return _matching(word, [*keys, *verbs, *(_runs(word) if "run" in values else [])])
     if key in PATH_KEYS:
         runs = _runs(value) if key in ("run", "resume") else []
@@ -98,7 +107,7 @@ def _matching(word: str, names: object) -> list[str]:
 
 def _values(command: str) -> dict[str, list[str]]:
     """Key of a command -> its values, if they are names."""
-    if command not in ("train", "shapes"):
+    if command not in COMPOSED:
         schemas = _schemas("cli/options.py") | _schemas(f"commands/{command}.py")
         enums = _enums(f"commands/{command}.py")
         keys = {key: _names(kind, enums) for key, kind in schemas.get("Options", {}).items()}
@@ -119,8 +128,7 @@ def _values(command: str) -> dict[str, list[str]]:
         for name, inner_kind in inner:
             if name not in ("name", "kind", "latent"):
                 keys[f"{key}.{name}"] = _names(inner_kind, enums)
-    switches = SWITCHES | {"resume": []} if command == "train" else {}
-    return groups | keys | switches | _short_keys()
+    return groups | keys | OWN_KEYS.get(command, {}) | _short_keys()
 
 
 def _groups() -> dict[str, list[str]]:

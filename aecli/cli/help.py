@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import omegaconf
 import yaml
 
-from aecli.cli.lookup import command_names, docstring, module
+from aecli.cli.lookup import COMPOSED, command_names, docstring, module
 from aecli.cli.options import RunOptions
 from aecli.config import (
     CONF_DIR,
@@ -80,7 +80,7 @@ def _keys(command: str) -> Iterator[str]:
     """The arguments of a command, in paragraphs."""
     if command == "train":
         yield from _train_keys()
-    elif command == "shapes":
+    elif command in COMPOSED:
         yield "The keys are those of aecli train, which aecli train --help lists."
     else:
         schema = module(command).Options

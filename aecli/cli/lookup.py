@@ -10,6 +10,8 @@ from typing import cast
 import aecli
 
 PACKAGE = "aecli.commands"
+COMPOSED = ("train", "data", "shapes")
+"""Commands that take the keys of a run, from which its configuration is composed."""
 REMOVE = "remove"
 """What follows `aecli runs` to remove some."""
 

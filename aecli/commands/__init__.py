@@ -9,6 +9,7 @@ wait for it.
 
 COMMANDS = (
     "train",
+    "data",
     "shapes",
     "evaluate",
     "reconstruct",
