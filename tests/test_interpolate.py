@@ -13,12 +13,16 @@ from torch import Tensor
 
 from aecli.analysis.interpolate import (
     GIF_SCALE,
+    NO_BREAK,
     Paths,
     distance_to_real,
     draw_pairs,
     figure,
     interpolate,
+    map_figure,
+    map_paths,
     pair_names,
+    read_class_pairs,
     read_pairs,
     to_gif,
 )
@@ -96,6 +100,74 @@ def test_pairs_that_cannot_be_are_refused(text: str) -> None:
         read_pairs(text, split_of(1, 2, 3))
 
 
+def labelled(labels: list[int], *classes: str) -> Split:
+    return Split(torch.zeros(len(labels), 1, 2, 3), torch.tensor(labels), classes)
+
+
+def test_a_class_stands_for_its_images_one_after_another() -> None:
+    split = labelled([1, 0, 1, 0, 0])
+    # The third 1 is the first one again: there are only two.
+    assert read_class_pairs("class:0-1, 1-0,0-1", split) == [(1, 0), (2, 3), (4, 0)]
+    assert read_class_pairs("class:0-0", split) == [(1, 3)]
+
+
+def test_classes_are_named_as_their_folders_even_with_hyphens() -> None:
+    split = labelled([0, 1, 2, 3], "t-shirt", "dress", "-", "long dress")
+    for text, pair in (
+        ("t-shirt-dress", (0, 1)), ("dress-t-shirt", (1, 0)), ("t-shirt--", (0, 2)),
+        ("---", (2, 2)), ("long dress-dress", (3, 1)),
+    ):  # fmt: skip
+        assert read_class_pairs(f"class:{text}", split) == [pair]
+    for text in ("t-shirt", "dress", "t-dress", "0-1", "dress-", ""):
+        with pytest.raises(UsageError, match="is not two classes with a hyphen between them; the "):
+            read_class_pairs(f"class:{text}", split)
+
+
+def test_what_can_be_read_in_two_ways_is_refused() -> None:
+    split = labelled([0, 1, 2, 3], "a", "b-c", "a-b", "c")
+    with pytest.raises(UsageError, match="'a-b-c' can be read as a to b-c and a-b to c: give two "):
+        read_class_pairs("class:a-b-c", split)
+
+
+def test_a_class_without_test_images_is_refused() -> None:
+    with pytest.raises(UsageError, match="'a-b' is not two classes .* of the classes a, c$"):
+        read_class_pairs("class:a-b", labelled([0, 2], "a", "b", "c"))
+
+
+def test_the_paths_on_the_map_lead_from_code_to_code(finished: Path) -> None:
+    trained = open_run(finished, device="cpu")
+    data = trained.data()
+    pairs = [(3, 8), (12, 40)]
+    straight = map_paths(trained, data, pairs, 5, is_spherical=False)
+    for path, (first, second) in zip(straight.paths, pairs, strict=True):
+        expected = straight.map.points[first] + torch.linspace(0, 1, 5).outer(
+            straight.map.points[second] - straight.map.points[first]
+        )
+        assert torch.allclose(path, expected, atol=1e-4)
+    arcs = map_paths(trained, data, pairs, 5, is_spherical=True)
+    assert torch.allclose(arcs.paths[:, [0, -1]], straight.paths[:, [0, -1]], atol=1e-4)
+    assert not torch.allclose(arcs.paths, straight.paths, atol=1e-4)
+
+
+def test_the_map_of_many_images_shows_some(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = open_run(finished, device="cpu")
+    data, pairs = trained.data(), [(3, 8)]
+    monkeypatch.setattr("aecli.analysis.interpolate.MAPPED", 30)
+    mapped = map_paths(trained, data, pairs, 4, is_spherical=False)
+    assert (len(mapped.map.points), len(mapped.shown), mapped.paths.shape) == (30, 30, (1, 4, 2))
+    drawn = map_figure(trained, mapped, data.test, pairs, is_spherical=False)
+    title = " ".join(drawn.get_suptitle().split())
+    assert title == (
+        f"{trained.config.name}: lines between codes, on a map of 30 of the 100 test images of "
+        "synthetic (PCA of the codes)"
+    )
+    labels = data.test.labels.tolist()
+    (axes,) = drawn.axes
+    assert [text.get_text().replace(NO_BREAK, " ") for text in axes.texts] == [
+        f"{labels[number]} (image {number})" for number in pairs[0]
+    ]
+
+
 def test_drawn_pairs_are_of_different_images_and_follow_the_seed() -> None:
     pairs = draw_pairs(10, 20, seed=0)
     assert sorted(number for pair in pairs for number in pair) == list(range(20))
@@ -138,9 +210,10 @@ def test_the_command_leaves_a_figure_a_film_and_their_numbers(
         *(to_pixels(each) for each in (data.test.images[[3, 12]], data.train.images))
     )
     assert pixel[0] == pytest.approx(starts.mean().item(), rel=1e-5)
-    assert {path.name for path in folder.glob("interpolation.*")} == {
-        "interpolation.png", "interpolation.svg", "interpolation.gif",
+    assert {path.name for path in folder.glob("[im]*.[!j]*")} == {
+        "interpolation.png", "interpolation.svg", "interpolation.gif", "map.png", "map.svg",
     }  # fmt: skip
+    assert numbers["map"]["kind"] == "pca" and np.array(numbers["map"]["paths"]).shape == (2, 5, 2)
     output = capsys.readouterr().out
     assert "line in latent space" in output and f"{pixel[2]:.6f}" in output
 
@@ -151,6 +224,10 @@ def test_the_command_leaves_a_figure_a_film_and_their_numbers(
         ("steps=1", "steps=1 is not valid: give 2 to 24"),
         ("steps=many", "steps=many is not valid: give a whole number"),
         ("n=0", "n=0 is not valid: give 1 to 16 pairs"),
+        ("pairs=0-1", "pairs=0-1 is not valid: give two images for each, as in 3:7,12:40, or two"),
+        ("pairs=class:5-x", "pairs=class:5-x is not valid: '5-x' is not two classes with a hyphen"),
+        ("pairs=class:", "pairs=class: is not valid: '' is not two classes with a hyphen"),
+        (f"pairs=class:{','.join(['0-1'] * 17)}", " are too many to be seen: give at most 16"),
         ("pairs=0:100", "pairs=0:100 is not valid: the images are numbered 0 to 99"),
         ("spherical=round", "spherical=round is not valid: give true or false"),
     ],
@@ -168,11 +245,13 @@ def test_a_pair_has_the_names_of_its_classes_and_each_step_its_place() -> None:
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     split = Split(images, torch.tensor([0, 1, 0]), ("cat", "dog"))
     pairs = [(0, 1), (1, 2)]
-    assert pair_names(split, pairs) == ["cat to dog", "dog to cat"]
+    names = [name.replace(NO_BREAK, " ") for name in pair_names(split, pairs)]
+    assert names == ["cat (image 0) to dog (image 1)",
+                                        "dog (image 1) to cat (image 2)"]  # fmt: skip
     assert pair_names(Split(images, torch.zeros(3)), pairs) == ["image 0 to 1", "image 1 to 2"]
     steps = torch.zeros(2, 5, 1, 8, 8)
-    (axes,) = figure("title", Paths(steps, steps), pair_names(split, pairs)).axes
+    (axes,) = figure("title", Paths(steps, steps), ["cat to dog", "dog to cat"]).axes
     assert [text.get_text() for text in axes.texts] == ["0", "0.25", "0.5", "0.75", "1"]
     rows = [label.get_text() for label in axes.get_yticklabels()]
-    assert rows == ["cat to dog: latent space", "pixel space",
-                    "dog to cat: latent space", "pixel space"]  # fmt: skip
+    assert rows == ["cat to dog:\nlatent space", "pixel space",
+                    "dog to cat:\nlatent space", "pixel space"]  # fmt: skip

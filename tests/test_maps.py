@@ -9,9 +9,10 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from aecli.figures import Direction, image_plane, save, scatter_map
+from aecli.figures import Course, Direction, image_plane, save, scatter_map
 from aecli.figures.axes import MAX_LABELS
 from aecli.figures.maps import Points
+from aecli.figures.theme import ink
 
 CODES = (Direction("code 1"), Direction("code 2"))
 
@@ -46,6 +47,34 @@ def test_classes_are_mixed_so_that_none_hides_another() -> None:
     figure = scatter_map("", CODES, {"a": points_of(50), "b": points_of(50, 1)})
     colours = shades(figure)
     assert 20 < sum(one != other for one, other in zip(colours, colours[1:], strict=False)) < 80
+
+
+def test_courses_lead_from_a_ring_to_a_disc_over_the_points() -> None:
+    courses = [Course(np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 9.0]]), "here", "there")]
+    figure = scatter_map("", CODES, {"a": points_of(20), "b": points_of(20)}, courses)
+    (axes,) = figure.axes
+    course, ring, disc = axes.lines
+    assert np.array_equal(np.asarray(course.get_xydata()), courses[0].points)
+    for end, place, colour in ((ring, (0, 0), to_rgb("white")), (disc, (3, 9), ink())):
+        assert np.array_equal(np.asarray(end.get_xydata()), [place])
+        assert end.get_markerfacecolor() == colour
+    assert [text.get_text() for text in axes.texts] == ["here", "there"]  # and no class
+    assert len(figure.legends) == 1
+    figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    assert low < 0 and high > 9
+
+
+def test_the_names_of_courses_that_meet_do_not_cover_one_another() -> None:
+    angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
+    rim = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    courses = [Course(np.array([[0, 0], end]), "in the middle", "on the rim") for end in rim]
+    figure = scatter_map("", CODES, {"": points_of(50)}, courses)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 12
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
 
 
 def test_both_directions_have_one_scale() -> None:

@@ -1,26 +1,34 @@
 """Interpolation between images: along a line in latent space, and along one in pixel space."""
 
 import io
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from aecli.data import Split
+from aecli.analysis.embed import Map, choose_images, map_codes, points_by_class
+from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.figures import Row, as_image, image_grid
+from aecli.figures import Course, Row, as_image, image_grid, scatter_map
+from aecli.files import natural_key
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
 from aecli.runs.trained import Trained
-from aecli.text import MAX_SHOWN, shortened
+from aecli.text import MAX_SHOWN, escaped, shortened
 
 PAIRS = 6  # unless more or fewer are asked for
 MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure
 FRAME_MS = 120  # of the animation
 GIF_SCALE = 3  # screen pixels for each pixel of an image
+BY_CLASS = "class:"
+"""Begins pairs of classes; others are pairs of numbers."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+MAPPED = 10_000  # test images on the map
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,12 @@ def choose_pairs(text: str | None, n: int | None, split: Split, seed: int) -> li
     Raises:
         UsageError: they make no sense, or there are not as many.
     """
-    return draw_pairs(n, len(split), seed) if text is None else read_pairs(text, split)
+    if text is None:
+        return draw_pairs(n, len(split), seed)
+    pairs = read_class_pairs(text, split) if text.startswith(BY_CLASS) else read_pairs(text, split)
+    if len(pairs) > MAX_PAIRS:
+        raise UsageError(f"pairs={text} are too many to be seen: give at most {MAX_PAIRS}")
+    return pairs
 
 
 def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
@@ -53,7 +66,8 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
         first, colon, second = part.strip().partition(":")
         if not (colon and first.isdecimal() and second.isdecimal()) or len(part) > MAX_SHOWN:
             raise UsageError(
-                f"pairs={shortened(text)} is not valid: give two images for each, as in 3:7,12:40"
+                f"pairs={shortened(text)} is not valid: give two images for each, as in 3:7,12:40, "
+                f"or two classes, as in {BY_CLASS}5-6,8-9"
             )
         for number in (first, second):
             if int(number) >= len(split):
@@ -61,9 +75,64 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
                     f"pairs={text} is not valid: the images are numbered 0 to {len(split) - 1}"
                 )
         pairs.append((int(first), int(second)))
-    if len(pairs) > MAX_PAIRS:
-        raise UsageError(f"pairs={text} are too many to be seen: give at most {MAX_PAIRS}")
     return pairs
+
+
+def read_class_pairs(text: str, split: Split) -> list[tuple[int, int]]:
+    """`class:5-6,6-0` as numbers of images of `split`.
+
+    Of each class the first image, and where a class comes again the next one, so that no two pairs
+    begin or end at the same image; after the last image of a class comes its first.
+
+    Raises:
+        UsageError: it is something else, or there are no images of such classes.
+    """
+    members = _images_by_class(split)
+    taken: Counter[str] = Counter()
+    pairs = []
+    for part in text.removeprefix(BY_CLASS).split(","):
+        first, second = (
+            _next_image(name, members, taken) for name in _read_classes(text, part.strip(), members)
+        )
+        pairs.append((first, second))
+    return pairs
+
+
+def _images_by_class(split: Split) -> dict[str, list[int]]:
+    """The name of each class that occurs, as it is typed, and the numbers of its images."""
+    members: dict[str, list[int]] = {}
+    for number, label in enumerate(split.labels.tolist()):
+        name = split.classes[label] if split.classes else str(label)
+        members.setdefault(name, []).append(number)
+    return members
+
+
+def _read_classes(text: str, pair: str, names: Collection[str]) -> tuple[str, str]:
+    """The two names of which `pair` consists, with a hyphen between them.
+
+    A name may have hyphens, too: `t-shirt-dress` is read as what there is.
+    """
+    words = pair.split("-")
+    halves = [("-".join(words[:end]), "-".join(words[end:])) for end in range(1, len(words))]
+    readings = [each for each in halves if set(each) <= set(names)]
+    if not readings:
+        raise UsageError(
+            f"pairs={shortened(escaped(text))} is not valid: {shortened(escaped(pair))!r} is not "
+            f"two classes with a hyphen between them; the images are of the classes "
+            f"{escaped(', '.join(sorted(names, key=natural_key)))}"
+        )
+    if len(readings) > 1:
+        ways = " and ".join(escaped(f"{first} to {second}") for first, second in readings)
+        raise UsageError(
+            f"pairs={shortened(escaped(text))} is not valid: {escaped(pair)!r} can be read as "
+            f"{ways}: give two images by number, as in 3:7"
+        )
+    return readings[0]
+
+
+def _next_image(name: str, members: dict[str, list[int]], taken: Counter[str]) -> int:
+    taken[name] += 1
+    return members[name][(taken[name] - 1) % len(members[name])]
 
 
 def draw_pairs(n: int | None, images: int, seed: int) -> list[tuple[int, int]]:
@@ -95,10 +164,18 @@ def interpolate(
     if not 2 <= steps <= MAX_STEPS:
         raise UsageError(f"steps={steps} is not valid: give 2 to {MAX_STEPS}")
     first, second = (to_pixels(split.images[list(each)]) for each in zip(*pairs, strict=True))
-    line = spherical if is_spherical else straight
-    codes = line(trained.encode(first), trained.encode(second), steps)  # (K, S, D)
+    codes = codes_between(trained, first, second, steps, is_spherical)
     decoded = trained.decode(codes.flatten(0, 1))  # (K S, C, H, W)
     return Paths(decoded.unflatten(0, (len(pairs), steps)), straight(first, second, steps))
+
+
+@torch.inference_mode()
+def codes_between(
+    trained: Trained, first: Tensor, second: Tensor, steps: int, is_spherical: bool
+) -> Tensor:
+    """Codes between those of the pixels `first` and `second`, (K, C, H, W) each: (K, S, D)."""
+    line = spherical if is_spherical else straight
+    return line(trained.encode(first), trained.encode(second), steps)
 
 
 def distance_to_real(paths: Tensor, images: Tensor) -> Tensor:
@@ -132,11 +209,72 @@ def _frame(sheet: Tensor) -> Image.Image:
 
 
 def pair_names(split: Split, pairs: list[tuple[int, int]]) -> list[str]:
-    """Each pair by its classes, as in `7 to 2`; by its numbers if all images are of one class."""
+    """Each pair by its classes and numbers, as in `7 (image 3) to 2 (image 7)`; if all images are
+    of one class, as in `image 3 to 7`."""
     if len(split.labels.unique()) == 1:
         return [f"image {first} to {second}" for first, second in pairs]
-    names = [[split.class_name(int(split.labels[each])) for each in pair] for pair in pairs]
-    return [" to ".join(pair) for pair in names]
+    return [" to ".join(image_name(split, number) for number in pair) for pair in pairs]
+
+
+def image_name(split: Split, number: int) -> str:
+    """An image by its class, if there are several, and its number: `7 (image 3)` or `image 3`.
+
+    No line ends before the number.
+    """
+    name = f"image{NO_BREAK}{number}"
+    if len(split.labels.unique()) == 1:
+        return name
+    return f"{split.class_name(int(split.labels[number]))}{NO_BREAK}({name})"
+
+
+@dataclass(frozen=True)
+class MappedPaths:
+    """The codes on K paths of S steps each, on a map of the codes of test images."""
+
+    map: Map
+    """Of the test images only."""
+    shown: Split
+    """These images."""
+    paths: Tensor  # (K, S, 2), on the CPU
+
+
+def map_paths(
+    trained: Trained, data: Data, pairs: list[tuple[int, int]], steps: int, is_spherical: bool
+) -> MappedPaths:
+    """The codes of the test images as `embed` maps them, with those between the two of each pair:
+    the codes themselves if there are two numbers in each, otherwise two principal components."""
+    first, second = (to_pixels(data.test.images[list(each)]) for each in zip(*pairs, strict=True))
+    between = codes_between(trained, first, second, steps, is_spherical)  # (K, S, D)
+    chosen = choose_images(len(data.test), MAPPED, seed=0).to(trained.device)
+    shown = data.test[chosen]
+    codes = torch.cat([trained.codes(shown.images), between.flatten(0, 1)])
+    mapped = map_codes(codes, trained.codes(data.train.images), kind=None, seed=0)
+    points, paths = mapped.points[: len(shown)], mapped.points[len(shown) :]
+    return MappedPaths(replace(mapped, points=points), shown, paths.reshape(len(pairs), steps, 2))
+
+
+def map_figure(
+    trained: Trained,
+    mapped: MappedPaths,
+    split: Split,
+    pairs: list[tuple[int, int]],
+    is_spherical: bool,
+) -> Figure:
+    """The map coloured by class, with the course of each pair of `split` and the names of its
+    ends."""
+    courses = [
+        Course(path.double().numpy(), image_name(split, first), image_name(split, second))
+        for path, (first, second) in zip(mapped.paths, pairs, strict=True)
+    ]
+    line = "arcs" if is_spherical else "lines"
+    part = "" if len(mapped.shown) == len(split) else f"{len(mapped.shown):,} of "
+    return scatter_map(
+        f"{trained.config.name}: {line} between codes, on a map of {part}the "
+        f"{trained.images_name} ({mapped.map.name})",
+        mapped.map.directions,
+        points_by_class(mapped.map.points, mapped.shown),
+        courses,
+    )
 
 
 def figure(title: str, paths: Paths, names: list[str]) -> Figure:
@@ -148,6 +286,6 @@ def figure(title: str, paths: Paths, names: list[str]) -> Figure:
     captions = [f"{step / (steps - 1):.2g}" for step in range(steps)]
     rows: list[Row] = []
     for name, latent, pixel in zip(names, paths.latent, paths.pixel, strict=True):
-        rows.append(Row(f"{name}: latent space", latent, captions=() if rows else captions))
+        rows.append(Row(f"{name}:\nlatent space", latent, captions=() if rows else captions))
         rows.append(Row("pixel space", pixel))
     return image_grid(title, rows)

@@ -4,11 +4,13 @@ usage: aecli interpolate RUN [key=value ...]
 
 Goes from one test image to another along a line between their codes, beside the same line between
 their pixels, as a figure and as an animation, and measures how far each step is from the nearest
-training image.
+training image. Draws the lines on a map of the codes, too: the codes themselves with latent=2,
+otherwise their first two principal components.
 
 examples:
   aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456
   aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456 pairs=3:7,12:40 steps=9
+  aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456 pairs=class:5-6,8-9,6-0
   aecli interpolate outputs/conv-z25/2026-11-21_10-15-00-123456 n=4 spherical=true
 """
 
@@ -34,7 +36,8 @@ class Options(RunOptions):
     """Pairs that are drawn where none are given; null: 6, or as many as there are."""
 
     pairs: str | None = None
-    """Pairs of images by number, the first being 0, as in 3:7,12:40; null: drawn by seed."""
+    """Pairs of images by number, the first being 0, as in 3:7,12:40; or by class, as in
+    class:5-6,6-0, of which each takes the next image of its class; null: drawn by seed."""
 
     steps: int = 12
     """Images in a row, the two ends among them."""
@@ -61,6 +64,8 @@ def main(arguments: list[str]) -> None:
         distance_to_real,
         figure,
         interpolate,
+        map_figure,
+        map_paths,
         pair_names,
         to_gif,
     )
@@ -77,14 +82,21 @@ def main(arguments: list[str]) -> None:
             "latent": distance_to_real(paths.latent, data.train.images),
             "pixel": distance_to_real(paths.pixel, data.train.images),
         }
+        mapped = map_paths(trained, data, pairs, options.steps, options.spherical)
         title = f"{trained.config.name} on {trained.images_name}: from one to another"
         results.figure("interpolation", figure(title, paths, pair_names(data.test, pairs)))
+        results.figure("map", map_figure(trained, mapped, data.test, pairs, options.spherical))
         results.file("interpolation.gif", to_gif(paths))
         results.numbers(
             {
                 "pairs": [list(pair) for pair in pairs],
                 "labels": [[int(data.test.labels[each]) for each in pair] for pair in pairs],
                 "spherical": options.spherical,
+                "map": {
+                    "kind": mapped.map.kind,
+                    "variance": mapped.map.variance,
+                    "paths": mapped.paths.tolist(),
+                },
                 "nearest_mse": {name: mse.tolist() for name, mse in distances.items()},
                 **{f"nearest_mse_{name}": float(mse.mean()) for name, mse in distances.items()},
             }

@@ -2,6 +2,7 @@
 
 from aecli.figures.bars import error_histogram, grouped_bars, score_by_family
 from aecli.figures.cells import overlap_figure
+from aecli.figures.courses import Course
 from aecli.figures.curves import (
     Accuracy,
     Curve,
@@ -23,6 +24,7 @@ from aecli.figures.theme import theme
 
 __all__ = [
     "Accuracy",
+    "Course",
     "Curve",
     "Direction",
     "Point",

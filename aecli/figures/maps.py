@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from aecli.figures import text
 from aecli.figures.axes import HANDLE_INCHES, LABEL, MAX_LABEL_WIDTH, MAX_LABELS, TITLE
+from aecli.figures.courses import Course, draw_courses
 from aecli.figures.output import as_image
 from aecli.figures.theme import RGBA, categories, paper
 
@@ -29,6 +31,7 @@ MAX_NAME = 16  # characters of a name in the map; the legend has them all
 
 # Area of a point in squared font points: the limits, and the total of all points in between.
 MAX_POINT, MIN_POINT, INK = 20, 4, 20_000
+CLEAR, FAINT = 0.8, 0.5  # opacity of points, alone and under lines
 
 
 class Direction(NamedTuple):
@@ -44,7 +47,10 @@ Points = NDArray[np.float64]
 
 
 def scatter_map(
-    title: str, directions: tuple[Direction, Direction], classes: dict[str, Points]
+    title: str,
+    directions: tuple[Direction, Direction],
+    classes: dict[str, Points],
+    courses: Sequence[Course] = (),
 ) -> Figure:
     """A scatter plot with one colour per class and the same scale in both directions.
 
@@ -53,13 +59,14 @@ def scatter_map(
         directions: x and y.
         classes: name -> its points. There is no legend for a single class, which needs none, or
             for more than MAX_LABELS, whose colours could not be told apart.
+        courses: lines over the points; with them, the classes are named in the legend alone.
     """
-    every = np.concatenate(list(classes.values()))
+    every = np.concatenate([*classes.values(), *(course.points for course in courses)])
     width, height = np.ptp(every, axis=0)
     aspect = float(np.clip(height / width, MIN_ASPECT, 1 / MIN_ASPECT)) if width else 1.0
     figure, axes = _axes(title, aspect)
     colours = categories(len(classes))
-    _scatter(axes, list(classes.values()), colours)
+    _scatter(axes, list(classes.values()), colours, FAINT if courses else CLEAR)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
@@ -69,7 +76,10 @@ def scatter_map(
             axis.set_ticks([])
     if 1 < len(classes) <= MAX_LABELS:
         _legend(figure, list(classes), colours)
-        _name_clusters(axes, classes)
+        if not courses:
+            _name_clusters(axes, classes)
+    if courses:
+        draw_courses(figure, axes, courses)
     return figure
 
 
@@ -99,14 +109,14 @@ def _axes(title: str, aspect: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _scatter(axes: Axes, classes: list[Points], colours: list[RGBA]) -> None:
+def _scatter(axes: Axes, classes: list[Points], colours: list[RGBA], opacity: float) -> None:
     """Draw all points in random order, so that the last class does not hide the others."""
     points = np.concatenate(classes)
     point_colours = np.repeat(np.array(colours), [len(each) for each in classes], axis=0)
     order = np.random.default_rng(0).permutation(len(points))
     area = min(MAX_POINT, max(MIN_POINT, INK / len(points)))
     x, y = points[order].T
-    axes.scatter(x, y, s=area, c=point_colours[order], alpha=0.8, linewidths=0)
+    axes.scatter(x, y, s=area, c=point_colours[order], alpha=opacity, linewidths=0)
 
 
 def _edges(centres: list[float]) -> tuple[float, float]:

@@ -49,9 +49,14 @@ def paper() -> RGB:
     return to_rgb(matplotlib.rcParams["figure.facecolor"])
 
 
+def ink() -> RGB:
+    """The text colour."""
+    return to_rgb(matplotlib.rcParams["text.color"])
+
+
 def neutral() -> RGBA:
     """For reference values: the text colour, made translucent."""
-    return to_rgba(matplotlib.rcParams["text.color"], 0.65)
+    return to_rgba(ink(), 0.65)
 
 
 def sequence(count: int) -> list[RGBA]:
@@ -70,6 +75,5 @@ def categories(count: int) -> list[RGBA]:
 
 def inked(colour: RGBA, share: float) -> RGBA:
     """A colour with a share of the text's colour, and so as far from the background or farther."""
-    ink = to_rgb(matplotlib.rcParams["text.color"])
-    red, green, blue = (1 - share) * np.array(colour[:3]) + share * np.array(ink)
+    red, green, blue = (1 - share) * np.array(colour[:3]) + share * np.array(ink())
     return float(red), float(green), float(blue), 1.0

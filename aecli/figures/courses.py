@@ -1,0 +1,103 @@
+"""Lines over a map, with names at their ends that do not cover one another."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from aecli.figures import text
+from aecli.figures.axes import LABEL
+from aecli.figures.theme import ink, paper
+
+# All in points.
+RING = 6  # diameter of the first and the last point
+BESIDE = 6  # from the middle of a point to its name
+LINES_AWAY = (0.6, 0, 1.6, 2.6)  # of text, up or down to a name, in the order of preference
+
+
+class Course(NamedTuple):
+    """A line over a map, from a ring to a disc."""
+
+    points: NDArray[np.float64]  # (S, 2), S at least 2
+    start: str
+    """Name of the first point."""
+    end: str
+    """Name of the last point."""
+
+
+class _End(NamedTuple):
+    """One end of a course."""
+
+    place: NDArray[np.float64]
+    inner: NDArray[np.float64]
+    """The next point."""
+    name: str
+
+
+def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
+    """Draw each course with a dot at each step, and name its ends."""
+    outline = [Stroke(linewidth=3, foreground=paper()), Normal()]
+    for points, _, _ in courses:
+        axes.plot(
+            *points.T, "-", marker=".", markersize=4, linewidth=1, color=ink(),
+            path_effects=outline, zorder=3,
+        )  # fmt: skip
+    for place, colour in ((0, paper()), (-1, ink())):
+        for course in courses:
+            axes.plot(
+                *course.points[place], "o", markersize=RING, markeredgecolor=ink(),
+                markerfacecolor=colour, zorder=4,
+            )  # fmt: skip
+    figure.draw_without_rendering()  # from here on the places of the points are known
+    ends = [
+        end
+        for points, start, goal in courses
+        for end in (_End(points[0], points[1], start), _End(points[-1], points[-2], goal))
+    ]
+    taken = [_square(axes, end.place) for end in ends]
+    for end in ends:
+        # In a crowd, the place where a name covers fewest others.
+        box, offset, side = min(
+            _boxes(axes, end), key=lambda each: sum(each[0].overlaps(other) for other in taken)
+        )
+        taken.append(box)
+        axes.annotate(
+            end.name, end.place.tolist(), offset, textcoords="offset points", fontsize=LABEL,
+            ha=side, va="center", path_effects=outline, zorder=5,
+        )  # fmt: skip
+
+
+def _square(axes: Axes, place: NDArray[np.float64]) -> Bbox:
+    """Around a ring, in points of the figure."""
+    x, y = _points(axes, place)
+    return Bbox.from_bounds(x - RING / 2, y - RING / 2, RING, RING)
+
+
+def _boxes(axes: Axes, end: _End) -> Iterator[tuple[Bbox, tuple[float, float], str]]:
+    """Where a name may stand, the best first: its box in points of the figure, its offset from the
+    end of the course, and the side on which it begins.
+
+    Best is where the course does not go.
+    """
+    x, y = _points(axes, end.place)
+    height = text.height(end.name, LABEL) * text.POINTS_PER_INCH
+    width = text.width(end.name, LABEL) * text.POINTS_PER_INCH
+    right, up = (1 if ahead <= 0 else -1 for ahead in end.inner - end.place)
+    for lines in LINES_AWAY:
+        for sideways, upwards in ((right, up), (-right, up), (right, -up), (-right, -up)):
+            offset = sideways * BESIDE, upwards * lines * height
+            left = x + offset[0] - width * (sideways < 0)
+            bottom = y + offset[1] - height / 2
+            side = "left" if sideways > 0 else "right"
+            yield Bbox.from_bounds(left, bottom, width, height), offset, side
+
+
+def _points(axes: Axes, place: NDArray[np.float64]) -> tuple[float, float]:
+    """A place on the map in points of the figure."""
+    x, y = axes.transData.transform(place) * text.POINTS_PER_INCH / axes.figure.dpi
+    return float(x), float(y)
