@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from aecli.errors import Interrupted
+from aecli.evaluation.examples import ExampleImages, epochs_figure
 from aecli.runs.directory import EVENTS, RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runtime.signals import StopRequest
@@ -112,6 +115,22 @@ def test_a_closed_run_is_trained_on_to_the_same_end(
     for finish in ("finish=true", "finish=false"):
         assert aecli("train", "resume=run", finish) == 0
         assert "run is finished: there is nothing to do" in capsys.readouterr().err
+
+
+def test_the_outputs_by_epoch_are_shown_of_the_epochs_that_there_are(
+    begun: RunDirectory, aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[list[int]] = []
+
+    def watched(title: str, examples: ExampleImages, outputs: dict[int, Tensor]) -> Figure:
+        shown.append(sorted(outputs))
+        return epochs_figure(title, examples, outputs)
+
+    monkeypatch.setattr("aecli.training.outcome.epochs_figure", watched)
+    assert aecli("train", "resume=run", "finish=true") == 0
+    assert aecli("train", "resume=run") == 0
+    assert shown == [[1, 2], [1, 2, 3, 4]]
+    assert (begun.figures / "epochs.png").is_file()
 
 
 def test_a_run_that_is_trained_on_and_interrupted_again_is_closed_again(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +11,13 @@ from aecli.baselines.contestants import Reconstruct, baselines
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
 from aecli.data import Data, Split
-from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
+from aecli.evaluation.examples import (
+    ExampleImages,
+    epochs_figure,
+    example_images,
+    followed_epochs,
+    reconstruction_figure,
+)
 from aecli.evaluation.scores import (
     EXTREMES,
     SplitScores,
@@ -212,3 +219,36 @@ def test_a_picture_has_the_corruption_where_there_is_one_and_the_errors() -> Non
     assert labels_of(ExampleImages(pixels, pixels)) == [
         "original", "copy, mse", "absolute error", "scale of errors",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("epochs", "followed"),
+    [
+        ([1, 5, 10, 15, 20, 25], [5, 10, 15, 20, 25]),  # as in the lecture
+        ([1, 5, 10, 15, 20, 25, 30, 40, 50], [10, 20, 30, 40, 50]),  # trained further
+        ([1, 5, 10, 12], [1, 5, 10, 12]),  # stopped early, or closed
+        ([1, 2, 4, 5, 6], [1, 2, 4, 5, 6]),
+        ([1, 2], [1, 2]),
+        ([1], [1]),
+    ],
+)
+def test_epochs_are_followed_at_even_distances(epochs: list[int], followed: list[int]) -> None:
+    assert followed_epochs(epochs) == followed
+
+
+def test_inputs_stand_above_the_outputs_of_each_epoch() -> None:
+    clean = torch.linspace(0, 0.4, 10).reshape(10, 1, 1, 1).expand(10, 1, 8, 8)
+    shown = ExampleImages(clean, clean + 0.5)
+    outputs = {epoch: torch.full((10, 1, 8, 8), epoch / 100) for epoch in (1, 5, 10, 15, 20, 25)}
+    figure = epochs_figure("title", shown, outputs)
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [
+        text for epoch in (5, 10, 15, 20, 25) for text in (f"epoch {epoch}: input", "output")
+    ]
+    pixels = np.asarray(axes.images[0].get_array())[..., 0]
+    rows, columns = (np.array(pixels.shape) / 10).astype(int)  # of 8 pixels and their gap each
+    assert (rows, columns) == (10, 9)
+    for row, epoch in enumerate((5, 10, 15, 20, 25)):
+        assert np.allclose(pixels[20 * row + 4, 4::10], clean[:9, 0, 0, 0] + 0.5)  # what goes in
+        assert np.allclose(pixels[20 * row + 14, 4::10], epoch / 100)

@@ -45,7 +45,8 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
         "config.yaml", "events.out.tfevents", "metrics.jsonl", "best.safetensors",
         "manifest.json", "checkpoints", "checkpoints/0000000006.json", "checkpoints/0000000006.pt",
         "images.safetensors", "seen.safetensors", "errors.safetensors",
-        "figures", "figures/loss.png", "figures/loss.svg",
+        "figures", "figures/epochs.png", "figures/epochs.svg",
+        "figures/loss.png", "figures/loss.svg",
         "figures/reconstructions.png", "figures/reconstructions.svg",
         "summary.json",
     }  # fmt: skip

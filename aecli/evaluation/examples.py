@@ -1,5 +1,6 @@
 """The example images that figures show."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLE_IMAGES = 10
 MAX_EXAMPLES = 24  # in a row; more would be too small to see
+FOLLOWED_IMAGES = 9  # at several epochs
+FOLLOWED_EPOCHS = 5
 
 
 @dataclass(frozen=True)
@@ -78,4 +81,30 @@ def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, T
         rows.append(Row(f"{label}, mse", output, captions=mse))
         rows.append(Row("absolute error", abs(output - pixels), is_error=True))
     rows.append(error_scale("scale of errors", shown.pixels))
+    return image_grid(title, rows)
+
+
+def followed_epochs(epochs: Collection[int]) -> list[int]:
+    """At most `FOLLOWED_EPOCHS` of `epochs`, the last among them, at even distances from 0.
+
+    Of 1, 5, 10, 15, 20 and 25 these are all but the first.
+    """
+    wanted = (max(epochs) * part / FOLLOWED_EPOCHS for part in range(1, FOLLOWED_EPOCHS + 1))
+    return sorted({min(epochs, key=lambda epoch: abs(epoch - place)) for place in wanted})
+
+
+def epochs_figure(title: str, shown: ExampleImages, outputs: dict[int, Tensor]) -> "Figure":
+    """What goes into the network, and below it what comes out after some of the epochs.
+
+    Args:
+        title: of the figure.
+        shown: the images.
+        outputs: epoch -> their reconstruction after it, (K, C, H, W) in [0, 1].
+    """
+    from aecli.figures import Row, image_grid  # training need not wait for matplotlib
+
+    rows = []
+    for epoch in followed_epochs(outputs):
+        rows.append(Row(f"epoch {epoch}: input", shown.inputs[:FOLLOWED_IMAGES]))
+        rows.append(Row("output", outputs[epoch][:FOLLOWED_IMAGES]))
     return image_grid(title, rows)

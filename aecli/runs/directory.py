@@ -35,8 +35,7 @@ CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
 SEEN, ERRORS = "seen.safetensors", "errors.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
-LOSS, RECONSTRUCTIONS = "loss", "reconstructions"
-"""Figures of a run."""
+RUN_FIGURES = LOSS, RECONSTRUCTIONS, EPOCHS = "loss", "reconstructions", "epochs"
 FIGURE_KINDS = ("png", "svg")
 EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
@@ -45,7 +44,7 @@ HYDRA = ".hydra"
 HYDRA_FILES = tuple(f"{HYDRA}/{name}.yaml" for name in ("config", "hydra", "overrides"))
 RESULTS = (
     *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
-    *(f"{FIGURES}/{name}.{kind}" for name in (LOSS, RECONSTRUCTIONS) for kind in FIGURE_KINDS),
+    *(f"{FIGURES}/{name}.{kind}" for name in RUN_FIGURES for kind in FIGURE_KINDS),
 )
 """What a finished run consists of, besides checkpoints and event files."""
 FILES = (*RESULTS, MANIFEST, FAILURE, NEXT)

@@ -14,7 +14,12 @@ from aecli.config import TrainConfig, settings
 from aecli.config.choices import TRAIN, VALIDATION
 from aecli.config.wording import as_typed, shortened
 from aecli.data import Data
-from aecli.evaluation.examples import ExampleImages, example_images, reconstruction_figure
+from aecli.evaluation.examples import (
+    ExampleImages,
+    epochs_figure,
+    example_images,
+    reconstruction_figure,
+)
 from aecli.evaluation.metrics import Score
 from aecli.evaluation.scores import (
     ReferenceScores,
@@ -23,7 +28,7 @@ from aecli.evaluation.scores import (
     pca_curve_sizes,
     score_test_split,
 )
-from aecli.runs.directory import LOSS, RECONSTRUCTIONS, RunDirectory
+from aecli.runs.directory import EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
 from aecli.runtime.device import device_name
 from aecli.training.state import TrainingState
 
@@ -162,6 +167,12 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
     save(
         reconstruction_figure(f"{title}: test images", outcome.examples, rows),
         run.figure(RECONSTRUCTIONS),
+    )
+    save(
+        epochs_figure(
+            f"{title}: test images by epoch", outcome.examples, outcome.training.snapshots
+        ),
+        run.figure(EPOCHS),
     )
     records = outcome.training.records
     curves = loss_figure(
