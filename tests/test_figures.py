@@ -40,7 +40,7 @@ from aecli.figures import (
     theme,
     to_array,
 )
-from aecli.figures.theme import CATEGORIES, sequence
+from aecli.figures.theme import CATEGORIES, categories, sequence
 from aecli.text import printable
 
 BLACK, WHITE = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
@@ -405,6 +405,24 @@ def test_accuracies_stand_at_their_numbers_of_labels_with_what_they_vary_by() ->
     places = [segments[0][0, 0] for segments in bars]
     assert places[1] == 100 and places == sorted(set(places))  # beside each other
     assert tick_labels(axes.xaxis) == ["100", "1,000"]
+    assert_all_is_readable(figure)
+
+
+def test_several_subjects_have_colours_and_bars_reach_to_the_ends_of_intervals() -> None:
+    points = [Accuracy(100, 0.5, 0.1), Accuracy(1000, 0.8, None, (0.7, 0.85))]
+    names = ["1: a", "2: b", *(f"PCA codes, {size}" for size in range(9)), "pixels"]
+    figure = accuracy_by_labels("title", dict.fromkeys(names, points), subjects=2)
+    (axes,) = figure.axes
+    bars = [each.get_segments() for each in axes.collections if isinstance(each, LineCollection)]
+    assert len(bars) == len(names)  # none is left out
+    for each in bars:
+        assert np.allclose([segment[:, 1] for segment in each], [[0.4, 0.6], [0.7, 0.85]])
+    lines = [line for line in axes.lines if len(np.asarray(line.get_xdata())) == 2]
+    colours = [line.get_color() for line in lines if line.get_linestyle() == "-"]
+    assert colours == categories(2)
+    low, high = axes.get_xlim()
+    places = [x for line in lines for x in np.asarray(line.get_xdata())]
+    assert low < min(places) and max(places) < high
     assert_all_is_readable(figure)
 
 

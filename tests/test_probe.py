@@ -1,19 +1,26 @@
 """`aecli probe`: accuracy by features and by number of labels."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
 from torch import Tensor
 
 from aecli.analysis.probe import (
+    Measured,
+    Probe,
+    check_same_data,
+    claims,
     default_labels,
     draw_balanced,
     feature_functions,
-    measure_accuracy,
+    feature_names,
+    measure,
     probe,
     read_labels,
 )
@@ -23,6 +30,7 @@ from aecli.figures import Accuracy
 from aecli.latent.linear_probe import flat_pixels
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
+from tests.conftest import planted, train_once
 
 Aecli = Callable[..., int]
 
@@ -43,10 +51,9 @@ DOTS = data_of(split_of(*[0, 1, 2, 3] * 10), split_of(0, 1, 1, 2, 3, 3, 3, 0))
 
 def test_what_the_features_say_is_said_by_one_label_of_each_class() -> None:
     chosen = [[draw_balanced(DOTS.train, 1, seed) for seed in range(3)]]
-    assert measure_accuracy(flat_pixels, DOTS, chosen) == [
-        Accuracy(4, 1.0, 0.0),
-        Accuracy(40, 1.0, None),
-    ]
+    few, every = measure(flat_pixels, DOTS, chosen).accuracies
+    assert few == Accuracy(4, 1.0, 0.0)
+    assert every[:3] == (40, 1.0, None)
 
 
 def test_what_the_features_do_not_say_is_guessed() -> None:
@@ -54,7 +61,7 @@ def test_what_the_features_do_not_say_is_guessed() -> None:
         return flat_pixels(images)[:, :2]
 
     balanced = data_of(split_of(*[0, 1, 2, 3, 3] * 8), DOTS.test)
-    (found,) = measure_accuracy(left_half, balanced, [])
+    (found,) = measure(left_half, balanced, []).accuracies
     assert found.mean == 7 / 8  # the one 2 is taken for a 3, which are more
 
 
@@ -66,8 +73,8 @@ def test_a_linear_latent_space_that_loses_nothing_is_as_good_as_pixels() -> None
     split = Split(images, labels)
     data = data_of(split[:500], split[500:])
     chosen = [[draw_balanced(data.train, 50, 0), draw_balanced(data.train, 50, 1)]]
-    plain = measure_accuracy(flat_pixels, data, chosen)
-    linear = measure_accuracy(lambda images: flat_pixels(images) @ mixing, data, chosen)
+    plain = measure(flat_pixels, data, chosen).accuracies
+    linear = measure(lambda images: flat_pixels(images) @ mixing, data, chosen).accuracies
     for one, other in zip(plain, linear, strict=True):
         assert one.labels == other.labels
         assert one.mean == pytest.approx(other.mean, abs=0.04)
@@ -77,7 +84,7 @@ def test_a_linear_latent_space_that_loses_nothing_is_as_good_as_pixels() -> None
 def test_accuracies_of_several_draws_have_a_mean_and_a_standard_deviation() -> None:
     # Trained on one class, the classifier predicts no other: its accuracy is the class's share.
     chosen = [[torch.tensor([0, 4]), torch.tensor([1, 5]), torch.tensor([3, 7])]]
-    few, _ = measure_accuracy(flat_pixels, DOTS, chosen)
+    few, _ = measure(flat_pixels, DOTS, chosen).accuracies
     assert few.labels == 2
     assert few.mean == pytest.approx((2 / 8 + 2 / 8 + 3 / 8) / 3)
     assert few.std == pytest.approx(1 / 8 / 3**0.5)  # of 2, 2 and 3 eighths, with 3 - 1 below
@@ -157,6 +164,136 @@ def test_the_same_line_gives_the_same_numbers(run: RunDirectory, aecli: Aecli) -
     assert found[0]["pixels"][-1] == found[2]["pixels"][-1]  # with all labels nothing is drawn
 
 
+def measured(accuracies: list[list[float]], right: str) -> Measured:
+    """Accuracies of each draw, and which test images are right with all labels."""
+    few = [Accuracy(9, fmean(draws), None) for draws in accuracies]
+    correct = torch.tensor([each == "+" for each in right])
+    with_all = Accuracy(99, right.count("+") / len(right), None)
+    return Measured([*few, with_all], accuracies, correct)
+
+
+def test_a_claim_is_made_only_where_the_spread_supports_it() -> None:
+    first = measured([[0.5, 0.6, 0.7], [0.8, 0.82, 0.84]], "++++++++-" * 3)
+    worse = measured([[0.4, 0.5, 0.61], [0.79, 0.85, 0.83]], "--------+" * 3)
+    similar = measured([[0.5, 0.6, 0.7], [0.9, 0.92, 0.94]], "+++++++-+" * 3)
+    result = Probe({"codes": first, "codes_2": worse, "codes_3": similar, "pca": first}, [1, 10])
+    found = [sentence.partition(": ")[0] for sentence in claims(result, 3)]
+    assert found == [
+        "With 1 label per class, model 1 classifies better than model 2",
+        "With 10 labels per class, it cannot be told whether model 1 or model 2 classifies better",
+        "With all 99 labels, model 1 classifies better than model 2",
+        "With 1 label per class, it cannot be told whether model 1 or model 3 classifies better",
+        "With 10 labels per class, model 1 classifies worse than model 3",
+        "With all 99 labels, it cannot be told whether model 1 or model 3 classifies better",
+    ]
+    few, _, every, *_ = claims(result, 3)
+    # The differences 0.1, 0.1 and 0.09 have the mean 0.0967; t is 4.3027, the deviation 0.00577.
+    assert few.endswith(
+        ": 0.6000 against 0.5033; the difference is +0.0967, between +0.0823 and +0.1110 with "
+        "95 % confidence over 3 draws."
+    )
+    assert every.endswith(
+        ": 0.8889 against 0.1111; of the 27 test images, 24 are right with model 1 alone and 3 "
+        "with model 2 alone (McNemar's exact test, p < 0.0001)."
+    )
+    assert claims(result, 1) == []
+
+
+def test_of_a_single_draw_nothing_can_be_told() -> None:
+    one, other = measured([[0.9]], "++"), measured([[0.1]], "--")
+    few, _ = claims(Probe({"codes": one, "codes_2": other}, [10]), 2)
+    assert "it cannot be told whether" in few and few.endswith("; there is a single draw.")
+
+
+def test_features_of_several_models_have_numbers_and_pca_one_for_each_size() -> None:
+    assert list(feature_names(25)) == ["codes", "pca", "pixels"]
+    assert feature_names(25, 8, 25) == {
+        "codes": "model 1", "codes_2": "model 2", "codes_3": "model 3",
+        "pca": "PCA codes, 25", "pca_8": "PCA codes, 8", "pixels": "pixels",
+    }  # fmt: skip
+
+
+def test_several_runs_are_compared_on_the_same_labels_and_images(
+    run: RunDirectory,
+    tmp_path: Path,
+    data_dir: Path,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = train_once(tmp_path / "other", data_dir, "latent=5", "corruption=gaussian")
+    assert aecli("probe", str(run.path), "labels=2,5", "draws=3") == 0
+    alone = json.loads((run.path / "probe/numbers.json").read_text())
+    assert aecli("probe", str(other), "labels=2,5", "draws=3") == 0
+    second = json.loads((other / "probe/numbers.json").read_text())
+    capsys.readouterr()
+    assert aecli("probe", str(run.path), str(other), "labels=2,5", "draws=3") == 0
+    printed, both = capsys.readouterr(), json.loads((run.path / "probe/numbers.json").read_text())
+    for kind, numbers, name in (
+        ("codes", alone, "codes"), ("codes_2", second, "codes"), ("pca", alone, "pca"),
+        ("pca_5", second, "pca"), ("pixels", alone, "pixels"),
+    ):  # fmt: skip
+        assert both["by_labels"][kind] == numbers["by_labels"][name]
+        assert both[f"accuracy_{kind}"] == numbers[f"accuracy_{name}"]
+    assert [each["run"] for each in both["models"]] == [str(run.path), str(other)]
+    assert [each["latent"] for each in both["models"]] == [3, 5]
+    assert len(both["findings"]) == 3 and both["findings"][0].startswith("With 2 labels per class")
+    text = " ".join(printed.out.split())
+    assert all(sentence in text for sentence in both["findings"])
+    assert "2: conv-z5-synthetic-gaussian, gaussian 0.1" in text
+    assert "the codes have 3 and 5 numbers, and larger ones tend to classify better" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["data.train_size=200"], "the first has 256 training and 100 test images of synthetic "
+         "(1x28x28) and the second 200 training and 100 test images of synthetic (1x28x28): give"),
+        (["data.classes=[3,5]"], "and the second 200 training and 100 test images of synthetic "
+         "(only 3, 5) (1x28x28): give runs on the same images and classes"),
+    ],
+)  # fmt: skip
+def test_runs_on_other_images_or_labels_are_refused(
+    settings: list[str],
+    words: str,
+    run: RunDirectory,
+    tmp_path: Path,
+    data_dir: Path,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if "data.classes=[3,5]" in settings:
+        settings = [*settings, "data.train_size=200"]
+    other = train_once(tmp_path / "other", data_dir, "latent=3", *settings)
+    capsys.readouterr()
+    assert aecli("probe", str(run.path), str(other)) == 2
+    errors = capsys.readouterr().err
+    assert f"{run.path} and {other} cannot be probed together, because " in errors
+    assert words in errors and errors.count("\n") == 1
+    assert not (run.path / "probe").exists()
+
+
+def test_images_that_differ_in_content_or_labels_alone_are_refused(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    other = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "other")))
+    models = [open_run(each.path, device="cpu") for each in (run, other)]
+    check_same_data(models)
+    summary = other.load_summary()
+    for splits, words in (
+        (["validation"], None),  # of which a probe takes no notice
+        (["test"], "their test images, or the labels of these, differ: give runs"),
+        (["train", "test"], "their training and test images, or the labels of these, differ: "),
+    ):
+        changed = summary["data"]["fingerprints"] | dict.fromkeys(splits, "another")
+        content = {**summary, "data": {**summary["data"], "fingerprints": changed}}
+        planted(other, "summary.json", json.dumps(content))
+        if words is None:
+            check_same_data(models)
+            continue
+        with pytest.raises(UsageError, match=f"cannot be probed together, because {words}"):
+            check_same_data(models)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -198,7 +335,9 @@ def test_on_mnist_accuracies_are_those_that_logistic_regression_is_known_for(
     from aecli.data import load_data
 
     data = load_data(DataConfig(name="mnist"), mnist_dir, torch.device("cpu"))
-    (pixels,) = measure_accuracy(flat_pixels, data, [])
+    (pixels,) = measure(flat_pixels, data, []).accuracies
     assert pixels.mean == pytest.approx(0.926, abs=0.003)
-    (pca,) = measure_accuracy(lambda images: fit_pca(data.train.images).codes(images, 25), data, [])
+    (pca,) = measure(
+        lambda images: fit_pca(data.train.images).codes(images, 25), data, []
+    ).accuracies
     assert pca.mean == pytest.approx(0.889, abs=0.003)

@@ -116,7 +116,6 @@ def test_mistakes_of_the_line_are_told_in_one(
         "reconstruct",
         "interpolate",
         "sample",
-        "probe",
         "export",
         "anomaly",
     ):

@@ -1,24 +1,27 @@
 """Classify by the codes, beside PCA codes and pixels.
 
-usage: aecli probe RUN [key=value ...]
+usage: aecli probe RUN [OTHER ...] [key=value ...]
 
 Trains a linear classifier on the codes, with few labels and with all, and compares its accuracy on
-the test images with that of the same classifier on as many principal components and on pixels.
+the test images with that of the same classifier on as many principal components and on pixels. With
+several runs on the same images, says whether the codes of the first are better features than those
+of each other one.
 
 examples:
   aecli probe outputs/conv-z25/2026-11-21_10-15-00-123456
   aecli probe outputs/conv-z25/2026-11-21_10-15-00-123456 labels=1,10,100,1000 draws=10
+  aecli probe outputs/denoising-z32/2026-11-21_10-15-00-123456 OTHER_RUN
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+# Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from aecli.cli import console
-from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
+from aecli.text import listed
 
 if TYPE_CHECKING:
     from aecli.analysis.probe import Probe
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 @dataclass
 class Options(RunOptions):
     """How many labels the classifier is trained with."""
+
+    run: list[str] = field(default_factory=list)
+    """Folder of a finished run, the beginning of its name, or latest; and of others to compare it
+    with, such as one trained without noise. A bare word means the same."""
 
     labels: str | None = None
     """Labelled images per class, as in 10,100; all labels are always used as well. null: 10 and
@@ -41,37 +48,57 @@ class Options(RunOptions):
 
 
 def main(arguments: list[str]) -> None:
-    """Train linear classifiers on a run's codes and the baselines, and save their accuracy.
+    """Train linear classifiers on the codes of runs and the baselines, and save their accuracy.
 
     Raises:
-        UsageError: the run is not finished, its images are all of one class, or an option is not
-            valid.
-        DataError, StorageError: the run's images or files cannot be used.
+        UsageError: a run is not finished or on other images, its images are all of one class, or an
+            option is not valid.
+        DataError, StorageError: the images or files of a run cannot be used.
     """
     options = parse_options("probe", Options, arguments)
-    path = one_run("probe", options)
+    paths = some_runs("probe", options)
 
-    from aecli.analysis.probe import feature_names, figure, probe
+    from aecli.analysis import probe as analysis
     from aecli.runs.results import Results
 
-    trained = open_chosen(path, options)
-    with Results.for_run(trained.run, "probe", options.output) as results:
-        result = probe(trained, options.labels, options.draws, options.seed)
-        latent = trained.config.latent
-        title = f"{trained.config.name}: linear classifier on the {trained.images_name}"
-        results.figure("accuracy", figure(title, result.accuracies, latent))
+    # All models classify the images of the first run.
+    others = replace(options, images=[])
+    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    analysis.check_same_data(models)
+    first = models[0]
+    with Results.for_run(first.run, "probe", options.output) as results:
+        result = analysis.probe(first, options.labels, options.draws, options.seed, models[1:])
+        names = [first.config.name] if len(models) == 1 else analysis.numbered_names(models)
+        subject = first.config.name if len(models) == 1 else f"{len(models)} models"
+        title = f"{subject}: linear classifier on the {first.images_name}"
+        latents = [model.config.latent for model in models]
+        results.figure("accuracy", analysis.figure(title, result, models))
         settings = {
-            "latent": latent,
+            "latent": latents[0],
             "labels_per_class": result.per_class,
             "draws": options.draws,
             "seed": options.seed,
+            "models": [
+                {"name": name, "run": str(model.run.path), "latent": model.config.latent}
+                for name, model in zip(names, models, strict=True)
+            ],
         }
-        results.numbers(_numbers(result, settings))
-    console.table(_table(title, list(feature_names(latent).values()), result))
+        claims = analysis.claims(result, len(models))
+        results.numbers({**_numbers(result, settings), "findings": claims})
+    features = list(analysis.feature_names(*latents).values())
+    console.table(_table(title, features, result, options.draws))
+    if len(models) > 1:
+        console.facts({"model": "\n".join(names)})
+        console.bullets(claims)
+        if len(set(latents)) > 1:
+            console.warn(
+                f"the codes have {listed(latents)} numbers, and larger ones tend to classify "
+                f"better whatever the training: give runs with the same latent to compare that"
+            )
     console.facts({"results": str(results.folder)})
 
 
-def _numbers(result: Probe, settings: dict[str, Any]) -> dict[str, Any]:
+def _numbers(result: "Probe", settings: dict[str, Any]) -> dict[str, Any]:
     """The accuracies with all labels first, then everything."""
     return {
         **{f"accuracy_{kind}": each[-1].mean for kind, each in result.accuracies.items()},
@@ -83,9 +110,10 @@ def _numbers(result: Probe, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(title: str, features: list[str], result: Probe) -> Table:
-    """A row for each number of labels."""
-    table = console.new_table(f"{title}; accuracy")
+def _table(title: str, features: list[str], result: "Probe", draws: int) -> Table:
+    """A row for each number of labels, and one for the intervals with all of them."""
+    over = f", ± standard deviation over {draws} draws" if draws > 1 and result.per_class else ""
+    table = console.new_table(f"{title}; accuracy{over}")
     table.add_column("labels")
     for name in features:
         table.add_column(name, justify="right")
@@ -97,4 +125,6 @@ def _table(title: str, features: list[str], result: Probe) -> Table:
         )
         label = f"{accuracies[0].labels:,}: {amount}"
         table.add_row(label, *cells, style="bold" * (amount == "all"))
+    bounds = (each[-1].interval or (0.0, 1.0) for each in result.accuracies.values())
+    table.add_row("95 % interval", *(f"{low:.4f}-{high:.4f}" for low, high in bounds))
     return table

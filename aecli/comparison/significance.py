@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from aecli.comparison.results import Result, RunGroup
+from aecli.evaluation.proportions import CONFIDENCE
 
-CONFIDENCE = 0.95
 RESAMPLES = 1000
 MAX_DRAWS = 2**22  # at a time, which bounds the memory
 
@@ -88,7 +88,7 @@ def _differences(pairs: Sequence[tuple[_Errors, _Errors]]) -> list[Difference | 
     for number, (first, second) in enumerate(pairs):
         seeds = sorted(first.results.keys() & second.results.keys())
         if len(seeds) > 1:
-            found.append(_over_seeds([first.of_seed(s) - second.of_seed(s) for s in seeds]))
+            found.append(over_pairs([first.of_seed(s) - second.of_seed(s) for s in seeds]))
             continue
         found.append(None)
         ours, theirs = (
@@ -103,7 +103,7 @@ def _differences(pairs: Sequence[tuple[_Errors, _Errors]]) -> list[Difference | 
     return found
 
 
-def _over_seeds(differences: Sequence[float]) -> Difference:
+def over_pairs(differences: Sequence[float]) -> Difference:
     """The interval of Student's t distribution for the mean of paired differences."""
     from scipy.special import stdtrit  # imported late: only several seeds need it
 

@@ -76,6 +76,15 @@ class Accuracy(NamedTuple):
     mean: float
     std: float | None
     """Over several draws of them; None with a single one."""
+    interval: tuple[float, float] | None = None
+    """In which it lies with 95 % confidence, over other test images; None if it is a mean."""
+
+    @property
+    def bar(self) -> tuple[float, float]:
+        """How far an error bar reaches below and above; NaN for none."""
+        if self.interval is not None:
+            return self.mean - self.interval[0], self.interval[1] - self.mean
+        return (math.nan, math.nan) if self.std is None else (self.std, self.std)
 
 
 def loss_figure(
@@ -205,36 +214,40 @@ def error_by_latent(
     return figure
 
 
-def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]]) -> Figure:
+def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]], subjects: int = 1) -> Figure:
     """Accuracy by number of labels, on a logarithmic scale, with one line per kind of feature.
 
     Args:
         title: of the chart.
         kinds: kind of feature -> points by increasing number of labels, the same for every kind.
-            The first is the subject of the chart.
+        subjects: how many of the first kinds the chart is about; the others are baselines.
     """
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(xscale="log")
-    label_axes(axes, "labelled training images", "test accuracy")
-    colours = [categories(1)[0], *(neutral() for _ in kinds)]
-    styles = zip(colours, ("-", *BASELINES), MARKERS, strict=False)
-    for number, ((label, points), style) in enumerate(zip(kinds.items(), styles, strict=False)):
-        colour, linestyle, marker = style
+    bars = "bars: standard deviation over draws; at the last point, 95 % interval"
+    label_axes(axes, f"labelled training images ({bars})", "test accuracy")
+    styles = [
+        *((colour, "-") for colour in categories(subjects)),
+        *((neutral(), style) for style, _ in zip(cycle(BASELINES), list(kinds)[subjects:])),
+    ]
+    for number, (label, points) in enumerate(kinds.items()):
+        colour, linestyle = styles[number]
         dodge = DODGE ** (number - (len(kinds) - 1) / 2)
-        labels = [point.labels * dodge for point in points]
-        stds = [math.nan if point.std is None else point.std for point in points]
         axes.errorbar(
-            labels, [point.mean for point in points], stds, color=colour, linestyle=linestyle,
-            linewidth=1.2, marker=marker, markersize=4, capsize=3, label=label,
+            [point.labels * dodge for point in points], [point.mean for point in points],
+            list(zip(*(point.bar for point in points), strict=True)), color=colour,
+            linestyle=linestyle, linewidth=1.2, marker=MARKERS[number % len(MARKERS)],
+            markersize=4, capsize=3, label=label,
         )  # fmt: skip
     counts = [point.labels for point in next(iter(kinds.values()))]
-    first, last = min(counts) / 1.2, max(counts) * 1.2
+    margin = max(1.2, DODGE ** len(kinds))
+    first, last = min(counts) / margin, max(counts) * margin
     axes.set_xlim(first, last)
     ticks = spaced_ticks(counts, last / first)
     axes.set_xticks(ticks, [f"{count:,}" for count in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    legend_above(axes, axes.containers, columns=len(kinds))
+    legend_above(axes, axes.containers, columns=len(kinds) if subjects == 1 else 2)
     return figure
 
 

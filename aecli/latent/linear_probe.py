@@ -30,9 +30,13 @@ class LinearClassifier:
         """(N, D) -> (N, K)."""
         return torch.addmm(self.bias, features, self.weights.T)
 
+    def correct(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Boolean mask (N,) of the `features` (N, D) that are classified as their `labels` (N,)."""
+        return self.logits(features).argmax(1) == labels
+
     def accuracy(self, features: Tensor, labels: Tensor) -> float:
         """The share of `features` (N, D) that are classified as their `labels` (N,)."""
-        return int((self.logits(features).argmax(1) == labels).sum()) / len(labels)
+        return int(self.correct(features, labels).sum()) / len(labels)
 
 
 @dataclass(frozen=True)
