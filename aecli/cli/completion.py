@@ -24,6 +24,7 @@ OWN_KEYS: dict[str, dict[str, list[str]]] = {
         "resume": [],
     },
     "data": {"output": []},
+    "shapes": {"figure": ["true", "false"], "output": []},
 }
 """Keys of commands that take those of a run, and which belong to no run, with their values."""
 COMMAND_FLAGS = {
@@ -109,8 +110,9 @@ def _values(command: str) -> dict[str, list[str]]:
     """Key of a command -> its values, if they are names."""
     if command not in COMPOSED:
         schemas = _schemas("cli/options.py") | _schemas(f"commands/{command}.py")
-        enums = _enums(f"commands/{command}.py")
-        keys = {key: _names(kind, enums) for key, kind in schemas.get("Options", {}).items()}
+        kinds = schemas.get("Options", {})
+        enums = _known_enums(f"commands/{command}.py", {*map(_first_word, kinds.values())})
+        keys = {key: _names(kind, enums) for key, kind in kinds.items()}
         if command == "runs":
             groups = _groups()
             keys |= {"data": groups["data"], "model": groups["model"]}
@@ -143,7 +145,12 @@ def _groups() -> dict[str, list[str]]:
 def _names(kind: str, enums: dict[str, list[str]]) -> list[str]:
     if kind.startswith("bool"):
         return ["true", "false"]
-    return enums.get(kind.partition(" ")[0], [])
+    return enums.get(_first_word(kind), [])
+
+
+def _first_word(kind: str) -> str:
+    """As in `View`, of `View | None`."""
+    return kind.partition(" ")[0]
 
 
 def _short_keys() -> dict[str, list[str]]:
@@ -171,6 +178,16 @@ def _schemas(file: str) -> dict[str, Schema]:
                 if isinstance(item, ast.AnnAssign)
             }
             found[node.name] = inherited | own
+    return found
+
+
+def _known_enums(file: str, names: set[str]) -> dict[str, list[str]]:
+    """The enumerations of a module, and those of `names` that it imports."""
+    found = _enums(file)
+    for node in _tree(file).body:
+        if isinstance(node, ast.ImportFrom) and {each.name for each in node.names} & names:
+            source = f"{(node.module or '').replace('.', '/')}.py".removeprefix("aecli/")
+            found |= _enums(source) if (PACKAGE / source).is_file() else {}
     return found
 
 
