@@ -39,6 +39,8 @@ def test_every_module_in_commands_is_listed() -> None:
         "export here format=onxn",
         "anomaly here fpr=few",
         "conv input=2 kernel=3 stride=2 transposed=true torch=false",
+        "upsample input=2 method=bicubic",
+        "upsample images=photo.png factor=0",
         "nonsense",
     ],
 )

@@ -113,6 +113,8 @@ def _values(command: str) -> dict[str, list[str]]:
         kinds = schemas.get("Options", {})
         enums = _known_enums(f"commands/{command}.py", {*map(_first_word, kinds.values())})
         keys = {key: _names(kind, enums) for key, kind in kinds.items()}
+        if command == "upsample":
+            keys["data"] = [name for name in _groups()["data"] if name not in ("auto", "folder")]
         if command == "runs":
             groups = _groups()
             keys |= {"data": groups["data"], "model": groups["model"]}
@@ -149,8 +151,8 @@ def _names(kind: str, enums: dict[str, list[str]]) -> list[str]:
 
 
 def _first_word(kind: str) -> str:
-    """As in `View`, of `View | None`."""
-    return kind.partition(" ")[0]
+    """As in `View`, of `View | None` and of `list[View]`."""
+    return kind.removeprefix("list[").removesuffix("]").partition(" ")[0]
 
 
 def _short_keys() -> dict[str, list[str]]:

@@ -83,7 +83,7 @@ def _stamp(layer: ConvLayer, stamp: tuple[tuple[int, ...], tuple[slice, ...], Ar
 
 
 def maps(
-    name: str, images: Array, real: Mask | None = None, cut: Mask | None = None
+    name: str, images: NDArray[Any], real: Mask | None = None, cut: Mask | None = None
 ) -> list[NumberGrid]:
     """A grid for each image, channel and slice of `images`, (images, channels, *size)."""
     size = images.shape[2:]

@@ -5,8 +5,9 @@ They are `key=value`, as for `aecli train`; in commands that read runs, a bare p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +17,7 @@ from aecli.config.limits import MAX_COUNT, check_seed, check_valid, expand_user
 from aecli.errors import UsageError
 from aecli.runs.discovery import is_run, is_sweep
 from aecli.runs.lookup import find_run
-from aecli.text import shortened, suggest
+from aecli.text import invalid_choice, shortened, suggest
 
 if TYPE_CHECKING:
     from aecli.runs.trained import Trained
@@ -97,7 +98,11 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
             raise UsageError(f"there is no key {key!r}: {suggest(key, keys)}")
         if types[key] is bool and value not in ("true", "false"):
             raise UsageError(f"{key}={shortened(value)} is not valid: give true or false")
-        _assign(config, key, value, is_list=key in lists)
+        names = _names(types[key])
+        for each in value.split(",") if names else [value]:
+            if each and names and each not in names:
+                raise UsageError(invalid_choice(key, each, names))
+            _assign(config, key, each, is_list=key in lists)
     for key in OmegaConf.missing_keys(config):
         raise UsageError(f"{command} needs {key}=...: aecli {command} --help says what it can be")
     for key in keys:
@@ -106,6 +111,12 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
         elif types[key] in (int, int | None) and config[key] is not None:
             check_valid(abs(config[key]) <= MAX_COUNT, key, config[key], f"at most {MAX_COUNT:,}")
     return cast(Options, OmegaConf.to_object(config))
+
+
+def _names(kind: object) -> list[str]:
+    """The names of which several may be typed with commas between; none if it is another type."""
+    each = get_args(kind)[0] if get_origin(kind) is list else None
+    return [choice.name for choice in each] if isinstance(each, type(Enum)) else []
 
 
 def _assign(config: DictConfig, key: str, value: str, is_list: bool) -> None:

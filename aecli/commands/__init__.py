@@ -24,6 +24,7 @@ COMMANDS = (
     "compare",
     "runs",
     "conv",
+    "upsample",
     "completion",
 )
 """In the order of `aecli --help`."""

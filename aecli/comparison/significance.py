@@ -97,7 +97,7 @@ def _differences(pairs: Sequence[tuple[_Errors, _Errors]]) -> list[Difference | 
         if ours is not None and theirs is not None:
             by_image[number] = ours.double() - theirs.double()
     if by_image:
-        overs = _over_images(torch.stack(list(by_image.values())))
+        overs = bootstrap_over_images(torch.stack(list(by_image.values())))
         for number, difference in zip(by_image, overs, strict=True):
             found[number] = difference
     return found
@@ -113,7 +113,7 @@ def over_pairs(differences: Sequence[float]) -> Difference:
     return Difference(mean, mean - half, mean + half, count)
 
 
-def _over_images(differences: Tensor) -> list[Difference]:
+def bootstrap_over_images(differences: Tensor) -> list[Difference]:
     """The percentile interval of the bootstrap for the mean of each row of (K, N).
 
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. All rows are

@@ -40,6 +40,7 @@ from aecli.config.schema import (
     TrainConfig,
     UpsampleConfig,
     check_unread_keys,
+    default_data_dir,
     short_key,
 )
 
@@ -68,6 +69,7 @@ __all__ = [
     "as_text",
     "check_unread_keys",
     "config_groups",
+    "default_data_dir",
     "experiments",
     "explain",
     "field_docs",

@@ -45,6 +45,11 @@ SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {"factor": "corruptio
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")
 
 
+def default_data_dir() -> str:
+    """The folder for the data sets where none is given."""
+    return expand_user("AECLI_DATA", os.environ.get("AECLI_DATA", "data"))
+
+
 @dataclass
 class DataConfig:
     """The data set, its splits and its normalisation."""
@@ -281,9 +286,7 @@ class TrainConfig:
     output_dir: str = OUTPUTS
     """Folder for the run folders."""
 
-    data_dir: str = field(
-        default_factory=lambda: expand_user("AECLI_DATA", os.environ.get("AECLI_DATA", "data"))
-    )
+    data_dir: str = field(default_factory=lambda: default_data_dir())
     """Folder for the data sets; the environment variable AECLI_DATA sets its default."""
 
     data: DataConfig = field(default_factory=DataConfig)

@@ -109,7 +109,7 @@ def read_layer(options: LayerText) -> ConvLayer:
         StorageError: a file cannot be read.
     """
     weight = None if options.weight is None else read_array("weight", options.weight)
-    source = _read_input(options.input)
+    source = read_input(options.input)
     axes = _axes(options, source, weight)
     images = _images(options.input, source, axes)
     weight = _weight(options, weight, images.shape[1], axes)
@@ -144,7 +144,7 @@ def _check_work(layer: ConvLayer) -> None:
         )
 
 
-def _read_input(text: str) -> Sizes | Array:
+def read_input(text: str) -> Sizes | Array:
     """Parse `input` as a size or as an array of numbers."""
     if not looks_like_sizes(text):
         return read_array("input", text, "a size such as 2x3, ")
@@ -189,7 +189,7 @@ def _images(text: str, source: Sizes | Array, axes: int) -> Array:
         )
     shape = (1,) * (axes + 2 - len(shape)) + shape
     _check_size("input", *shape)
-    return _consecutive("input", *shape) if isinstance(source, tuple) else source.reshape(shape)
+    return consecutive("input", *shape) if isinstance(source, tuple) else source.reshape(shape)
 
 
 def _weight(options: LayerText, weight: Array | None, channels: int, axes: int) -> Array:
@@ -204,7 +204,7 @@ def _weight(options: LayerText, weight: Array | None, channels: int, axes: int) 
             raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
         made = options.out_channels or 1
         layers = (channels, made) if options.transposed else (made, channels)
-        return _consecutive("kernel", *layers, *kernel)
+        return consecutive("kernel", *layers, *kernel)
     if weight.ndim not in (axes, axes + 2):
         raise UsageError(
             f"weight has {weight.ndim} dimensions: give {axes}, {listed(AXES[axes])}, or torch's "
@@ -245,7 +245,7 @@ def _read_bias(text: str | None, channels: int) -> Array:
     return np.broadcast_to(bias, channels)
 
 
-def _consecutive(what: str, *shape: int) -> Array:
+def consecutive(what: str, *shape: int) -> Array:
     """1, 2, 3, ... in row-major order, so that each number can be traced."""
     _check_size(what, *shape)
     return np.arange(1.0, math.prod(shape) + 1).reshape(shape)

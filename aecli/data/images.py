@@ -81,6 +81,11 @@ class Header:
     has_more: bool = False
     """Whether the file holds further images, such as frames or pages."""
 
+    @property
+    def channels(self) -> int:
+        """1 for greyscale, 3 for colours."""
+        return 1 if self.is_grey else 3
+
 
 def frame_notices(count: int) -> list[str]:
     """A message about the files that hold several images, if any."""

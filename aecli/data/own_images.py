@@ -1,6 +1,6 @@
-"""The user's images for a trained model, all of one shape and labelled by their folders."""
+"""The user's images: all of one shape for a trained model, or each of its own size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from aecli.data.images import (
     Broken,
     Header,
     broken_suffix,
+    decode_image,
     decode_images,
     find_images,
     frame_notices,
@@ -75,11 +76,7 @@ def load_own_images(
         notices += found.notices
         classes |= {file: _class_of(file, root) for file in found.images}
     if not classes:
-        ignored = "".join(f"; {notice}" for notice in notices)
-        raise DataError(
-            f"images={escaped(','.join(paths))} contains no images: no file at any depth ends in "
-            f"{', '.join(SUFFIXES)}{ignored}"
-        )
+        raise _no_images(paths, notices)
     channels, *size = image_shape
     headers = _read_headers(list(classes), (size[0], size[1]), resize)
     notices += _conversion_notices(headers, channels, (size[0], size[1]))
@@ -92,18 +89,99 @@ def load_own_images(
             files.append(file)
             pixels.append(image)
     if not files:
-        raise DataError(f"none of the {len(broken):,} images can be read{broken_suffix(broken)}")
+        raise none_readable(broken)
     if broken:
-        notices.append(
-            f"{len(broken):,} of the {len(classes):,} image files cannot be read and are left out"
-            f"{broken_suffix(broken)}"
-        )
+        notices.append(left_out_notice(broken, len(classes)))
     darkness = dict(zip(files, map(is_dark, pixels), strict=True))
     dark = [file for file in files if darkness[file]]
     bright = [file for file in files if not darkness[file]]
     notices += range_notices(dark, bright, scale, is_own=True)
     split = _labelled(pixels, [classes[file] for file in files])
     return OwnImages(split, _title(paths), files, notices)
+
+
+@dataclass
+class OwnPictures:
+    """Image files as they are, each of its own size, and grey or coloured as it is stored."""
+
+    headers: dict[Path, Header]
+    """Of those that can be read."""
+
+    broken: dict[Path, Broken]
+    """The others; those that turn out to be broken when they are decoded come to them."""
+
+    found: list[str]
+    """Messages about files that are not read or hold several images."""
+
+    @property
+    def notices(self) -> list[str]:
+        """Messages about files that were left out or are not all that they hold."""
+        broken = [*self.broken.values()]
+        return self.found + ([left_out_notice(broken, len(self))] if broken else [])
+
+    def __len__(self) -> int:
+        """How many files there are, broken ones too."""
+        return len(self.headers.keys() | self.broken.keys())
+
+    def decoded(self) -> Iterator[tuple[Path, Tensor]]:
+        """Decode one file after the other to uint8 (C, H, W).
+
+        Raises:
+            DataError: none can be decoded.
+        """
+        files = [*self.headers]
+        for file, image in zip(files, in_parallel(self._decode, files, "decoding"), strict=True):
+            if isinstance(image, Broken):
+                self.broken[file] = image
+            else:
+                yield file, image
+        if self.broken.keys() >= self.headers.keys():
+            raise none_readable([*self.broken.values()])
+
+    def _decode(self, file: Path) -> Tensor:
+        header = self.headers[file]
+        return decode_image(file, header.channels, header.size)
+
+
+def open_own_pictures(paths: Sequence[str]) -> OwnPictures:
+    """Find the pictures in files and folders, and read their headers.
+
+    Raises:
+        DataError: a path does not exist, or no picture can be read.
+        StorageError: a folder cannot be read.
+    """
+    found = find_images(map(Path, paths))
+    files = found.images
+    if not files:
+        raise _no_images(paths, found.notices)
+    pairs = [*zip(files, in_parallel(read_header, files, "reading headers"), strict=True)]
+    headers = {file: each for file, each in pairs if not isinstance(each, Broken)}
+    broken = {file: each for file, each in pairs if isinstance(each, Broken)}
+    if not headers:
+        raise none_readable([*broken.values()])
+    several = frame_notices(sum(header.has_more for header in headers.values()))
+    return OwnPictures(headers, broken, found.notices + several)
+
+
+def none_readable(broken: list[Broken]) -> DataError:
+    """The error for images of which none can be read."""
+    return DataError(f"none of the {len(broken):,} images can be read{broken_suffix(broken)}")
+
+
+def left_out_notice(broken: list[Broken], count: int) -> str:
+    """A message about those of `count` files that cannot be read."""
+    return (
+        f"{len(broken):,} of the {count:,} image files cannot be read and are left out"
+        f"{broken_suffix(broken)}"
+    )
+
+
+def _no_images(paths: Sequence[str], notices: list[str]) -> DataError:
+    ignored = "".join(f"; {notice}" for notice in notices)
+    return DataError(
+        f"images={escaped(','.join(paths))} contains no images: no file at any depth ends in "
+        f"{', '.join(SUFFIXES)}{ignored}"
+    )
 
 
 def _title(paths: Sequence[str]) -> str:

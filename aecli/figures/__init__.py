@@ -15,8 +15,10 @@ from aecli.figures.curves import (
     study_losses,
 )
 from aecli.figures.grids import Row, error_scale, image_grid, panels
+from aecli.figures.kernels import kernel_curves
 from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.network import Stage, network_figure
+from aecli.figures.number_panels import NumberPanel, number_panels
 from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.spots import Spot, spots
 from aecli.figures.text import take_literally
@@ -27,6 +29,7 @@ __all__ = [
     "Course",
     "Curve",
     "Direction",
+    "NumberPanel",
     "Point",
     "Row",
     "Spot",
@@ -40,8 +43,10 @@ __all__ = [
     "grouped_bars",
     "image_grid",
     "image_plane",
+    "kernel_curves",
     "loss_figure",
     "network_figure",
+    "number_panels",
     "overlap_figure",
     "panels",
     "psnr_by_strength",
