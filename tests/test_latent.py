@@ -29,6 +29,14 @@ def test_an_arc_keeps_the_length_and_has_equal_angles() -> None:
         assert point == pytest.approx([2 * math.cos(angle), 2 * math.sin(angle)], abs=1e-6)
 
 
+def test_the_length_changes_in_equal_steps_even_between_codes_that_are_almost_opposite() -> None:
+    start, end = torch.tensor([[2.0, 0.0]]), torch.tensor([[-5.0, 0.01]])
+    arc = spherical(start, end, 4)[0]
+    assert arc.norm(dim=1).tolist() == pytest.approx([2, 3, 4, 5], rel=1e-4)
+    angles = torch.atan2(arc[:, 1], arc[:, 0])
+    assert angles.diff().tolist() == pytest.approx([(math.pi - 0.002) / 3] * 3, rel=1e-3)
+
+
 def test_an_arc_between_codes_of_different_length_has_both_ends() -> None:
     start, end = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
     arcs = spherical(start, 3 * end, 6)

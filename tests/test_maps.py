@@ -77,6 +77,18 @@ def test_the_names_of_courses_that_meet_do_not_cover_one_another() -> None:
         assert not any(box.overlaps(other) for other in boxes[:number])
 
 
+def test_the_names_of_courses_stay_in_the_map() -> None:
+    corners = np.array([[-9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, -9.0]])
+    courses = [Course(np.array([end, [0, 0]]), "a name that is long", "0") for end in corners]
+    figure = scatter_map("", CODES, {"": points_of(50)}, courses)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for name in axes.texts:
+        box = name.get_window_extent()
+        assert axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+        assert axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
+
+
 def test_both_directions_have_one_scale() -> None:
     figure = scatter_map("", CODES, {"": points_of(20) * [100, 1]})
     figure.draw_without_rendering()

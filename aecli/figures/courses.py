@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 
 from aecli.figures import text
@@ -60,10 +60,14 @@ def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
         for end in (_End(points[0], points[1], start), _End(points[-1], points[-2], goal))
     ]
     taken = [_square(axes, end.place) for end in ends]
+    frame = _in_points(axes, axes.bbox)
     for end in ends:
-        # In a crowd, the place where a name covers fewest others.
+        # In a crowd, the place where a name covers fewest others and stays in the map.
         box, offset, side = min(
-            _boxes(axes, end), key=lambda each: sum(each[0].overlaps(other) for other in taken)
+            _boxes(axes, end),
+            key=lambda each: (
+                sum(each[0].overlaps(other) for other in taken) + (not _is_in(each[0], frame))
+            ),
         )
         taken.append(box)
         axes.annotate(
@@ -101,3 +105,11 @@ def _points(axes: Axes, place: NDArray[np.float64]) -> tuple[float, float]:
     """A place on the map in points of the figure."""
     x, y = axes.transData.transform(place) * text.POINTS_PER_INCH / axes.figure.dpi
     return float(x), float(y)
+
+
+def _in_points(axes: Axes, pixels: BboxBase) -> Bbox:
+    return Bbox(pixels.get_points() * text.POINTS_PER_INCH / axes.figure.dpi)
+
+
+def _is_in(box: Bbox, frame: Bbox) -> bool:
+    return bool(np.all(box.min >= frame.min) and np.all(box.max <= frame.max))

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
@@ -24,10 +25,12 @@ def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
 def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Points on the arcs from `start` to `end` around the origin.
 
-    With the angle w between them, sin((1 - t) w) / sin(w) start + sin(t w) / sin(w) end (Shoemake,
-    "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016).
-    Codes drawn from a Gaussian lie near a sphere, which a straight line leaves. If the angle is 0
-    or 180 degrees, or a code is the origin, the arc is not unique and the line is straight.
+    In the directions sin((1 - t) w) a + sin(t w) b, where a and b are `start` and `end` at length 1
+    and w is the angle between them (Shoemake, "Animating rotation with quaternion curves", 1985;
+    White, "Sampling generative networks", 2016). The length changes in equal steps: with a and b at
+    their own lengths, an arc between almost opposite codes would lead far beyond both. Codes drawn
+    from a Gaussian lie near a sphere, which a straight line leaves. If the angle is 0 or 180
+    degrees, or a code is the origin, the arc is not unique and the line is straight.
 
     Args:
         start, end: codes (K, D).
@@ -36,14 +39,14 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     Returns:
         (K, steps, D).
     """
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)
-    angle = cosine.clamp(-1, 1).arccos().reshape(-1, 1, 1)  # (K, 1, 1)
+    first, last = (each.norm(dim=1).reshape(-1, 1, 1) for each in (start, end))
+    a, b = (normalize(each, dim=1).unsqueeze(1) for each in (start, end))  # (K, 1, D)
+    # The arc cosine of their product would be rounded where they are almost parallel.
+    angle = 2 * torch.atan2((a - b).norm(dim=2), (a + b).norm(dim=2)).unsqueeze(2)  # (K, 1, 1)
     t = torch.linspace(0, 1, steps, device=start.device).reshape(1, steps, 1)
-    arcs = (((1 - t) * angle).sin() * start.unsqueeze(1) + (t * angle).sin() * end.unsqueeze(1)) / (
-        angle.sin()
-    )
-    has_arc = (angle.sin() > PARALLEL_SINE) & (start.norm(dim=1) > 0).reshape(-1, 1, 1)
-    has_arc &= (end.norm(dim=1) > 0).reshape(-1, 1, 1)
+    directions = normalize(((1 - t) * angle).sin() * a + (t * angle).sin() * b, dim=2)
+    arcs = ((1 - t) * first + t * last) * directions
+    has_arc = (angle.sin() > PARALLEL_SINE) & (first > 0) & (last > 0)
     return torch.where(has_arc, arcs, straight(start, end, steps))
 
 
