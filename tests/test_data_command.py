@@ -117,6 +117,7 @@ def test_the_published_numbers_of_mnist_come_out(
     assert sizes == {
         "train": 55_000, "validation": 5_000, "train + validation": 60_000, "test": 10_000
     }  # fmt: skip
+    assert (found["mean"], found["std"]) == pytest.approx((0.1307, 0.3081), abs=5e-5)
     assert found["classes"]["1"] == {"train": 6212, "validation": 530, "test": 1135}
 
 

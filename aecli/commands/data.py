@@ -156,8 +156,12 @@ def _class_table(data: Data, classes: dict[str, dict[str, int]]) -> Table:
 def _numbers(
     data: Data, statistics: dict[str, PixelStatistics], classes: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
-    """Everything that is shown."""
+    """The mean and the deviation of all but the test images, then everything that is shown."""
+    from aecli.analysis.data_sheet import LEARNT
+
     return {
+        "mean": statistics[LEARNT].mean,
+        "std": statistics[LEARNT].std,
         "data": data.name,
         "files": data.source,
         "notice": data.notice,
