@@ -37,6 +37,17 @@ def test_equal_numbers_have_equal_colours_in_all_panels() -> None:
     assert words == [["1", "2", "3", "4"], ["0", "2", "1", "3"]]
 
 
+def test_numbers_have_the_decimals_that_fit_the_largest() -> None:
+    numbers = [[1 / 3, -0.0026], [9.2704, 2]], [[1234, 5], [0, 1]], [[1e-5, 2e-5], [0, -1e-9]]
+    panels = [NumberPanel("a", np.array(each)) for each in numbers]
+    words = [[each.get_text() for each in axes.texts] for axes in number_panels("", [panels]).axes]
+    assert words == [
+        ["0.33", "0", "9.27", "2"],
+        ["1234", "5", "0", "1"],
+        ["1e-05", "2e-05", "0", "0"],
+    ]
+
+
 def test_sources_have_colours_of_their_own() -> None:
     sources = np.array([[1, 2], [2, 0]])
     (axes,) = number_panels("", [[NumberPanel("a", COUNTED, sources)]]).axes

@@ -163,7 +163,7 @@ def _show_numbers(
     is_drawn = max(image.shape[1:]) * factor <= MAX_CELLS
     if is_drawn:
         writable_folder(folder, "output")
-    title = f"{size} to {shape_text(tuple(factor * side for side in image.shape[1:]))}"
+    title = f"{size}, factor {factor}"
     console.facts({"upsampling": title, "parameters": "none: nothing in these methods is trained"})
     for section in sections:
         _print_section(section)

@@ -1,5 +1,6 @@
 """Small grids of numbers as coloured cells, panel after panel."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from aecli.figures.theme import categories, paper
 
 TITLE, HEADING = 10, 9  # font sizes, in points
 MIN_NUMBER, MAX_NUMBER = 4.5, 9.0  # font sizes of numbers in cells, in points
-DIGITS = 3  # significant ones in a cell
+DIGITS = 3  # of the largest number of a panel; what is smaller has as many decimals
+MAX_DECIMALS = 300  # powers of ten end a little above it
 
 # All in inches.
 WIDTH = 9.0
@@ -131,7 +133,7 @@ def _by_source(sources: NDArray[np.int64]) -> NDArray[np.float64]:
 def _write(
     axes: Axes, numbers: NDArray[np.float64], colours: NDArray[np.float64], cell: float
 ) -> None:
-    words = [f"{number + 0.0:.{DIGITS}g}" for number in np.round(numbers, 10).ravel()]
+    words = _words(numbers)
     widest = max(text.width(word, MAX_NUMBER) for word in words) / 0.85
     size = MAX_NUMBER * min(1.0, cell / widest, cell / text.height("0", MAX_NUMBER))
     if size < MIN_NUMBER:
@@ -140,3 +142,10 @@ def _write(
         red, green, blue = colours[row, column]
         ink = ink_on((float(red), float(green), float(blue)))
         axes.text(column, row, word, fontsize=size, color=ink, ha="center", va="center")
+
+
+def _words(numbers: NDArray[np.float64]) -> list[str]:
+    """All numbers of a panel; whole ones in full."""
+    largest = float(abs(numbers).max()) or 1.0
+    decimals = min(max(0, DIGITS - 1 - math.floor(math.log10(largest))), MAX_DECIMALS)
+    return [f"{number + 0.0:g}" for number in np.round(numbers, decimals).ravel()]  # -0 is 0
