@@ -166,9 +166,25 @@ def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def train_for_all(data_dir: Path, common_folder: Path) -> Callable[..., Path]:
+    """Train a run once for all workers, and return its folder, which is not to be written to."""
+
+    def train(name: str, *overrides: str) -> Path:
+        folder = common_folder / "trained" / name
+        folder.parent.mkdir(exist_ok=True)
+        with open(folder.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                train_once(folder, data_dir, *overrides)
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def finished(train_for_all: Callable[..., Path]) -> Path:
     """The folder of a finished run of one epoch, on synthetic digits; not to be written to."""
-    return train_once(tmp_path_factory.mktemp("finished") / "run", data_dir, "latent=3")
+    return train_for_all("run", "latent=3")
 
 
 def planted(run: RunDirectory, name: str, content: str | bytes) -> None:

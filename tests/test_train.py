@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,11 +32,10 @@ def runs(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def run(aecli: Aecli, tmp_path: Path) -> RunDirectory:
+def run(train_for_all: Callable[..., Path], tmp_path: Path) -> RunDirectory:
     """A finished run of two epochs of the denoising model."""
-    assert aecli("train", "model=denoising", "latent=3", *TINY, "epochs=2") == 0
-    (path,) = runs(tmp_path)
-    return RunDirectory(path)
+    trained = train_for_all("denoising", "model=denoising", "latent=3", "epochs=2")
+    return RunDirectory(Path(shutil.copytree(trained, tmp_path / "outputs" / "run")))
 
 
 def test_a_run_directory_is_complete(run: RunDirectory) -> None:
@@ -55,8 +55,11 @@ def test_a_run_directory_is_complete(run: RunDirectory) -> None:
     assert newest == run.manifest_file  # with which the results come into force
 
 
-def test_run_folders_need_no_quoting(run: RunDirectory) -> None:
-    name, time = run.path.parts[-2:]
+@pytest.mark.undrawn
+def test_run_folders_need_no_quoting(aecli: Aecli, tmp_path: Path) -> None:
+    assert aecli("train", "model=denoising", "latent=3", *TINY) == 0
+    (path,) = runs(tmp_path)
+    name, time = path.parts[-2:]
     assert name == "denoising-z3-synthetic"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", time)
 
