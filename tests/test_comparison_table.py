@@ -68,7 +68,7 @@ def some_setting(
             upsample=upsample,
             parameters=parameters,
             seconds=seconds,
-            best_epoch=7,
+            kept_epoch=7,
             records=flat_curve(25, latent if live_units is None else live_units),
             train_size=55000,
         )

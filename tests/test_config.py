@@ -84,7 +84,11 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: TrainConfig(name="a b"), "name=a b"),
         (lambda: TrainConfig(name=""), "name="),
         (lambda: DataConfig("mnist", train_size=0), "data.train_size=0"),
-        (lambda: DataConfig("mnist", val_size=0), "data.val_size=0"),
+        (lambda: DataConfig("mnist", val_size=-1), "data.val_size=-1"),
+        (
+            lambda: TrainConfig(name="a", data=DataConfig("mnist", val_size=0)),
+            "data.val_size=0",
+        ),
         (lambda: DataConfig("mnist", std=0.0), "data.std=0.0"),
         (lambda: CorruptionConfig(noise_std=-0.1), "corruption.noise_std=-0.1"),
         (lambda: OptimizerConfig(clip_norm=0.0), "optimizer.clip_norm=0.0"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from aecli.config import Activation, DataConfig, FCConfig, TrainConfig
+from aecli.config import Activation, DataConfig, FCConfig, Keep, TrainConfig
 from aecli.evaluation.variation import VariationAccumulator, varying_pixels
 from aecli.runs.diagnosis import Symptom, diagnose
 from aecli.runs.records import EpochRecord, Validation
@@ -58,6 +58,22 @@ def test_a_curve_that_rises_again() -> None:
         "kept: try a smaller lr, optimizer.clip_norm=1 or more training images"
     }
     assert symptoms(records(0.5, 0.1, 0.2, 0.109), best=2) == {}
+
+
+def test_a_curve_that_rises_again_before_the_last_weights_are_kept() -> None:
+    assert symptoms(records(0.5, 0.1, 0.2, 0.15), best=4, keep=Keep.last) == {
+        Symptom.rose_again: "the validation mse rose by 50% after epoch 2, and the last weights "
+        "were kept: try keep=best, a smaller lr, optimizer.clip_norm=1 or more training images"
+    }
+    falling = [0.97**epoch for epoch in range(10)]
+    assert Symptom.still_falling in symptoms(records(*falling), best=10, keep=Keep.last)
+
+
+def test_nothing_is_said_of_a_curve_without_validation() -> None:
+    unvalidated = [EpochRecord.from_epoch(n, 1 / n, None, 1e-3, 1.0, 100) for n in range(1, 11)]
+    assert (
+        symptoms(unvalidated, best=10, keep=Keep.last, data=DataConfig("mnist", val_size=0)) == {}
+    )
 
 
 def test_nothing_rises_from_no_error_at_all() -> None:

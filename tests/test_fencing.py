@@ -87,7 +87,7 @@ def test_nothing_is_logged_without_the_lock(log: str, run: RunDirectory) -> None
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (Recorder, "on_new_best"),
+        (Recorder, "on_new_weights"),
         (Recorder, "on_epoch_end"),
         (Recorder, "on_checkpoint"),
         (outcome, "score_test_split"),

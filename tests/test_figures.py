@@ -191,6 +191,16 @@ def test_a_theme_colours_what_is_drawn_and_saved_inside(
     assert (sum(to_rgb(axes.lines[1].get_color())) > 1.5) == dark  # the line of the baseline
 
 
+def test_without_validation_images_the_training_loss_is_drawn_alone() -> None:
+    (axes,) = loss_figure("title", {1: 0.3, 2: 0.2}, {}, {}, {}).axes
+    assert axes.get_ylabel().startswith("training loss") and len(axes.lines) == 1
+    assert len(loss_figure("title", {1: 0.3}, {}, {}, {"PCA": 0.04}).axes) == 1
+    figure = study_losses("title", [Curve("fc", {1: 0.3, 2: 0.2}, {}, {})])
+    assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 2
+    mixed = [Curve("a", {1: 0.3, 2: 0.2}, {}, {}), Curve("b", {1: 0.3, 2: 0.2}, {1: 0.2}, {1: 0.1})]
+    assert len(study_losses("title", mixed).axes) == 2
+
+
 def test_a_theme_ends() -> None:
     with theme(dark=True):
         pass

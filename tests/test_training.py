@@ -287,7 +287,7 @@ def test_a_checkpoint_holds_what_the_next_epoch_needs(tmp_path: Path) -> None:
     assert [record["epoch"] for record in state["records"]] == [1, 2, 3]
     assert state["optimizer"]["state"][0]["step"] == 3 * 2
     assert state["best"] == asdict(result.best)
-    for name, tensor in result.best_weights.items():
+    for name, tensor in result.kept_weights.items():
         assert torch.equal(tensor, state["best_weights"][name])
 
 

@@ -42,6 +42,19 @@ def check_values(fpr: float, seed: int) -> None:
     check_seed(seed)
 
 
+def check_validated(trained: Trained) -> None:
+    """Check that there are images to set the threshold on, to which no weights were fitted.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not trained.config.data.has_validation:
+        raise UsageError(
+            f"{trained.run.path} was trained with data.val_size=0, and the threshold is set on "
+            f"validation images: train a run with a data.val_size above 0"
+        )
+
+
 def score_other_classes(
     trained: Trained, fpr: float, seed: int
 ) -> tuple[ScoredImages, ScoredImages, Threshold]:

@@ -15,7 +15,7 @@ from aecli.baselines.restoration import (
     best_non_local_means,
     fit_denoiser,
 )
-from aecli.config import CorruptionKind, TrainConfig
+from aecli.config import CorruptionKind, Target, TrainConfig
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import NOISES, noise_strength
@@ -155,9 +155,10 @@ def draw_images(trained: Trained, n: int | None, seed: int) -> Images:
         n = min(DEFAULT_IMAGES, max(1, MAX_VALUES // data.train.images[0].numel()))
     if n < 1:
         raise UsageError(f"n={n} is not valid: give 1 or more")
+    held_out = data.validation if trained.config.data.has_validation else data.train
     return Images(
         train=ImageMoments(_draw(data.train, TRAINING_IMAGES, seed)),
-        validation=_crop(to_pixels(_draw(data.validation, VALIDATION_IMAGES, seed)), seed),
+        validation=_crop(to_pixels(_draw(held_out, VALIDATION_IMAGES, seed)), seed),
         test=to_pixels(_draw(trained.images, n, seed)),
     )
 
@@ -195,9 +196,10 @@ def model_names(models: list[Trained]) -> list[str]:
 def training_noise(config: TrainConfig) -> str:
     """The noise that a model was trained with, and its strength."""
     kind = config.corruption.name
+    target = ", noisy target" if config.corruption.target is Target.input else ""
     if kind in NOISES:
-        return f"{noise_name(kind)} {noise_strength(config.corruption):g}"
-    return "no noise" if kind is CorruptionKind.none else noise_name(kind)
+        return f"{noise_name(kind)} {noise_strength(config.corruption):g}{target}"
+    return "no noise" if kind is CorruptionKind.none else f"{noise_name(kind)}{target}"
 
 
 def noise_name(kind: CorruptionKind) -> str:
@@ -249,7 +251,8 @@ def denoise(
 def classical_methods(
     images: Images, kind: CorruptionKind, strength: float, seed: int
 ) -> dict[str, Restore]:
-    """Methods without a network: fitted to training images or tuned on validation images.
+    """Methods without a network: fitted to training images or tuned on validation images, or on
+    training images if there are none.
 
     The linear denoiser is left out if the images are too large for it.
     """

@@ -70,8 +70,9 @@ def facts(rows: dict[str, str]) -> None:
 
 def describe_data(data: Data) -> str:
     shape = "x".join(map(str, data.image_shape))
+    validation = f"{len(data.validation):,}" if len(data.validation) else "no"
     return (
-        f"{data.name}, {shape}: {len(data.train):,} training, {len(data.validation):,} validation, "
+        f"{data.name}, {shape}: {len(data.train):,} training, {validation} validation, "
         f"{len(data.test):,} test images, from {data.source}"
     )
 

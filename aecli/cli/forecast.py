@@ -167,7 +167,9 @@ def _basis(found: Estimate, tasks: Sequence[Task]) -> str:
         of = f" of {which} kinds of run"
         if found.measured < found.kinds:
             of += f" out of {found.kinds:,}, and the others taken to be like these on average"
-    return f"Estimated from {found.steps:,} training steps{of}, and from validations, on {device}."
+    validated = any(task.config.data.has_validation for task in tasks)
+    validations = ", and from validations," * validated
+    return f"Estimated from {found.steps:,} training steps{of}{validations} on {device}."
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from aecli.cli.compose import check_folder, compose, compose_run
 from aecli.cli.forecast import show_run
 from aecli.cli.jobs import hydra_subfolders, run_once
 from aecli.cli.overrides import is_given
-from aecli.config import TrainConfig, Upsampling, short_key
+from aecli.config import Keep, TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
@@ -265,11 +265,11 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
         console.notice(data.notice)
     if config.upsample.name is Upsampling.max_unpool:
         console.warn(f"upsample=max_unpool: {UNPOOLING_BYPASSES_CODE}")
-    records, best = outcome.training.records, outcome.training.best
+    records = outcome.records
     for finding in diagnose(
         config,
         records,
-        best.epoch,
+        outcome.kept.epoch,
         steps_per_epoch(config, data),
         outcome.scores["model"].mse,
         outcome.scores["mean_image"].mse,
@@ -286,11 +286,20 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     console.facts(
         {
             "training": f"{epochs} epoch{'s' * (epochs > 1)}{stopped} in {seconds:.1f} s, "
-            f"best epoch {best.epoch} (by validation loss)",
+            f"{_kept(config, outcome)}",
             "run": str(run.path),
             "look at it": f"tensorboard --logdir {shlex.quote(str(_log_dir(config, run)))}",
         }
     )
+
+
+def _kept(config: TrainConfig, outcome: Outcome) -> str:
+    """Which weights were kept, and what validation says of them."""
+    best = outcome.training.best.epoch
+    if config.keep is Keep.best:
+        return f"best epoch {best} (by validation loss)"
+    validation = f"epoch {best} the best by validation loss" if best else "no validation images"
+    return f"last weights kept, {validation}"
 
 
 def _log_dir(config: TrainConfig, run: RunDirectory) -> Path:

@@ -60,10 +60,11 @@ def main(arguments: list[str]) -> None:
     options = parse_options("anomaly", Options, arguments)
     path = one_run("anomaly", options)
 
-    from aecli.analysis.anomaly import check_values
+    from aecli.analysis.anomaly import check_validated, check_values
 
     trained = open_chosen(path, options)
     check_values(options.fpr, options.seed)
+    check_validated(trained)
     if trained.own:
         _score_own_images(trained, trained.own, options)
     else:

@@ -99,6 +99,11 @@ def main(arguments: list[str]) -> None:
         console.facts({f"model {number}": name for number, name in enumerate(names, 1)})
     if not images.allow_linear:
         console.warn(_no_linear_denoiser(images.test[0].numel(), MAX_NUMBERS))
+    if not models[0].config.data.has_validation:
+        console.warn(
+            "the run has no validation images (data.val_size=0), so the settings of the median and "
+            "of non-local means are chosen on training images"
+        )
     with_noise = [model.config.corruption.name in NOISES for model in models]
     if all(with_noise) or not any(with_noise):
         console.warn(_second_run(all(with_noise)))

@@ -37,14 +37,14 @@ def findings(comparison: Comparison) -> list[str]:
     """The sentences to read before the numbers."""
     families = by_family(eligible(comparison.settings))
     sentences = []
-    if len(families) > 1:
-        sentences.append(_best_of_all(comparison.settings))
+    best = best_setting(comparison.settings)
+    if len(families) > 1 and best is not None:
+        sentences.append(_best_of_all(best, comparison.settings))
     named = families
     if len(families) > MAX_FAMILIES:
-        best = best_setting(comparison.settings)
-        assert best is not None, "one of the families has it"
-        named = {best.family: families[best.family]}
-    sentences += [_smallest_size(name, each) for name, each in named.items() if len(each) > 1]
+        named = {} if best is None else {best.family: families[best.family]}
+    sentences += [sentence for each in named.items() for sentence in _smallest_size(*each)]
+    sentences += _without_validation(comparison.settings)
     sentences += _against_pca(families, named)
     sentences += _exact_pca(eligible(comparison.settings))
     sentences += _checkerboard_scores(comparison.families)
@@ -65,10 +65,9 @@ def findings(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _best_of_all(settings: Sequence[RunGroup]) -> str:
+def _best_of_all(best: RunGroup, settings: Sequence[RunGroup]) -> str:
     """The setting that validation chooses, and how its test error compares with all others."""
-    best, candidates = best_setting(settings), eligible(settings)
-    assert best is not None, "there are several families"
+    candidates = eligible(settings)
     among = "" if len(candidates) == len(settings) else " that decode from the code alone"
     sentence = f"{best.label} has the lowest validation mse of all{among}; its test mse is "
     others = [each for each in candidates if each is not best]
@@ -96,26 +95,45 @@ def _labels(settings: Sequence[RunGroup]) -> str:
     return listed([*labels, f"{more} more"] if more > 0 else labels)
 
 
-def _smallest_size(family: str, settings: Sequence[RunGroup]) -> str:
-    """The size beyond which a larger code gains little on the validation images."""
-    best, percent = min(settings, key=lambda each: each.val_mse), f"{TOLERANCE:.0%}"
-    good_enough = [each for each in settings if each.val_mse <= best.val_mse * (1 + TOLERANCE)]
+def _smallest_size(family: str, settings: Sequence[RunGroup]) -> list[str]:
+    """The size beyond which a larger code gains little on the validation images; empty if there is
+    one size, or if a setting has no such images."""
+    best, percent = best_setting(settings), f"{TOLERANCE:.0%}"
+    if best is None or best.val_mse is None or len(settings) == 1:
+        return []
+    most = best.val_mse * (1 + TOLERANCE)
+    good_enough = [each for each in settings if each.val_mse is not None and each.val_mse <= most]
     smallest = min(good_enough, key=lambda setting: setting.latent)
     if smallest.latent < best.latent:
-        return (
+        return [
             f"{family}: latent {smallest.latent} is the smallest size whose validation mse is "
             f"within {percent} of the lowest, at {best.latent}; their test mse is "
             f"{format_mse(smallest.mse)} and {format_mse(best.mse)}."
-        )
+        ]
     others = (
         f"no smaller size is within {percent} of it"
         if best.latent > min(setting.latent for setting in settings)
         else "no larger size does better"
     )
-    return (
+    return [
         f"{family}: latent {best.latent} has the lowest validation mse, and {others}; its test "
         f"mse is {format_mse(best.mse)}."
-    )
+    ]
+
+
+def _without_validation(settings: Sequence[RunGroup]) -> list[str]:
+    """Which runs have no validation images, and that nothing is chosen for it."""
+    lacking = [setting for setting in settings if setting.val_mse is None]
+    if not lacking:
+        return []
+    labels = [each.label for each in lacking[:MAX_NAMED]]
+    more = [f"{len(lacking) - MAX_NAMED} more"] if len(lacking) > MAX_NAMED else []
+    are_all = len(lacking) == len(settings) > 1
+    which = "All runs" if are_all else f"The runs of {'; '.join([*labels, *more])}"
+    choice = ""
+    if len(settings) > 1:
+        choice = ", so none is called the best: the test images have no part in any choice"
+    return [f"{which} were trained without validation images{choice}."]
 
 
 def _against_pca(

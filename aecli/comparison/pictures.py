@@ -1,7 +1,7 @@
 """The figures of a comparison: what each shows, and the caption that explains it."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -28,6 +28,7 @@ from aecli.figures import (
     score_by_family,
     study_losses,
 )
+from aecli.text import listed
 
 MAX_FAMILIES = 8  # in figures on upsampling: one more than there are methods
 MAX_LATENTS = 8  # of one family
@@ -65,9 +66,15 @@ def pictures(comparison: Comparison) -> list[Picture]:
 
 
 def _loss(comparison: Comparison) -> Picture:
+    loss = "the loss of every run, in the units that its model is trained in"
+    lacking = [setting.label for setting in comparison.settings if setting.val_mse is None]
     caption = (
-        "Left: the loss of every run, in the units that its model is trained in. "
-        "Right: the mse of the validation images, in pixels from 0 to 1. "
+        f"There are no validation images, so the chart shows {loss}, on the training images. "
+        if len(lacking) == len(comparison.settings)
+        else f"Left: {loss}. Right: the mse of the validation images, in pixels from 0 to 1"
+        f"{f', which {listed(lacking)} do not have' if lacking else ''}. "
+    )
+    caption += (
         "Of several seeds, the line is the mean and the band one standard deviation to each side."
     )
     scales = [setting.first.config.data for setting in comparison.settings]
@@ -135,8 +142,7 @@ def _reconstructions(comparison: Comparison) -> Picture:
         shown = _evenly_spaced(settings, MAX_LATENTS)
         note = _selection_note(len(shown), len(settings), "latent sizes, evenly spaced")
     else:
-        shown = _best(settings, MAX_SETTINGS)
-        note = _best_note(shown, settings)
+        shown, note = _best(settings)
     caption = (
         "Test images as reconstructed by each network, and by PCA from codes of the same size. "
         "Above each: its mse. Right: the absolute error, in the colours of the first row."
@@ -186,12 +192,12 @@ def _checkerboards(comparison: Comparison) -> list[Picture]:
     families = {name: settings for name, settings in families.items() if settings}
     if not families:
         return []
-    lowest = {name: min(each.val_mse for each in found) for name, found in families.items()}
-    best = _lowest(list(families), lowest.__getitem__, MAX_FAMILIES)
-    note = _selection_note(
-        len(best), len(families), "families, those with the lowest validation mse"
-    )
-    shown = {name: families[name] for name in best}
+    errors = [
+        min((each.val_mse for each in found if each.val_mse is not None), default=None)
+        for found in families.values()
+    ]
+    names, note = _chosen([*families], errors, MAX_FAMILIES, "families")
+    shown = {name: families[name] for name in names}
     return [_checkerboard_scores(comparison, shown, note), _patterns(comparison, shown, note)]
 
 
@@ -264,12 +270,10 @@ def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
 
 
 def _epochs(comparison: Comparison) -> Picture:
-    shown = _best(comparison.settings, MAX_SETTINGS)
+    shown, note = _best(comparison.settings)
     caption = (
         "A few test images as reconstructed during training: the number above an image is the "
-        "epoch after which it was made, and orig. is the original."
-        + _best_note(shown, comparison.settings)
-        + _seed_note(shown)
+        "epoch after which it was made, and orig. is the original." + note + _seed_note(shown)
     )
     title = f"Reconstructions by epoch on {comparison.data}"
     return Picture(
@@ -294,12 +298,10 @@ def _draw_epochs(title: str, settings: list[RunGroup]) -> Figure:
 
 
 def _extremes(comparison: Comparison) -> Picture:
-    shown = _best(comparison.settings, MAX_SETTINGS)
+    shown, note = _best(comparison.settings)
     caption = (
         "The test images that each network reconstructs best and worst, each with its mse, "
-        "and below them the reconstructions."
-        + _best_note(shown, comparison.settings)
-        + _seed_note(shown)
+        "and below them the reconstructions." + note + _seed_note(shown)
     )
     title = f"Best and worst reconstructions on {comparison.data}"
     return Picture(
@@ -319,21 +321,28 @@ def _draw_extremes(title: str, settings: list[RunGroup]) -> Figure:
     return panels(title, {f"{key} reconstructed": rows for key, rows in grids.items()})
 
 
-def _best(settings: list[RunGroup], limit: int) -> list[RunGroup]:
-    """At most `limit` settings, chosen by validation, in their original order."""
-    return _lowest(settings, lambda each: each.val_mse, limit)
+def _best(settings: list[RunGroup]) -> tuple[list[RunGroup], str]:
+    """At most `MAX_SETTINGS` of them, and a note for the caption if there are more."""
+    return _chosen(settings, [each.val_mse for each in settings], MAX_SETTINGS, "settings")
 
 
-def _best_note(shown: list[RunGroup], settings: list[RunGroup]) -> str:
-    return _selection_note(
-        len(shown), len(settings), "settings, those with the lowest validation mse"
-    )
+def _chosen(
+    items: list[T], errors: Sequence[float | None], limit: int, what: str
+) -> tuple[list[T], str]:
+    """At most `limit` items in their order, and a note for the caption if there are more.
 
-
-def _lowest(items: list[T], error: Callable[[T], float], limit: int) -> list[T]:
-    """At most `limit` items with the lowest error, in their original order."""
-    ranked = sorted(range(len(items)), key=lambda number: error(items[number]))
-    return [items[number] for number in sorted(ranked[:limit])]
+    Those with the lowest validation error, if there is one of each: test images choose nothing.
+    """
+    known = [error for error in errors if error is not None]
+    if len(known) < len(items):
+        shown, how = _evenly_spaced(items, limit), "evenly spaced"
+    else:
+        ranked = sorted(range(len(items)), key=known.__getitem__)
+        shown, how = (
+            [items[n] for n in sorted(ranked[:limit])],
+            "those with the lowest validation mse",
+        )
+    return shown, _selection_note(len(shown), len(items), f"{what}, {how}")
 
 
 def _evenly_spaced(items: list[T], limit: int) -> list[T]:

@@ -5,7 +5,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
 from aecli.runs.records import DataFacts, EpochRecord
-from aecli.runs.summary import check_summary, closed_early, image_fingerprints
+from aecli.runs.summary import check_summary, closed_early, image_fingerprints, kept_epoch
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
 REQUIRED_IMAGES = {
@@ -66,8 +66,9 @@ class Result:
     run: RunDirectory
     config: TrainConfig
     data: DataFacts
-    val_mse: float
-    """Of the best epoch, on the validation images: by it, runs are chosen."""
+    val_mse: float | None
+    """Of the weights that were kept, on the validation images: by it, runs are chosen. None if
+    there are no such images."""
     mse: float
     """On the test images, as all that follows."""
     sse: float
@@ -88,7 +89,8 @@ class Result:
     parameters: int
     seconds: float
     """Of training."""
-    best_epoch: int
+    kept_epoch: int
+    """The epoch whose weights were kept."""
     records: list[EpochRecord]
     train_size: int
     """Number of training images."""
@@ -115,7 +117,7 @@ class Result:
         return diagnose(
             self.config,
             self.records,
-            self.best_epoch,
+            self.kept_epoch,
             steps,
             self.mse,
             self.mean_image_mse,
@@ -125,7 +127,7 @@ class Result:
     @property
     def live_units(self) -> int | None:
         """Units of the code that vary; None if an earlier version trained the run."""
-        return self.records[self.best_epoch - 1].live_units
+        return self.records[self.kept_epoch - 1].live_units
 
     @classmethod
     def load(cls, run: RunDirectory) -> "Result":
@@ -149,16 +151,13 @@ class Result:
             raise ValueError(
                 f"{run.metrics_file.name} has {len(records)} of {summary['epochs']} epochs"
             )
-        best_epoch = int(summary["best_epoch"])
-        errors = {r.epoch: r.val_mse for r in records if r.val_mse is not None}
-        if best_epoch not in errors or min(errors.values()) < 0:
-            raise ValueError(f"{run.metrics_file.name} has no valid val_mse in epoch {best_epoch}")
+        records = _with_kept(records, summary, run.metrics_file.name)
         return cls(
             run=run,
             config=run.load_config(),
             data=data,
             training_images=f"{fingerprints.get(TRAIN, '')}{fingerprints.get(VALIDATION, '')}",
-            val_mse=float(summary["validation"]["mse"]),
+            val_mse=_optional(summary["validation"]["mse"]),
             mse=float(test["mse"]),
             sse=float(test["sse"]),
             psnr=math.inf if test["psnr"] is None else float(test["psnr"]),
@@ -171,7 +170,7 @@ class Result:
             upsample=summary["upsample"],
             parameters=int(summary["parameters"]),
             seconds=float(summary["seconds"]),
-            best_epoch=best_epoch,
+            kept_epoch=kept_epoch(summary),
             records=records,
             train_size=int(summary["data"]["train"]),
             closed=closed_early(summary),
@@ -258,9 +257,14 @@ class RunGroup:
         return self.spread("mse").mean
 
     @property
-    def val_mse(self) -> float:
-        """The mean over the seeds, on the validation images."""
-        return self.spread("val_mse").mean
+    def validation(self) -> MeanStd | None:
+        """The mse on the validation images, over the seeds; None if there are none."""
+        return _mean_std_of_known([result.val_mse for result in self.results])
+
+    @property
+    def val_mse(self) -> float | None:
+        """The mean of `validation`."""
+        return None if self.validation is None else self.validation.mean
 
     @property
     def pca_mse(self) -> float:
@@ -272,7 +276,7 @@ class RunGroup:
         return math.inf if is_exact(self.pca_mse) else self.mse / self.pca_mse
 
     def spread(self, quantity: str) -> MeanStd:
-        """The mean and std of `val_mse`, `mse`, `sse`, `psnr` or `seconds` over the seeds."""
+        """The mean and std of `mse`, `sse`, `psnr` or `seconds` over the seeds."""
         return MeanStd.from_values([getattr(result, quantity) for result in self.results])
 
     @property
@@ -284,6 +288,29 @@ class RunGroup:
     def checkerboard(self) -> MeanStd | None:
         """None if the images are too small for it."""
         return _mean_std_of_known([result.checkerboard for result in self.results])
+
+
+def _with_kept(records: list[EpochRecord], summary: dict[str, Any], name: str) -> list[EpochRecord]:
+    """The records, that of the epoch whose weights were kept with what the summary says of them:
+    without validation images, what never varies is measured at the end.
+
+    Raises:
+        ValueError: the file called `name`, whose records they are, lacks what it must have.
+    """
+    epoch = kept_epoch(summary)
+    errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
+    is_validated = summary["validation"]["mse"] is not None
+    if is_validated and (epoch not in errors or min(errors.values()) < 0):
+        raise ValueError(f"{name} has no valid val_mse in epoch {epoch}")
+    if not 1 <= epoch <= len(records):
+        raise ValueError(f"{name} has no epoch {epoch}")
+    if not is_validated:
+        records[epoch - 1] = replace(
+            records[epoch - 1],
+            live_units=summary.get("live_units"),
+            constant_pixels=summary.get("constant_pixels"),
+        )
+    return records
 
 
 def _optional(number: Any) -> float | None:

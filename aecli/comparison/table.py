@@ -22,6 +22,11 @@ BYPASSES = " †"
 CLOSED_EARLY = " ‡"
 """Marks settings with a run whose training was not over."""
 
+NONE_CHOSEN = (
+    "No row is bold: settings are chosen by their validation mse, and some runs have no validation "
+    "images."
+)
+
 Value = str | float | None
 """A cell in CSV: a number with all its digits; None if there is no value."""
 
@@ -85,12 +90,16 @@ def eligible(settings: Sequence[RunGroup]) -> list[RunGroup]:
 
 
 def best_setting(settings: Sequence[RunGroup]) -> RunGroup | None:
-    """The eligible setting with the smallest validation mse; None if there is none.
+    """The eligible setting with the smallest validation mse; None if there is none, or if one of
+    them has no validation images.
 
     Test images have no part in the choice, so their error says how good it is.
     """
     candidates = eligible(settings)
-    return min(candidates, key=lambda each: each.val_mse) if candidates else None
+    errors = [each.val_mse for each in candidates if each.val_mse is not None]
+    if not errors or len(errors) < len(candidates):
+        return None
+    return candidates[errors.index(min(errors))]
 
 
 def columns(settings: Sequence[RunGroup]) -> list[Column]:
@@ -107,7 +116,9 @@ def columns(settings: Sequence[RunGroup]) -> list[Column]:
         )
     keys = dict.fromkeys(key for setting in settings for key in setting.differences)
     sizes = [*_sizes(settings), *([_LIVE_UNITS] if any(map(_has_dead_units, settings)) else [])]
-    return [*shown, *map(_difference, keys), *sizes, *_errors(), *_pca_and_time()]
+    has_validation = any(each.validation is not None for each in settings)
+    errors = _errors() if has_validation else _errors()[1:]
+    return [*shown, *map(_difference, keys), *sizes, *errors, *_pca_and_time()]
 
 
 def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
@@ -120,7 +131,8 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
     """Notes needed to read the cells of this table, one sentence each."""
     sentences = []
     if len(settings) > 1 and eligible(settings):
-        sentences.append("Bold: the smallest validation mse.")
+        has_best = best_setting(settings) is not None
+        sentences.append("Bold: the smallest validation mse." if has_best else NONE_CHOSEN)
     if any(setting.bypasses_code for setting in settings):
         sentences.append(
             f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}. Nothing is claimed of it."
@@ -227,10 +239,10 @@ def _sizes(settings: Sequence[RunGroup]) -> list[Column]:
 
 
 def _errors() -> list[Column]:
-    """Columns for the scores on the test images."""
+    """Columns for the errors: on the validation images, then the scores on the test images."""
     return [
         _measured(
-            "validation mse", "validation_mse", lambda each: each.spread("val_mse"), _error,
+            "validation mse", "validation_mse", lambda each: each.validation, _error,
             "squared error of pixels in [0, 1], averaged over all pixels and validation images: "
             "settings are chosen by it",
         ),

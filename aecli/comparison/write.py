@@ -14,7 +14,7 @@ from aecli.comparison.table import to_csv, to_markdown
 from aecli.figures import Spot, spots, take_literally, theme
 from aecli.runs.directory import FIGURES
 from aecli.runs.results import Results
-from aecli.runs.tracker import STUDY_LAYOUT
+from aecli.runs.tracker import STUDY_LAYOUT, drawable
 
 FOLDER = "compare"
 """Where a comparison is written within the folder that it compares."""
@@ -40,7 +40,9 @@ def write(
         results: where the files go.
         command: the command line that does it.
     """
-    results.layout({**STUDY_LAYOUT, **_log_bands(comparison, results)})
+    is_validated = any(setting.val_mse is not None for setting in comparison.settings)
+    layout = drawable(STUDY_LAYOUT, is_validated)
+    results.layout({**layout, **_log_bands(comparison, results)})
     results.file(CSV, to_csv(table).encode())
     results.file(MARKDOWN, to_markdown(table).encode())
     figures = [_add_figure(picture, results) for picture in pictures(comparison)]
@@ -58,7 +60,7 @@ def _log_bands(comparison: Comparison, results: Results) -> dict[str, Any]:
             for record in result.records:
                 if record.val_mse is not None:
                     by_epoch[record.epoch].append(record.val_mse)
-        if len(setting.results) > 1:
+        if len(setting.results) > 1 and by_epoch:
             spreads = {epoch: MeanStd.from_values(by_epoch[epoch]) for epoch in sorted(by_epoch)}
             means = {epoch: (each.mean, each.std or 0.0) for epoch, each in spreads.items()}
             tags = results.band(f"seeds/{setting.label}", means)

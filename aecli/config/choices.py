@@ -52,6 +52,26 @@ class Precision(Enum):
     """Mixed precision: bfloat16 for the operations that torch's autocast selects."""
 
 
+class Keep(Enum):
+    """Which weights a run keeps."""
+
+    best = "best"
+    """Those of the epoch with the lowest validation loss."""
+
+    last = "last"
+    """Those of the last epoch."""
+
+
+class Target(Enum):
+    """What the loss compares the output with."""
+
+    clean = "clean"
+    """The image before its corruption, as in a denoising autoencoder (Vincent et al., 2008)."""
+
+    input = "input"
+    """What the encoder sees, as in an autoencoder: corrupted."""
+
+
 class CorruptionKind(Enum):
     """Corruption of the encoder's input."""
 

@@ -10,8 +10,10 @@ from omegaconf import MISSING
 
 from aecli.config.choices import (
     CorruptionKind,
+    Keep,
     Precision,
     Schedule,
+    Target,
     Upsampling,
 )
 from aecli.config.limits import (
@@ -86,8 +88,8 @@ class DataConfig:
     """Images to train on; null: all but the validation split."""
 
     val_size: int | None = 5000
-    """Images at the end of the training set used for validation; null, as with data=folder: a
-    tenth of them, or the images in its folder val."""
+    """Images at the end of the training set used for validation; 0: none, all are trained on, which
+    needs keep=last; null, as with data=folder: a tenth of them, or the images in its folder val."""
 
     test_size: int | None = None
     """Test images to evaluate on; null: all."""
@@ -105,7 +107,8 @@ class DataConfig:
         for key in ("train_size", "val_size", "test_size"):
             size = getattr(self, key)
             if size is not None:
-                check_integer(f"data.{key}", size, MAX_IMAGES)
+                minimum = 0 if key == "val_size" else 1
+                check_integer(f"data.{key}", size, MAX_IMAGES, minimum)
         check_valid(self.path != "", "path", "", "the folder with the images")
         if self.path is not None:
             check_path("path", self.path)
@@ -142,6 +145,11 @@ class DataConfig:
         check_number("data.mean", self.mean, MAX_LEVEL, -MAX_LEVEL)
         check_number("data.std", self.std, MAX_LEVEL, 1 / MAX_LEVEL)
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether images are set apart for validation."""
+        return self.val_size != 0
+
 
 @dataclass
 class UpsampleConfig:
@@ -164,7 +172,7 @@ DEFAULT_FACTOR = 2  # for downsampling
 
 @dataclass
 class CorruptionConfig:
-    """Corruption of the encoder's input; the loss compares with the clean image."""
+    """Corruption of the encoder's input."""
 
     name: CorruptionKind = CorruptionKind.none
     """The kind of corruption."""
@@ -180,6 +188,10 @@ class CorruptionConfig:
 
     factor: int | None = None
     """corruption=downsample: factor by which height and width are reduced; null: 2."""
+
+    target: Target = Target.clean
+    """Image that the loss compares the output with: the clean one, or the corrupted input. Every
+    other error compares with the clean one."""
 
     def __post_init__(self) -> None:
         if self.name is CorruptionKind.downsample and self.factor is None:
@@ -279,6 +291,9 @@ class TrainConfig:
     min_delta: float = 0.0
     """Minimum decrease of the validation loss that counts as an improvement."""
 
+    keep: Keep = Keep.best
+    """Weights that the run keeps: best, of the epoch with the lowest validation loss, or last."""
+
     name: str = MISSING
     """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25, and
     what is not usual, as conv-z25-kmnist-nearest-s1."""
@@ -317,6 +332,18 @@ class TrainConfig:
         check_number("min_delta", self.min_delta, MAX_FLOAT)
         if self.patience is not None:
             check_integer("patience", self.patience, MAX_EPOCHS)
+            check_valid(
+                self.data.has_validation,
+                "patience",
+                self.patience,
+                "a data.val_size above 0, whose images tell when to stop, or patience=null",
+            )
+        check_valid(
+            self.data.has_validation or self.keep is Keep.last,
+            "data.val_size",
+            0,
+            "keep=last beside it, since only validation images tell which weights are the best",
+        )
         check_seed(self.seed)
         for key in ("output_dir", "data_dir"):
             check_path(key, getattr(self, key))
@@ -351,8 +378,14 @@ def check_unread_keys(config: TrainConfig) -> None:
     Raises:
         UsageError: there is one.
     """
-    factor = config.corruption.factor
-    if factor is not None and config.corruption.name is not CorruptionKind.downsample:
+    corruption = config.corruption
+    if corruption.target is Target.input and corruption.name is CorruptionKind.none:
+        raise UsageError(
+            "corruption.target=input is for corrupted images: add corruption=gaussian or another, "
+            "or leave it out"
+        )
+    factor = corruption.factor
+    if factor is not None and corruption.name is not CorruptionKind.downsample:
         raise UsageError(f"factor={factor} is for downsampling only: add corruption=downsample")
     for key in FOLDER_KEYS:
         value = getattr(config.data, key)

@@ -72,7 +72,9 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
         )
     # Split before selecting classes: the validation images do not depend on the classes.
     parts = zip((loaded.train[:kept], loaded.train[kept:], loaded.test), SPLITS, strict=True)
-    train, validation, test = (select_classes(config, *part) for part in parts)
+    train, validation, test = (
+        select_classes(config, split, name) if len(split) else split for split, name in parts
+    )
     train_size = _split_size("data.train_size", config.train_size, len(train))
     test_size = _split_size("data.test_size", config.test_size, len(test))
     splits = (train[:train_size], validation, test[:test_size])

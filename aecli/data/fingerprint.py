@@ -11,6 +11,8 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def image_digests(images: Tensor) -> Tensor:
     """The sha256 of each of the uint8 images (N, C, H, W), as uint8 (N, 32), on the CPU."""
+    if not len(images):
+        return torch.empty(0, DIGEST_BYTES, dtype=torch.uint8)
     rows = images.cpu().flatten(1).numpy()
     digests = b"".join(hashlib.sha256(row).digest() for row in rows)
     return torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, DIGEST_BYTES)

@@ -69,7 +69,7 @@ class ReferenceScores:
     """Reference values that are constant during training: lines beside its curves."""
 
     mse: dict[str, float]
-    """Of each baseline, keyed as in `LABELS`."""
+    """Of each baseline, keyed as in `LABELS`; empty without validation images."""
 
     checkerboard: float | None
     """The score of the original images."""
@@ -78,6 +78,8 @@ class ReferenceScores:
 @torch.inference_mode()
 def reference_scores(config: TrainConfig, data: Data) -> ReferenceScores:
     """Measure the baselines on the validation images, in one pass over them."""
+    if not config.data.has_validation:
+        return ReferenceScores({}, None)
     functions, split = baselines(config, data), data.validation
     errors: dict[str, list[Tensor]] = {name: [] for name in functions}
     originals = CheckerboardAccumulator(split.images.shape[1:], split.images.device)

@@ -33,17 +33,16 @@ BASELINES = ("--", ":", "-.")
 MARKERS = "osD^vPX<>*"
 
 
-def axes_by_epoch(title: str) -> tuple[Figure, Axes, Axes]:
-    """A figure with axes for losses on the left and for mse on the right."""
+def axes_by_epoch(title: str, quantities: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A figure with axes side by side, one for each quantity."""
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
-    losses, errors = figure.subplots(1, 2)
-    label_axes(losses, "epoch", LOSS)
-    label_axes(errors, "epoch", f"validation {MSE}")
-    for axes in (losses, errors):
+    every_axes = [*figure.subplots(1, len(quantities), squeeze=False)[0]]
+    for axes, quantity in zip(every_axes, quantities, strict=True):
+        label_axes(axes, "epoch", quantity)
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    return figure, losses, errors
+    return figure, every_axes
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:

@@ -15,8 +15,10 @@ from aecli.figures.axes import (
     BASELINES,
     HEIGHT,
     LABEL,
+    LOSS,
     MARKERS,
     MAX_LABELS,
+    MSE,
     TITLE,
     WIDTH,
     as_percent,
@@ -94,30 +96,36 @@ def loss_figure(
     val_mse: dict[int, float],
     references: dict[str, float],
 ) -> Figure:
-    """Loss and mse by epoch, side by side.
+    """Loss and mse by epoch, side by side; without validation images, the training loss alone.
 
     Args:
         title: over both charts.
         train_loss, val_loss: epoch -> loss, in the units the model is trained in.
-        val_mse: epoch -> mse of the validation images, in pixel units.
+        val_mse: epoch -> mse of the validation images, in pixel units; empty if there are none.
         references: label -> mse of a baseline, drawn as a horizontal line.
     """
     if len(train_loss) == 1:
         named = {"train": train_loss, "validation": val_loss}
         measured = {name: loss for name, curve in named.items() for loss in curve.values()}
         mse = dict(zip(["validation"], val_mse.values(), strict=False))
-        return bars_of_one_epoch(title, measured, mse | references)
-    figure, losses, errors = axes_by_epoch(title)
+        return bars_of_one_epoch(title, measured, mse | references if mse else {})
+    figure, (losses, *errors) = axes_by_epoch(title, _quantities(bool(val_mse)))
     line(losses, train_loss, marker=".", label="train")
-    line(losses, val_loss, marker=".", label="validation")
-    line(errors, val_mse, marker=".", color="C1", label="validation")
-    for style, (label, level) in zip(BASELINES, references.items(), strict=False):
-        errors.axhline(level, color=neutral(), linestyle=style, label=label)
-    legend_above(losses, losses.lines)
-    legend_above(errors, errors.lines)
-    for axes in (losses, errors):
+    if val_loss:
+        line(losses, val_loss, marker=".", label="validation")
+    for axes in errors:
+        line(axes, val_mse, marker=".", color="C1", label="validation")
+        for style, (label, level) in zip(BASELINES, references.items(), strict=False):
+            axes.axhline(level, color=neutral(), linestyle=style, label=label)
+    for axes in (losses, *errors):
+        legend_above(axes, axes.lines)
         set_ticks(axes.yaxis, round_ticks(*axes.get_ylim()))
     return figure
+
+
+def _quantities(are_validated: bool) -> list[str]:
+    """What is drawn by epoch; without validation images there is no mse."""
+    return [LOSS, f"validation {MSE}"] if are_validated else [f"training {LOSS}"]
 
 
 def study_losses(title: str, curves: list[Curve]) -> Figure:
@@ -130,7 +138,8 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
         by_label[curve.label].append(curve)
     if all(len(curve.train) == 1 for curve in curves):
         return _study_of_one_epoch(title, by_label)
-    figure, losses, errors = axes_by_epoch(title)
+    are_validated = any(curve.mse for curve in curves)
+    figure, (losses, *errors) = axes_by_epoch(title, _quantities(are_validated))
     families = [seeds[0].family for seeds in by_label.values()]
     styles = dict(zip(by_label, line_styles(colours_by_family(families)), strict=True))
     for label, seeds in by_label.items():
@@ -139,12 +148,14 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
         train = {"color": style["color"], **TRAIN, "label": f"{label}, train"}
         _mean_line(losses, [curve.train for curve in seeds], **train)
         _mean_line(losses, [curve.validation for curve in seeds], **style, label=label)
-        _mean_line(errors, [curve.mse for curve in seeds], **style, label=label)
+        for axes in errors:
+            _mean_line(axes, [curve.mse for curve in seeds], **style, label=label)
     training = Line2D([], [], color=neutral(), label="train", **TRAIN)
-    legend_above(losses, [training, Line2D([], [], color=neutral(), label="validation")])
+    validation = [Line2D([], [], color=neutral(), label="validation")] * are_validated
+    legend_above(losses, [training, *validation])
     lines = [Line2D([], [], label=label, **style) for label, style in styles.items()]
     legend_below(figure, truncated_legend(lines))
-    for axes in (losses, errors):
+    for axes in (losses, *errors):
         set_ticks(axes.yaxis, round_ticks(*axes.get_ylim()))
     return figure
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from aecli.config import Activation, TrainConfig
+from aecli.config import Activation, Keep, TrainConfig
 from aecli.runs.directory import SUMMARY, Status
 from aecli.runs.records import EpochRecord
 
@@ -45,7 +45,7 @@ class Finding:
 def diagnose(
     config: TrainConfig,
     records: Sequence[EpochRecord],
-    best_epoch: int,
+    kept_epoch: int,
     steps: int,
     mse: float,
     mean_image_mse: float,
@@ -56,23 +56,23 @@ def diagnose(
     Args:
         config: what was to be trained.
         records: of all its epochs.
-        best_epoch: the one whose weights were kept.
+        kept_epoch: the one whose weights were kept.
         steps: optimiser steps per epoch.
         mse: of the model, on the test images.
         mean_image_mse: of the mean of the training images in place of every image.
         closed: why the training ended before it was over, as in `closed_early`.
     """
-    best = records[best_epoch - 1]
+    kept = records[kept_epoch - 1]
     found = [
         *_closed_early(config, records, closed),
-        *_dead_units(config, best),
-        *_constant_pixels(config, best),
+        *_dead_units(config, kept),
+        *_constant_pixels(config, kept),
     ]
     if mse >= mean_image_mse:
         details = f"its test mse ({mse:.4f}) is no better than the mean image's"
         longer = "resume it" if closed else f"epochs={_more_epochs(len(records), steps)}"
         return [*found, Finding(Symptom.useless, details, f"try another lr, or {longer}")]
-    curve = _curve(config, records, best, steps)
+    curve = _curve(config, records, kept, steps)
     if closed is not None:  # of course it was still falling
         curve = [each for each in curve if each.symptom is not Symptom.still_falling]
     return [*found, *curve]
@@ -90,10 +90,10 @@ def _closed_early(
     return [Finding(Symptom.closed_early, details, f"{SUMMARY} says why")]
 
 
-def _dead_units(config: TrainConfig, best: EpochRecord) -> list[Finding]:
-    if best.live_units is None or best.live_units == config.latent:
+def _dead_units(config: TrainConfig, kept: EpochRecord) -> list[Finding]:
+    if kept.live_units is None or kept.live_units == config.latent:
         return []
-    dead = config.latent - best.live_units
+    dead = config.latent - kept.live_units
     which = f"{dead} of the {config.latent} units" if config.latent > 1 else "the only unit"
     details = f"{which} of the code never var{'y' if dead > 1 else 'ies'}"
     is_linear = config.model.code_activation is Activation.identity
@@ -101,35 +101,40 @@ def _dead_units(config: TrainConfig, best: EpochRecord) -> list[Finding]:
     return [Finding(Symptom.dead_units, details, f"try {option}a smaller lr or another seed")]
 
 
-def _constant_pixels(config: TrainConfig, best: EpochRecord) -> list[Finding]:
+def _constant_pixels(config: TrainConfig, kept: EpochRecord) -> list[Finding]:
     pixels = math.prod(config.data.image_shape or [])
     # Single ones, which few images light up, may well be left dark.
-    if not best.constant_pixels or best.constant_pixels < NOTICEABLE_SHARE * pixels:
+    if not kept.constant_pixels or kept.constant_pixels < NOTICEABLE_SHARE * pixels:
         return []
-    details = f"{best.constant_pixels:,} pixels of the output never vary, though the images' do"
+    details = f"{kept.constant_pixels:,} pixels of the output never vary, though the images' do"
     is_sigmoid = config.model.output_activation is Activation.sigmoid
     option = "" if is_sigmoid else "model.output_activation=sigmoid, "
     return [Finding(Symptom.constant_pixels, details, f"try {option}a smaller lr or another seed")]
 
 
 def _curve(
-    config: TrainConfig, records: Sequence[EpochRecord], best: EpochRecord, steps: int
+    config: TrainConfig, records: Sequence[EpochRecord], kept: EpochRecord, steps: int
 ) -> list[Finding]:
     errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
-    lowest, last, epochs = errors[best.epoch], errors[max(errors)], len(records)
+    if not errors:
+        return []
+    best = kept.epoch if config.keep is Keep.best else min(errors, key=errors.__getitem__)
+    lowest, last, epochs = errors[best], errors[max(errors)], len(records)
     is_exhausted = config.patience is not None and len(errors) > config.patience
-    if is_exhausted and best.epoch == min(errors):
+    if is_exhausted and best == min(errors):
         details = f"training stopped early after {epochs} epochs, none better than the first"
         return [Finding(Symptom.no_progress, details, "try a smaller lr or a larger patience")]
     if lowest > 0 and last > lowest * (1 + NOTICEABLE_RISE):
+        are_kept = config.keep is Keep.best
+        weights = "whose weights were kept" if are_kept else "and the last weights were kept"
         details = (
-            f"the validation mse rose by {last / lowest - 1:.0%} after epoch {best.epoch}, whose "
-            f"weights were kept"
+            f"the validation mse rose by {last / lowest - 1:.0%} after epoch {best}, {weights}"
         )
-        advice = "try a smaller lr, optimizer.clip_norm=1 or more training images"
+        advice = "" if are_kept else "keep=best, "
+        advice = f"try {advice}a smaller lr, optimizer.clip_norm=1 or more training images"
         return [Finding(Symptom.rose_again, details, advice)]
     fall = _fall_per_epoch(errors)
-    if best.epoch == epochs and fall > NOTICEABLE_FALL:
+    if best == epochs and fall > NOTICEABLE_FALL:
         few = f", of {epochs * steps:,} steps in all" if epochs * steps < FEW_STEPS else ""
         details = f"the validation mse still fell by {fall:.1%} an epoch at the end{few}"
         more = f"epochs={_more_epochs(epochs, steps)}"

@@ -230,11 +230,11 @@ class RunDirectory:
         self.checkpoints.remove_all()
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
-        """Save the weights of the best epoch so far."""
+        """Save the weights that are kept so far."""
         write_atomically(self.working_file(WEIGHTS), to_bytes(weights))
 
     def load_weights(self, model: nn.Module) -> None:
-        """Load the best epoch's weights of a finished run into `model`."""
+        """Load the weights of a finished run into `model`."""
         model.load_state_dict(from_bytes(self._files.read(WEIGHTS)))
 
     def weights_digest(self) -> str:

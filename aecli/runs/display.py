@@ -48,8 +48,8 @@ class Display:
 class Standing:
     """Where a training stands after an epoch."""
 
-    best_epoch: int
-    """The epoch whose weights are kept."""
+    best_epoch: int | None
+    """The epoch whose weights are kept; None if those of the last are."""
 
     seconds: float
     """Training time of all epochs so far."""
@@ -123,9 +123,10 @@ def _described(record: EpochRecord, standing: Standing) -> str:
     """An epoch in one line: its losses, whether it was kept, the time and the speed."""
     losses = [f"train {record.train_loss:.5f}"]
     if record.val_loss is not None:
-        is_kept = standing.best_epoch == record.epoch
-        kept = "kept" if is_kept else f"epoch {standing.best_epoch} is better"
-        losses += [f"validation {record.val_loss:.5f}", kept]
+        losses.append(f"validation {record.val_loss:.5f}")
+        if standing.best_epoch is not None:
+            is_kept = standing.best_epoch == record.epoch
+            losses.append("kept" if is_kept else f"epoch {standing.best_epoch} is better")
         if standing.patience is not None:
             losses += [f"patience {standing.patience_left} of {standing.patience} left"]
     speed = f"{1 / record.seconds:.3g} epochs/s" if record.seconds else ""

@@ -1,6 +1,6 @@
 """What is recorded of an epoch and of the images of a run."""
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Self
 
 from aecli.config.choices import TEST
@@ -100,17 +100,27 @@ class EpochRecord:
         images: int,
     ) -> Self:
         """Build the record; the model was trained on `images` images in `seconds`."""
-        val_mse = validation.mse if validation else None
-        return cls(
+        record = cls(
             epoch=epoch,
             train_loss=train_loss,
-            val_loss=validation.loss if validation else None,
-            val_mse=val_mse,
-            val_psnr=psnr(val_mse) if val_mse else None,  # JSON has no infinity
-            val_checkerboard=validation.checkerboard if validation else None,
+            val_loss=None,
+            val_mse=None,
+            val_psnr=None,
+            val_checkerboard=None,
             lr=lr,
             images_per_second=images / seconds,
             seconds=seconds,
-            live_units=validation.live_units if validation else None,
-            constant_pixels=validation.constant_pixels if validation else None,
+        )
+        return record.with_validation(validation) if validation else record
+
+    def with_validation(self, validation: Validation) -> Self:
+        """The record of the epoch after it has been validated."""
+        return replace(
+            self,
+            val_loss=validation.loss,
+            val_mse=validation.mse,
+            val_psnr=psnr(validation.mse) if validation.mse else None,  # JSON has no infinity
+            val_checkerboard=validation.checkerboard,
+            live_units=validation.live_units,
+            constant_pixels=validation.constant_pixels,
         )

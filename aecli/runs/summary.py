@@ -16,11 +16,11 @@ SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
     "test.psnr": (int, float, type(None)),
     "test.ssim": (int, float, type(None)),
     "test.checkerboard": (int, float, type(None)),
-    "validation.mse": (int, float),
+    "validation.mse": (int, float, type(None)),  # None without validation images
     "baselines.pca.mse": (int, float),
     "baselines.mean_image.mse": (int, float),
     "pca_curve": (dict,),
-    "best_epoch": (int,),
+    "best_epoch": (int, type(None)),
     "epochs": (int,),
     "seconds": (int, float),
     "parameters": (int,),
@@ -50,6 +50,8 @@ def check_summary(summary: dict[str, Any], source: str) -> dict[str, Any]:
     kept = image_fingerprints(summary)
     if kept is not None and not (isinstance(kept, dict) and {*SPLITS} <= kept.keys()):
         raise StorageError(f"{source} is damaged: data.fingerprints is {kept!r:.40}")
+    if not isinstance(kept_epoch(summary), int):
+        raise StorageError(f"{source} is damaged: kept_epoch is {kept_epoch(summary)!r:.40}")
     if not isinstance(closed_early(summary), str | None):
         raise StorageError(f"{source} is damaged: closed is {closed_early(summary)!r:.40}")
     return summary
@@ -60,6 +62,12 @@ def closed_early(summary: dict[str, Any]) -> str | None:
     its failure; None if it was over."""
     reason: str | None = summary.get("closed")  # earlier versions closed no run
     return reason
+
+
+def kept_epoch(summary: dict[str, Any]) -> int:
+    """The epoch whose weights were kept: the best one in runs of earlier versions."""
+    epoch: int = summary.get("kept_epoch", summary["best_epoch"])
+    return epoch
 
 
 def data_names(name: str, fingerprint: str | None = None) -> list[str]:

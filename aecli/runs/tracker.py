@@ -22,8 +22,11 @@ from aecli.runs.tensorboard import EventsFile
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Layout = dict[str, dict[str, list[Any]]]
+"""Page -> chart -> its kind and its tags."""
+
 # Charts with several curves, on TensorBoard's "Custom scalars" page.
-LAYOUT = {
+LAYOUT: Layout = {
     "training": {
         "loss": ["Multiline", ["loss/train", "loss/validation"]],
         "mse, pixels in [0, 1]": ["Multiline", ["mse/validation", "mse/pca"]],
@@ -35,7 +38,7 @@ LAYOUT = {
 }
 
 # The same with one curve per run, for a folder with several runs.
-STUDY_LAYOUT = {
+STUDY_LAYOUT: Layout = {
     "all runs": {
         "training loss": ["Multiline", ["loss/train"]],
         "validation loss": ["Multiline", ["loss/validation"]],
@@ -44,6 +47,16 @@ STUDY_LAYOUT = {
         "checkerboard score": ["Multiline", ["upsampling/checkerboard"]],
     }
 }
+
+
+def drawable(layout: Layout, is_validated: bool) -> Layout:
+    """The charts that have curves: without validation images, those of the training loss alone."""
+    if is_validated:
+        return layout
+    return {
+        page: {name: chart for name, chart in charts.items() if "loss/train" in chart[1]}
+        for page, charts in layout.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,8 @@ class Tracker:
         steps_per_epoch: int,
         display: Display | None = None,
         resumed: Resumed | None = None,
+        *,
+        is_validated: bool = True,
     ) -> None:
         """
         Args:
@@ -80,6 +95,7 @@ class Tracker:
             display: what the terminal shows; None for nothing.
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
+            is_validated: whether there are validation images.
         """
         self._run = run
         lines = [_json_line(record) for record in resumed.records] if resumed else []
@@ -96,7 +112,7 @@ class Tracker:
                 )
             )
             if resumed is None:
-                self._events.layout(LAYOUT)
+                self._events.layout(drawable(LAYOUT, is_validated))
             steps, steps_done = epochs * steps_per_epoch, resumed.steps if resumed else 0
             self._progress = files.enter_context(
                 Progress(display, epochs, steps, steps_done // steps_per_epoch, steps_done)

@@ -1,4 +1,4 @@
-"""A finished run, ready for use: its model with the weights of the best epoch."""
+"""A finished run, ready for use: its model with the weights that were kept."""
 
 import warnings
 from collections.abc import Callable, Sequence

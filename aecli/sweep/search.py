@@ -37,7 +37,9 @@ def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
         AecliError: some runs failed, or the settings that all of them share are invalid.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    check_runnable(compose(single_value_overrides(overrides)))
+    config = compose(single_value_overrides(overrides))
+    _check_validated(config)
+    check_runnable(config)
     make_folder(sweep.folder)
     with locked(sweep.folder):
         check_unused(sweep.folder)
@@ -65,6 +67,15 @@ def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
             raise UsageError(f"the search cannot start: {describe(error)}") from error
         return [describe(error)]
     return []
+
+
+def _check_validated(config: TrainConfig) -> None:
+    """Raise a UsageError unless there are validation images, by which a search chooses."""
+    if not config.data.has_validation:
+        raise UsageError(
+            "hydra/sweeper=optuna cannot be used with data.val_size=0: a search chooses by the "
+            "validation mse, so give validation images, or a list of runs in place of the search"
+        )
 
 
 def _silence_optuna() -> None:
@@ -119,6 +130,7 @@ def _trial(
 
 
 def _train_trial(config: TrainConfig, run: RunDirectory, display: Display) -> float:
+    _check_validated(config)
     data = load_cached_data(config)
     config = resolve_config(config, data)
     with exclusive_run(run):

@@ -17,8 +17,8 @@ class Callback:
     def on_epoch_end(self) -> None:
         """Called after every epoch; its record is the last one in the state."""
 
-    def on_new_best(self) -> None:
-        """Called when the best weights have changed."""
+    def on_new_weights(self) -> None:
+        """Called when the weights that the run keeps have changed."""
 
     def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
         """Called with a state to resume from; `position` increases during training."""

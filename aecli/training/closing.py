@@ -1,4 +1,4 @@
-"""Close a run before its training is over: finish it with the best weights that it has."""
+"""Close a run before its training is over: finish it with the weights that it keeps."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from aecli.runs.display import Display, Progress
 from aecli.runs.remaining import is_interrupted
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.training.experiment import restore
-from aecli.training.loop import new_model, steps_per_epoch
+from aecli.training.loop import new_model, steps_per_epoch, validate
 from aecli.training.outcome import (
     Outcome,
     final_metrics,
@@ -56,7 +56,7 @@ def close_run(
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     restore(state, run, warn)
     has_failed = run.status is Status.failed
-    if not state.best.epoch:
+    if not state.kept_epoch:
         advice = "train another" if has_failed else "leave finish=true out to train it"
         raise UsageError(
             f"{run.path} has no weights to close it with, because no checkpoint holds a complete "
@@ -64,7 +64,10 @@ def close_run(
         )
     run.check_replaceable()
     reason = run.failure() if has_failed else Status.interrupted.value
-    state.model.load_state_dict(state.best_weights)
+    state.model.load_state_dict(state.kept_weights)
+    kept = state.records[state.kept_epoch - 1]
+    if kept.val_loss is None and config.data.has_validation:  # the last, between two validations
+        state.records[-1] = kept.with_validation(validate(config, data, state.model))
     epochs, steps = len(state.records), steps_per_epoch(config, data)
     with Progress(display, config.epochs, config.epochs * steps, epochs, epochs * steps) as shown:
         with shown.phase("testing"):

@@ -191,6 +191,8 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
         train(is_warm)
         steps, taken = train(lambda _, taken: taken >= seconds)
     each = taken / steps
+    if not config.data.has_validation:
+        return StepTimes(each, 0.0, steps)
     # A backward pass takes twice as long as a forward pass.
     affordable = int(3 * config.batch_size * seconds / each) if each else len(data.validation)
     images = data.validation[: max(1, min(affordable, len(data.validation)))]

@@ -93,7 +93,7 @@ def run_experiment(
     """Train a model and write everything in its run directory, the summary last.
 
     Training resumes from the newest undamaged checkpoint, or starts from the beginning if there has
-    been none. The test images are evaluated once, at the end, with the weights of the best epoch.
+    been none. The test images are evaluated once, at the end, with the weights that are kept.
     The results of a finished run stay in force until the new ones are complete.
 
     Args:
@@ -125,7 +125,8 @@ def run_experiment(
     resumed = None
     if is_resumed:
         resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
-    with Tracker(run, config.epochs, steps, display, resumed) as tracker:
+    is_validated = config.data.has_validation
+    with Tracker(run, config.epochs, steps, display, resumed, is_validated=is_validated) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
         task = {"config": to_yaml(config), "run": str(run.path), "state": saved}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from aecli.config import Precision, Schedule, TrainConfig
+from aecli.config import Precision, Schedule, Target, TrainConfig
 from aecli.data import Data
 from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.corruption import build_corruption
@@ -55,7 +55,7 @@ def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Te
 
 
 def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callback) -> None:
-    """Train from `state` to the end, then load the weights of the best epoch into the model.
+    """Train from `state` to the end, then load the weights that are kept into the model.
 
     Raises:
         DivergenceError: the loss is no longer finite; the files are those of the previous epochs.
@@ -77,15 +77,14 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             train_loss = train_epoch(config, data, state, step, on_step_end)
 
             # 2. Validate.
-            epoch = state.epoch
-            is_validated = epoch % config.val_every == 0 or epoch in (1, config.epochs)
-            validation = validate(config, data, state.model, group) if is_validated else None
+            epoch, validation = state.epoch, None
+            if state.must_validate(config):
+                validation = validate(config, data, state.model, group)
             check_finite(train_loss, validation, config, state, callback.run)
 
-            # 3. Keep the best weights.
-            if validation and state.best.update(validation.loss, epoch, config.min_delta):
-                state.store_best_weights()
-                callback.on_new_best()
+            # 3. Keep the weights, if they are the best or the last are to be kept.
+            if state.update_kept(config, validation.loss if validation else None):
+                callback.on_new_weights()
 
             # 4. Record the epoch.
             lr = learning_rate(config, epochs_done(epoch, steps - 1, steps))
@@ -98,7 +97,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
 
             # 5. Save a checkpoint if one is due.
             checkpoints.on_epoch_end(stop)
-    state.model.load_state_dict(state.best_weights)
+    state.model.load_state_dict(state.kept_weights)
 
 
 def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
@@ -167,7 +166,8 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
 def validate(
     config: TrainConfig, data: Data, model: Autoencoder, group: ProcessGroup = SINGLE_PROCESS
 ) -> Validation:
-    """Evaluate `model` on the validation images; the ranks of `group` share the batches."""
+    """Evaluate `model` on the validation images, at least one; the ranks of `group` share the
+    batches."""
     images = data.validation.images
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
@@ -184,7 +184,8 @@ def validate(
             continue
         codes = model.encode(normalisation.apply(inputs))
         outputs = model.decode(codes)
-        sums[0] += (outputs - normalisation.apply(pixels)).square().sum()
+        target = inputs if config.corruption.target is Target.input else pixels
+        sums[0] += (outputs - normalisation.apply(target)).square().sum()
         reconstructed = normalisation.invert(outputs)
         sums[1] += (reconstructed - pixels).square().sum()
         grid.add(reconstructed)
@@ -217,8 +218,8 @@ def check_finite(
     for name, loss in losses.items():
         if not math.isfinite(loss):
             kept = (
-                f"the weights of epoch {state.best.epoch} are kept in {run.working_path(WEIGHTS)}"
-                if state.best.epoch
+                f"the weights of epoch {state.kept_epoch} are kept in {run.working_path(WEIGHTS)}"
+                if state.kept_epoch
                 else "no earlier epoch was good, so no weights are kept"
             )
             raise DivergenceError(

@@ -1,7 +1,7 @@
 """What a finished training has reached: measured once, then saved, logged and shown."""
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -29,7 +29,9 @@ from aecli.evaluation.scores import (
     score_test_split,
 )
 from aecli.runs.directory import EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
+from aecli.runs.records import EpochRecord
 from aecli.runtime.device import device_name
+from aecli.training.loop import validate
 from aecli.training.state import TrainingState
 
 
@@ -46,8 +48,18 @@ class Outcome:
     """The test images that figures show."""
     outputs: dict[str, Tensor]
     """Their reconstructions by the model and by PCA, keyed as in `LABELS`; (K, C, H, W) each."""
+    kept: EpochRecord
+    """The record of the epoch whose weights are kept. Without validation images, what never varies
+    is measured on the test images."""
     closed: str | None
     """Why the training ended before it was over; None if it was over."""
+
+    @property
+    def records(self) -> list[EpochRecord]:
+        """Those of all epochs, `kept` among them."""
+        records = [*self.training.records]
+        records[self.kept.epoch - 1] = self.kept
+        return records
 
     @property
     def scores(self) -> dict[str, Score]:
@@ -63,29 +75,33 @@ def measure_outcome(
     references: ReferenceScores,
     closed: str | None = None,
 ) -> Outcome:
-    """Evaluate the model, which has the weights of the best epoch, on the test images."""
+    """Evaluate the model, which has the weights that are kept, on the test images."""
     model = make_reconstruct_fn(training.model, config)
     test = score_test_split(config, data, model, pca_curve_sizes(config, data))
     examples = example_images(config, data.test)
     functions = {"model": model, "pca": baselines(config, data)["pca"]}
     outputs = {name: function(examples.inputs) for name, function in functions.items()}
-    return Outcome(training, references, test, examples, outputs, closed)
+    kept = training.records[training.kept_epoch - 1]
+    if not config.data.has_validation:
+        found = validate(config, replace(data, validation=data.test), training.model)
+        kept = replace(kept, live_units=found.live_units, constant_pixels=found.constant_pixels)
+    return Outcome(training, references, test, examples, outputs, kept, closed)
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
     """The content of `summary.json`: the final metrics and everything they depend on."""
-    records, best = outcome.training.records, outcome.training.best
+    records, kept = outcome.records, outcome.kept
     scores = {name: asdict(score) for name, score in outcome.scores.items()}
-    validated = {record.epoch: record.val_mse for record in records}
     return {
         "test": scores.pop("model"),
         "baselines": scores,
         "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
         "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
-        "validation": {"loss": best.loss, "mse": validated[best.epoch]},
-        "live_units": records[best.epoch - 1].live_units,
-        "constant_pixels": records[best.epoch - 1].constant_pixels,
-        "best_epoch": best.epoch,
+        "validation": {"loss": kept.val_loss, "mse": kept.val_mse},
+        "live_units": kept.live_units,
+        "constant_pixels": kept.constant_pixels,
+        "best_epoch": outcome.training.best.epoch or None,
+        "kept_epoch": kept.epoch,
         "epochs": len(records),
         "closed": outcome.closed,
         "seconds": sum(record.seconds for record in records),
@@ -174,7 +190,7 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
         ),
         run.figure(EPOCHS),
     )
-    records = outcome.training.records
+    records = outcome.records
     curves = loss_figure(
         title,
         train_loss={r.epoch: r.train_loss for r in records},
@@ -187,7 +203,7 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
 
 def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:
     """Save what commands need of a finished run, the summary last."""
-    run.save_weights(outcome.training.best_weights)
+    run.save_weights(outcome.training.kept_weights)
     run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
     run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})
     run.save_summary(summary)

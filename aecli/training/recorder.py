@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from aecli.config import TrainConfig
+from aecli.config import Keep, TrainConfig
 from aecli.data import Data
 from aecli.evaluation.examples import example_images, reconstruction_figure
 from aecli.evaluation.scores import ReferenceScores, make_reconstruct_fn, reference_scores
@@ -56,15 +56,15 @@ class Recorder(Callback):
         self._tracker.line(
             record,
             Standing(
-                best.epoch,
+                best.epoch if self._config.keep is Keep.best else None,
                 self._state.training_seconds,
                 patience,
                 max(0, (patience or 0) - best.stale_validations),
             ),
         )
 
-    def on_new_best(self) -> None:
-        self.run.save_weights(self._state.best_weights)
+    def on_new_weights(self) -> None:
+        self.run.save_weights(self._state.kept_weights)
 
     def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
         self._tracker.sync()
@@ -77,7 +77,7 @@ class Recorder(Callback):
 
     def _log(self, record: EpochRecord) -> None:
         constants = {
-            "mse/pca": self.references.mse["pca"],
+            "mse/pca": self.references.mse.get("pca"),
             "upsampling/checkerboard_of_originals": self.references.checkerboard,
         }
         self._tracker.epoch(record, constants)

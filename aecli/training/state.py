@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aecli.config import TrainConfig, settings
+from aecli.config import Keep, TrainConfig, settings
 from aecli.errors import DataError, StorageError
 from aecli.models import Autoencoder
 from aecli.runs.records import EpochRecord
@@ -58,7 +58,9 @@ class TrainingState:
             if key not in ("epochs", "minutes")
         }
         self.optimizer = Adam(model.parameters(), config.lr, config.weight_decay)
-        self.best, self.best_weights = Best(), _cloned(model.state_dict())
+        self.best = Best()
+        self.kept_epoch, self.kept_weights = 0, _cloned(model.state_dict())
+        """The epoch whose weights are kept so far, and those weights."""
         self.records: list[EpochRecord] = []
         self.snapshots: dict[int, Tensor] = {}
         """Epoch -> the example images as reconstructed after it."""
@@ -77,8 +79,17 @@ class TrainingState:
 
     def is_over(self, config: TrainConfig) -> bool:
         """Whether all epochs are done, the time is up, or early stopping applies."""
-        is_late = config.minutes is not None and self.training_seconds >= 60 * config.minutes
+        is_late = self._is_late(config, self.training_seconds)
         return self.epoch > config.epochs or is_late or self.best.is_exhausted(config.patience)
+
+    def must_validate(self, config: TrainConfig) -> bool:
+        """Whether the current epoch, whose steps are done, is to be validated."""
+        is_last = self._is_late(config, self.training_seconds + self.seconds)
+        is_due = self.epoch % config.val_every == 0 or self.epoch in (1, config.epochs)
+        return config.data.has_validation and (is_due or is_last)
+
+    def _is_late(self, config: TrainConfig, seconds: float) -> bool:
+        return config.minutes is not None and seconds >= 60 * config.minutes
 
     @property
     def training_seconds(self) -> float:
@@ -90,9 +101,14 @@ class TrainingState:
         self.step, self.seconds = 0, 0.0
         self.loss_sum.zero_()
 
-    def store_best_weights(self) -> None:
-        """Keep the current weights as the best so far."""
-        self.best_weights = _cloned(self.model.state_dict())
+    def update_kept(self, config: TrainConfig, loss: float | None) -> bool:
+        """Whether the weights of the current epoch, with this validation loss, are to be kept in
+        place of earlier ones; if so, keep them."""
+        is_best = loss is not None and self.best.update(loss, self.epoch, config.min_delta)
+        if not is_best and config.keep is Keep.best:
+            return False
+        self.kept_epoch, self.kept_weights = self.epoch, _cloned(self.model.state_dict())
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """The state for `load_state_dict`, on any number of ranks. All ranks must call this."""
@@ -102,7 +118,8 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": asdict(self.best),
-            "best_weights": self.best_weights,
+            "kept_epoch": self.kept_epoch,
+            "best_weights": self.kept_weights,  # as earlier versions call them
             "records": [asdict(record) for record in self.records],
             "snapshots": self.snapshots,
             "step": self.step,
@@ -121,7 +138,9 @@ class TrainingState:
         check_settings(saved["settings"], self.settings)
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.best, self.best_weights = Best(**saved["best"]), saved["best_weights"]
+        self.best = Best(**saved["best"])
+        self.kept_epoch = saved.get("kept_epoch", self.best.epoch)  # earlier versions lack it
+        self.kept_weights = saved["best_weights"]
         self.records = [EpochRecord(**record) for record in saved["records"]]
         self.snapshots = saved["snapshots"]
         self.step, self.seconds = saved["step"], saved["seconds"]

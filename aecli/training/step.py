@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from aecli.config import TrainConfig
+from aecli.config import Target, TrainConfig
 from aecli.data.batches import Normalisation, gather
 from aecli.data.corruption import build_corruption
 from aecli.models import Autoencoder
@@ -103,9 +103,10 @@ class TrainingStep:
         # 1. Gather the batch and corrupt all of it on every rank, so that the noise is the same.
         pixels = gather(self._images, batch)  # (B, C, H, W)
         inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
-        inputs, targets = self._group.local_shard(inputs), self._group.local_shard(pixels)
+        targets = inputs if self._config.corruption.target is Target.input else pixels
+        inputs, targets = self._group.local_shard(inputs), self._group.local_shard(targets)
 
-        # 2. Forward pass; the target is the clean image.
+        # 2. Forward pass.
         outputs = self._forward(self._normalise(inputs))
         loss = F.mse_loss(outputs, self._normalise(targets))
         loss = self._group.scale_loss(loss, len(batch))
