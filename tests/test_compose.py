@@ -100,6 +100,7 @@ SWEEPS = {
     ("sweep=latent",): [("fc", size, "transposed", 0) for size in (5, 25, 125, 784)],
     ("sweep=latent_conv",): [("conv", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
     ("sweep=latent_deep",): [("deep", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
+    ("sweep=linear",): [("fc", size, "transposed", 0) for size in (2, 4, 8, 16, 32)],
     ("sweep=upsample",): [
         ("conv", size, method, 0)
         for size in (5, 25, 64)

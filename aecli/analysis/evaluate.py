@@ -9,7 +9,9 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from aecli.baselines.contestants import LABELS
+from aecli.baselines.pca import pca_of
 from aecli.data import Split
+from aecli.evaluation.linear import angles_to_pca, is_linear
 from aecli.evaluation.metrics import PerImageScores, Score, is_exact
 from aecli.evaluation.scores import Extremes, score_alone, score_test_split
 from aecli.figures import Row, grouped_bars, panels
@@ -31,6 +33,8 @@ class Evaluation:
     """Class -> number of images."""
     extremes: Extremes
     """The images that the model reconstructs best and worst."""
+    angles_to_pca: list[float] | None
+    """In degrees, the largest first; None if the network is not linear, or PCA was not fitted."""
 
     @property
     def rows(self) -> list[EvaluationRow]:
@@ -67,8 +71,12 @@ def evaluate(trained: Trained) -> Evaluation:
     left out if the images that they would be fitted to are not those that the model was trained on.
     """
     config, images = trained.config, trained.images
+    angles = None
     if trained.has_training_images:
-        scores = score_test_split(config, trained.data(), trained.reconstruct)
+        data = trained.data()
+        scores = score_test_split(config, data, trained.reconstruct)
+        if is_linear(config):
+            angles = angles_to_pca(trained.model, pca_of(data.train, config.latent))
     else:
         scores = score_alone(config, images, trained.reconstruct)
     measured = scores.measured
@@ -77,6 +85,7 @@ def evaluate(trained: Trained) -> Evaluation:
         {name: scores_by_class(each, images) for name, each in measured.items()},
         Counter(map(images.class_name, images.labels.tolist())),
         scores.extremes,
+        angles,
     )
 
 

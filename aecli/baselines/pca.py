@@ -1,5 +1,6 @@
 """Principal component analysis, the baseline of every autoencoder."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -72,6 +73,20 @@ def pca_of(split: Split, latent: int = 0) -> PCA:
         split.derived[key] = fit_pca(split.images, latent)
     pca: PCA = split.derived[key]
     return pca
+
+
+def principal_angles(rows: Tensor, others: Tensor) -> list[float]:
+    """The principal angles between the spans of the rows of two matrices, (K, P) and (L, P), in
+    degrees, the largest first: min(K, L) of them, fewer if rows depend on one another.
+
+    Björck and Golub, "Numerical methods for computing angles between linear subspaces", 1973.
+    """
+    from scipy.linalg import orth, subspace_angles  # imported late: only linear networks need it
+
+    bases = [orth(each.cpu().double().numpy().T) for each in (rows, others)]
+    if not all(basis.shape[1] for basis in bases):
+        return []  # one of them is only the origin
+    return [math.degrees(angle) for angle in subspace_angles(*bases)]
 
 
 def _leading_count(images: Tensor, latent: int) -> int | None:

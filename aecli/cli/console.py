@@ -172,6 +172,15 @@ def score_table(title: str, scores: dict[str, Score]) -> None:
     _print_table(table)
 
 
+def describe_angles(angles: list[float]) -> str:
+    """How far the subspace of a linear network is from PCA's, by its angles in degrees."""
+    if not angles:
+        return "none: the decoder draws a single image"
+    mean = sum(angles) / len(angles)
+    largest = f"the largest of {len(angles)} angles to that of PCA is {max(angles):.1f}°"
+    return f"{largest}, their mean {mean:.1f}°"
+
+
 def comparison(compared: list[Compared]) -> None:
     """Print the table and the findings of each comparison, and the paths of the reports."""
     from aecli.comparison.terminal import terminal_table

@@ -261,6 +261,8 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
         f"{config.name} on the {len(data.test):,} test images of {data.name}",
         {LABELS[name]: score for name, score in outcome.scores.items()},
     )
+    if outcome.angles_to_pca is not None:
+        console.facts({"subspace": console.describe_angles(outcome.angles_to_pca)})
     if data.notice is not None:
         console.notice(data.notice)
     if config.upsample.name is Upsampling.max_unpool:

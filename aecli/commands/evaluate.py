@@ -6,6 +6,8 @@ Scores a trained model on the test images, overall and by class, compared with P
 latent size, and shows the images that it reconstructs best and worst. PCA is left out, and that is
 said, if the training images are no longer those that the run was trained on.
 
+Of a linear network it also measures the angles between its subspace and that of PCA.
+
 Of images=... of your own it says which the run was trained or validated on.
 
 examples:
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> None:
     trained = open_chosen(path, options)
     with Results.for_run(trained.run, "evaluate", options.output) as results:
         evaluation = evaluate(trained)
-        pca = evaluation.overall.get("pca")
+        pca, angles = evaluation.overall.get("pca"), evaluation.angles_to_pca
         title = f"{trained.config.name} on the {trained.images_name}"
         results.figure("mse-by-class", mse_figure(title, evaluation.rows))
         results.figure("extremes", extremes_figure(title, evaluation.extremes))
@@ -56,6 +58,7 @@ def main(arguments: list[str]) -> None:
             {
                 **asdict(evaluation.overall["model"]),
                 **({} if pca is None else {"mse_pca": pca.mse}),
+                **({} if angles is None else {"angles_to_pca": angles}),
                 "used_in_training": {
                     name: trained.image_names(numbers)
                     for name, numbers in trained.used_in_training.items()
@@ -68,6 +71,8 @@ def main(arguments: list[str]) -> None:
             }
         )
     console.table(_table(title, evaluation))
+    if angles is not None:
+        console.facts({"subspace": console.describe_angles(angles)})
     console.facts({"results": str(results.folder)})
 
 

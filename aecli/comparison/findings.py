@@ -10,7 +10,7 @@ from aecli.comparison.significance import (
     differences_between,
     differences_from_pca,
 )
-from aecli.comparison.table import best_setting, eligible, format_mse, format_ppm
+from aecli.comparison.table import best_setting, eligible, format_angle, format_mse, format_ppm
 from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.runs.diagnosis import Finding, Symptom
@@ -160,7 +160,10 @@ def _against_pca(
 def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
     """A linear network: PCA is the best of them, so it can only come close."""
     ratios = [each.ratio_to_pca for each in settings if not is_exact(each.pca_mse)]
-    how = f"; its test mse is at most {max(ratios):.3g} times that of PCA" if ratios else ""
+    how = f"; its test mse is at most {max(ratios):.5g} times that of PCA" if ratios else ""
+    angles = [each.angle_to_pca.mean for each in settings if each.angle_to_pca is not None]
+    if angles:
+        how += f", and its subspace is within {format_angle(max(angles))} of PCA's"
     return f"{family} is linear, so it can do no better than PCA of the same size{how}."
 
 

@@ -11,15 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from aecli.config import (
-    Activation,
-    CorruptionKind,
-    FCConfig,
-    TrainConfig,
-    Upsampling,
-    settings,
-)
+from aecli.config import TrainConfig, Upsampling, settings
 from aecli.config.choices import TRAIN, VALIDATION
+from aecli.evaluation.linear import is_linear
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
@@ -98,6 +92,8 @@ class Result:
     """The fingerprints of training and validation images."""
     closed: str | None = None
     """Why the training ended before it was over; None if it was over."""
+    angles_to_pca: list[float] | None = None
+    """Of a linear network: see `RunGroup.angle_to_pca`."""
 
     @property
     def identity(self) -> str:
@@ -174,6 +170,7 @@ class Result:
             records=records,
             train_size=int(summary["data"]["train"]),
             closed=closed_early(summary),
+            angles_to_pca=_optional_list(summary.get("angles_to_pca")),
         )
 
 
@@ -224,17 +221,15 @@ class RunGroup:
 
     @property
     def is_linear(self) -> bool:
-        """Whether the network is linear, so that no code of its size can do better than PCA's.
+        """Whether the network is linear, so that no code of its size can do better than PCA's."""
+        return is_linear(self.first.config)
 
-        Baldi and Hornik, "Neural networks and principal component analysis", 1989: on the images
-        that both are fitted to, which must be the images that are encoded.
-        """
-        model, corruption = self.first.config.model, self.first.config.corruption
-        functions = {model.code_activation, model.output_activation}
-        if not isinstance(model, FCConfig) or model.widths:
-            functions.add(model.activation)
-        is_linear = functions == {Activation.identity} and not self.bypasses_code
-        return is_linear and corruption.name is CorruptionKind.none
+    @property
+    def angle_to_pca(self) -> MeanStd | None:
+        """The largest angle between the decoder's subspace and that of PCA, in degrees; None if the
+        network is not linear, or an earlier version trained it."""
+        angles = [result.angles_to_pca for result in self.results]
+        return _mean_std_of_known([max(each) if each else None for each in angles])
 
     @property
     def live_units(self) -> list[int] | None:
@@ -315,6 +310,10 @@ def _with_kept(records: list[EpochRecord], summary: dict[str, Any], name: str) -
 
 def _optional(number: Any) -> float | None:
     return None if number is None else float(number)
+
+
+def _optional_list(numbers: Any) -> list[float] | None:
+    return None if numbers is None else [float(number) for number in numbers]
 
 
 def _mean_std_of_known(values: list[float | None]) -> MeanStd | None:

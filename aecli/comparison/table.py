@@ -118,7 +118,8 @@ def columns(settings: Sequence[RunGroup]) -> list[Column]:
     sizes = [*_sizes(settings), *([_LIVE_UNITS] if any(map(_has_dead_units, settings)) else [])]
     has_validation = any(each.validation is not None for each in settings)
     errors = _errors() if has_validation else _errors()[1:]
-    return [*shown, *map(_difference, keys), *sizes, *errors, *_pca_and_time()]
+    pca_and_time = _pca_and_time(any(each.angle_to_pca is not None for each in settings))
+    return [*shown, *map(_difference, keys), *sizes, *errors, *pca_and_time]
 
 
 def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
@@ -178,6 +179,11 @@ def format_ppm(share: float) -> str:
 def format_mse(mse: float) -> str:
     """A mean squared error, as in all tables and sentences."""
     return _error(MeanStd(mse, None))
+
+
+def format_angle(degrees: float) -> str:
+    """An angle, as in all tables and sentences."""
+    return f"{degrees:.1f}°"
 
 
 def _text_column(name: str, key: str, value: Callable[[RunGroup], str]) -> Column:
@@ -311,7 +317,14 @@ _LIVE_UNITS = Column(
 )
 
 
-def _pca_and_time() -> list[Column]:
+_ANGLE = _measured(
+    "angle to PCA (°)", "angle_to_pca_degrees", lambda each: each.angle_to_pca,
+    lambda angle: _fixed(angle, 1),
+    "the largest principal angle between what a linear decoder can draw and the components of PCA",
+)  # fmt: skip
+
+
+def _pca_and_time(has_linear: bool) -> list[Column]:
     """Columns for the comparison with PCA and for the training time."""
     return [
         Column(
@@ -326,6 +339,7 @@ def _pca_and_time() -> list[Column]:
             {"ratio_to_pca": lambda each: each.ratio_to_pca},
             meaning="test mse divided by the PCA mse: below 1 the network is better",
         ),
+        *([_ANGLE] if has_linear else []),
         Column(
             "training time",
             lambda each: f"{each.spread('seconds').mean:,.1f} s",

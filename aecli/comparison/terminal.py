@@ -19,6 +19,7 @@ EXPENDABLE = (
     "training time",
     "parameters",
     "PCA mse",
+    "angle to PCA (°)",
     "live units",
     "ssim",
     "checkerboard (ppm)",

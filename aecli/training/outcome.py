@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aecli import __version__
 from aecli.baselines.contestants import LABELS, baselines
+from aecli.baselines.pca import pca_of
 from aecli.config import TrainConfig, settings
 from aecli.config.choices import TRAIN, VALIDATION
 from aecli.config.wording import as_typed, shortened
@@ -20,6 +21,7 @@ from aecli.evaluation.examples import (
     example_images,
     reconstruction_figure,
 )
+from aecli.evaluation.linear import angles_to_pca, is_linear
 from aecli.evaluation.metrics import Score
 from aecli.evaluation.scores import (
     ReferenceScores,
@@ -53,6 +55,8 @@ class Outcome:
     is measured on the test images."""
     closed: str | None
     """Why the training ended before it was over; None if it was over."""
+    angles_to_pca: list[float] | None
+    """In degrees, the largest first; None if the network is not linear."""
 
     @property
     def records(self) -> list[EpochRecord]:
@@ -85,7 +89,10 @@ def measure_outcome(
     if not config.data.has_validation:
         found = validate(config, replace(data, validation=data.test), training.model)
         kept = replace(kept, live_units=found.live_units, constant_pixels=found.constant_pixels)
-    return Outcome(training, references, test, examples, outputs, kept, closed)
+    angles = None
+    if is_linear(config):
+        angles = angles_to_pca(training.model, pca_of(data.train, config.latent))
+    return Outcome(training, references, test, examples, outputs, kept, closed, angles)
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
@@ -96,6 +103,7 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "test": scores.pop("model"),
         "baselines": scores,
         "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
+        "angles_to_pca": outcome.angles_to_pca,
         "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
         "validation": {"loss": kept.val_loss, "mse": kept.val_mse},
         "live_units": kept.live_units,
