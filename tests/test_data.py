@@ -151,7 +151,7 @@ def tiny_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_data_set_can_be_chosen_on_the_command_line() -> None:
-    names = {"mnist", "fashion_mnist", "kmnist", "cifar10", "synthetic", "folder"}
+    names = {"mnist", "fashion_mnist", "kmnist", "cifar10", "curve", "synthetic", "folder"}
     assert set(DATASETS) == names
     assert set(config_groups()["data"]) == names | {"auto"}
 

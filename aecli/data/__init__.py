@@ -14,6 +14,7 @@ import torch
 from aecli.config import FOLDER, DataConfig
 from aecli.config.choices import SPLITS
 from aecli.data.classes import class_suffix, select_classes
+from aecli.data.curve import load_curve
 from aecli.data.download import MissingDataError
 from aecli.data.folder import load_folder
 from aecli.data.split import Data, LoadedData, Split
@@ -39,6 +40,7 @@ DATASETS: dict[str, Loader] = {
     "fashion_mnist": _without_options(partial(load_torchvision, "fashion_mnist")),
     "kmnist": _without_options(partial(load_torchvision, "kmnist")),
     "cifar10": _without_options(partial(load_torchvision, "cifar10")),
+    "curve": lambda *_: load_curve(),
     "synthetic": _without_options(load_synthetic),
     FOLDER: load_folder,
 }
@@ -97,7 +99,7 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
             f"data={name} has {'x'.join(map(str, data.image_shape))} images, but data.image_shape "
             f"requires {'x'.join(map(str, config.image_shape))}"
         )
-    if data.copies:
+    if data.copies and not loaded.may_repeat:
         notices = filter(None, [data.notice, _copies_notice(data)])
         data = replace(data, notice=". ".join(notice.rstrip(".") for notice in notices))
     return data

@@ -87,6 +87,9 @@ class LoadedData:
     is_mapped: bool = False
     """Whether the images are memory-mapped from a file shared by all processes."""
 
+    may_repeat: bool = False
+    """Whether equal images are nothing to warn of, because there are few different ones."""
+
 
 @dataclass(frozen=True)
 class Data:

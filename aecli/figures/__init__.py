@@ -20,6 +20,7 @@ from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.network import Stage, network_figure
 from aecli.figures.number_panels import NumberPanel, number_panels
 from aecli.figures.output import as_image, as_png, save, to_array
+from aecli.figures.plane import PlaneChart, plane_figure
 from aecli.figures.spots import Spot, spots
 from aecli.figures.text import take_literally
 from aecli.figures.theme import theme
@@ -30,6 +31,7 @@ __all__ = [
     "Curve",
     "Direction",
     "NumberPanel",
+    "PlaneChart",
     "Point",
     "Row",
     "Spot",
@@ -49,6 +51,7 @@ __all__ = [
     "number_panels",
     "overlap_figure",
     "panels",
+    "plane_figure",
     "psnr_by_strength",
     "roc_curves",
     "save",

@@ -23,6 +23,7 @@ from aecli.evaluation.examples import (
 )
 from aecli.evaluation.linear import angles_to_pca, is_linear
 from aecli.evaluation.metrics import Score
+from aecli.evaluation.plane import Plane, has_plane, measure_plane
 from aecli.evaluation.scores import (
     ReferenceScores,
     SplitScores,
@@ -30,7 +31,7 @@ from aecli.evaluation.scores import (
     pca_curve_sizes,
     score_test_split,
 )
-from aecli.runs.directory import EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
+from aecli.runs.directory import CURVE, EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
 from aecli.runs.records import EpochRecord
 from aecli.runtime.device import device_name
 from aecli.training.loop import validate
@@ -55,6 +56,8 @@ class Outcome:
     is measured on the test images."""
     closed: str | None
     """Why the training ended before it was over; None if it was over."""
+    plane: Plane | None
+    """What the model makes of the plane; None if images are not points in it."""
     angles_to_pca: list[float] | None
     """In degrees, the largest first; None if the network is not linear."""
 
@@ -89,10 +92,12 @@ def measure_outcome(
     if not config.data.has_validation:
         found = validate(config, replace(data, validation=data.test), training.model)
         kept = replace(kept, live_units=found.live_units, constant_pixels=found.constant_pixels)
-    angles = None
+    angles = plane = None
+    if has_plane(config, data.image_shape):
+        plane = measure_plane(config, training.model, data.test, functions["pca"])
     if is_linear(config):
         angles = angles_to_pca(training.model, pca_of(data.train, config.latent))
-    return Outcome(training, references, test, examples, outputs, kept, closed, angles)
+    return Outcome(training, references, test, examples, outputs, kept, closed, plane, angles)
 
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
@@ -185,7 +190,8 @@ def save_example_images(outcome: Outcome, run: RunDirectory) -> None:
 
 def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
     """Save the figures of the run directory."""
-    from aecli.figures import loss_figure, save  # imported late: matplotlib would delay training
+    # Imported late: matplotlib would delay training.
+    from aecli.figures import PlaneChart, loss_figure, plane_figure, save
 
     rows = {LABELS[name]: output for name, output in outcome.outputs.items()}
     save(
@@ -207,6 +213,9 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
         references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
     )
     save(curves, run.figure(LOSS))
+    if outcome.plane is not None:
+        arrays = {name: each.double().numpy() for name, each in vars(outcome.plane).items()}
+        save(plane_figure(f"{title}: f and g", PlaneChart(**arrays)), run.figure(CURVE))
 
 
 def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:
