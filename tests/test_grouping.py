@@ -43,6 +43,13 @@ def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
     assert (preset, changed) == ("lecture_fc", "fc, std=0.5")
 
 
+def test_one_value_that_an_experiment_sets_as_well_does_not_make_a_run_of_it() -> None:
+    first, second = families("model=fc lr=0.01", "model=fc")  # 0.01 as in experiment=linear
+    assert (first, second) == ("fc, lr=0.01", "fc, lr=0.001")
+    linear, plain = families("experiment=linear", "model=fc latent=32")
+    assert linear == "linear" and plain.startswith("fc, ")
+
+
 def test_a_seed_that_was_closed_early_is_not_averaged_with_those_that_were_not() -> None:
     template = some_setting(0.1).first
     whole = [replace(template, config=replace(template.config, seed=seed)) for seed in (0, 1)]

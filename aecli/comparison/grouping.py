@@ -12,6 +12,9 @@ SEED = {"seed"}  # averaged over
 # Keys with a column or an axis of their own, and the data set, of which a comparison has one.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name", "data.name"}
 
+# What may differ from an experiment in a run that is called after it.
+CHANGEABLE = {"latent", "epochs"}
+
 Key = tuple[str, str]
 """The model that a key belongs to, empty if it belongs to all, and the key."""
 
@@ -130,7 +133,7 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
 
 def _family(result: Result, differences: dict[str, str], several_upsamplings: bool) -> str:
     model = str(result.config.model.name)
-    experiment = _experiment(model, differences)
+    experiment = _experiment(result.config, differences)
     words = [experiment or model]
     if several_upsamplings and result.upsample is not None:
         words.append(result.upsample)
@@ -139,14 +142,20 @@ def _family(result: Result, differences: dict[str, str], several_upsamplings: bo
     return ", ".join(words)
 
 
-def _experiment(model: str, differences: dict[str, str]) -> str | None:
-    """The experiment under `conf` with this model that sets all of these values, if there is one.
+def _experiment(config: TrainConfig, differences: dict[str, str]) -> str | None:
+    """The experiment under `conf` that a run is, if it is one that sets all of the differences.
 
-    What does not differ is named with the settings that are shared.
+    Its size and how long it is trained may be others. What does not differ is named with the
+    settings that are shared.
     """
-    for name, (its_model, values) in experiments().items():
-        named = {short: as_typed(value) for key, value in values.items()
-                 for short in (key, last_word(key))}  # fmt: skip
-        if its_model == model and differences and differences.items() <= named.items():
+    chosen = {**settings(config), "optimizer": optimizer_choice(config.optimizer)}
+    own = {key: as_typed(value) for key, value in chosen.items()}
+    for name, (model, values) in experiments().items():
+        typed = {key: as_typed(value) for key, value in values.items()}
+        is_one = model == config.model.name and all(
+            own.get(key) == value for key, value in typed.items() if key not in CHANGEABLE
+        )
+        named = {short: value for key, value in typed.items() for short in (key, last_word(key))}
+        if is_one and differences and differences.items() <= named.items():
             return name
     return None

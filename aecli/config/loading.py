@@ -39,12 +39,16 @@ def config_groups(root: Path = CONF_DIR) -> dict[str, list[str]]:
 
 @cache
 def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
-    """The name of each experiment -> its model, and the values that it sets by key."""
+    """The name of each experiment -> its model, and the values that it sets by key, with its choice
+    of an optimizer."""
     found = {}
     for file in sorted((CONF_DIR / "experiment").glob("*.yaml")):
         content = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
         choices = {key: each[key] for each in content.pop("defaults", []) for key in each}
-        found[file.stem] = str(choices.get("override /model", "")), dict(_leaves(content))
+        values = dict(_leaves(content))
+        if optimizer := choices.get("override /optimizer"):
+            values["optimizer"] = optimizer
+        found[file.stem] = str(choices.get("override /model", "")), values
     return found
 
 
