@@ -43,6 +43,7 @@ Aecli = Callable[..., int]
         ("aecli conv order=", ["order=rows", "order=columns"]),
         ("aecli evaluate resize=", ["resize=true", "resize=false"]),
         ("aecli denoise noise=g", ["noise=gaussian"]),
+        ("aecli denoise data=f", ["data=fashion_mnist"]),
         ("aecli nonsense x", []),
     ],
 )

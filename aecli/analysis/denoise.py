@@ -1,7 +1,8 @@
 """Denoising by trained models and by classical methods, for several kinds and levels of noise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -19,7 +20,8 @@ from aecli.config import CorruptionKind, Target, TrainConfig
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import NOISES, noise_strength
-from aecli.errors import UsageError
+from aecli.data.foreign import ForeignImages, fit_to, load_foreign
+from aecli.errors import DataError, UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import Row, panels, psnr_by_strength
 from aecli.runs.records import DataFacts
@@ -45,7 +47,8 @@ VALIDATION_IMAGES, MAX_CROP = 25, 48
 # Images to measure on unless a number is given: fewer if they have more values than this together,
 # which non-local means takes half a minute for at all default strengths.
 DEFAULT_IMAGES, MAX_VALUES = 500, 2**21
-SHOWN = 5  # images for each kind of noise
+# Images for each kind of noise in a figure, and fewer where there are more panels than this.
+SHOWN, SHOWN_MANY, MAX_PANELS = 5, 3, 3
 MAX_STD = 10.0  # beyond which a clipped pixel is black or white, whatever its value was
 ORIGINAL, NOISY = "original", "noisy"
 LINEAR, MEDIAN, MEANS = "best linear", "median", "non-local means"
@@ -58,6 +61,8 @@ class Images:
     train: ImageMoments  # for the linear denoiser
     validation: Tensor  # (N, C, H, W) in [0, 1]: for the filters' settings
     test: Tensor  # (N, C, H, W) in [0, 1]
+    own_test: Tensor | None = None
+    """The run's own test images, where `test` are foreign ones: (N, C, H, W) in [0, 1]."""
 
     @property
     def allow_linear(self) -> bool:
@@ -71,10 +76,17 @@ class Denoised:
 
     kind: CorruptionKind
     strength: float
-    mse: dict[str, float]
-    """Method -> mean squared error over the images; `NOISY` is the input itself."""
+    errors: dict[str, Tensor]
+    """Method -> the mse of each image (N,); `NOISY` is the input itself."""
     outputs: dict[str, Tensor]
     """`ORIGINAL`, `NOISY` or method -> the first images, (SHOWN, C, H, W)."""
+    own: "Denoised | None" = None
+    """The results of the same methods on the run's own test images, if these are foreign."""
+
+    @property
+    def mse(self) -> dict[str, float]:
+        """Method -> mean squared error over the images."""
+        return {name: errors.mean().item() for name, errors in self.errors.items()}
 
     @property
     def psnr(self) -> dict[str, float]:
@@ -141,11 +153,35 @@ def check_same_images(models: list[Trained]) -> None:
             )
 
 
-def draw_images(trained: Trained, n: int | None, seed: int) -> Images:
+def find_foreign(trained: Trained, name: str | None, resize: bool) -> ForeignImages | None:
+    """The images that stand beside the run's own test images: the user's, or those of the data set
+    `name`; None if neither is given.
+
+    Raises:
+        UsageError: both are given, or the data set is that of the run, or there is no such one.
+        DataError: it cannot be loaded, or its images have another shape.
+    """
+    if name is None:
+        return ForeignImages(trained.own.name, trained.own.split) if trained.own else None
+    if trained.own:
+        raise UsageError(f"data={name} and images= cannot both be given: leave one out")
+    if name == trained.config.data.name:
+        raise UsageError(
+            f"data={name} is what {trained.run.path} was trained on, and its test images are used "
+            f"anyway: leave it out, or name another data set"
+        )
+    return load_foreign(name, Path(trained.config.data_dir), trained.model.image_shape, resize)
+
+
+def draw_images(
+    trained: Trained, n: int | None, seed: int, foreign: ForeignImages | None = None
+) -> Images:
     """Draw `n` of the images of `trained`, or all if there are fewer, and images to fit to.
 
     Args:
         n: None for `DEFAULT_IMAGES`, or fewer if they are large.
+        foreign: images to draw from instead; as many of the run's own test images are then drawn
+            to stand beside them, unless these cannot be used, which a warning says.
 
     Raises:
         UsageError: `n` is less than 1.
@@ -156,11 +192,21 @@ def draw_images(trained: Trained, n: int | None, seed: int) -> Images:
     if n < 1:
         raise UsageError(f"n={n} is not valid: give 1 or more")
     held_out = data.validation if trained.config.data.has_validation else data.train
-    return Images(
+    images = Images(
         train=ImageMoments(_draw(data.train, TRAINING_IMAGES, seed)),
         validation=_crop(to_pixels(_draw(held_out, VALIDATION_IMAGES, seed)), seed),
-        test=to_pixels(_draw(trained.images, n, seed)),
+        test=to_pixels(_draw(data.test, n, seed)),
     )
+    if foreign is None:
+        return images
+    drawn = fit_to(_draw(foreign.split, n, seed), data.image_shape)
+    images = replace(images, test=to_pixels(drawn.to(trained.device)))
+    try:
+        own_test = replace(trained, own=None).images
+    except DataError as error:
+        trained.warn(f"the run's own test images are left out: {error}")
+        return images
+    return replace(images, own_test=to_pixels(_draw(own_test, n, seed)))
 
 
 def _crop(images: Tensor, seed: int) -> Tensor:
@@ -223,6 +269,8 @@ def denoise(
 ) -> Denoised:
     """Add noise to the test images, and remove it with the models and the classical methods.
 
+    All methods are as they are for the run's own images; the foreign ones are new to each of them.
+
     Args:
         models: denoisers to compare.
         images: images to denoise, and images to fit the classical methods to.
@@ -231,21 +279,24 @@ def denoise(
         seed: seed of the noise.
         on_method_end: called when a method is done.
     """
-    clean = images.test
-    noisy = NOISES[kind](clean, strength, torch.Generator(clean.device).manual_seed(seed))
     methods: dict[str, Restore] = {NOISY: lambda pixels: pixels}
     for name, model in zip(model_names(models), models, strict=True):
         methods[name] = model.reconstruct
     methods |= classical_methods(images, kind, strength, seed)
-    outputs = {}
+    sets = [each for each in (images.test, images.own_test) if each is not None]
+    measured = [Denoised(kind, strength, {}, {ORIGINAL: clean[:SHOWN]}) for clean in sets]
+    noisy = [
+        NOISES[kind](clean, strength, torch.Generator(clean.device).manual_seed(seed))
+        for clean in sets
+    ]
     for name, restore in methods.items():
-        outputs[name] = torch.cat([restore(batch) for batch in noisy.split(EVALUATION_BATCH)])
+        for result, clean, inputs in zip(measured, sets, noisy, strict=True):
+            outputs = torch.cat([restore(batch) for batch in inputs.split(EVALUATION_BATCH)])
+            result.errors[name] = image_mse(clean, outputs).double().cpu()
+            result.outputs[name] = outputs[:SHOWN]
         on_method_end()
-    mse = {
-        name: image_mse(clean, pixels).double().mean().item() for name, pixels in outputs.items()
-    }
-    shown = {name: pixels[:SHOWN] for name, pixels in {ORIGINAL: clean, **outputs}.items()}
-    return Denoised(kind, strength, mse, shown)
+    result, *own = measured
+    return replace(result, own=own[0] if own else None)
 
 
 def classical_methods(
@@ -266,29 +317,46 @@ def classical_methods(
     return methods
 
 
-def psnr_figure(title: str, results: list[Denoised], names: list[str]) -> Figure:
+def side_by_side(
+    results: list[Denoised], names: tuple[str, str] = ("", "")
+) -> dict[str, list[Denoised]]:
+    """The results by the images that they are on: the run's own test images, if they are measured,
+    then the others; `names` are those of the two."""
+    own = [result.own for result in results if result.own]
+    return {names[0]: own, names[1]: results} if own else {"": results}
+
+
+def psnr_figure(
+    title: str, results: list[Denoised], models: list[str], names: tuple[str, str] = ("", "")
+) -> Figure:
     """The psnr of every method against the strength, a chart for each kind of noise.
 
-    `names` are those of the models, as in `model_names`.
+    `models` are the names of the models, as in `model_names`, and `names` as in `side_by_side`.
     """
-    charts: dict[str, dict[str, dict[float, float]]] = {}
-    for result in results:
-        curves = charts.setdefault(f"{result.noise}: {AXES[result.kind]}", {})
-        for name, value in result.psnr.items():
-            curves.setdefault(name, {})[result.strength] = value
-    return psnr_by_strength(title, charts, names)
+    rows: dict[str, dict[str, dict[str, dict[float, float]]]] = {}
+    for images, measured in side_by_side(results, names).items():
+        charts = rows.setdefault(images, {})
+        for result in measured:
+            curves = charts.setdefault(f"{result.noise}: {AXES[result.kind]}", {})
+            for name, value in result.psnr.items():
+                curves.setdefault(name, {})[result.strength] = value
+    return psnr_by_strength(title, rows, models)
 
 
-def images_figure(title: str, results: list[Denoised]) -> Figure:
+def images_figure(title: str, results: list[Denoised], names: tuple[str, str] = ("", "")) -> Figure:
     """The outputs of every method at the middle strength of each kind of noise."""
-    grids = {}
-    for kind in dict.fromkeys(result.kind for result in results):
-        of_kind = [result for result in results if result.kind is kind]
-        middle = of_kind[len(of_kind) // 2]
-        grids[f"{middle.noise} {middle.strength:g}, psnr in dB"] = [
-            Row(name, images, captions=_captions(middle, name))
-            for name, images in middle.outputs.items()
-        ]
+    grids, sets = {}, side_by_side(results, names)
+    kinds = dict.fromkeys(result.kind for result in results)
+    shown = SHOWN if len(kinds) * len(sets) <= MAX_PANELS else SHOWN_MANY
+    for kind in kinds:
+        for images, measured in sets.items():
+            of_kind = [result for result in measured if result.kind is kind]
+            middle = of_kind[len(of_kind) // 2]
+            noise = f"{middle.noise} {middle.strength:g}, psnr in dB"
+            grids[f"{images}: {noise}" if images else noise] = [
+                Row(name, outputs[:shown], captions=_captions(middle, name)[:shown])
+                for name, outputs in middle.outputs.items()
+            ]
     return panels(title, grids)
 
 

@@ -113,7 +113,7 @@ def _values(command: str) -> dict[str, list[str]]:
         kinds = schemas.get("Options", {})
         enums = _known_enums(f"commands/{command}.py", {*map(_first_word, kinds.values())})
         keys = {key: _names(kind, enums) for key, kind in kinds.items()}
-        if command == "upsample":
+        if command in ("denoise", "upsample"):
             keys["data"] = [name for name in _groups()["data"] if name not in ("auto", "folder")]
         if command == "runs":
             groups = _groups()

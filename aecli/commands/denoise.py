@@ -5,12 +5,15 @@ usage: aecli denoise RUN [key=value ...]
 Adds noise of several kinds and strengths to images, and measures the psnr after denoising by the
 model, by the best linear denoiser (Wiener), by a median filter and by non-local means, compared
 with no denoising. The filters' settings are chosen on validation images. With several runs, shows
-the gain of the first over the others.
+the gain of the first over the others. With data=... or images=..., does the same with images that
+the models were not trained for, beside the run's own test images, and says where the first model is
+worse than another method: all methods are as they are for the run's own images.
 
 examples:
   aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456
   aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456 OTHER_RUN
   aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456 noise=gaussian strengths=0.1,0.3,0.5
+  aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456 data=fashion_mnist
 """
 
 # Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
@@ -26,6 +29,13 @@ from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
 
 if TYPE_CHECKING:
     from aecli.analysis.denoise import Denoised
+    from aecli.data.foreign import ForeignImages
+    from aecli.runs.trained import Trained
+
+EXPLANATION = (
+    "Worse and better: the 95 % interval of the mean difference in mse, by a bootstrap over the "
+    "images, lies on one side of zero. Where neither is said, chance may explain the difference."
+)
 
 
 class Noise(Enum):
@@ -51,6 +61,10 @@ class Options(RunOptions):
     """Standard deviations for gaussian, shares of the pixels for masking and salt_and_pepper, as in
     0.1,0.5; null: several that suit the kind of noise."""
 
+    data: str | None = None
+    """Another data set, such as fashion_mnist, whose test images stand beside the run's own; null:
+    none, or your own images."""
+
     n: int | None = None
     """Number of images to measure on, drawn by seed; null: 500, or fewer if they are large."""
 
@@ -62,13 +76,14 @@ def main(arguments: list[str]) -> None:
     """Denoise images with the models of one or more runs, and save the results to the first.
 
     Raises:
-        UsageError: a run is not finished or on other images, or strengths or n is not valid.
+        UsageError: a run is not finished or on other images, or strengths, data or n is not valid.
         DataError, StorageError: images or files cannot be used.
     """
     options = parse_options("denoise", Options, arguments)
     paths = some_runs("denoise", options)
 
     from aecli.analysis import denoise as analysis
+    from aecli.analysis.denoise_findings import findings
     from aecli.baselines.restoration import MAX_NUMBERS
     from aecli.data.corruption import NOISES
     from aecli.runs.results import Results
@@ -80,8 +95,9 @@ def main(arguments: list[str]) -> None:
     noise = options.noise.value if options.noise else None
     noises = analysis.choose_noises(noise, options.strengths)
     analysis.check_same_images(models)
+    foreign = analysis.find_foreign(models[0], options.data, options.resize)
     with Results.for_run(models[0].run, "denoise", options.output) as results:
-        images = analysis.draw_images(models[0], options.n, options.seed)
+        images = analysis.draw_images(models[0], options.n, options.seed, foreign)
         with Bar(
             "denoising", len(noises) * analysis.method_count(models, images), "methods"
         ) as bar:
@@ -90,11 +106,18 @@ def main(arguments: list[str]) -> None:
                 for each in noises
             ]
         names, n = analysis.model_names(models), len(images.test)
-        title = f"{models[0].config.name} on {n} of the {models[0].images_name}"
-        results.figure("psnr", analysis.psnr_figure(title, denoised, names))
-        results.figure("images", analysis.images_figure(title, denoised))
-        results.numbers(_numbers(denoised, names, n, options.seed))
-    console.table(_table(title, denoised, names))
+        title = f"{models[0].config.name} on {n} of the {_images_name(models[0], foreign)}"
+        sets = (models[0].data().name, foreign.name if foreign else "")
+        results.figure("psnr", analysis.psnr_figure(title, denoised, names, sets))
+        results.figure("images", analysis.images_figure(title, denoised, sets))
+        by_images = analysis.side_by_side(denoised, sets)
+        found = findings(by_images, names) if len(by_images) > 1 else []
+        numbers = _numbers(denoised, names, n, options.seed)
+        results.numbers(numbers | _numbers_beside(by_images, found))
+    console.table(_table(title, by_images, names))
+    if found:
+        console.bullets(found)
+        console.paragraph(EXPLANATION)
     if len(names) > 1:
         console.facts({f"model {number}": name for number, name in enumerate(names, 1)})
     if not images.allow_linear:
@@ -108,6 +131,13 @@ def main(arguments: list[str]) -> None:
     if all(with_noise) or not any(with_noise):
         console.warn(_second_run(all(with_noise)))
     console.facts({"results": str(results.folder)})
+
+
+def _images_name(model: "Trained", foreign: "ForeignImages | None") -> str:
+    """The images that are denoised, in titles."""
+    if foreign is None or model.own:
+        return model.images_name
+    return f"{len(foreign.split):,} test images of {foreign.name}, and as many of its own"
 
 
 def _no_linear_denoiser(numbers: int, most: int) -> str:
@@ -136,20 +166,34 @@ def _numbers(denoised: list["Denoised"], names: list[str], n: int, seed: int) ->
         },
         "n": n,
         "seed": seed,
-        "settings": [
-            {
-                "noise": result.kind.name,
-                "strength": result.strength,
-                "mse": result.mse,
-                "psnr": result.psnr,
-            }
-            for result in denoised
-        ],
+        "settings": _settings(denoised),
     }
 
 
-def _table(title: str, denoised: list["Denoised"], names: list[str]) -> Table:
-    """The psnr of every method for each noise, and the gain of the first model over the others."""
+def _numbers_beside(sets: dict[str, list["Denoised"]], found: list[str]) -> dict[str, Any]:
+    """The results on the run's own test images, if these stand beside others."""
+    if len(sets) == 1:
+        return {}
+    own, others = sets
+    return {"images": others, "own_images": own, "own": _settings(sets[own]), "findings": found}
+
+
+def _settings(denoised: list["Denoised"]) -> list[dict[str, Any]]:
+    return [
+        {
+            "noise": result.kind.name,
+            "strength": result.strength,
+            "mse": result.mse,
+            "psnr": result.psnr,
+        }
+        for result in denoised
+    ]
+
+
+def _table(title: str, sets: dict[str, list["Denoised"]], names: list[str]) -> Table:
+    """The psnr of every method for each noise, and the gain of the first model over the others: a
+    row for each of the `sets` of images, of which the first are the run's own if there are two."""
+    denoised = next(iter(sets.values()))
     table = console.new_table(f"{title}: psnr (dB)")
     table.add_column("noise", no_wrap=True)
     headings = {name: f"model {number}" for number, name in enumerate(names, 1)}
@@ -162,8 +206,11 @@ def _table(title: str, denoised: list["Denoised"], names: list[str]) -> Table:
     for noise in dict.fromkeys(result.noise for result in denoised):
         table.add_section()
         table.add_row(noise)
-        for result in (each for each in denoised if each.noise == noise):
-            table.add_row(f"  {result.strength:g}", *_cells(result.psnr, names))
+        for results in zip(*sets.values(), strict=True):
+            for images, result in zip(("own", "other"), results, strict=False):
+                if result.noise == noise:
+                    label = f"  {result.strength:g}{f' {images}' if len(sets) > 1 else ''}"
+                    table.add_row(label, *_cells(result.psnr, names))
     return table
 
 

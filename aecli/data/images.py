@@ -92,8 +92,8 @@ def frame_notices(count: int) -> list[str]:
     return [f"{count:,} files hold several images; the first of each is used"] if count else []
 
 
-def size_text(size: tuple[int, int]) -> str:
-    """Rows x columns, as in `48x64`."""
+def size_text(size: tuple[int, ...]) -> str:
+    """Rows x columns, as in `48x64`; or a whole shape."""
     return "x".join(map(str, size))
 
 
@@ -195,13 +195,19 @@ def decode_image(
     Raises:
         BrokenImageError: it cannot be decoded.
     """
-    rows, columns = size
     with open_image(path) as image:
         image.draft(None, (DRAFT_SCALE * max(size), DRAFT_SCALE * max(size)))
         opaque = to_8_bits(image, scale)
-        if opaque.size != (columns, rows):
-            opaque = ImageOps.fit(opaque, (columns, rows), RESAMPLING)
-        pixels = np.array(opaque.convert("L" if channels == 1 else "RGB"))
+        return fit_pixels(opaque, channels, size)
+
+
+def fit_pixels(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
+    """The pixels of an image of 8 bits as uint8 (C, H, W), cropped and resized as `decode_image`
+    says."""
+    rows, columns = size
+    if image.size != (columns, rows):
+        image = ImageOps.fit(image, (columns, rows), RESAMPLING)
+    pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     return torch.from_numpy(pixels).reshape(rows, columns, channels).permute(2, 0, 1).contiguous()
 
 

@@ -263,17 +263,18 @@ def accuracy_by_labels(title: str, kinds: dict[str, list[Accuracy]], subjects: i
 
 
 def psnr_by_strength(
-    title: str, charts: dict[str, dict[str, dict[float, float]]], models: list[str]
+    title: str, rows: dict[str, dict[str, dict[str, dict[float, float]]]], models: list[str]
 ) -> Figure:
-    """Charts side by side, each with one curve per way of denoising.
+    """Rows of charts side by side, each with one curve per way of denoising.
 
     Args:
         title: over all charts.
-        charts: label of the strength -> way of denoising -> strength -> psnr in dB; the same
-            curves in every chart.
+        rows: images that are denoised -> label of the strength -> way of denoising -> strength ->
+            psnr in dB; the same charts in every row, and the same curves in every chart.
         models: the curves that are the subject of the charts; the others are neutral.
     """
-    figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
+    charts = next(iter(rows.values()))
+    figure = Figure((WIDTH, HEIGHT * (1 + len(rows)) / 2), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     names = list(next(iter(charts.values())))
     colours = dict(zip(models, categories(len(models)), strict=True))
@@ -282,15 +283,17 @@ def psnr_by_strength(
         **{name: {"color": colours[name], "linewidth": 1.6} for name in colours},
         **{name: {"color": neutral(), "linestyle": line} for name, line in others},
     }
-    every_axes = figure.subplots(1, len(charts), sharey=True, squeeze=False)[0]
-    for axes, (strength, curves) in zip(every_axes, charts.items(), strict=True):
-        label_axes(axes, strength, "psnr (dB)" if axes is every_axes[0] else "")
-        for marker, (name, points) in zip(cycle(MARKERS), curves.items(), strict=False):
-            axes.plot(
-                list(points), list(points.values()),
-                marker=marker, markersize=4, label=name, **styles[name],
-            )  # fmt: skip
-    legend_below(figure, truncated_legend(list(every_axes[0].lines)))
+    grid = figure.subplots(len(rows), len(charts), sharey=True, squeeze=False)
+    for row_axes, (images, row) in zip(grid, rows.items(), strict=True):
+        for axes, (strength, curves) in zip(row_axes, row.items(), strict=True):
+            psnr = f"{images}: psnr (dB)" if images else "psnr (dB)"
+            label_axes(axes, strength, psnr if axes is row_axes[0] else "")
+            for marker, (name, points) in zip(cycle(MARKERS), curves.items(), strict=False):
+                axes.plot(
+                    list(points), list(points.values()),
+                    marker=marker, markersize=4, label=name, **styles[name],
+                )  # fmt: skip
+    legend_below(figure, truncated_legend(list(grid[0, 0].lines)))
     return figure
 
 
