@@ -11,9 +11,15 @@ on the pixels (pip install 'aecli[uses]'). With images of your own, for any run,
 each image to scores.csv, and whether it is above the threshold. Images are not corrupted, even if
 the run was trained with a corruption.
 
+shuffle=true also shows that detection lives on the correlations between pixels: it shuffles the
+pixels of each image by a permutation of its own, which leaves no more than its grey levels, and
+compares the AUROC of the same detectors, of a network trained on shuffled images with the settings
+of the run (which takes as long as the run), and of brightness alone.
+
 examples:
   aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456
   aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456 fpr=0.01
+  aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456 shuffle=true
   aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456 images=photos resize=true
 """
 
@@ -27,11 +33,14 @@ from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.errors import UsageError
 
 if TYPE_CHECKING:
     from aecli.analysis.anomaly import ErrorSummary
+    from aecli.analysis.shuffled import ShuffledReport
     from aecli.data.own_images import OwnImages
     from aecli.evaluation.anomaly import ClassResult, DetectionReport, Threshold
+    from aecli.runs.results import Results
     from aecli.runs.trained import Trained
 
 CSV = "scores.csv"
@@ -45,8 +54,11 @@ class Options(RunOptions):
     """The false positive rate: the share of normal images that may count as anomalous, above 0 and
     below 1. The threshold is the error that this share of the run's validation images exceeds."""
 
+    shuffle: bool = False
+    """Also measure on images with shuffled pixels, and train a second network on such images."""
+
     seed: int = 0
-    """Seed of the isolation forest."""
+    """Seed of the isolation forest and of the shuffled pixels."""
 
 
 def main(arguments: list[str]) -> None:
@@ -62,6 +74,8 @@ def main(arguments: list[str]) -> None:
 
     from aecli.analysis.anomaly import check_validated, check_values
 
+    if options.shuffle and options.images:
+        raise UsageError("shuffle=true is for the run's test images: leave out images=")
     trained = open_chosen(path, options)
     check_values(options.fpr, options.seed)
     check_validated(trained)
@@ -83,6 +97,8 @@ def _detect_other_classes(trained: Trained, options: Options) -> None:
     from aecli.evaluation.anomaly import DetectionReport
     from aecli.runs.results import Results
 
+    shuffled = None
+
     with Results.for_run(trained.run, "anomaly", options.output) as results:
         normal, others, threshold = score_other_classes(trained, options.fpr, options.seed)
         report = DetectionReport.from_scores(normal, others, threshold)
@@ -99,10 +115,46 @@ def _detect_other_classes(trained: Trained, options: Options) -> None:
         )
         latent, count = trained.config.latent, len(normal.split)
         settings = {"latent": latent, "seed": options.seed, "normal_images": count}
-        results.numbers(report_as_json(report, settings))
+        numbers = report_as_json(report, settings)
+        if options.shuffle:
+            shuffled = _compare_shuffled(trained, title, options.seed, results)
+            numbers["shuffled"] = shuffled.as_json()
+        results.numbers(numbers)
     console.table(_class_table(f"{title}: test images of other classes", report))
+    if shuffled:
+        console.table(_shuffled_table(shuffled))
+        console.bullets(shuffled.findings())
     rate = f"{100 * report.false_positive_rate:.2f} % of the {normal_images}"
     _print_facts(threshold, {"false positives": rate, "results": str(results.folder)})
+
+
+def _compare_shuffled(trained: Trained, title: str, seed: int, results: Results) -> ShuffledReport:
+    """Measure with shuffled pixels, and save the figures."""
+    from aecli.analysis.shuffled import auroc_figure, compare_shuffled, images_figure
+    from aecli.runtime.progress import Bar
+
+    with Bar("training on shuffled images", trained.config.epochs, "epochs") as bar:
+        report = compare_shuffled(trained, seed, bar.advance)
+    results.figure("shuffled", auroc_figure(f"{title}: pixels in order and shuffled", report))
+    results.figure("shuffled_images", images_figure(title, trained, report, seed))
+    return report
+
+
+def _shuffled_table(report: ShuffledReport) -> Table:
+    """A row for each detector: its AUROC in each setting, with its interval."""
+    from aecli.analysis.shuffled import LABELS, SETTINGS
+
+    table = console.new_table("AUROC on all other classes together ± 95 % over their images")
+    table.add_column("")
+    for setting in report.auroc:
+        table.add_column(SETTINGS[setting].replace(", ", ",\n"), justify="right")
+    for number, (name, label) in enumerate(LABELS.items()):
+        cells = [
+            f"{each.value:.3f} ± {(each.high - each.low) / 2:.3f}"
+            for each in (by_detector[name] for by_detector in report.auroc.values())
+        ]
+        table.add_row(label, *cells, style="" if number else "bold")
+    return table
 
 
 def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> None:

@@ -1,9 +1,11 @@
 """Anomaly detection by a score: how well it separates, and where to put the threshold."""
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +45,59 @@ class Detection:
             float(metrics.roc_auc_score(labels, scores)),
             float(metrics.average_precision_score(labels, scores)),
         )
+
+
+CONFIDENCE = 0.95
+_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+class AurocInterval(NamedTuple):
+    """An AUROC, or the difference of two, and the interval in which it lies but for chance."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auroc_interval(normal: Tensor, anomalous: Tensor) -> AurocInterval:
+    """The AUROC from the scores of normal images (N,) and of anomalous ones (M,).
+
+    (DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
+    operating characteristic curves", 1988.) The interval is over other images of the same kinds.
+    """
+    value, low, high = _interval(*_placements(normal, anomalous))
+    return AurocInterval(value, max(low, 0.0), min(high, 1.0))
+
+
+def auroc_difference(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> AurocInterval:
+    """The AUROC of the `first` scores, of normal and of anomalous images, minus that of the
+    `second` scores of the same images, paired by image (same source)."""
+    ours, theirs = _placements(*first), _placements(*second)
+    value, low, high = _interval(ours[0] - theirs[0], ours[1] - theirs[1])
+    return AurocInterval(value, max(low, -1.0), min(high, 1.0))
+
+
+def _placements(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
+    """The share of anomalous images that score higher than each normal one, (N,), and the share of
+    normal images that score lower than each anomalous one, (M,); a tie counts as half."""
+
+    def below(scores: Tensor, others: Tensor) -> Tensor:
+        ordered = others.sort().values
+        ends = [torch.searchsorted(ordered, scores, right=right) for right in (False, True)]
+        return (ends[0] + ends[1]).double() / (2 * len(others))
+
+    normal, anomalous = normal.double(), anomalous.double()
+    return 1 - below(normal, anomalous), below(anomalous, normal)
+
+
+def _interval(by_normal: Tensor, by_anomalous: Tensor) -> tuple[float, float, float]:
+    """The mean of placements and its interval; unbounded for a single image."""
+    parts = by_normal, by_anomalous
+    value = by_anomalous.mean().item()
+    if min(map(len, parts)) < 2:
+        return value, -math.inf, math.inf
+    half = _QUANTILE * math.sqrt(sum(part.var().item() / len(part) for part in parts))
+    return value, value - half, value + half
 
 
 def tpr_at_fpr(rates: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Figures of tensors and numbers: every plotting function returns a new figure."""
 
-from aecli.figures.bars import error_histogram, grouped_bars, score_by_family
+from aecli.figures.bars import error_histogram, grouped_bars, interval_dots, score_by_family
 from aecli.figures.cells import overlap_figure
 from aecli.figures.courses import Course
 from aecli.figures.curves import (
@@ -46,6 +46,7 @@ __all__ = [
     "image_grid",
     "image_plane",
     "kernel_curves",
+    "interval_dots",
     "loss_figure",
     "network_figure",
     "number_panels",

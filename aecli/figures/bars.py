@@ -1,5 +1,6 @@
 """Bar charts, dot plots and histograms."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,7 +26,10 @@ from aecli.figures.axes import (
 from aecli.figures.curves import Point
 from aecli.figures.theme import categories, neutral, sequence
 
-BAR = 0.16  # inches per bar of a group
+Interval = tuple[float, float, float]
+"""A value, and the lower and the upper bound of its interval."""
+
+BAR, DOT = 0.16, 0.14  # inches per bar of a group, and per dot
 ROW = 0.3  # inches per row of a chart with one row per label
 
 
@@ -60,6 +64,49 @@ def grouped_bars(title: str, quantity: str, groups: list[tuple[str, dict[str, fl
     axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
     legend_above(axes, axes.containers)
+    return figure
+
+
+def interval_dots(
+    title: str,
+    quantity: str,
+    rows: Mapping[str, Mapping[str, Interval]],
+    level: float,
+    level_label: str,
+) -> Figure:
+    """One row per label with a dot and an interval for each of its values.
+
+    Args:
+        title: of the chart.
+        quantity: the quantity that the dots show.
+        rows: label -> name of each value -> the value with its bounds; the same names in each row.
+        level: a reference value, drawn as a vertical line.
+        level_label: its label.
+    """
+    names = list(next(iter(rows.values())))
+    figure = Figure((WIDTH, 1.4 + len(rows) * max(ROW, DOT * (len(names) + 1))), dpi=100)
+    figure.set_layout_engine("constrained")
+    figure.suptitle(title, fontsize=TITLE)
+    axes = figure.add_subplot()
+    label_axes(axes, quantity, "")
+    spacing = 1 / (len(names) + 1)
+    handles: list[Any] = []
+    for number, style in enumerate(line_styles(categories(len(names)))):
+        offset = (number - (len(names) - 1) / 2) * spacing
+        values = [row[names[number]] for row in rows.values()]
+        sides = [[v - low for v, low, _ in values], [high - v for v, _, high in values]]
+        handles.append(
+            axes.errorbar(
+                [value for value, _, _ in values], [row + offset for row in range(len(rows))],
+                xerr=sides, linestyle="none", color=style["color"], marker=style["marker"],
+                markersize=6, capsize=3, label=names[number],
+            )
+        )  # fmt: skip
+    handles.append(axes.axvline(level, color=neutral(), linestyle=":", label=level_label))
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=LABEL)
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
+    axes.grid(visible=False, axis="y")
+    legend_below(figure, handles)
     return figure
 
 
