@@ -159,7 +159,7 @@ def check_options(command: str, arguments: list[str]) -> None:
     """Raise a UsageError if another command would refuse the line. Paths need not exist."""
     options = parse_options(command, module(command).Options, arguments)
     if isinstance(options, RunOptions):
-        several = command in ("denoise", "probe")
+        several = command in ("denoise", "probe", "compress")
         with patch("aecli.cli.options.find_run", Path):
             assert some_runs(command, options) if several else one_run(command, options)
 

@@ -128,7 +128,7 @@ def test_a_run_works_on_them_in_the_place_of_its_test_images(finished: Path, dig
     "line",
     [
         "evaluate", "reconstruct", "interpolate", "sample", "probe", "embed", "anomaly",
-        "denoise noise=gaussian strengths=0.5", "export part=encoder",
+        "denoise noise=gaussian strengths=0.5", "export part=encoder", "compress",
     ],
 )  # fmt: skip
 def test_every_command_takes_them(

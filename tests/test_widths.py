@@ -72,6 +72,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "sample",
         "embed",
         "denoise strengths=0.125,0.25",
+        "compress",
         "probe draws=2",
         "export",
     ],

@@ -193,20 +193,20 @@ def draw_images(
         raise UsageError(f"n={n} is not valid: give 1 or more")
     held_out = data.validation if trained.config.data.has_validation else data.train
     images = Images(
-        train=ImageMoments(_draw(data.train, TRAINING_IMAGES, seed)),
-        validation=_crop(to_pixels(_draw(held_out, VALIDATION_IMAGES, seed)), seed),
-        test=to_pixels(_draw(data.test, n, seed)),
+        train=ImageMoments(draw(data.train, TRAINING_IMAGES, seed)),
+        validation=_crop(to_pixels(draw(held_out, VALIDATION_IMAGES, seed)), seed),
+        test=to_pixels(draw(data.test, n, seed)),
     )
     if foreign is None:
         return images
-    drawn = fit_to(_draw(foreign.split, n, seed), data.image_shape)
+    drawn = fit_to(draw(foreign.split, n, seed), data.image_shape)
     images = replace(images, test=to_pixels(drawn.to(trained.device)))
     try:
         own_test = replace(trained, own=None).images
     except DataError as error:
         trained.warn(f"the run's own test images are left out: {error}")
         return images
-    return replace(images, own_test=to_pixels(_draw(own_test, n, seed)))
+    return replace(images, own_test=to_pixels(draw(own_test, n, seed)))
 
 
 def _crop(images: Tensor, seed: int) -> Tensor:
@@ -224,7 +224,7 @@ def _crop(images: Tensor, seed: int) -> Tensor:
     return images
 
 
-def _draw(split: Split, n: int, seed: int) -> Tensor:
+def draw(split: Split, n: int, seed: int) -> Tensor:
     """Up to `n` uint8 images of `split`, (N, C, H, W)."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     return split.images[order[:n].to(split.images.device)]

@@ -17,6 +17,7 @@ COMMANDS = (
     "sample",
     "denoise",
     "superres",
+    "compress",
     "probe",
     "anomaly",
     "export",

@@ -21,6 +21,7 @@ from aecli.figures.network import Stage, network_figure
 from aecli.figures.number_panels import NumberPanel, number_panels
 from aecli.figures.output import as_image, as_png, save, to_array
 from aecli.figures.plane import PlaneChart, plane_figure
+from aecli.figures.rates import RateCurve, rate_distortion
 from aecli.figures.spots import Spot, spots
 from aecli.figures.text import take_literally
 from aecli.figures.theme import theme
@@ -33,6 +34,7 @@ __all__ = [
     "NumberPanel",
     "PlaneChart",
     "Point",
+    "RateCurve",
     "Row",
     "Spot",
     "Stage",
@@ -54,6 +56,7 @@ __all__ = [
     "panels",
     "plane_figure",
     "psnr_by_strength",
+    "rate_distortion",
     "roc_curves",
     "save",
     "scatter_map",
