@@ -252,7 +252,7 @@ def test_what_may_change_on_resuming_ties_no_checkpoint(
 
 # Commands that use a run.
 
-NEED_TRAINING_IMAGES = ["sample", "embed", "interpolate", "denoise", "compress"]
+NEED_TRAINING_IMAGES = ["sample", "embed", "interpolate", "denoise", "compress", "robust"]
 
 
 def test_test_images_that_were_trained_on_are_never_reported(

@@ -129,6 +129,7 @@ def test_a_run_works_on_them_in_the_place_of_its_test_images(finished: Path, dig
     [
         "evaluate", "reconstruct", "interpolate", "sample", "probe", "embed", "anomaly",
         "denoise noise=gaussian strengths=0.5", "export part=encoder", "compress",
+        "robust eps=0.1",
     ],
 )  # fmt: skip
 def test_every_command_takes_them(

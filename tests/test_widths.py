@@ -74,6 +74,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "denoise strengths=0.125,0.25",
         "compress",
         "probe draws=2",
+        "robust eps=0.1 n=20",
         "export",
     ],
 )

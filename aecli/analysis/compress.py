@@ -293,7 +293,7 @@ def images_figure(title: str, result: Compressed) -> Figure:
     for name, pca in result.models.items():
         for method in (name, pca):
             rate = result.rates[method][(len(result.bits) - 1) // 2]
-            rows.append(_row(f"{method}, at {rate.number}", rate, result))
+            rows.append(_row(f"{method}, {rate.number} bits a number", rate, result))
             if method == name and JPEG in result.rates:
                 jpeg = min(result.rates[JPEG], key=partial(_distance, rate))
                 nearest[jpeg.number] = jpeg

@@ -19,6 +19,7 @@ COMMANDS = (
     "superres",
     "compress",
     "probe",
+    "robust",
     "anomaly",
     "export",
     "embed",

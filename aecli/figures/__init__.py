@@ -1,5 +1,6 @@
 """Figures of tensors and numbers: every plotting function returns a new figure."""
 
+from aecli.figures.accuracy import accuracy_by_strength
 from aecli.figures.bars import error_histogram, grouped_bars, interval_dots, score_by_family
 from aecli.figures.cells import overlap_figure
 from aecli.figures.courses import Course
@@ -39,6 +40,7 @@ __all__ = [
     "Spot",
     "Stage",
     "accuracy_by_labels",
+    "accuracy_by_strength",
     "as_image",
     "as_png",
     "error_by_latent",

@@ -1,0 +1,92 @@
+"""A small convolutional classifier, trained in seconds, and the interval of its accuracy."""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aecli.data import Split
+from aecli.data.batches import gather
+
+CHANNELS = (16, 32, 64)  # each layer halves height and width
+POOLED = 4  # rows and columns of the last map, whatever the size of the images
+HIDDEN = 128
+BATCH, LR = 128, 1e-3
+EPOCHS, MAX_STEPS = 5, 1000  # whichever ends first
+CONFIDENCE = 0.95
+
+
+class AccuracyInterval(NamedTuple):
+    """A share of images, and the interval in which it lies but for chance."""
+
+    value: float
+    low: float
+    high: float
+
+
+def step_count(images: int) -> int:
+    """How many steps `train_classifier` takes on as many images."""
+    return min(MAX_STEPS, EPOCHS * math.ceil(images / BATCH))
+
+
+def train_classifier(
+    split: Split, classes: int, seed: int, on_step_end: Callable[[], None] = lambda: None
+) -> nn.Module:
+    """Train a classifier on images and their labels, by Adam; in evaluation mode at the end.
+
+    Args:
+        split: training images.
+        classes: number of classes, K; labels run from 0 to K - 1.
+        seed: of the weights and of the order of the images.
+        on_step_end: called after each of `step_count` steps.
+    """
+    device, count = split.images.device, len(split)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _network(split.images.shape[1], classes).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), LR)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.empty(0, dtype=torch.int64)
+    for _ in range(step_count(count)):
+        if not len(order):
+            order = torch.randperm(count, generator=generator)
+        batch, order = order[:BATCH].to(device), order[BATCH:]
+        loss = F.cross_entropy(model(gather(split.images, batch)), split.labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        on_step_end()
+    return model.eval().requires_grad_(False)
+
+
+def _network(channels: int, classes: int) -> nn.Module:
+    """(B, C, H, W) -> logits (B, K)."""
+    layers: list[nn.Module] = []
+    for before, after in zip((channels, *CHANNELS), CHANNELS, strict=False):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(
+        *layers,
+        nn.AdaptiveAvgPool2d(POOLED),
+        nn.Flatten(),
+        nn.Linear(CHANNELS[-1] * POOLED**2, HIDDEN),
+        nn.ReLU(),
+        nn.Linear(HIDDEN, classes),
+    )
+
+
+def accuracy_interval(correct: Tensor) -> AccuracyInterval:
+    """The share of images that are classified correctly, from a mask (N,), with Wilson's interval.
+
+    (Wilson, "Probable inference, the law of succession, and statistical inference", 1927.)
+    """
+    n = len(correct)
+    share = correct.double().mean().item()
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return AccuracyInterval(share, min(share, low), max(share, high))  # but for rounding
