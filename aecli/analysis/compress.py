@@ -116,9 +116,10 @@ def image_count(trained: Trained, n: int | None) -> int:
 
     Raises:
         UsageError: `n` is less than 1.
+        DataError: the images are not those of the run.
     """
     if n is None:
-        return min(DEFAULT_IMAGES, max(1, MAX_VALUES // trained.images.images[0].numel()))
+        return min(DEFAULT_IMAGES, max(1, MAX_VALUES // trained.data().test.images[0].numel()))
     if n < 1:
         raise UsageError(f"n={n} is not valid: give 1 or more")
     return n
@@ -148,7 +149,7 @@ def compress(
         seed: for drawing them.
         on_setting_end: called when a setting has been measured.
     """
-    images = draw(models[0].images, n, seed)
+    images = draw(models[0].data().test, n, seed)
     names = {
         name: f"PCA, {model.config.latent} components"
         for name, model in zip(model_names(models), models, strict=True)

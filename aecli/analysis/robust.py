@@ -45,6 +45,7 @@ ALONE, MODEL, PCA = "classifier alone", BASELINE_LABELS["model"], "PCA"
 AWARE = "attacker knows"
 """Added to the name of a system whose attacker follows the gradient through all of it."""
 SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
+UNDECIDED = "not told apart by chance from that without it"
 NOISE, FGSM, PGD = "noise", "FGSM", "PGD"
 
 Front = Callable[[Tensor], Tensor]
@@ -289,10 +290,10 @@ def findings(result: Robustness) -> list[str]:
         return [f"nothing is claimed for {result.count} images: give n={MIN_IMAGES} or more"]
     (clean,) = differences([result.clean], MODEL)
     before, after = (100 * result.clean[name].double().mean().item() for name in (ALONE, MODEL))
-    verdict = "lowers" if clean.is_lower else "raises" if clean.is_higher else "may not change"
+    verdict = "lower" if clean.is_lower else "higher" if clean.is_higher else UNDECIDED
     sentences = [
-        f"images as they are: the autoencoder in front {verdict} the accuracy, {before:.1f} % "
-        f"without it and {after:.1f} % with it"
+        f"images as they are: accuracy with the autoencoder is {verdict}, {after:.1f} % instead of "
+        f"{before:.1f} %"
     ]
     for kind in (NOISE, FGSM, PGD):
         for system in (MODEL, f"{MODEL}, {AWARE}"):
@@ -313,8 +314,7 @@ def _clauses(correct: dict[Threat, dict[str, Tensor]], system: str) -> str:
         if found.is_higher or found.is_lower:
             strengths["higher" if found.is_higher else "lower"].append(f"{threat.strength:g}")
     clauses = [f"{verdict} at {listed(some)}" for verdict, some in strengths.items() if some]
-    verdict = " and ".join(clauses) or "not told apart by chance from that without it"
-    return f"accuracy with the autoencoder is {verdict}"
+    return f"accuracy with the autoencoder is {' and '.join(clauses) or UNDECIDED}"
 
 
 def differences(correct: list[dict[str, Tensor]], system: str) -> list[Difference]:

@@ -98,7 +98,8 @@ def _table(title: str, result: Robustness) -> Table:
     table = console.new_table(f"{title}: accuracy in %, ± half its 95 % interval")
     table.add_column("", no_wrap=True)
     for name in SYSTEMS:
-        table.add_column(Text(name.replace(", ", ",\n")), justify="right")
+        _, _, knows = name.partition(", ")
+        table.add_column(Text(f"same, {knows}" if knows else name), justify="right")
     clean = {name: accuracy_interval(each) for name, each in result.clean.items()}
     table.add_row("as they are", *_cells(clean, SYSTEMS))
     kind = None
@@ -113,6 +114,6 @@ def _table(title: str, result: Robustness) -> Table:
 def _cells(found: dict[str, AccuracyInterval], systems: Sequence[str]) -> list[str]:
     """The accuracy of each system; empty where there is no attacker who could know."""
     return [
-        f"{100 * each.value:.1f} ±{50 * (each.high - each.low):.1f}" if each else ""
+        f"{100 * each.value:.1f}±{50 * (each.high - each.low):.1f}" if each else ""
         for each in map(found.get, systems)
     ]
