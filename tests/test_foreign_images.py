@@ -143,14 +143,28 @@ def test_a_sentence_claims_what_the_images_support() -> None:
     noise = torch.randn(100, generator=torch.Generator().manual_seed(0)) * 0.01
     level = torch.full((100,), 0.1)
     results = [
-        result(0.1, noisy=level - 0.05, net=level, median=level - 0.04, same=level + noise),
-        result(0.5, noisy=level + 0.05, net=level, median=level - 0.04, same=level + noise),
+        result(
+            0.1,
+            noisy=level - 0.05,
+            net=level,
+            median=level - 0.04,
+            same=level + noise,
+            twin=level - noise,
+        ),
+        result(
+            0.5,
+            noisy=level + 0.05,
+            net=level,
+            median=level - 0.04,
+            same=level + noise,
+            twin=level - noise,
+        ),
     ]
     assert findings({"there": results}, ["net"]) == [
         "there, gaussian noise: net is worse than doing nothing at 0.1; worse than median at "
         "every strength; better than doing nothing at 0.5"
     ]
     (few,) = findings({"there": [result(0.1, noisy=level[:5], net=level[:5] * 2)]}, ["net"])
-    assert few == "there, gaussian noise: nothing is claimed for 5 images: give n=20 or more"
+    assert few == "there, gaussian noise: nothing is claimed for fewer than 20 images"
     (equal,) = findings({"there": [result(0.1, noisy=level + noise, net=level)]}, ["net"])
     assert equal.endswith("net is not told apart by chance from any other method")

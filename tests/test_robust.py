@@ -171,6 +171,27 @@ def test_an_attacker_who_knows_is_never_weaker(trained: Trained) -> None:
     ]  # fmt: skip
 
 
+def test_an_attacker_who_knows_may_use_the_attack_on_the_classifier_alone(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = labelled_data(trained, 40, 0)
+    classify = robust.classifier(data, 0, lambda: None)
+    answers = classify(to_pixels(data.test.images)).argmax(1)  # all of which are called right
+    data = replace(data, test=replace(data.test, labels=answers))
+    attack = robust._attack
+
+    def blind(threat: Threat, system: object, pixels: Tensor, labels: Tensor, seed: int) -> Tensor:
+        return attack(threat, classify, pixels, labels, seed) if system is classify else pixels
+
+    monkeypatch.setattr(robust, "_attack", blind)
+    monkeypatch.setattr(robust, "fronts", lambda *_: dict.fromkeys((MODEL, PCA), lambda x: x))
+    threats = [Threat(NOISE, 0.5), Threat(PGD, 0.5)]
+    found = measure(trained, data, classify, threats, 0).correct[threats[1]]
+    assert found[ALONE].sum() < 40
+    for name in (MODEL, PCA):
+        assert torch.equal(found[f"{name}, {AWARE}"], found[ALONE])
+
+
 def test_a_classifier_that_is_always_right_withstands_everything(trained: Trained) -> None:
     data = labelled_data(trained, 30, 0)
     data = replace(data, test=replace(data.test, labels=torch.zeros(30, dtype=torch.int64)))
@@ -224,7 +245,7 @@ def test_a_sentence_says_what_the_images_support() -> None:
         "PGD, attacker knows: accuracy with the autoencoder is lower at 0.1",
     ]
     few = replace(result, clean={name: each[:5] for name, each in clean.items()})
-    assert findings(few) == ["nothing is claimed for 5 images: give n=20 or more"]
+    assert findings(few) == ["nothing is claimed for fewer than 20 images"]
 
 
 @pytest.mark.parametrize("text", ["", "0", "-0.1", "1.5", "nan", "a", "0.1;0.2"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from aecli.analysis.denoise import draw
 from aecli.baselines.codecs import SUPPORTED_CHANNELS, Encoded, as_jpeg, as_png
 from aecli.baselines.pca import pca_of
-from aecli.comparison.significance import bootstrap_over_images
+from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, bootstrap_over_images
 from aecli.config import Upsampling
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
@@ -28,7 +28,6 @@ QUALITIES = (1, 5, 10, 20, 30, 50, 75, 90, 95)
 JPEG, PNG = "JPEG", "PNG"
 DEFAULT_IMAGES, MAX_VALUES = 1000, 2**23  # fewer than so many if they have more values than this
 MAX_SETTINGS = 12  # numbers of bits
-MIN_IMAGES = 20  # below which no interval over images is trusted
 SHOWN = 10  # images in the figure
 
 
@@ -224,7 +223,7 @@ def findings(result: Compressed) -> list[str]:
     """For each model, a sentence on JPEG and one on PCA: where one of them takes fewer bits and
     has a lower error."""
     if result.count < MIN_IMAGES:
-        return [f"nothing is claimed for {result.count} images: give n={MIN_IMAGES} or more"]
+        return [TOO_FEW]
     sentences = []
     for name, pca in result.models.items():
         for other in (JPEG, pca):
@@ -253,7 +252,9 @@ def _settings(method: str, numbers: list[int]) -> str:
     """Settings of a method in a sentence."""
     if not numbers:
         return "at no setting"
-    return f"at quality {listed(numbers)}" if method == JPEG else f"at {listed(numbers)} bits"
+    return (
+        f"at quality {listed(numbers)}" if method == JPEG else f"at {listed(numbers)} bits a number"
+    )
 
 
 def rates_figure(title: str, result: Compressed) -> Figure:

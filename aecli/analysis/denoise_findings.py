@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import torch
 
 from aecli.analysis.denoise import NOISY, Denoised
-from aecli.comparison.significance import Difference, bootstrap_over_images
+from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, Difference, bootstrap_over_images
 from aecli.text import listed
 
-MIN_IMAGES = 20  # below which no interval over images is trusted
 NAMES = {NOISY: "doing nothing"}
 """Names of methods in a sentence, where they are others than in a table."""
 
@@ -33,7 +32,7 @@ def findings(sets: dict[str, list[Denoised]], models: Sequence[str]) -> list[str
 def _sentence(results: list[Denoised], models: Sequence[str]) -> str:
     count = len(next(iter(results[0].errors.values())))
     if count < MIN_IMAGES:
-        return f"nothing is claimed for {count} images: give n={MIN_IMAGES} or more"
+        return TOO_FEW
     worse: dict[str, list[float]] = defaultdict(list)
     better: dict[str, list[float]] = defaultdict(list)
     for result in results:

@@ -13,7 +13,7 @@ from aecli.analysis.denoise import AXES, noise_name, read_strengths
 from aecli.analysis.probe import match_labels
 from aecli.baselines.contestants import LABELS as BASELINE_LABELS
 from aecli.baselines.pca import pca_of
-from aecli.comparison.significance import Difference, bootstrap_over_images
+from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, Difference, bootstrap_over_images
 from aecli.config import CorruptionKind
 from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
@@ -36,7 +36,6 @@ DEFAULT_EPS = (0.05, 0.1, 0.2, 0.3)
 MAX_STRENGTHS = 12
 DEFAULT_IMAGES, MAX_VALUES = 300, 2**20  # fewer than so many if they have more values than this
 ATTACK_BATCH = 100  # images; more at a time are slower on a CPU
-MIN_IMAGES = 20  # below which no interval over images is trusted
 SHOWN = 8  # images in the figure
 MAX_CAPTION = 8  # characters of a class name
 
@@ -287,7 +286,7 @@ def threat_name(threat: Threat, noise: CorruptionKind) -> str:
 def findings(result: Robustness) -> list[str]:
     """Where the autoencoder in front changes the accuracy, and not by chance."""
     if result.count < MIN_IMAGES:
-        return [f"nothing is claimed for {result.count} images: give n={MIN_IMAGES} or more"]
+        return [TOO_FEW]
     (clean,) = differences([result.clean], MODEL)
     before, after = (100 * result.clean[name].double().mean().item() for name in (ALONE, MODEL))
     verdict = "lower" if clean.is_lower else "higher" if clean.is_higher else UNDECIDED

@@ -122,4 +122,6 @@ def _table(title: str, result: "Compressed") -> Table:
 def _setting(method: str, number: int) -> str:
     from aecli.analysis.compress import JPEG, PNG
 
-    return {JPEG: f"quality {number}", PNG: "lossless"}.get(method, f"{number} bits")
+    return {JPEG: f"quality {number}", PNG: "lossless"}.get(
+        method, f"{number} bit{'s' * (number > 1)}"
+    )
