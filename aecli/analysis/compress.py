@@ -215,7 +215,7 @@ def _rate_of_files(images: Tensor, encoded: Encoded, number: int) -> Rate:
 
 
 def _rate(images: Tensor, outputs: Tensor, number: int, stored: float, coded: float) -> Rate:
-    errors = image_mse(to_pixels(images), outputs).double().cpu()
+    errors = image_mse(to_pixels(images), outputs).cpu().double()
     return Rate(number, stored, coded, errors, outputs[:SHOWN])
 
 

@@ -292,7 +292,7 @@ def denoise(
     for name, restore in methods.items():
         for result, clean, inputs in zip(measured, sets, noisy, strict=True):
             outputs = torch.cat([restore(batch) for batch in inputs.split(EVALUATION_BATCH)])
-            result.errors[name] = image_mse(clean, outputs).double().cpu()
+            result.errors[name] = image_mse(clean, outputs).cpu().double()
             result.outputs[name] = outputs[:SHOWN]
         on_method_end()
     result, *own = measured
