@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
@@ -11,13 +10,13 @@ from torch import Tensor, nn
 
 from aecli.data import Split
 from aecli.data.batches import gather
+from aecli.evaluation.proportions import interval
 
 CHANNELS = (16, 32, 64)  # each layer halves height and width
 POOLED = 4  # rows and columns of the last map, whatever the size of the images
 HIDDEN = 128
 BATCH, LR = 128, 1e-3
 EPOCHS, MAX_STEPS = 5, 1000  # whichever ends first
-CONFIDENCE = 0.95
 
 
 class AccuracyInterval(NamedTuple):
@@ -79,14 +78,8 @@ def _network(channels: int, classes: int) -> nn.Module:
 
 
 def accuracy_interval(correct: Tensor) -> AccuracyInterval:
-    """The share of images that are classified correctly, from a mask (N,), with Wilson's interval.
-
-    (Wilson, "Probable inference, the law of succession, and statistical inference", 1927.)
-    """
-    n = len(correct)
-    share = correct.double().mean().item()
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return AccuracyInterval(share, min(share, low), max(share, high))  # but for rounding
+    """The share of images that are classified correctly, from a mask (N,), with Wilson's
+    interval."""
+    right = int(correct.sum())
+    share, (low, high) = right / len(correct), interval(right, len(correct))
+    return AccuracyInterval(share, max(0.0, min(share, low)), min(1.0, max(share, high)))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aecli.errors import UsageError
+from aecli.evaluation.proportions import CONFIDENCE
 
 FOREST_IMAGES = 10_000  # most that a forest is fitted to; each tree sees 256
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
@@ -47,7 +48,6 @@ class Detection:
         )
 
 
-CONFIDENCE = 0.95
 _QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
