@@ -10,9 +10,13 @@ import torch
 
 from aecli.config import TrainConfig
 from aecli.data import Data
+from aecli.data.loaded import load_cached_data
 from aecli.models import Autoencoder
 from aecli.runs.directory import EVENTS, RunDirectory, Status
+from aecli.runs.summary import kept_epoch
 from aecli.training import loop
+from aecli.training.state import TrainingState
+from tests.conftest import planted
 from tests.same_run import assert_same_run, curves
 from tests.test_closing import train_until
 
@@ -271,3 +275,21 @@ def test_the_target_is_in_the_name_and_in_denoise(
     assert aecli("denoise", str(path), "n=5", "noise=masking", "strengths=0.5") == 0
     numbers = json.loads((path / "denoise/numbers.json").read_text())
     assert any("gaussian 0.1, noisy target" in name for name in numbers["settings"][0]["psnr"])
+
+
+def test_runs_of_earlier_versions_kept_the_weights_of_their_best_epoch(
+    aecli: Aecli, run: RunDirectory
+) -> None:
+    summary = run.load_summary()
+    del summary["kept_epoch"]
+    assert kept_epoch(summary) == summary["best_epoch"]
+    planted(run, "summary.json", json.dumps(summary))
+    assert aecli("compare", str(run.path), "output=out") == 0
+    saved, _ = run.newest_checkpoint()
+    assert saved is not None
+    config = run.load_config()
+    data = load_cached_data(config)
+    state = TrainingState(config, loop.new_model(config, data), data.fingerprints)
+    assert saved.pop("kept_epoch") == saved["best"]["epoch"]
+    state.load_state_dict(saved)
+    assert state.kept_epoch == state.best.epoch > 0
