@@ -101,6 +101,7 @@ def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None
         (lambda: LayerConfig(8, stride=0), "model.layers stride=0"),
         (lambda: LayerConfig(8, padding=-1), "model.layers padding=-1"),
         (lambda: LayerConfig(8, dilation=0), "model.layers dilation=0"),
+        (lambda: LayerConfig(8, stride=4, dilation=6), "model.layers dilation=6"),
         (lambda: TrainConfig(latent=2**62, name="a"), f"latent={2**62}"),
         (lambda: TrainConfig(epochs=10**7, name="a"), "epochs=10000000"),
         (lambda: TrainConfig(batch_size=2**63, name="a"), f"batch_size={2**63}"),

@@ -212,7 +212,7 @@ def test_the_agreement_is_computed(show: Show, monkeypatch: pytest.MonkeyPatch) 
     line = "input=[[0,1],[2,4]]", "weight=[[1]]", "transposed=true"
     assert "by zero-stuffing: largest difference 0\n" in show(*line)
     monkeypatch.setattr(conv_layer, "convolve_zero_inserted", spoilt)
-    assert "by zero-stuffing: largest difference 4.5\n" in show(*line)
+    assert "by zero-stuffing: largest difference 4.5, " in show(*line)
 
 
 def test_channels_are_shown_one_by_one(show: Show) -> None:
@@ -391,16 +391,30 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ("input=3 weight=[[1]] seed=0", "seed draws the weights: leave weight out, or seed"),
         ("input=3 kernel=2 seed=-1", "seed=-1 is not valid: give a whole number from 0 to"),
         ("input=3 kernel=2 view=stamps animate=true", "is one of a transposed convolution: give"),
+        ("input=3 kernel=2 view=direct", "view=direct says what is drawn: give animate=true too"),
+        ("input=[1,2,3] kernel=2 order=columns", "order=columns is for rows and columns, and this"),
+        (
+            "input=3 kernel=2 round_trip=true bias=1",
+            "shows nothing of bias=...: leave one",
+        ),
+        ("input=3 kernel=2 round_trip=true letters=true", "shows nothing of letters=..."),
+        ("input=3 kernel=2 round_trip=true animate=true", "shows nothing of animate=..."),
+        ("input=[[1e99]] kernel=1 round_trip=true", "takes numbers of at most 1e+30: 1e+99"),
         ("input=3 kernel=2 view=sideways", "view=sideways is not valid"),
         ("input=3 kernel=2 order=both", "order=both is not valid"),
         ("input=2x3x4 kernel=2 animate=true", "draws layers with one or two axes, and this one"),
-        ("input=40 kernel=2 animate=true", "39x39 positions are more than 400: give a smaller"),
+        ("input=40 kernel=2 animate=true", "39x39 positions are more than 200: give a smaller"),
         (
             "input=9x15x15 dims=2 kernel=3 animate=true",
-            "too large to animate: 2,275 cells are more than 2,000",
+            "too large to animate: 2,275 cells are more than 1,200",
         ),
         ("input=3 kernel=2 transposed=true round_trip=true", "round_trip=true begins with a con"),
-        ("input=3 kernel=1,2 weight=[[1]]", "give a table of sizes, without numbers: leave weight"),
+        ("input=3 kernel=1,2 weight=[[1]]", "in both directions and without numbers: leave weight"),
+        (
+            "input=3 kernel=1,2 letters=true",
+            "and without numbers: leave letters out",
+        ),
+        ("input=3 kernel=1,2 transposed=true", "and without numbers: leave transposed out"),
         ("input=3 kernel=1,,2", "kernel= is not valid: give 3, or 3x1"),
         ("input=3 kernel=1,0", "kernel=0 is not valid: give whole numbers of at least 1"),
         (f"input={','.join('3' * 65)} kernel=1", "these are 65 layers, and a table has 64 at most"),
@@ -505,7 +519,7 @@ def test_the_examples_of_the_help_work(show: Show) -> None:
         if several:
             assert "5x5 to 7x7" in output
         elif drawn:
-            assert float(re.findall(r"largest difference (.+)\n", output)[-1]) < 1e-12
+            assert float(re.findall(r"largest difference ([^,\n]+)", output)[-1]) < 1e-12
         else:
             assert output.count("largest difference 0\n") == 2
 
@@ -618,7 +632,7 @@ def test_the_comparison_with_torch_is_computed(show: Show, monkeypatch: pytest.M
     monkeypatch.setattr(torch_layer, "torch_output", lambda layer: np.zeros(layer.output_shape))
     output = show("input=2", "kernel=2")
     assert "agreement  directly, by W: largest difference 0\n" in output
-    assert "torch      torch.nn.Conv2d: largest difference 30\n" in output  # 1 + 4 + 9 + 16
+    assert "torch      torch.nn.Conv2d: largest difference 30, 1 of the largest number\n" in output
     assert "torch      " not in show("input=2", "kernel=2", "torch=false")
 
 
@@ -662,9 +676,34 @@ def test_several_sizes_give_a_table(show: Show) -> None:
     output = show("input=3,64", "kernel=3", "padding=0,1", "stride=2")
     rows = [re.findall(r"[^│]+", line) for line in output.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["3", "0", "3x3 to 1x1", "3x3 to 7x7"],
-        ["3", "1", "3x3 to 2x2", "3x3 to 5x5"],
-        ["64", "0", "64x64 to 31x31", "64x64 to 129x129"],
-        ["64", "1", "64x64 to 32x32", "64x64 to 127x127"],
+        ["input 3, padding 0", "3x3 to 1x1", "3x3 to 7x7"],
+        ["input 3, padding 1", "3x3 to 2x2", "3x3 to 5x5"],
+        ["input 64, padding 0", "64x64 to 31x31", "64x64 to 129x129"],
+        ["input 64, padding 1", "64x64 to 32x32", "64x64 to 127x127"],
     ]
+    assert "extent" not in output and "extent" in show("input=9,10", "kernel=3", "dilation=2")
     assert "nothing is left" in show("input=1,2", "kernel=2")
+
+
+def test_there_and_back_where_nothing_is_left_without_output_padding(show: Show) -> None:
+    words = " ".join(show(*"input=1 kernel=1 padding=3 stride=7 round_trip=true".split()).split())
+    assert "Without output padding nothing would come back; with output padding 6, as here" in words
+
+
+def test_what_belongs_to_one_image_is_not_shown_as_if_it_were_of_all(
+    show: Show,
+) -> None:
+    line = "input=2x1x2x2 kernel=2 stride=2 transposed=true bias=3 padding=1".split()
+    output = show(*line)
+    assert "is the sum of" not in output and "in parentheses" not in output
+    words = " ".join(show(*["input=2", *line[1:]]).split())
+    assert "the kernels that the input's pixels lay down and the bias, 3:" in words
+    assert "Of the 2 images the first:" in show("input=2x1x3x3", "kernel=2", "round_trip=true")
+
+
+def test_a_difference_is_told_beside_the_largest_number(show: Show) -> None:
+    output = show("input=[[1e20,3e5],[-7,1]]", "weight=[[55555.5,-1.2345678],[1e-9,3]]")
+    differences = re.findall(r"largest difference (.+)\n", output)
+    assert all(each == "0" or each.endswith("of the largest number") for each in differences)
+    shares = [float(each.split(", ")[1].split()[0]) for each in differences if each != "0"]
+    assert all(share < 1e-15 for share in shares)

@@ -264,7 +264,7 @@ def test_a_dilated_layer_is_described_by_its_extent() -> None:
     assert first.formulas == ("floor((28 + 2*2 - (2*(3 - 1) + 1)) / 1) + 1 = 28",)
     assert second.formulas == ("floor((28 + 2*0 - (3*(2 - 1) + 1)) / 2) + 1 = 13",)
     too_far = replace(DILATED, layers=[LayerConfig(4, 3, dilation=14)])
-    with pytest.raises(UsageError, match=r"dilation 14\).*give it a kernel of at most 2"):
+    with pytest.raises(UsageError, match=r"dilation 14\).*of at most 2, or less dilation"):
         build_model(too_far, UpsampleConfig(), (1, 28, 28))
 
 

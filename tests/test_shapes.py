@@ -161,7 +161,7 @@ def test_a_mistake_gets_one_line(
 
 
 def test_every_data_set_tells_the_shape_of_its_images() -> None:
-    known = {"cifar10": [3, 32, 32], "folder": None}
+    known = {"curve": [1, 1, 2], "cifar10": [3, 32, 32], "folder": None}
     for choice in config_groups()["data"]:
         shape = compose([f"data={choice}"]).data.image_shape
         assert shape == known.get(choice, [1, 28, 28])
@@ -251,3 +251,10 @@ def test_a_mistake_about_the_figure_is_told(
     assert aecli("shapes", "data=mnist", *line.split()) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_gaps_between_kernel_positions_are_counted(shown: ExampleImages) -> None:
+    layers = "model.layers=[{channels:4,kernel:1,stride:4}]"
+    assert "21 of them are read by no kernel position" in text(
+        shown(f"model=conv data=mnist {layers}")
+    )

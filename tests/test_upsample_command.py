@@ -87,7 +87,7 @@ def test_all_methods_on_a_2x2_matrix(show: Show) -> None:
     assert numbers(bilinear, "output 4x4")[1] == [1.5, 1.75, 2.25, 2.5]
     assert grid(bilinear, "weights of the rows 4x2")[:2] == [["1.00", "."], ["0.75", "0.25"]]
     assert "y[2n + 1]       0.75*x[n] + 0.25*x[n + 1]\n" in bilinear
-    assert "first row of x  1*1 = 1\n                0.75*1 + 0.25*2 = 1.25\n" in bilinear
+    assert "first row of y  1*1 = 1\n                0.75*1 + 0.25*2 = 1.25\n" in bilinear
     assert "pixel 1,1       0.5625*1 + 0.1875*2 + 0.1875*3 + 0.0625*4 = 1.75\n" in bilinear
     assert "beyond the border the edge pixel is repeated" in " ".join(bilinear.split())
     bicubic = section(output, "bicubic")

@@ -152,7 +152,8 @@ def test_stamps_add_to_what_lies_there_and_the_padding_is_cut_off_at_the_end() -
     assert second.numbers[0].tolist() == [1, 2, 3 + 2, 4, 6]
     assert second.marked[:3, 2:].all() and second.marked.sum() == 9
     assert (
-        steps.frames[1].caption == "2 times the kernel is added at rows 0 to 2 and columns 2 to 4"
+        steps.frames[1].caption
+        == "2 times the kernel is added at rows 0 to 2 and columns 2 to 4, counted from 0"
     )
     assert last.numbers[1:4, 1:4].tolist() == [[5, 14, 10], [14, 36, 24], [15, 34, 20]]
     assert np.isnan(last.numbers[0]).all() and steps.panels[-1].cut.sum() == 25 - 9
@@ -237,4 +238,4 @@ def test_the_command_draws_a_gif_slides_and_a_page(
     # Again, over its own files; but not beside those of a longer walk.
     assert aecli("conv", *line.split()) == 0
     assert aecli("conv", *line.replace("input=2", "input=1").split()) == 2
-    assert "which is none of these" in capsys.readouterr().err
+    assert "which is none of the" in capsys.readouterr().err

@@ -45,7 +45,8 @@ def print_numbers(layer: ConvLayer, outputs: Array, names: Words | None) -> None
 
 def print_sums(layer: ConvLayer) -> None:
     """Print how each output pixel is added up, if they are few."""
-    if len(layer.size) > 2 or np.prod(layer.output_size) > MAX_SUMS or len(layer.bias) > 1:
+    is_one = len(layer.images) == len(layer.bias) == 1
+    if len(layer.size) > 2 or np.prod(layer.output_size) > MAX_SUMS or not is_one:
         return
     frames = walk(layer, View.direct).frames
     if layer.weight.size <= MAX_TERMS:
@@ -55,11 +56,16 @@ def print_sums(layer: ConvLayer) -> None:
 def print_stamps(layer: ConvLayer) -> None:
     """Print the scaled kernels that the pixels of a transposed convolution lay down, if they are
     few, and what their padding cuts off."""
+    if len(layer.images) > 1:
+        return
     is_cut = ring(layer)
     if layer.weight.shape[:2] == (1, 1) and len(layer.size) <= 2:
         if np.prod(layer.size) <= MAX_SUMS:
             out.print()
-            paragraph("The output is the sum of the kernels that the input's pixels lay down:")
+            bias = f" and the bias, {number(float(layer.bias[0]))}" if layer.bias.any() else ""
+            paragraph(
+                f"The output is the sum of the kernels that the input's pixels lay down{bias}:"
+            )
             number_grids([_stamp(layer, each) for each in stamps(layer)])
     if is_cut.any() and len(layer.size) <= 2:
         uncut = np.zeros((len(layer.bias), *is_cut.shape))

@@ -1,7 +1,7 @@
 """Sizes of many layers in a table: what a convolution makes of an input, and a transposed one."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -9,12 +9,13 @@ from rich.text import Text
 
 from aecli.cli.console import facts, table
 from aecli.cli.tables import new_table
-from aecli.convolution.arithmetic import CONV_FORMULA, TRANSPOSED_FORMULA
+from aecli.convolution.arithmetic import CONV_FORMULA, EXTENT_FORMULA, TRANSPOSED_FORMULA
 from aecli.convolution.layer import read_layer
 from aecli.convolution.settings import MIN_VALUES, EmptyOutputError, shape_text
 from aecli.errors import UsageError
 
 KEYS = ("input", *MIN_VALUES)
+TAKEN = {*KEYS, "dims", "torch"}
 MAX_ROWS = 64
 
 
@@ -39,10 +40,12 @@ def print_sizes(options: Any) -> None:
     Raises:
         UsageError: a layer is invalid, or there are too many.
     """
-    for key, default in {"weight": None, "bias": None, "seed": None, "animate": False}.items():
-        if getattr(options, key) != default:
+    for key in (each.name for each in fields(options) if each.name not in TAKEN):
+        value, default = getattr(options, key), getattr(type(options), key)
+        if value != default:
             raise UsageError(
-                f"several sizes give a table of sizes, without numbers: leave {key} out"
+                f"several sizes give a table of sizes, in both directions and without numbers: "
+                f"leave {key} out"
             )
     several = _several(options)
     chosen = product(*several.values())
@@ -54,16 +57,19 @@ def print_sizes(options: Any) -> None:
         )
     content = new_table("")
     content.title = None
-    for key in several:
-        content.add_column(key, justify="right")
-    for heading in ("convolution", "transposed convolution"):
+    for heading in ("", "convolution", "transposed convolution"):
         content.add_column(heading)
     for values in combinations:
         layer = replace(options, **values)
         forth = replace(layer, transposed=False, output_padding="0")
         back = replace(layer, transposed=True)
-        content.add_row(*values.values(), Text(_sizes(forth)), Text(_sizes(back)))
-    facts({"convolution": CONV_FORMULA, "transposed": TRANSPOSED_FORMULA})
+        name = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
+        content.add_row(Text(name), Text(_sizes(forth)), Text(_sizes(back)))
+    formulas = {"convolution": CONV_FORMULA, "transposed": TRANSPOSED_FORMULA}
+    if options.dilation != "1":
+        formulas = {key: text.replace("kernel", "extent") for key, text in formulas.items()}
+        formulas["extent"] = EXTENT_FORMULA
+    facts(formulas)
     table(content)
 
 

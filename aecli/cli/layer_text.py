@@ -172,7 +172,7 @@ def zero_steps(layer: ConvLayer) -> list[str]:
         f"P' = {extent if dilated else plain} = {sizes_text(around)} around them{cropped}.",
         f"Zeros between the pixels: {shape_text(layer.size)} becomes {shape_text(spread)}.",
         f"Zeros around: {shape_text(spread)} becomes {shape_text(_without_extra(layer, surface))}.",
-        "Convolution with stride 1, always, and the kernel rotated by 180 degrees"
+        f"Convolution with stride 1, always, and the kernel {_turned(settings)}"
         + (f", dilation {sizes_text(settings.dilation)}" if dilated else "")
         + f": {shape_text(_without_extra(layer, layer.output_size))}.",
     ]
@@ -186,6 +186,13 @@ def zero_steps(layer: ConvLayer) -> list[str]:
     else:
         steps.append("Output padding V = 0: nothing is added.")
     return steps
+
+
+def _turned(settings: ConvSettings) -> str:
+    """What `reference.flipped` does to a kernel."""
+    if len(settings.kernel) == 2:
+        return "rotated by 180 degrees"
+    return "reversed" if len(settings.kernel) == 1 else "reversed along all axes"
 
 
 def _filled(settings: ConvSettings, template: str) -> str:

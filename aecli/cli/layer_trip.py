@@ -8,16 +8,18 @@ from aecli.cli.number_grids import is_printable, number_grids
 from aecli.convolution.arithmetic import sizes_text
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array
-from aecli.convolution.round_trip import RoundTrip, round_trip
+from aecli.convolution.round_trip import RoundTrip
 from aecli.convolution.settings import shape_text
 
 MAX_PRINTED = 64  # numbers of the first row
 EQUAL = 1e-9  # the relative mse at which numbers have come back
 
 
-def print_round_trip(layer: ConvLayer) -> None:
+def print_round_trip(layer: ConvLayer, trip: RoundTrip) -> None:
     """Print what comes back of the shape, and what of the numbers."""
-    trip = round_trip(layer)
+    if len(layer.images) > 1:
+        out.print()
+        out.print(f"Of the {len(layer.images)} images the first:")
     x, y, z = layer.images[:1], trip.forth[None], trip.back[None]
     grids = maps("x, the input", x)
     number_grids(grids, maps("y, there", y), maps("z, and back", z))
@@ -36,6 +38,11 @@ def _row(images: Array) -> str:
 
 def _about_shape(layer: ConvLayer, trip: RoundTrip) -> str:
     sizes = " to ".join(map(shape_text, (layer.size, layer.output_size, trip.plain_size)))
+    if min(trip.plain_size) < 1:
+        return (
+            f"Without output padding nothing would come back; with output padding "
+            f"{sizes_text(trip.output_padding)}, as here, {shape_text(layer.size)} do."
+        )
     if trip.plain_size == layer.size:
         return f"The shape comes back: {sizes}."
     return (
@@ -48,7 +55,7 @@ def _about_shape(layer: ConvLayer, trip: RoundTrip) -> str:
 def _about_numbers(x: Array, trip: RoundTrip) -> list[str]:
     error = float(np.square(trip.back - x).mean())
     if error <= EQUAL * float(np.square(x).mean()):
-        return ["The numbers come back too, which they do for no other kernel than one like this."]
+        return ["The numbers come back too: for these, W transposed undoes W."]
     sentences = [
         "The numbers do not: the way back multiplies by W transposed, which is not the inverse of "
         f"W. The mse between x and z is {error:.4g}{_correlation(x, trip.back)}."

@@ -81,7 +81,7 @@ def _written_out(channel: Array, factor: int, kernel: Kernel) -> dict[str, str]:
     """The sums of the first row of (height, width) and, of four pixels, of one pixel."""
     sums = axis_sums(channel[0], factor, kernel, MAX_SUMS)
     more = channel.shape[1] * factor - len(sums)
-    written = {"first row of x": "\n".join([*sums, *([f"... and {more} more"] if more else [])])}
+    written = {"first row of y": "\n".join([*sums, *([f"... and {more} more"] if more else [])])}
     if kernel is BILINEAR and min(channel.shape) > 1:
         place = factor - 1
         written[f"pixel {place},{place}"] = pixel_sum(channel, factor, kernel, place, place)

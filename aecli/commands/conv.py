@@ -22,6 +22,7 @@ examples:
   aecli conv input=3,4,5 kernel=3 padding=0,1
 """
 
+import os
 import shlex
 from dataclasses import dataclass
 from enum import Enum
@@ -55,6 +56,7 @@ from aecli.cli.options import REQUIRED, parse_options
 from aecli.convolution.arrays import looks_like_sizes
 from aecli.convolution.layer import ConvLayer, read_layer
 from aecli.convolution.reference import Array, overlap
+from aecli.convolution.round_trip import round_trip
 from aecli.convolution.walk import View, Walk, walk
 from aecli.errors import UsageError
 from aecli.files import writable_folder
@@ -155,6 +157,7 @@ def main(arguments: list[str]) -> None:
         print_sizes(options)
         return
     layer = _read(options)
+    trip = round_trip(layer) if options.round_trip else None
     view = options.view or (View.stamps if options.transposed else View.direct)
     folder = Path(options.output or Path(OUTPUTS, "conv", folder_name(layer)))
     steps = walk(layer, view) if options.animate else None
@@ -168,8 +171,8 @@ def main(arguments: list[str]) -> None:
     by_matrix = layer.matrix()
     outputs = layer.outputs(by_matrix)
     facts({"layer": describe(layer), **size_facts(layer), **torch_facts(layer)})
-    if options.round_trip:
-        print_round_trip(layer)
+    if trip is not None:
+        print_round_trip(layer, trip)
     else:
         _print_layer(layer, options, by_matrix, next(iter(outputs.values())))
     pictures = {"figure": _draw(layer, folder) if is_drawn else _why_not_drawn(layer)}
@@ -186,8 +189,7 @@ def main(arguments: list[str]) -> None:
 def _read(options: Options) -> ConvLayer:
     """The layer, with the numbers that its seed draws."""
     layer = read_layer(options)
-    if options.round_trip and options.transposed:
-        raise UsageError("round_trip=true begins with a convolution: leave transposed=true out")
+    _check_combination(options, len(layer.size))
     if options.seed is None:
         return layer
     if options.weight is not None:
@@ -195,6 +197,30 @@ def _read(options: Options) -> ConvLayer:
     from aecli.analysis.torch_layer import drawn
 
     return drawn(layer, options.seed, looks_like_sizes(options.input), options.bias is None)
+
+
+def _check_combination(options: Options, axes: int) -> None:
+    """Refuse options of which one would be ignored.
+
+    Raises:
+        UsageError: it names both.
+    """
+    if options.view is not None and not options.animate:
+        raise UsageError(f"view={options.view.value} says what is drawn: give animate=true too")
+    if options.order is Order.columns and axes != 2:
+        raise UsageError(f"order=columns is for rows and columns, and this layer has {axes} axes")
+    if not options.round_trip:
+        return
+    if options.transposed:
+        raise UsageError("round_trip=true begins with a convolution: leave transposed=true out")
+    given = {
+        "bias": options.bias is not None,
+        "letters": options.letters,
+        "order": options.order is not Order.rows,
+        "animate": options.animate,
+    }
+    for key in (key for key, is_given in given.items() if is_given):
+        raise UsageError(f"round_trip=true shows nothing of {key}=...: leave one of them out")
 
 
 def _print_layer(
@@ -221,13 +247,14 @@ def _print_overlap(layer: ConvLayer) -> None:
         number_grids([NumberGrid(overlap_heading(layer.settings), rows)])
     verdicts = overlap_verdicts(layer.settings, layer.size)
     axes = layer.settings.axes
+    it = "it" if counts.ndim <= 2 else "the overlap of kernel positions"
     if not verdicts:
         paragraph("The kernel has a single position, so nothing overlaps.")
     elif len(verdicts) == len(axes) and len({*verdicts.values()}) == 1:
-        paragraph(f"Away from the border it is {verdicts[axes[0]]}.")
+        paragraph(f"Away from the border {it} is {verdicts[axes[0]]}.")
     else:
         for name, verdict in verdicts.items():
-            paragraph(f"Along the {name}, away from the border, it is {verdict}.")
+            paragraph(f"Along the {name}, away from the border, {it} is {verdict}.")
     out.print()
 
 
@@ -236,16 +263,24 @@ def _agreement(outputs: dict[str, Array]) -> str:
     first, *others = outputs.values()
     if not others:
         return "only computed directly, because W is too large"
+    return f"{', '.join(outputs)}: {_difference(first, others)}"
+
+
+def _difference(first: Array, others: list[Array]) -> str:
+    """The largest difference of two or more outputs, and how large that is beside their numbers."""
     difference = max(float(np.abs(other - first).max()) for other in others)
-    return f"{', '.join(outputs)}: largest difference {difference:.2g}"
+    text = f"largest difference {difference:.2g}"
+    if not difference:
+        return text
+    return f"{text}, {difference / float(np.abs(first).max()):.2g} of the largest number"
 
 
 def _compare_to_torch(layer: ConvLayer, output: Array) -> str:
     """The largest difference from the output of torch's own layer."""
     from aecli.analysis.torch_layer import torch_output
 
-    difference = float(np.abs(torch_output(layer) - output).max())
-    return f"torch.nn.{torch_class(layer.settings)}: largest difference {difference:.2g}"
+    difference = _difference(output, [torch_output(layer)])
+    return f"torch.nn.{torch_class(layer.settings)}: {difference}"
 
 
 def _why_not_drawn(layer: ConvLayer) -> str:
@@ -277,16 +312,20 @@ def _draw(layer: ConvLayer, folder: Path) -> str:
 def _check_folder(folder: Path, steps: Walk) -> None:
     """Refuse a folder for the steps that holds something else, such as those of a longer walk."""
     if folder.is_dir():
-        foreign = sorted({path.name for path in folder.iterdir()} - {*steps.file_names})
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        foreign = sorted(names - {*steps.file_names})
         if foreign:
             raise UsageError(
-                f"{folder} holds {foreign[0]}, which is none of these {len(steps.frames)} steps: "
-                "remove it, or choose another folder with output=..."
+                f"{folder} holds {foreign[0]}, which is none of the {len(steps.frames)} steps of "
+                "this layer: remove the folder, or choose another with output=..."
             )
+    elif os.path.lexists(folder):
+        raise UsageError(f"{folder} is no folder: choose another with output=...")
 
 
 def _animate(layer: ConvLayer, steps: Walk, path: Path, command: str) -> dict[str, str]:
     """Draw the steps of a layer; returns what was written, and where."""
     from aecli.figures.walk_files import save_walk
 
-    return save_walk(describe(layer), steps, path, command)
+    which = f", image 1 of {len(layer.images)}" if len(layer.images) > 1 else ""
+    return save_walk(describe(layer) + which, steps, path, command)

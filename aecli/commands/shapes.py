@@ -29,10 +29,12 @@ from aecli.cli.options import pop_value
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling
+from aecli.config.limits import expand_user
 from aecli.convolution.arithmetic import (
     conv_input_sizes,
     conv_output_size,
     kernel_extent,
+    overlap_counts,
     unread_pixels,
 )
 from aecli.convolution.arrays import read_image_size
@@ -90,9 +92,11 @@ def _pop_figure(arguments: list[str]) -> tuple[bool, str | None]:
     wanted, folder = pop_value(arguments, "figure"), pop_value(arguments, "output")
     if wanted not in (None, "true", "false"):
         raise UsageError(f"figure={shortened(wanted)} is not valid: give true or false")
+    if folder == "":
+        raise UsageError("output= has no value: give a folder, or leave output= out")
     if folder is not None and wanted != "true":
         raise UsageError(f"output={shortened(folder)} is where a figure goes: give figure=true too")
-    return wanted == "true", folder
+    return wanted == "true", None if folder is None else expand_user("output", folder)
 
 
 def _folder_name(config: TrainConfig, shape: tuple[int, int, int]) -> str:
@@ -149,6 +153,12 @@ def _about_strides(layers: list[LayerConfig], sides: dict[str, int], pools: bool
                 # The last pooling window may extend past the edge, so no pixel is unread.
                 unread = 0 if pools else unread_pixels(size, *settings)
                 ignored = f"the last {unread} are" if unread > 1 else "the last one is"
+                counts = overlap_counts(
+                    output, size, layer.kernel, layer.stride, layer.padding, layer.dilation
+                )
+                if counts.count(0) > unread and not pools:  # there are gaps, too
+                    unread = counts.count(0)
+                    ignored = f"{unread} of them are"
                 sentences.append(
                     f"{beginning}layer {number}: {size} pixels become {output}"
                     + (f", as {' or '.join(map(str, others))} would" if others else "")

@@ -1,5 +1,6 @@
 """Model configurations."""
 
+import math
 from dataclasses import dataclass, field
 
 from omegaconf import MISSING
@@ -65,6 +66,12 @@ class LayerConfig:
         check_integer("model.layers stride", self.stride, MAX_PIXELS)
         check_integer("model.layers padding", self.padding, MAX_PIXELS, minimum=0)
         check_integer("model.layers dilation", self.dilation, MAX_PIXELS)
+        check_valid(
+            math.gcd(self.stride, self.dilation) == 1,
+            "model.layers dilation",
+            self.dilation,
+            f"one that shares no factor with the stride {self.stride}: else pixels are never read",
+        )
 
 
 @dataclass

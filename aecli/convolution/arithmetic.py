@@ -142,7 +142,7 @@ def output_padding_for(size: int, target: int, kernel: int, stride: int, padding
 def overlap_counts(
     positions: int, length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> list[int]:
-    """How many of a kernel's `positions` cover kernel of the `length` pixels of an axis.
+    """How many of a kernel's `positions` cover each of the `length` pixels of an axis.
 
     Position i covers the pixels i stride - padding + j dilation, for j from 0 to kernel - 1. A
     convolution reads these pixels, a transposed convolution writes them. In two dimensions the
@@ -158,9 +158,9 @@ def overlap_counts(
 
 
 def overlaps_evenly(kernel: int, stride: int, dilation: int = 1) -> bool:
-    """Whether, away from the border, the same number of kernel positions covers kernel pixel.
+    """Whether, away from the border, the same number of kernel positions covers each pixel.
 
-    The pixels fall into `stride` phases, and kernel weight covers only one of them. All phases get
+    The pixels fall into `stride` phases, and each weight covers only one of them. All phases get
     the same number of weights if the stride divides the kernel (Odena et al., "Deconvolution and
     checkerboard artifacts", 2016), unless the dilation shares a factor with the stride: then some
     phases get none.

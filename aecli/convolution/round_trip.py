@@ -8,7 +8,9 @@ import numpy as np
 from aecli.convolution.arithmetic import Sizes
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array, convolve, transposed_convolve
+from aecli.errors import UsageError
 
+MAX_VALUE = 1e30
 MAX_INVERTED = 2**20  # entries of a matrix whose pseudo-inverse is computed
 
 
@@ -21,7 +23,7 @@ class RoundTrip:
     back: Array
     """W transposed times y, (channels, *size), in the input's size."""
     plain_size: Sizes
-    """The size of the way back without output padding."""
+    """The size of the way back without output padding; less than 1 where nothing would be left."""
     output_padding: Sizes
     """With it the way back ends at the input's size."""
     rank: int | None
@@ -34,11 +36,17 @@ def round_trip(layer: ConvLayer) -> RoundTrip:
     """Go there and back with a convolution, without its bias.
 
     The way back has the convolution's own weights: it multiplies by W transposed.
+
+    Raises:
+        UsageError: the numbers are so large that their squares would overflow.
     """
     settings, image = layer.settings, layer.images[0]
+    largest = max(float(np.abs(image).max()), float(np.abs(layer.weight).max()))
+    if largest > MAX_VALUE:
+        raise UsageError(f"round_trip=true takes numbers of at most {MAX_VALUE:g}: {largest:g}")
     forth = convolve(image, layer.weight, np.zeros(len(layer.bias)), settings)
     back = replace(settings, transposed=True)
-    plain = back.output_size(layer.output_size)
+    plain = back.formula_size(layer.output_size)
     extra = tuple(n - m for n, m in zip(layer.size, plain, strict=True))
     back = replace(back, output_padding=extra)
     numbers = transposed_convolve(forth, layer.weight, np.zeros(len(image)), back)

@@ -85,8 +85,7 @@ class ConvSettings:
         Raises:
             EmptyOutputError: there is none.
         """
-        compute = transposed_conv_output_size if self.transposed else conv_output_size
-        lengths = tuple(compute(size[n], **self._along(n)) for n in range(len(size)))
+        lengths = self.formula_size(size)
         for number, length in enumerate(lengths):
             if length < 1:
                 remedy = (
@@ -99,6 +98,11 @@ class ConvSettings:
                     f"{self.formula(size, number)}; give {remedy}"
                 )
         return lengths
+
+    def formula_size(self, size: Sizes) -> Sizes:
+        """What the formula of the output size gives; less than 1 where nothing is left."""
+        compute = transposed_conv_output_size if self.transposed else conv_output_size
+        return tuple(compute(size[n], **self._along(n)) for n in range(len(size)))
 
     def formula(self, size: Sizes, axis: int) -> str:
         """The output size along an axis, counted from 0, with numbers filled in."""

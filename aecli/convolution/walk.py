@@ -24,8 +24,8 @@ from aecli.errors import UsageError
 
 Mask = NDArray[np.bool_]
 
-MAX_FRAMES = 400
-MAX_CELLS = 2000  # of all panels; more would not be visible
+MAX_FRAMES = 200  # some twenty seconds of drawing
+MAX_CELLS = 1200  # of all panels; more would not be visible
 MAX_TERMS = 16  # of a sum that is written out
 
 
@@ -238,7 +238,7 @@ def _stamps(layer: ConvLayer) -> Walk:
     panels = (
         *_panels("input", image, 0),
         *_panels("stamp: the kernel times the pixel", np.zeros_like(layer.weight[0]), 1),
-        *_panels("output", output, 2, cut=is_cut),
+        *_panels("output" + _cut_off(settings), output, 2, cut=is_cut),
     )
     _check_cells(panels)
     frames = []
@@ -272,6 +272,12 @@ def stamps(layer: ConvLayer) -> Iterator[tuple[Sizes, tuple[slice, ...], Array]]
             )
         )
         yield position, place, np.tensordot(np.moveaxis(image, 0, -1)[position], layer.weight, 1)
+
+
+def _cut_off(settings: ConvSettings) -> str:
+    if not any(settings.padding):
+        return ""
+    return f", with what padding {sizes_text(settings.padding)} cuts off (pale),"
 
 
 def ring(layer: ConvLayer) -> Mask:
@@ -368,13 +374,18 @@ def _sum(terms: list[tuple[float, float]], bias: float, total: float, channels: 
 
 
 def number(value: float) -> str:
-    """A number as a cell or a sum has it: four digits at most; in brackets if it is negative."""
-    text = f"{value + 0.0:.4g}"
+    """A number as a cell or a sum has it: four decimals at most; in brackets if it is negative."""
+    is_odd = value != 0 and not 1e-3 <= abs(value) < 1e7
+    text = f"{value:.4g}" if is_odd else f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
     return f"({text})" if value < 0 else text
 
 
 def _laid_down(values: Array, place: tuple[slice, ...]) -> str:
     """As in: 4 times the kernel, at rows 2 to 4 and columns 0 to 2."""
     scale = number(values[0]) if len(values) == 1 else "Each channel's pixel"
-    rows, columns = (f"{part.start} to {part.stop - 1}" for part in place)
-    return f"{scale} times the kernel is added at rows {rows} and columns {columns}"
+    rows, columns = (
+        f"{part.start} to {part.stop - 1}" + (f" in steps of {part.step}" if part.step > 1 else "")
+        for part in place
+    )
+    where = f"rows {rows} and columns {columns}" if place[0].stop > 1 or place[0].start else columns
+    return f"{scale} times the kernel is added at {where}, counted from 0"

@@ -19,6 +19,12 @@ function show(number) {
       cell.classList.toggle("empty", state.text[place] === "");
     });
   });
+  document.querySelectorAll(".layer > div").forEach(column => {
+    const cell = column.querySelector("td.marked");
+    if (cell && column.scrollWidth > column.clientWidth) {
+      column.scrollLeft = cell.offsetLeft - column.offsetLeft - column.clientWidth / 2;
+    }
+  });
   caption.textContent = frames[current].caption;
   position.value = current + 1;
   document.getElementById("count").textContent = `${current + 1} of ${frames.length}`;

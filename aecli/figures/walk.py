@@ -1,7 +1,6 @@
 """The steps of a layer as a series of pictures of the same size, for a GIF and for slides."""
 
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -35,14 +34,15 @@ from aecli.figures.output import to_array
 from aecli.figures.text import take_literally
 from aecli.figures.theme import RGB, neutral, paper
 
-WIDTH, HEIGHT = 8.0, 5.0  # inches for all cells, unless they would become too small to see
+WIDTH, HEIGHT = 8.0, 5.0  # inches for all cells, unless numbers would not fit into them
+MAX_WIDTH = 18.0  # inches
 MIN_CELL = 0.07  # inches
 COLUMNS = (to_rgb(PIXEL), OUTLINE, to_rgb("#e76300"))
 """The colours of what is read, what it is multiplied by, and what is written."""
 CUT = 0.35  # how much of the colour is left in a cell that is cut off
 WASHED, STRONG = 0.3, 0.85  # how much of the colour is in a cell, and in one that is marked
 LONGEST_SECONDS, SLOWEST_FRAME, FASTEST_FRAME, LAST_FRAME = 20, 0.7, 0.1, 2.0  # of a GIF
-GIF_COLOURS = 64
+GIF_COLOURS = 256  # with fewer, those of a single cell are lost
 
 
 class _Drawn(NamedTuple):
@@ -81,11 +81,12 @@ class WalkFigure:
         self._caption.set_text(self._layout.captions[number])
         return self.figure
 
-    def save(self, number: int, path: Path) -> None:
-        """Write a frame, counted from 0, as SVG."""
-        figure = self.show(number)
+    def svg(self, number: int) -> bytes:
+        """A frame, counted from 0, as the content of an SVG file."""
+        figure, content = self.show(number), io.BytesIO()
         take_literally(figure)
-        figure.savefig(path)
+        figure.savefig(content, format="svg")
+        return content.getvalue()
 
     def image(self, number: int) -> Image.Image:
         """A frame, counted from 0, as an image of few colours."""
@@ -112,7 +113,10 @@ class _Layout:
         ]
         rows = max(sum(panel.filler.shape[0] for panel in panels) for panels in self.columns)
         across = sum(max(panel.filler.shape[1] for panel in panels) for panels in self.columns)
-        self.cell = max(MIN_CELL, min(MAX_CELL, WIDTH / across, HEIGHT / rows))
+        fitting = max(MIN_CELL, min(MAX_CELL, WIDTH / across, HEIGHT / rows))
+        # Numbers are worth a larger picture.
+        needed = max(_widest(walk, panel) for panel in walk.panels) * MIN_NUMBER_SIZE
+        self.cell = max(fitting, min(needed / MAX_NUMBER_SIZE, MAX_WIDTH / across))
         self.headings = {
             id(panel): text.wrapped(
                 panel.heading, max(self._across(panel), MIN_PANEL_WIDTH), HEADING
@@ -172,13 +176,17 @@ class _Layout:
         return figure, axes
 
 
-def _font_size(walk: Walk, panel: Panel, cell: float) -> float:
-    """Points at which each number of a panel fits into its cell; 0 if that would be illegible."""
+def _widest(walk: Walk, panel: Panel) -> float:
+    """Inches that the widest number of a panel takes, with a margin, at `MAX_NUMBER_SIZE`."""
     index = next(n for n, each in enumerate(walk.panels) if each is panel)
     numbers = [frame.states[index].numbers for frame in walk.frames]
     words = {shown(value) for each in numbers for value in np.unique(each)}
-    widest = max((text.width(word, MAX_NUMBER_SIZE) for word in words), default=0.1) / 0.85
-    fitting = min(1.0, cell / widest, cell / text.height("0", MAX_NUMBER_SIZE))
+    return max((text.width(word, MAX_NUMBER_SIZE) for word in words), default=0.1) / 0.85
+
+
+def _font_size(walk: Walk, panel: Panel, cell: float) -> float:
+    """Points at which each number of a panel fits into its cell; 0 if that would be illegible."""
+    fitting = min(1.0, cell / _widest(walk, panel), cell / text.height("0", MAX_NUMBER_SIZE))
     size = MAX_NUMBER_SIZE * fitting
     return size if size >= MIN_NUMBER_SIZE else 0.0
 

@@ -15,16 +15,19 @@ def save_walk(title: str, walk: Walk, path: Path, command: str) -> dict[str, str
     Returns:
         The name of each kind of file, and where it lies.
     """
+    figure = WalkFigure(title, walk)
+    images, steps = [], []
+    with Bar("drawing", len(walk.frames), "steps") as bar:
+        for number in range(len(walk.frames)):
+            images.append(figure.image(number))
+            steps.append(figure.svg(number))
+            bar.advance()
+    # Written only now: interrupted, the drawing leaves nothing.
     make_folder(path)
+    for name, content in zip(walk.file_names, steps, strict=True):
+        write_atomically(path / name, content)
     page, animation = path.with_suffix(".html"), path.with_suffix(".gif")
     write_atomically(page, walk_page(title, walk, command).encode())
-    figure = WalkFigure(title, walk)
-    images = []
-    with Bar("drawing", len(walk.frames), "steps") as bar:
-        for number, name in enumerate(walk.file_names):
-            images.append(figure.image(number))
-            figure.save(number, path / name)
-            bar.advance()
     write_atomically(animation, gif(images))
     files = f"{path / walk.file_names[0]} to {walk.file_names[-1]}"
     return {"animation": str(animation), "page": str(page), "steps": files}

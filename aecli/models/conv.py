@@ -118,7 +118,9 @@ def map_shapes(layers: list[LayerConfig], image_shape: ImageShape) -> list[Image
                 f"model.layers: layer {number} of {len(layers)} (kernel {layer.kernel}, stride "
                 f"{layer.stride}, padding {layer.padding}{dilation}) leaves nothing of its "
                 f"{sizes[0]}x{sizes[1]} map, {conv_formula(smallest, *settings)}: give it a kernel "
-                f"of at most {largest}, or fewer layers or smaller strides before it",
+                f"of at most {largest}"
+                f"{', or less dilation' if layer.dilation > 1 else ''}, or fewer layers or smaller "
+                "strides before it",
                 shapes,
             )
         shapes.append((layer.channels, height, width))
