@@ -1,4 +1,4 @@
-"""Where runs are looked for, and the word for the newest of them."""
+"""Where runs and lectures are looked for, and the word for the newest run."""
 
 OUTPUTS = "outputs"
 """The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
@@ -6,3 +6,5 @@ LATEST = "latest"
 """Stands for the newest run, so that none can have this name."""
 DEPTH = 3
 """Folders between OUTPUTS and a run, at most, so that a misspelt name fails fast."""
+LECTURE = "lecture"
+"""The folder of the lectures beside those of the choices, among which it is none."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aecli
-from aecli.cli.lookup import COMPOSED, REMOVE, command_names
+from aecli.cli.lookup import COMPOSED, LIST, REMOVE, command_names
 from aecli.cli.main import FLAGS
-from aecli.places import DEPTH, LATEST, OUTPUTS
+from aecli.places import DEPTH, LATEST, LECTURE, OUTPUTS
 
 PACKAGE = Path(aecli.__path__[0])
 CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
@@ -91,7 +91,7 @@ def candidates(line: str) -> list[str]:
     values = _values(command)
     if not equals:
         keys = [f"{name}=" for name in values]
-        words = {"runs": [REMOVE], "data": _groups()["data"]}.get(command, [])
+        words = _bare_words(command)
         verbs = words if len(before) == 2 else []
         return _matching(word, [*keys, *verbs, *(_runs(word) if "run" in values else [])])
     if key in PATH_KEYS:
@@ -100,6 +100,13 @@ def candidates(line: str) -> list[str]:
     first, _, last = value.rpartition(",")  # several values, as in model=fc,conv
     start = f"{key}={first}," if first else f"{key}="
     return [start + each for each in _matching(last, values.get(key, []))]
+
+
+def _bare_words(command: str) -> list[str]:
+    """What may follow a command without a key, besides runs."""
+    if command == "lecture":
+        return [LIST, *sorted(file.stem for file in (CONF_DIR / LECTURE).glob("*.yaml"))]
+    return {"runs": [REMOVE], "data": _groups()["data"]}.get(command, [])
 
 
 def _matching(word: str, names: object) -> list[str]:
@@ -140,7 +147,7 @@ def _groups() -> dict[str, list[str]]:
     return {
         folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
         for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir() and folder.name != "hydra"
+        if folder.is_dir() and folder.name not in ("hydra", LECTURE)
     }
 
 

@@ -14,6 +14,8 @@ COMPOSED = ("train", "data", "shapes")
 """Commands that take the keys of a run, from which its configuration is composed."""
 REMOVE = "remove"
 """What follows `aecli runs` to remove some."""
+LIST = "list"
+"""What follows `aecli lecture` to see which there are."""
 
 
 def command_names() -> tuple[str, ...]:

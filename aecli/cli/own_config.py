@@ -6,6 +6,7 @@ from aecli.cli.overrides import search_path
 from aecli.config import config_groups
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
+from aecli.places import LECTURE
 from aecli.text import listed
 
 FLAG = "--config-dir"
@@ -40,9 +41,10 @@ def _check_choices(folder: Path) -> None:
     """Check that a folder adds choices to the groups, and replaces none."""
     own, groups = config_groups(folder), config_groups()
     unknown = sorted(own.keys() - groups.keys())
-    if unknown or (folder / "hydra").exists():
+    unknown += [name for name in ("hydra", LECTURE) if (folder / name).exists()]
+    if unknown:
         raise UsageError(
-            f"{folder} holds {listed(unknown or ['hydra'])}, which is no group of choices: its "
+            f"{folder} holds {listed(unknown)}, which is no group of choices: its "
             f"folders may be {', '.join(groups)}"
         )
     if not any(own.values()):

@@ -27,6 +27,7 @@ COMMANDS = (
     "runs",
     "conv",
     "upsample",
+    "lecture",
     "completion",
 )
 """In the order of `aecli --help`."""

@@ -19,6 +19,7 @@ from aecli.config.model import MODEL_CONFIGS, ModelConfig
 from aecli.config.schema import SHORT_KEYS, OptimizerConfig, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
+from aecli.places import LECTURE
 from aecli.text import invalid_choice, one_line, shortened
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
@@ -33,7 +34,8 @@ def config_groups(root: Path = CONF_DIR) -> dict[str, list[str]]:
     return {
         folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
         for folder in sorted(root.iterdir())
-        if folder.is_dir() and folder.name != "hydra"  # Hydra's own groups are not offered
+        # Neither Hydra's own groups, nor the lectures, which are no choices of a run.
+        if folder.is_dir() and folder.name not in ("hydra", LECTURE)
     }
 
 

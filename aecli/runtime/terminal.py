@@ -1,6 +1,7 @@
 """The consoles on stdout and stderr."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -18,6 +19,15 @@ class SafeConsole(Console):
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    @contextmanager
+    def of_width(self, width: int) -> Iterator[None]:
+        """Print for a page of this width, whatever the terminal has."""
+        before, self._width = self._width, width
+        try:
+            yield
+        finally:
+            self._width = before
 
     def print(self, *objects: Any, **options: Any) -> None:
         erase_status()

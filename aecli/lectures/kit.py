@@ -1,0 +1,195 @@
+"""Make what a lecture needs: run every line, and gather page, figures and notebook."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from aecli.errors import AecliError, StorageError, UsageError
+from aecli.files import read_file, writable_folder, write_atomically
+from aecli.lectures.checks import Results, Verdict, judge
+from aecli.lectures.lines import run_line
+from aecli.lectures.runs import Prepared, prepare
+from aecli.lectures.script import Lecture, Slide
+from aecli.runs.directory import RunDirectory
+from aecli.runs.lock import locked
+from aecli.runs.owned import OwnedFiles
+
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a slide."""
+
+    file: str
+    """Below the folder of the kit."""
+    content: bytes
+    is_shown: bool = True
+    """Or it is there for one's own slides alone: a drawing beside its pixels, or the reverse."""
+
+    @property
+    def kind(self) -> str:
+        """The suffix without its dot."""
+        return Path(self.file).suffix.removeprefix(".")
+
+    @property
+    def media_type(self) -> str:
+        return "image/svg+xml" if self.kind == "svg" else f"image/{self.kind}"
+
+    @property
+    def base64(self) -> str:
+        return b64encode(self.content).decode()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A slide with what came of it."""
+
+    slide: Slide
+    command: list[str]
+    """Its words, with `aecli`; none if the slide has no line."""
+    printed: str = ""
+    pictures: tuple[Picture, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    error: AecliError | None = None
+
+    @property
+    def shown_pictures(self) -> list[Picture]:
+        return [each for each in self.pictures if each.is_shown]
+
+    @property
+    def shown_text(self) -> str:
+        """The part of the printed text that the slide asks for."""
+        lines = self.printed.splitlines()
+        start, end = self.slide.start, self.slide.end
+        first = next((n for n, line in enumerate(lines) if start and start in line), 0)
+        after = (n for n, line in enumerate(lines) if end and n > first and end in line)
+        return "\n".join(lines[first : next(after, len(lines))]).rstrip()
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the slide is not as it should be, a sentence each."""
+        if self.error is not None:
+            return [str(self.error)]
+        return [each.text for each in self.verdicts if each.holds is False]
+
+    @cached_property
+    def is_asserted(self) -> bool:
+        return any(each.holds is not None for each in self.verdicts)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A lecture that has been run."""
+
+    lecture: Lecture
+    slides: list[Shown]
+    runs: dict[str, Prepared]
+
+    @property
+    def tally(self) -> str:
+        """How many of the checks hold, in words."""
+        verdicts = [each for shown in self.slides for each in shown.verdicts]
+        asserted = [each for each in verdicts if each.holds is not None]
+        holding = sum(each.holds is True for each in asserted)
+        slides = sum(shown.is_asserted for shown in self.slides)
+        text = f"{holding} of {len(asserted)} assertions on {slides} slides hold"
+        left = len(verdicts) - len(asserted)
+        text += f"; {left} need the full training" if left else ""
+        errors = sum(shown.error is not None for shown in self.slides)
+        return text + (f"; {errors} slides failed" if errors else "")
+
+
+def make_kit(
+    lecture: Lecture, slides: Sequence[Slide], quick: bool, work: Path, tell: Callable[[str], None]
+) -> Kit:
+    """Train what is missing, and run the lines of `slides`.
+
+    An error in one of them is kept, and the others go on.
+
+    Args:
+        quick: train shortly, and assert nothing that needs the full training.
+        work: a folder for the results of the lines.
+        tell: receives what is being done.
+    """
+    needed = {key for slide in slides for key in slide.runs}
+    runs = {}
+    for run in lecture.runs:
+        if run.key in needed:
+            tell(f"run {run.key}: aecli train {run.line}{f' {run.quick}' if quick else ''}")
+            runs[run.key] = prepare(run, lecture.name, quick)
+    shown = []
+    for number, slide in enumerate(slides):
+        tell(f"slide {number + 1} of {len(slides)}: {slide.title}")
+        shown.append(_show(slide, runs, quick, work / slide.id))
+    return Kit(lecture, shown, runs)
+
+
+def _show(slide: Slide, runs: dict[str, Prepared], quick: bool, folder: Path) -> Shown:
+    """Run the line of one slide."""
+    if slide.line is None:
+        return Shown(slide, [])
+    for key in slide.runs:
+        if (error := runs[key].error) is not None:
+            return Shown(slide, ["aecli", *slide.line.split()], error=error)
+    folders = {key: path for key in slide.runs if (path := runs[key].folder) is not None}
+    words = slide.arguments(folders)
+    ran = run_line(words, folder)
+    command = ["aecli", *words]
+    if ran.error is not None:
+        return Shown(slide, command, ran.printed, error=ran.error)
+    results = Results(ran.printed, folder, folders)
+    verdicts = tuple(judge(each, results, quick) for each in slide.checks)
+    try:
+        pictures = tuple(_pictures(slide, results))
+    except StorageError as error:
+        return Shown(slide, command, ran.printed, verdicts=verdicts, error=error)
+    return Shown(slide, command, ran.printed, pictures, verdicts)
+
+
+def _pictures(slide: Slide, results: Results) -> Iterator[Picture]:
+    """The pictures of a slide, each also in the other format in which it was drawn.
+
+    Raises:
+        StorageError: one is not among the results.
+    """
+    for number, path in enumerate(slide.show):
+        name = f"{FIGURES}/{slide.id}" + (f"-{number + 1}" if number else "")
+        source = results.locate(path)
+        if not source.is_file():
+            raise StorageError(f"{path} is not among the results of the line")
+        yield Picture(f"{name}{source.suffix}", read_file(source))
+        for suffix in {".png", ".svg"} - {source.suffix}:
+            if (other := source.with_suffix(suffix)).is_file():
+                yield Picture(f"{name}{suffix}", read_file(other), is_shown=False)
+
+
+def check_output(folder: Path, names: Sequence[str]) -> None:
+    """Check, before anything is run, that a kit can be written to `folder`.
+
+    Raises:
+        UsageError: it is a run.
+        StorageError: it cannot be written, or files of somebody else are in the way.
+    """
+    if RunDirectory(folder).exists():
+        raise UsageError(f"output={folder} is a run: give a folder for the lecture alone")
+    files = OwnedFiles(folder)
+    files.check_replaceable({*files.manifest(), *names})
+    writable_folder(folder, "output")
+
+
+def write_kit(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace all files of the kit that was in `folder`, at once.
+
+    Raises:
+        StorageError: files of somebody else are in the way; nothing has changed.
+    """
+    owned = OwnedFiles(folder)
+    with locked(folder):
+        owned.complete()
+        owned.check_replaceable(files)
+        for name, path in owned.stage_all(files).items():
+            write_atomically(path, files[name])
+        owned.publish(files)

@@ -1,0 +1,77 @@
+"""A lecture as one self-contained HTML page, which asks for nothing from outside."""
+
+import base64
+import hashlib
+import shlex
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from aecli import __version__
+from aecli.lectures.kit import Kit, Shown
+
+SCRIPT = Path(__file__).with_name("lecture.js").read_text(encoding="utf-8")
+SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+MIN_COLUMNS = 40
+"""The text of fewer is no larger."""
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(kit: Kit, quick: bool, command: str) -> str:
+    """The page; with ?slides in its address it shows one slide a screen.
+
+    Args:
+        command: the command line that makes it again.
+    """
+    return ENVIRONMENT.get_template("lecture.html.j2").render(
+        kit=kit,
+        quick=quick,
+        command=command,
+        made=datetime.now().astimezone(),
+        version=__version__,
+        mark=mark,
+        state=state,
+        join=shlex.join,
+        columns=_columns,
+        script=Markup(SCRIPT),
+        script_digest=SCRIPT_DIGEST,
+    )
+
+
+def state(shown: Shown) -> str:
+    """What a slide has come to: fails, holds, open (nothing was asserted this time) or plain."""
+    if shown.failures:
+        return "fails"
+    if shown.is_asserted:
+        return "holds"
+    return "open" if shown.verdicts else "plain"
+
+
+def mark(shown: Shown) -> str:
+    """How the results compare with the numbers of the slide, in words."""
+    if shown.error is not None:
+        return f"failed: {shown.error}"
+    if shown.failures:
+        return f"differs: {'; '.join(shown.failures)}"
+    if not shown.is_asserted:
+        return "not asserted in a quick run" if shown.verdicts else ""
+    differences = [each.difference for each in shown.verdicts if each.difference is not None]
+    if any(differences):
+        return f"largest difference {max(differences):.2g}"
+    if not all(each.is_exact for each in shown.verdicts if each.holds):
+        return "within the bounds of the slide"
+    return "equal to the slide"
+
+
+def _columns(text: str) -> int:
+    """Characters of the longest line, by which its size is chosen."""
+    return max(MIN_COLUMNS, *map(len, text.splitlines() or [""]))
