@@ -1,5 +1,6 @@
 """Make what a lecture needs: run every line, and gather page, figures and notebook."""
 
+import shlex
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,8 +49,8 @@ class Shown:
     """A slide with what came of it."""
 
     slide: Slide
-    command: list[str]
-    """Its words, with `aecli`; none if the slide has no line."""
+    command: str
+    """As one would type it; empty if the slide has no line."""
     printed: str = ""
     pictures: tuple[Picture, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -130,14 +131,13 @@ def make_kit(
 def _show(slide: Slide, runs: dict[str, Prepared], quick: bool, folder: Path) -> Shown:
     """Run the line of one slide."""
     if slide.line is None:
-        return Shown(slide, [])
+        return Shown(slide, "")
     for key in slide.runs:
         if (error := runs[key].error) is not None:
-            return Shown(slide, ["aecli", *slide.line.split()], error=error)
+            return Shown(slide, f"aecli {slide.line}", error=error)
     folders = {key: path for key in slide.runs if (path := runs[key].folder) is not None}
-    words = slide.arguments(folders)
-    ran = run_line(words, folder)
-    command = ["aecli", *words]
+    command = f"aecli {slide.line_with(folders)}"
+    ran = run_line(shlex.split(command)[1:], folder)
     if ran.error is not None:
         return Shown(slide, command, ran.printed, error=ran.error)
     results = Results(ran.printed, folder, folders)

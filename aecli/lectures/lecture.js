@@ -9,7 +9,7 @@ if (new URLSearchParams(location.search).has("slides")) {
   function show(number) {
     current = Math.min(Math.max(number, 0), slides.length - 1);
     slides.forEach((slide, place) => slide.classList.toggle("current", place === current));
-    counter.textContent = `${current + 1} / ${slides.length}`;
+    counter.textContent = current ? `${current} / ${slides.length - 1}` : "";
     document.getElementById("back").disabled = current === 0;
     document.getElementById("forward").disabled = current === slides.length - 1;
     scrollTo(0, 0);

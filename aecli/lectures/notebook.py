@@ -1,7 +1,6 @@
 """A lecture as a Jupyter notebook: its lines as cells, with their outputs."""
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def _slide_cells(number: int, shown: Shown) -> Iterator[Cell]:
         return
     printed = shown.printed + (f"\naecli: {shown.error}" if shown.error else "")
     stream = {"output_type": "stream", "name": "stdout", "text": _lines(printed.strip() + "\n")}
-    yield _code(f"{slide.id}-line", f"!{shlex.join(shown.command)}", [stream])
+    yield _code(f"{slide.id}-line", f"!{shown.command}", [stream])
     for place, picture in enumerate(shown.shown_pictures):
         yield _picture_cell(f"{slide.id}-figure-{place + 1}", picture)
 

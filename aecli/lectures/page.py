@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -40,7 +39,6 @@ def page(kit: Kit, quick: bool, command: str) -> str:
         version=__version__,
         mark=mark,
         state=state,
-        join=shlex.join,
         columns=_columns,
         script=Markup(SCRIPT),
         script_digest=SCRIPT_DIGEST,

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,10 +62,9 @@ class Slide:
         files = [check.file for check in self.checks if isinstance(check, Number)]
         return [key for text in (self.line or "", *self.show, *files) for key in _RUN.findall(text)]
 
-    def arguments(self, folders: dict[str, Path]) -> list[str]:
-        """The line in words, with the folders of its runs."""
-        words = shlex.split(self.line or "")
-        return [_RUN.sub(lambda run: str(folders[run[1]]), word) for word in words]
+    def line_with(self, folders: Mapping[str, Path]) -> str:
+        """The line with the folders of its runs."""
+        return _RUN.sub(lambda run: shlex.quote(str(folders[run[1]])), self.line or "")
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def _slide(table: "_Table") -> Slide:
     if not _ID.fullmatch(name):
         raise table.error(f"id: {shortened(name)} may have small letters, digits and dashes")
     table.where = re.sub(r"slide \d+$", f"slide {name}", table.where)
-    show = table.take("show", str | list, [])
+    show, line = table.take("show", str | list, []), table.take("line", str, None)
     slide = Slide(
         id=name,
         title=table.take("title", str),
         rows=tuple(table.take("rows", list)),
         remark=table.take("remark", str),
-        line=table.take("line", str, None),
+        line=line and " ".join(line.split()),
         show=(show,) if isinstance(show, str) else tuple(show),
         start=table.take("from", str, None),
         end=table.take("to", str, None),
