@@ -120,7 +120,9 @@ def make_kit(
     for run in lecture.runs:
         if run.key in needed:
             tell(f"run {run.key}: aecli train {run.line}{f' {run.quick}' if quick else ''}")
-            runs[run.key] = prepare(run, lecture.name, quick)
+            runs[run.key] = prepared = prepare(run, lecture.name, quick)
+            if prepared.folder is not None and not prepared.is_new:
+                tell(f"run {run.key}: found in {prepared.folder}")
     shown = []
     for number, slide in enumerate(slides):
         tell(f"slide {number + 1} of {len(slides)}: {slide.title}")

@@ -53,7 +53,7 @@ def prepare(run: Run, lecture: str, quick: bool) -> Prepared:
         _train(arguments, folder)
         return Prepared(command, folder, is_new=True)
     except AecliError as error:
-        return Prepared(command, None, error=error)
+        return Prepared(command, None, error=type(error)(f"run {run.key}: {error}", error.details))
 
 
 def _configs(arguments: list[str]) -> list[TrainConfig]:
@@ -76,9 +76,8 @@ def _configs(arguments: list[str]) -> list[TrainConfig]:
 
 def _comparable(config: TrainConfig) -> TrainConfig:
     """The configuration without what makes no other run of it: names, places and the machine."""
-    return replace(
-        config, name="any", output_dir="", data_dir="", device="auto", checkpoint=CheckpointConfig()
-    )
+    same_machine = replace(config, device="auto", checkpoint=CheckpointConfig())
+    return replace(same_machine, name="any", output_dir="any", data_dir="any")
 
 
 def _find(wanted: list[TrainConfig], is_sweep: bool) -> Path | None:
