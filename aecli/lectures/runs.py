@@ -62,7 +62,8 @@ def _configs(arguments: list[str]) -> list[TrainConfig]:
     Raises:
         AecliError: the line is not valid, or the images cannot be loaded.
     """
-    overrides = read_arguments(each for each in arguments if each != SWEEP)
+    own = (SWEEP, "compare=true", "compare=false")  # which are no part of a configuration
+    overrides = read_arguments(each for each in arguments if each not in own)
     check_overrides(overrides, multirun=SWEEP in arguments)
     if SWEEP not in arguments:
         configs = [compose(overrides)]

@@ -1,0 +1,384 @@
+"""Lectures: their scripts, what they assert, and what `aecli lecture` leaves behind."""
+
+import html
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aecli.cli.completion import candidates
+from aecli.config import config_groups
+from aecli.errors import Interrupted, UsageError
+from aecli.lectures.checks import Grid, Number, Results, Says, judge, numbers_below
+from aecli.lectures.kit import make_kit
+from aecli.lectures.script import Slide, lecture_names, read_lecture
+from aecli.runs.directory import RunDirectory
+from aecli.training import loop as training
+from tests.browser import opened
+from tests.conftest import TINY, with_project
+
+Aecli = Callable[..., int]
+
+QUICK = shlex.join(TINY)
+CONV = {
+    "id": "convolution",
+    "title": "A convolution",
+    "rows": [1],
+    "remark": "Four sums & <no> more.",
+    "line": 'conv "input=[[1,2,3],[4,5,6],[7,8,9]]" "weight=[[0,1],[2,3]]" torch=false',
+    "from": "input 3x3",
+    "to": "W 4x9",
+    "checks": [
+        {"says": "floor((3 + 2*0 - 2) / 1) + 1 = 2"},
+        {"grid": "output 2x2", "is": [[25, 31], [43, 49]]},
+    ],
+    "slip": "It has a slip.",
+}
+PICTURE = {
+    "id": "overlap",
+    "title": "An overlap",
+    "rows": [2, 3],
+    "remark": "Uneven.",
+    "line": "conv input=2 kernel=3 stride=2 transposed=true animate=true torch=false",
+    "show": ["overlap.png", "stamps.gif"],
+}
+TRAINED = {
+    "id": "scores",
+    "title": "Scores",
+    "rows": [4],
+    "remark": "Of a run.",
+    "line": "evaluate {small}",
+    "show": "{small}/figures/loss.svg",
+    "checks": [
+        {"file": "{small}/summary.json", "key": "epochs", "is": 1},
+        {"file": "numbers.json", "key": "model.mse", "at_most": 0.001, "full": True},
+    ],
+}
+WORDS = {"id": "outlook", "title": "Outlook", "rows": [5], "remark": "No more than words."}
+RUNS = {"small": {"line": "model=fc latent=3", "quick": QUICK}}
+
+
+def write(file: Path, *slides: dict[str, Any], **more: Any) -> str:
+    """A script with these slides, as a file; returns its path."""
+    script = {"title": "A lecture", "about": "Of tests.", "slides_from": "nobody", "runs": RUNS}
+    file.write_text(json.dumps({**script, "slides": [*slides], **more}))
+    return str(file)
+
+
+def untrained() -> list[tuple[str, Slide]]:
+    """The slides of all lectures whose commands need neither runs nor images."""
+    slides = [(name, slide) for name in lecture_names() for slide in read_lecture(name).slides]
+    quick = ("conv ", "upsample ", "shapes ")
+    return [
+        (name, slide)
+        for name, slide in slides
+        if (slide.line or "").startswith(quick) and "images=" not in (slide.line or "")
+    ]
+
+
+@pytest.mark.parametrize("name", lecture_names())
+def test_every_lecture_is_valid(name: str) -> None:
+    assert read_lecture(name).slides
+
+
+@pytest.mark.undrawn("conv", "shapes", "upsample")
+@pytest.mark.parametrize(
+    ("name", "slide"), untrained(), ids=lambda value: getattr(value, "id", value)
+)
+def test_what_needs_no_training_is_as_on_the_slide(
+    name: str, slide: Slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kit = make_kit(read_lecture(name), [slide], True, tmp_path, lambda _: None)
+    assert [shown.failures for shown in kit.slides] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"title": 3}, "slide convolution: title: 3 is not of type str"),
+        ({"remrak": "x"}, "slide convolution: there is no key 'remrak': did you mean remark?"),
+        ({"rows": ["a"]}, "rows: give a list of integers"),
+        ({"id": "A b"}, "slide 1: id: A b may have small letters, digits and dashes"),
+        ({"line": "evaluate {conv}"}, "slide convolution: there is no run 'conv'; valid: small"),
+        ({"line": "eval x"}, "slide convolution: line: there is no command 'eval'"),
+        ({"line": 'conv "'}, 'slide convolution: line: conv " is no command line'),
+        ({"show": "../x.png"}, "show: ../x.png is no .png, .svg, .gif of the results"),
+        ({"checks": [{"syas": "x"}]}, "slide convolution, check 1: a check has says, grid or file"),
+        ({"checks": [{"grid": "x", "is": [["a"]]}]}, "is: give rows of numbers"),
+        ({"checks": [{"file": "x", "key": "y"}]}, "give is, or at_least or at_most"),
+        ({"checks": [{"says": "x", "full": 1}]}, "full: 1 is not of type bool"),
+    ],
+)
+def test_a_mistake_in_a_script_names_file_and_slide(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "mine.yaml", {**CONV, **change})
+    with pytest.raises(UsageError) as raised:
+        read_lecture(file)
+    assert file in str(raised.value) and message in str(raised.value)
+
+
+def test_two_slides_of_one_name_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two slides have the id convolution"):
+        read_lecture(write(tmp_path / "mine.yaml", CONV, CONV))
+
+
+def test_numbers_are_found_below_their_heading() -> None:
+    printed = "a 2x2   b 2x3\n  1 .     -1 (2) 0.5\n  3 4      4  5  6e1\n          x\n"
+    assert numbers_below("a 2x2", printed) == [[1, 0], [3, 4]]
+    assert numbers_below("b 2x3", printed) == [[-1, 2, 0.5], [4, 5, 60]]
+    assert numbers_below("c", printed) == []
+
+
+def test_a_check_says_how_far_it_is_off(tmp_path: Path) -> None:
+    (tmp_path / "n.json").write_text('{"a": {"b": [1, 0.25]}}')
+    results = Results("g\n  1 2\n", tmp_path, {})
+    near = judge(Grid("g", [[1, 2.5]], within=0.5), results, quick=False)
+    assert (near.holds, near.difference) == (True, 0.5)
+    assert judge(Grid("g", [[1, 2.6]], within=0.5), results, quick=False).holds is False
+    wrong_size = judge(Grid("g", [[1]]), results, quick=False)
+    assert wrong_size.text == "'g' has 1x2 numbers in the printed text"
+    assert judge(Number("n.json", "a.b.1", at_most=0.3), results, quick=False).holds is True
+    assert judge(Number("n.json", "a.b.1", 0.2, within=0.01), results, quick=False).holds is False
+    assert judge(Number("n.json", "a.b.1", 0.2, full=True), results, quick=True).holds is None
+    assert "has no number at a.c" in judge(Number("n.json", "a.c", 1), results, quick=False).text
+    assert judge(Number("m.json", "a", 1), results, quick=False).holds is False
+    assert judge(Says("1   2"), results, quick=False).holds is True
+
+
+def test_a_lecture_becomes_page_figures_and_notebook(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "mine.yaml", CONV, PICTURE, WORDS)
+    folder = tmp_path / "outputs/lectures/mine"
+    assert aecli("lecture", file) == 0
+    printed = capsys.readouterr()
+    assert "2 of 2 assertions on 1 slides hold" in printed.out
+    assert "slide 2 of 3: An overlap" in printed.err
+    figures = ["overlap-2.gif", "overlap.png", "overlap.svg"]
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == figures
+    page = (folder / "index.html").read_text()
+    assert "equal to the slide" in page and "It has a slip." in page
+    assert "Four sums &amp; &lt;no&gt; more." in page
+    text = html.unescape(page)
+    assert (
+        str(CONV["line"]) in text
+        and "3*5 = 25" in text
+        and "The convolution multiplies" not in text
+    )
+    # The next one replaces it as a whole.
+    assert aecli("lecture", file, "part=outlook") == 0
+    assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [
+        *("index.html", "lecture.ipynb", "manifest.json")
+    ]
+    (folder / "index.html").write_text("mine")
+    assert aecli("lecture", file, "part=outlook") == 5
+    assert (folder / "index.html").read_text() == "mine"
+
+
+def test_a_number_that_differs_fails(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checks = [{"grid": "output 2x2", "is": [[25, 31], [43, 50]]}]
+    file = write(tmp_path / "mine.yaml", {**CONV, "checks": checks})
+    assert aecli("lecture", file) == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "aecli: 1 of 1 slides did not come out as they should",
+        "convolution: output 2x2: difference 1",
+    ]
+    page = (tmp_path / "outputs/lectures/mine/index.html").read_text()
+    assert "differs: output 2x2: difference 1" in page
+
+
+def test_a_command_that_fails_is_told_and_the_others_go_on(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {**PICTURE, "id": "wrong", "line": "conv input=2 kernel=0"}
+    missing = {**PICTURE, "id": "missing", "show": "no.png"}
+    file = write(tmp_path / "mine.yaml", wrong, missing, CONV)
+    assert aecli("lecture", file) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-2].startswith("wrong: kernel=0")
+    assert errors[-1] == "missing: no.png is not among the results of the line"
+    assert "equal to the slide" in (tmp_path / "outputs/lectures/mine/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ([], "lecture takes one name, not 0: give one of list, "),
+        (["nonsense"], "there is no lecture 'nonsense'"),
+        (["FILE", "part=convolutoin"], "part=convolutoin: did you mean convolution?"),
+        (["FILE", "patr=x"], "there is no key 'patr': did you mean part?"),
+        (["missing.yaml"], "missing.yaml cannot be read"),
+    ],
+)
+def test_mistakes_are_reported_in_one_line(
+    line: list[str],
+    message: str,
+    aecli: Aecli,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write(tmp_path / "mine.yaml", CONV)
+    assert aecli("lecture", *(file if word == "FILE" else word for word in line)) in (2, 5)
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.undrawn("lecture", "train")
+def test_a_run_of_the_same_configuration_is_found_whatever_its_name(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["model=fc", "latent=3", *TINY]
+    assert aecli("train", *line, "name=mine", "hydra.run.dir=outputs/elsewhere") == 0
+    assert aecli("train", *line, "seed=1", "hydra.run.dir=outputs/other") == 0
+    capsys.readouterr()
+    file = write(tmp_path / "mine.yaml", TRAINED)
+    assert aecli("lecture", file, "quick=true") == 0
+    printed = capsys.readouterr()
+    assert "run small: found in outputs/elsewhere" in printed.err
+    assert "1 of 1 assertions on 1 slides hold; 1 need the full training" in printed.out
+    folder = tmp_path / "outputs/lectures/mine"
+    assert "aecli evaluate outputs/elsewhere" in (folder / "index.html").read_text()
+    assert not (folder / "runs").exists() and (folder / "figures/scores.svg").exists()
+
+
+@pytest.mark.undrawn("lecture")
+def test_an_interrupted_lecture_goes_on(
+    aecli: Aecli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = {"small": {"line": "model=fc latent=3", "quick": f"{QUICK} epochs=2"}}
+    slide = {**TRAINED, "show": [], "checks": []}
+    file = write(tmp_path / "mine.yaml", slide, runs=runs)
+    folder, validate, calls = tmp_path / "outputs/lectures/mine", training.validate, []
+
+    def interrupt(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Interrupted
+        return validate(*arguments)
+
+    monkeypatch.setattr(training, "validate", interrupt)
+    assert aecli("lecture", file, "quick=true") == 130
+    assert "the same line goes on with the trainings" in capsys.readouterr().err
+    assert not (folder / "index.html").exists()
+    assert aecli("lecture", file, "quick=true") == 0
+    (run,) = (folder / "runs").iterdir()
+    assert run.name == "small-quick" and RunDirectory(run).finished_epochs() == 2
+    assert len(calls) == 3  # the first epoch was not trained again
+    assert aecli("lecture", file, "quick=true") == 0
+    assert len(calls) == 3  # nor any, once it was finished
+
+
+@pytest.mark.undrawn("lecture")
+def test_a_sweep_is_trained_once(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {"sizes": {"line": f"-m model=fc latent=2,3 {QUICK} compare=false"}}
+    slide = {**WORDS, "line": "runs {sizes}", "checks": [{"says": "finished"}]}
+    file = write(tmp_path / "mine.yaml", slide, runs=runs)
+    assert aecli("lecture", file) == 0
+    assert (tmp_path / "outputs/lectures/mine/runs/sizes/sweep.json").exists()
+    assert "found" not in capsys.readouterr().err
+    assert aecli("lecture", file) == 0
+    assert "run sizes: found in outputs/lectures/mine/runs/sizes" in capsys.readouterr().err
+    # A run of a sweep is a run.
+    one = write(tmp_path / "one.yaml", TRAINED)
+    assert aecli("lecture", one, "quick=true") == 0
+    assert "run small: found in outputs/lectures/mine/runs/sizes/" in capsys.readouterr().err
+
+
+def test_the_page_shows_sections_or_one_slide_a_screen(aecli: Aecli, tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.yaml", CONV, PICTURE, WORDS)
+    assert aecli("lecture", file) == 0
+    page = tmp_path / "outputs/lectures/mine/index.html"
+    visible = "[...document.querySelectorAll('[data-slide]')].filter(s => s.offsetParent).length"
+    with opened(page) as browser:
+        assert browser.evaluate(visible) == 4
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            **{"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
+        )
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert all(browser.image_widths()) and len(browser.image_widths()) == 2
+        browser.events.clear()
+        browser.call("Page.navigate", url=f"{page.as_uri()}?slides")
+        while not browser.happened("Page.loadEventFired"):
+            browser.evaluate("0")
+        current = "document.querySelector('.current').id"
+        assert browser.evaluate(visible) == 1 and browser.evaluate(current) == "title"
+        for key, place in [("ArrowRight", "convolution"), ("End", "outlook"), ("Home", "title")]:
+            for kind in ("keyDown", "keyUp"):
+                browser.call("Input.dispatchKeyEvent", type=kind, key=key)
+            assert browser.evaluate(current) == place
+        assert all(url.startswith((page.as_uri(), "data:")) for url in browser.requests())
+        assert not browser.complaints()
+
+
+def test_the_notebook_is_valid_and_its_lines_run(aecli: Aecli, tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.yaml", CONV, PICTURE, WORDS)
+    assert aecli("lecture", file) == 0
+    folder = tmp_path / "outputs/lectures/mine"
+    content = json.loads((folder / "lecture.ipynb").read_bytes())
+    # The required fields of the schema of nbformat 4.5.
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    assert content.keys() == {"cells", "metadata", "nbformat", "nbformat_minor"}
+    names = [cell["id"] for cell in content["cells"]]
+    assert len({*names}) == len(names)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    for cell in content["cells"]:
+        required = {"id", "cell_type", "metadata", "source"}
+        required |= {"execution_count", "outputs"} if cell in code else set()
+        assert cell.keys() == required
+    for cell in code:
+        compile("".join(line for line in cell["source"] if line[0] != "!"), "cell", "exec")
+    # The first cell leads from the notebook to the folder of the lines.
+    root = re.search(r"kit / '(.*)'\)", "".join(code[0]["source"]))
+    assert root and (folder / root[1]).resolve() == tmp_path
+    lines = [cell for cell in code if cell["source"][0].startswith("!")]
+    assert len(lines) == 2
+    environment = with_project()
+    for cell in lines:
+        line = f'aecli() {{ {sys.executable} -m aecli "$@"; }}; {cell["source"][0][1:]}'
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path, env=environment, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        stored = "".join(cell["outputs"][0]["text"]).splitlines()
+        assert done.stdout.strip("\n").splitlines()[:20] == stored[:20]
+    pictures = [output for cell in code for output in cell["outputs"] if "data" in output]
+    assert [sorted(each["data"])[0] for each in pictures] == ["image/png", "image/gif"]
+
+
+def test_lectures_are_completed_and_are_no_choices_of_a_run() -> None:
+    assert candidates("aecli lecture ") == [
+        *("part=", "quick=", "output=", "list", *lecture_names())
+    ]
+    assert "lecture" not in config_groups()
+    assert not [each for each in candidates("aecli train ") if each.startswith("lecture")]
+
+
+def test_own_choices_may_not_be_lectures(
+    aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own/lecture").mkdir(parents=True)
+    assert aecli("train", "--config-dir", "own", "epochs=1") == 2
+    assert "own holds lecture, which is no group of choices" in capsys.readouterr().err
+
+
+def test_the_list_has_every_lecture(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aecli("lecture", "list") == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in lecture_names())
