@@ -213,7 +213,7 @@ def test_a_command_that_fails_is_told_and_the_others_go_on(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ([], "lecture takes one name, not 0: give one of list, "),
+        ([], "lecture takes one name, not 0: give one of list"),
         (["nonsense"], "there is no lecture 'nonsense'"),
         (["FILE", "part=convolutoin"], "part=convolutoin: did you mean convolution?"),
         (["FILE", "patr=x"], "there is no key 'patr': did you mean part?"),
