@@ -183,6 +183,8 @@ def test_commands_are_valid(code: Code) -> None:
         overrides = [each for each in overrides if each.partition("=")[0] not in own_keys]
         check_overrides(overrides, multirun=False)
         compose(overrides)
+    elif name == "lecture":
+        check_options(name, arguments[1:])  # after which lecture
     elif name == "completion":
         assert arguments[0] in SCRIPTS
     else:

@@ -125,6 +125,13 @@ def test_a_mistake_in_a_script_names_file_and_slide(
     assert file in str(raised.value) and message in str(raised.value)
 
 
+def test_the_script_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/lectures.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    lecture = read_lecture(str(tmp_path / "mine.yaml"))
+    assert [len(slide.checks) for slide in lecture.slides] == [2, 1]
+
+
 def test_two_slides_of_one_name_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two slides have the id convolution"):
         read_lecture(write(tmp_path / "mine.yaml", CONV, CONV))
@@ -160,7 +167,7 @@ def test_a_lecture_becomes_page_figures_and_notebook(
     folder = tmp_path / "outputs/lectures/mine"
     assert aecli("lecture", file) == 0
     printed = capsys.readouterr()
-    assert "2 of 2 assertions on 1 slides hold" in printed.out
+    assert "2 of 2 assertions on 1 slide hold" in printed.out
     assert "slide 2 of 3: An overlap" in printed.err
     figures = ["overlap-2.gif", "overlap.png", "overlap.svg"]
     assert sorted(path.name for path in (folder / "figures").iterdir()) == figures
@@ -245,7 +252,7 @@ def test_a_run_of_the_same_configuration_is_found_whatever_its_name(
     assert aecli("lecture", file, "quick=true") == 0
     printed = capsys.readouterr()
     assert "run small: found in outputs/elsewhere" in printed.err
-    assert "1 of 1 assertions on 1 slides hold; 1 need the full training" in printed.out
+    assert "1 of 1 assertion on 1 slide hold; 1 need the full training" in printed.out
     folder = tmp_path / "outputs/lectures/mine"
     assert "aecli evaluate outputs/elsewhere" in (folder / "index.html").read_text()
     assert not (folder / "runs").exists() and (folder / "figures/scores.svg").exists()

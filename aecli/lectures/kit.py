@@ -96,11 +96,16 @@ class Kit:
         asserted = [each for each in verdicts if each.holds is not None]
         holding = sum(each.holds is True for each in asserted)
         slides = sum(shown.is_asserted for shown in self.slides)
-        text = f"{holding} of {len(asserted)} assertions on {slides} slides hold"
+        places = f"{_counted(len(asserted), 'assertion')} on {_counted(slides, 'slide')}"
+        text = f"{holding} of {places} hold"
         left = len(verdicts) - len(asserted)
         text += f"; {left} need the full training" if left else ""
         errors = sum(shown.error is not None for shown in self.slides)
-        return text + (f"; {errors} slides failed" if errors else "")
+        return text + (f"; {_counted(errors, 'slide')} failed" if errors else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def make_kit(
