@@ -10,7 +10,7 @@ from pathlib import Path
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.files import read_file, writable_folder, write_atomically
 from aecli.lectures.checks import Results, Verdict, judge
-from aecli.lectures.lines import run_line
+from aecli.lectures.lines import ELSEWHERE, run_line
 from aecli.lectures.runs import Prepared, prepare
 from aecli.lectures.script import Lecture, Slide
 from aecli.runs.directory import RunDirectory
@@ -62,8 +62,9 @@ class Shown:
 
     @property
     def shown_text(self) -> str:
-        """The part of the printed text that the slide asks for."""
-        lines = self.printed.splitlines()
+        """The part of the printed text that the slide asks for, without the place of files that
+        are gone by now."""
+        lines = [line for line in self.printed.splitlines() if ELSEWHERE not in line]
         start, end = self.slide.start, self.slide.end
         first = next((n for n, line in enumerate(lines) if start and start in line), 0)
         after = (n for n, line in enumerate(lines) if end and n > first and end in line)
