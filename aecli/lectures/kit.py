@@ -12,7 +12,7 @@ from aecli.files import read_file, writable_folder, write_atomically
 from aecli.lectures.checks import Results, Verdict, judge
 from aecli.lectures.lines import ELSEWHERE, run_line
 from aecli.lectures.runs import Prepared, prepare
-from aecli.lectures.script import Lecture, Slide
+from aecli.lectures.script import PICTURES, Lecture, Slide
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import OwnedFiles
@@ -167,7 +167,14 @@ def _pictures(slide: Slide, results: Results) -> Iterator[Picture]:
         name = f"{FIGURES}/{slide.id}" + (f"-{number + 1}" if number else "")
         source = results.locate(path)
         if not source.is_file():
-            raise StorageError(f"{path} is not among the results of the line")
+            found = sorted(
+                file.relative_to(results.folder).as_posix()
+                for file in results.folder.rglob("*")
+                if file.suffix in PICTURES
+            )
+            raise StorageError(
+                f"{path} is not among the results of the line: {', '.join(found) or 'no pictures'}"
+            )
         yield Picture(f"{name}{source.suffix}", read_file(source))
         for suffix in {".png", ".svg"} - {source.suffix}:
             if (other := source.with_suffix(suffix)).is_file():
