@@ -204,7 +204,6 @@ def write_kit(folder: Path, files: dict[str, bytes]) -> None:
     owned = OwnedFiles(folder)
     with locked(folder):
         owned.complete()
-        owned.check_replaceable(files)
         for name, path in owned.stage_all(files).items():
             write_atomically(path, files[name])
         owned.publish(files)
