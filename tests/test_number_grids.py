@@ -89,3 +89,14 @@ def test_of_many_grids_the_first_are_shown(capsys: pytest.CaptureFixture[str]) -
     assert "map 5" in text and "map 6" not in text
     assert "last" in text
     assert lines[-1] == "... and 3 more like map 0"
+
+
+def test_of_many_grids_that_are_too_large_one_heading_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    large = np.ones((MAX_ROWS + 1, 1))
+    lines = show(capsys, [grid(f"map {number}", large) for number in range(8)], [])
+    assert [line for line in lines if line] == [
+        "map 0 (too large to print)",
+        "... and 7 more like map 0",
+    ]

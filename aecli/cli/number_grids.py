@@ -29,9 +29,11 @@ class NumberGrid(NamedTuple):
 def number_grids(*groups: list[NumberGrid]) -> None:
     """Print grids of numbers, side by side where the terminal is wide enough.
 
-    Only the first `MAX_GRIDS` of a group are printed.
+    Only the first `MAX_GRIDS` of a group are printed, and one heading if they are too large.
     """
-    blocks = [_block(grid) for grids in groups for grid in grids[:MAX_GRIDS]]
+    groups = tuple(filter(None, groups))
+    shown = [MAX_GRIDS if is_printable(grids[0]) else 1 for grids in groups]
+    blocks = [_block(grid) for grids, n in zip(groups, shown, strict=True) for grid in grids[:n]]
     lines: list[list[list[Text]]] = [[]]
     for block in blocks:
         widths = [_width(placed) + GRID_GAP for placed in lines[-1]]
@@ -41,9 +43,9 @@ def number_grids(*groups: list[NumberGrid]) -> None:
     for line in lines:
         out.print()
         _print_side_by_side(line)
-    for grids in groups:
-        if len(grids) > MAX_GRIDS:
-            out.print(f"... and {len(grids) - MAX_GRIDS} more like {grids[0].heading}")
+    for grids, n in zip(groups, shown, strict=True):
+        if len(grids) > n:
+            out.print(f"... and {len(grids) - n} more like {grids[0].heading}")
 
 
 def is_printable(grid: NumberGrid) -> bool:
