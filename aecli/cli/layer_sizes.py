@@ -15,7 +15,8 @@ from aecli.convolution.settings import MIN_VALUES, EmptyOutputError, shape_text
 from aecli.errors import UsageError
 
 KEYS = ("input", *MIN_VALUES)
-TAKEN = {*KEYS, "dims", "torch"}
+TAKEN = {*KEYS, "dims", "torch", "output"}
+"""What a table takes; of the rest nothing would be seen."""
 MAX_ROWS = 64
 
 
@@ -71,6 +72,7 @@ def print_sizes(options: Any) -> None:
         formulas["extent"] = EXTENT_FORMULA
     facts(formulas)
     table(content)
+    facts({"figure": "none: sizes are not drawn"})
 
 
 def _sizes(options: Any) -> str:

@@ -36,6 +36,8 @@ def run_line(arguments: Sequence[str], folder: Path) -> Ran:
     words = [*arguments]
     if takes_output(words):
         words.append(f"output={folder}")
+    elif words[0] == "train":
+        words.append(f"output_dir={folder}")
     text, error = io.StringIO(), None
     with redirect_stdout(text), redirect_stderr(text), out.of_width(WIDTH), err.of_width(WIDTH):
         try:
