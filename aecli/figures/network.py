@@ -20,6 +20,7 @@ THINNEST, LOWEST = 0.035, 0.035  # so that what is there can be seen
 SLANT = 0.28  # how far the back of a map is shifted, as a share of its width
 GAP, MARGIN, HEADINGS, LOSS = 0.28, 0.2, 0.35, 0.55
 VECTOR = 0.22  # the width of a vector
+FEW = 16  # channels; a map of fewer is thin, also where there is no thicker one
 
 PARTS = {
     "input": "#717581",
@@ -112,7 +113,7 @@ def _scale(stages: Sequence[Stage]) -> _Scale:
     maps = [stage.shape for stage in stages if len(stage.shape) == 3]
     units = max(prod(stage.shape) for stage in stages)
     side = max(max(shape[1:]) for shape in maps)
-    channels = max(shape[0] for shape in maps)
+    channels = max(FEW, *(shape[0] for shape in maps))
     return _Scale(TALLEST / (side * (1 + SLANT)), THICKEST / channels, TALLEST / units)
 
 
