@@ -707,3 +707,14 @@ def test_a_difference_is_told_beside_the_largest_number(show: Show) -> None:
     assert all(each == "0" or each.endswith("of the largest number") for each in differences)
     shares = [float(each.split(", ")[1].split()[0]) for each in differences if each != "0"]
     assert all(share < 1e-15 for share in shares)
+
+
+def test_few_sums_over_a_large_input_are_written_out(show: Show) -> None:
+    output = show("input=64", "kernel=2", "stride=31")
+    assert "output 3x3" in output and "- 1*1 + 2*2 + 3*65 + 4*66 = 464\n" in output
+
+
+def test_what_the_padding_cuts_off_a_large_output_is_worked_out_at_once(show: Show) -> None:
+    output = show("input=700", "kernel=3", "padding=1", "transposed=true")
+    heading = "the output, in parentheses what the padding cuts off, 702x702 (too large to print)"
+    assert heading in " ".join(output.split())

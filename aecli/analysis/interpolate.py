@@ -1,6 +1,5 @@
 """Interpolation between images: along a line in latent space, and along one in pixel space."""
 
-import io
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from aecli.analysis.embed import Map, choose_images, map_codes, points_by_class
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.figures import Course, Row, as_image, image_grid, scatter_map
+from aecli.figures import Course, Row, as_gif, as_image, image_grid, scatter_map
 from aecli.files import natural_key
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
@@ -194,11 +193,7 @@ def to_gif(paths: Paths) -> bytes:
     sheets = sides.permute(1, 2, 0, 3, 4).flatten(2, 3)  # (S, C, K H, 2 W)
     forth = [_frame(sheet) for sheet in sheets]
     frames = [*forth, *forth[-2:0:-1]]
-    content = io.BytesIO()
-    frames[0].save(
-        content, "GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0
-    )
-    return content.getvalue()
+    return as_gif(frames, FRAME_MS)
 
 
 def _frame(sheet: Tensor) -> Image.Image:

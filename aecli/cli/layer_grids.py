@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from aecli.cli.console import bullets, out, paragraph
 from aecli.cli.layer_text import SYNONYMS, zero_steps
 from aecli.cli.number_grids import NumberGrid, is_printable, number_grids
+from aecli.convolution.gather import MAX_TERMS, Mask, number, sums
 from aecli.convolution.layer import ConvLayer
-from aecli.convolution.reference import Array, flipped, matrix, padded, zero_inserted
+from aecli.convolution.reference import Array, flipped, matrix, transposed_convolve
 from aecli.convolution.settings import ConvSettings, shape_text
-from aecli.convolution.walk import MAX_TERMS, View, number, ring, stamps, walk
+from aecli.convolution.walk import kept, ring, stamps
 
 MAX_SUMS = 9  # written out; more would hide the rest
-Mask = NDArray[np.bool_]
 Words = NDArray[np.str_]
 
 
@@ -48,9 +48,8 @@ def print_sums(layer: ConvLayer) -> None:
     is_one = len(layer.images) == len(layer.bias) == 1
     if len(layer.size) > 2 or np.prod(layer.output_size) > MAX_SUMS or not is_one:
         return
-    frames = walk(layer, View.direct).frames
     if layer.weight.size <= MAX_TERMS:
-        bullets([frame.caption for frame in frames])
+        bullets(sums(layer))
 
 
 def print_stamps(layer: ConvLayer) -> None:
@@ -68,10 +67,7 @@ def print_stamps(layer: ConvLayer) -> None:
             )
             number_grids([_stamp(layer, each) for each in stamps(layer)])
     if is_cut.any() and len(layer.size) <= 2:
-        uncut = np.zeros((len(layer.bias), *is_cut.shape))
-        for _, place, stamp in stamps(layer):
-            uncut[(slice(None), *place)] += stamp
-        uncut += layer.bias.reshape(-1, *(1,) * len(layer.size))
+        uncut = transposed_convolve(layer.images[0], layer.weight, layer.bias, layer.settings.uncut)
         name = "the output, in parentheses what the padding cuts off,"
         number_grids(maps(name, uncut[None], cut=is_cut))
 
@@ -81,11 +77,8 @@ def _stamp(layer: ConvLayer, stamp: tuple[tuple[int, ...], tuple[slice, ...], Ar
     is_cut = ring(layer)
     laid, is_laid = np.zeros(is_cut.shape), np.zeros(is_cut.shape, bool)
     laid[place], is_laid[place] = numbers[0], True
-    kept = tuple(
-        slice(p, p + n) for p, n in zip(layer.settings.padding, layer.output_size, strict=True)
-    )
     scale = number(float(layer.images[0, 0][position]))
-    return NumberGrid(f"{scale} x kernel", _flat(laid[kept]), _flat(is_laid[kept]))
+    return NumberGrid(f"{scale} x kernel", _flat(laid[kept(layer)]), _flat(is_laid[kept(layer)]))
 
 
 def maps(
@@ -193,11 +186,11 @@ def print_surface(layer: ConvLayer) -> None:
         bullets([f"Step {n}: {step}" for n, step in enumerate(zero_steps(layer), 1)])
         number_grids(
             _between(layer),
-            maps("zero-stuffed input", _with_zeros(layer), is_pixel(layer)),
+            maps("zero-stuffed input", layer.with_zeros(), layer.is_pixel()),
             _kernels("flipped kernel", flipped(layer.weight)),
         )
     elif any(settings.padding):
-        number_grids(maps("padded input", _with_zeros(layer), is_pixel(layer)))
+        number_grids(maps("padded input", layer.with_zeros(), layer.is_pixel()))
 
 
 def _between(layer: ConvLayer) -> list[NumberGrid]:
@@ -206,16 +199,4 @@ def _between(layer: ConvLayer) -> list[NumberGrid]:
         return []
     unpadded = ConvSettings((1,) * len(layer.size), layer.settings.stride, transposed=True)
     spread = layer._replace(settings=unpadded)
-    return maps("zeros between", _with_zeros(spread), is_pixel(spread))
-
-
-def _with_zeros(layer: ConvLayer) -> Array:
-    """The padded or zero-stuffed images."""
-    add_zeros = zero_inserted if layer.settings.transposed else padded
-    return np.stack([add_zeros(image, layer.settings) for image in layer.images])
-
-
-def is_pixel(layer: ConvLayer) -> Mask:
-    """A mask of the padded or zero-stuffed input: True at pixels of the input."""
-    ones = layer._replace(images=np.ones((1, 1, *layer.size)))
-    return np.asarray(_with_zeros(ones)[0, 0] > 0)
+    return maps("zeros between", spread.with_zeros(), spread.is_pixel())

@@ -10,6 +10,8 @@ from aecli.cli.console import out
 
 MAX_ROWS = 64  # per grid
 MAX_GRIDS = 6  # per group
+MAX_DRAWN = 128  # cells along a side of a grid that is drawn as a figure
+NOT_DRAWN = f"none: more than {MAX_DRAWN} cells along a side would not be visible"
 GRID_INDENT, GRID_GAP = 2, 3  # spaces before a grid's numbers, and between two grids
 DECIMALS = 4  # at most, as torch prints
 SCIENTIFIC = 1e-3, 1e7  # decimals would hide digits below, waste space above

@@ -32,7 +32,6 @@ import numpy as np
 
 from aecli.cli.console import facts, out, paragraph
 from aecli.cli.layer_grids import (
-    is_pixel,
     print_matrix,
     print_numbers,
     print_stamps,
@@ -51,12 +50,13 @@ from aecli.cli.layer_text import (
     torch_facts,
 )
 from aecli.cli.layer_trip import print_round_trip
-from aecli.cli.number_grids import NumberGrid, number_grids
+from aecli.cli.number_grids import MAX_DRAWN, NOT_DRAWN, NumberGrid, number_grids
 from aecli.cli.options import REQUIRED, parse_options
 from aecli.convolution.arrays import looks_like_sizes
 from aecli.convolution.layer import ConvLayer, read_layer
 from aecli.convolution.reference import Array, overlap
 from aecli.convolution.round_trip import round_trip
+from aecli.convolution.settings import shape_text
 from aecli.convolution.walk import View, Walk, walk
 from aecli.errors import UsageError
 from aecli.files import writable_folder
@@ -142,7 +142,6 @@ class Options:
 
 
 FIGURE = "overlap"  # file name, without suffix
-MAX_CELLS = 128  # along a side of the figure; more would not be visible
 
 
 def main(arguments: list[str]) -> None:
@@ -164,7 +163,7 @@ def main(arguments: list[str]) -> None:
     if steps is not None:
         _check_folder(folder / view.value, steps)
     sides = layer.size + layer.output_size + layer.settings.padded_input_size(layer.size)
-    is_drawn = max(sides) <= MAX_CELLS and len(layer.size) <= 2
+    is_drawn = max(sides) <= MAX_DRAWN and len(layer.size) <= 2
     if is_drawn or steps:
         writable_folder(folder, "output")
 
@@ -286,7 +285,7 @@ def _compare_to_torch(layer: ConvLayer, output: Array) -> str:
 def _why_not_drawn(layer: ConvLayer) -> str:
     if len(layer.size) > 2:
         return "none: three axes cannot be drawn"
-    return f"none: more than {MAX_CELLS} cells along a side would not be visible"
+    return NOT_DRAWN
 
 
 def _draw(layer: ConvLayer, folder: Path) -> str:
@@ -296,12 +295,12 @@ def _draw(layer: ConvLayer, folder: Path) -> str:
 
     settings = layer.settings
     surface = "zero-stuffed" if settings.transposed else "padded" if any(settings.padding) else ""
-    pixels = is_pixel(layer)
+    pixels = layer.is_pixel()
     kernel = np.zeros(settings.extent, bool)
     kernel[tuple(slice(None, None, step) for step in settings.dilation)] = True
     figure = overlap_figure(
         describe(layer),
-        (f"{surface} input {'x'.join(map(str, pixels.shape))}".strip(), np.atleast_2d(pixels)),
+        (f"{surface} input {shape_text(pixels.shape)}".strip(), np.atleast_2d(pixels)),
         np.atleast_2d(kernel),
         (overlap_heading(settings), np.atleast_2d(overlap(settings, layer.size))),
     )

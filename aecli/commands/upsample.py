@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from aecli.cli import console
-from aecli.cli.number_grids import number_grids
+from aecli.cli.number_grids import MAX_DRAWN, NOT_DRAWN, number_grids
 from aecli.cli.options import parse_options
 from aecli.cli.upsampling import Section, input_cells, interpolated, nailed, shuffled, unpooled
 from aecli.convolution.arrays import Array
@@ -110,7 +110,6 @@ class Options:
     """Folder for the results; null: one below outputs/upsample, named after the input."""
 
 
-MAX_CELLS = 128  # along a side of the figure; more would not be visible
 FIGURE, KERNELS = "upsampled", "kernels"  # file names, without suffix
 MEANINGS = {
     "nearest": "each pixel is repeated",
@@ -160,14 +159,14 @@ def _show_numbers(
     sections = [_section(method, options, image, factor, kernels) for method in methods]
     size = shape_text(image.shape[1:])
     folder = Path(options.output or Path(OUTPUTS, "upsample", f"{size}-x{factor}"))
-    is_drawn = max(image.shape[1:]) * factor <= MAX_CELLS
+    is_drawn = max(image.shape[1:]) * factor <= MAX_DRAWN
     if is_drawn:
         writable_folder(folder, "output")
     title = f"{size}, factor {factor}"
     console.facts({"upsampling": title, "parameters": "none: nothing in these methods is trained"})
     for section in sections:
         _print_section(section)
-    figure = f"none: more than {MAX_CELLS} cells along a side would not be visible"
+    figure = NOT_DRAWN
     if is_drawn:
         figure = _draw(title, image, sections, kernels, folder)
     console.out.print()

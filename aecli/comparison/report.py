@@ -4,7 +4,6 @@ Its one script sorts the table; without scripts the table stays as it is.
 """
 
 import base64
-import hashlib
 import io
 import os
 import re
@@ -15,26 +14,15 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
 from aecli.figures import Spot
+from aecli.figures.web_page import render as render_page
 from aecli.runs.directory import RunDirectory
 from aecli.text import listed
 
 PIXELS_PER_POINT = 96 / 72  # in CSS
-SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
-SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-
-# All text is escaped: folder names and error messages can contain anything.
-ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
@@ -103,7 +91,8 @@ def render(
         origin: the command and the time, shown at its end.
     """
     shown = columns(table)
-    return ENVIRONMENT.get_template("report.html.j2").render(
+    return render_page(
+        TEMPLATE,
         title=title(comparison),
         comparison=comparison,
         findings=findings,
@@ -113,8 +102,6 @@ def render(
         figures=figures,
         versions=listed(sorted({_versions(result) for result in comparison.results})),
         origin=origin,
-        script=SCRIPT,
-        script_digest=SCRIPT_DIGEST,
         format_mse=format_mse,
         plus_minus=PLUS_MINUS,
         counted=_counted,

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aecli.convolution.arithmetic import Sizes
 from aecli.convolution.arrays import looks_like_sizes, read_array, read_sizes, split_sizes
@@ -13,7 +14,9 @@ from aecli.convolution.reference import (
     convolve_zero_inserted,
     matrix,
     multiply,
+    padded,
     transposed_convolve,
+    zero_inserted,
 )
 from aecli.convolution.settings import AXES, MIN_VALUES, ConvSettings, shape_text
 from aecli.errors import UsageError
@@ -61,6 +64,16 @@ class ConvLayer(NamedTuple):
         positions, pixels = self.settings.positions_and_pixels(self.size)
         outer, inner = self.weight.shape[:2]
         return outer * math.prod(positions), inner * math.prod(pixels)
+
+    def with_zeros(self) -> Array:
+        """The images that the kernel slides over: padded, or zero-stuffed if transposed."""
+        add_zeros = zero_inserted if self.settings.transposed else padded
+        return np.stack([add_zeros(image, self.settings) for image in self.images])
+
+    def is_pixel(self) -> NDArray[np.bool_]:
+        """A mask of `with_zeros`: True at pixels of the input, False at its zeros; (*size)."""
+        ones = self._replace(images=np.ones((1, 1, *self.size)))
+        return np.asarray(ones.with_zeros()[0, 0] > 0)
 
     def matrix(self) -> Array | None:
         """W, as in `reference.matrix`; None if it is too large."""

@@ -36,7 +36,7 @@ def convolve(image: Array, weight: Array, bias: Array, settings: ConvSettings) -
         bias: (K,).
     """
     size = settings.output_size(image.shape[1:])
-    pixels, kernel = _channels_last(padded(image, settings)), _by_place(weight)
+    pixels, kernel = channels_last(padded(image, settings)), by_place(weight)
     output = np.zeros((*size, len(weight)))
     for place in np.ndindex(settings.kernel):
         first = [n * step for n, step in zip(place, settings.dilation, strict=True)]
@@ -59,7 +59,7 @@ def transposed_convolve(image: Array, weight: Array, bias: Array, settings: Conv
         bias: (K,).
     """
     size = image.shape[1:]
-    scales, kernel = _channels_last(image), _by_place(weight)
+    scales, kernel = channels_last(image), by_place(weight)
     output = np.zeros((*settings.output_size(size), weight.shape[1]))
     for place in np.ndindex(settings.kernel):
         positions, pixels = _weight_indices(settings, place, size, output.shape[:-1])
@@ -81,7 +81,7 @@ def matrix(weight: Array, settings: ConvSettings, size: Sizes) -> Array:
     """
     positions, pixels = settings.positions_and_pixels(size)
     outer, inner = weight.shape[:2]
-    kernel = _by_place(weight)
+    kernel = by_place(weight)
     result = np.zeros((math.prod(positions), math.prod(pixels), outer, inner))
     for place in np.ndindex(settings.kernel):
         at, covered = _weight_indices(settings, place, positions, pixels)
@@ -95,7 +95,7 @@ def multiply(matrix: Array, image: Array, bias: Array, settings: ConvSettings) -
     """The layer's output computed with its `matrix`, or the transpose if it is transposed."""
     vector = (matrix.T if settings.transposed else matrix) @ image.ravel()
     output = vector.reshape(len(bias), *settings.output_size(image.shape[1:]))
-    return _channels_first(_channels_last(output) + bias)
+    return _channels_first(channels_last(output) + bias)
 
 
 def padded(image: Array, settings: ConvSettings) -> Array:
@@ -115,7 +115,7 @@ def zero_inserted(image: Array, settings: ConvSettings) -> Array:
     positions, pixels = _valid_indices(
         image.shape[1:], size, settings.stride, settings.zeros_around
     )
-    result[pixels] = _channels_last(image)[positions]
+    result[pixels] = channels_last(image)[positions]
     return _channels_first(result)
 
 
@@ -160,7 +160,8 @@ def overlap(settings: ConvSettings, size: Sizes) -> Integers:
     return result
 
 
-def _channels_last(image: Array) -> Array:
+def channels_last(image: Array) -> Array:
+    """A view of (channels, *size) as (*size, channels)."""
     return np.moveaxis(image, 0, -1)
 
 
@@ -168,7 +169,7 @@ def _channels_first(image: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(image, -1, 0))
 
 
-def _by_place(weight: Array) -> Array:
+def by_place(weight: Array) -> Array:
     """Weights as (*kernel, channels, channels), so that a place in the kernel has a matrix."""
     return np.moveaxis(weight, (0, 1), (-2, -1))
 

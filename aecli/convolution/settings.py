@@ -1,6 +1,6 @@
 """The settings of one convolution or transposed convolution, along any number of axes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aecli.convolution.arithmetic import (
     Sizes,
@@ -134,14 +134,15 @@ class ConvSettings:
             return unstrided.output_size(self.output_size(size))
         return ConvSettings((1,) * len(size), padding=self.padding).output_size(size)
 
-    def uncut_size(self, size: Sizes) -> Sizes:
-        """The size of a transposed convolution's output before its padding is cut off.
+    @property
+    def uncut(self) -> "ConvSettings":
+        """A transposed convolution's settings without its padding, so that nothing is cut off.
 
-        The output padding is counted only where it goes beyond what the padding cuts off.
+        Its output padding is left as far as it goes beyond what the padding cuts off.
         """
-        uncut = ConvSettings(self.kernel, self.stride, dilation=self.dilation, transposed=True)
-        ends = map(int.__add__, self.padding, self.output_size(size))
-        return tuple(map(max, uncut.output_size(size), ends))
+        extra = map(int.__sub__, self.output_padding, self.padding)
+        beyond = tuple(max(0, each) for each in extra)
+        return replace(self, padding=(0,), output_padding=beyond)
 
     @property
     def zeros_between(self) -> Sizes:

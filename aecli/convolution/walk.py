@@ -14,19 +14,23 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aecli.convolution.arithmetic import Sizes, sizes_text
+from aecli.convolution.gather import (
+    Gathering,
+    Mask,
+    by_zero_stuffing,
+    directly,
+    number,
+    steps,
+)
 from aecli.convolution.layer import ConvLayer
-from aecli.convolution.reference import Array, flipped, padded, zero_inserted
+from aecli.convolution.reference import Array, channels_last
 from aecli.convolution.settings import ConvSettings, shape_text
 from aecli.errors import UsageError
 
-Mask = NDArray[np.bool_]
-
 MAX_FRAMES = 200  # some twenty seconds of drawing
 MAX_CELLS = 1200  # of all panels; more would not be visible
-MAX_TERMS = 16  # of a sum that is written out
 
 
 class View(Enum):
@@ -124,109 +128,25 @@ def _with_rows(layer: ConvLayer) -> ConvLayer:
     )
 
 
-def _direct(layer: ConvLayer) -> Walk:
-    """Each output pixel, what it reads, and the weights that it reads with."""
-    settings, image = layer.settings, layer.images[0]
-    if settings.transposed:
-        return _gathered(
-            layer, ("input", image, np.zeros(layer.size, bool)), layer.weight.swapaxes(0, 1),
-            lambda position: _reading_backwards(settings, layer.size, position),
-        )  # fmt: skip
-    is_pixel = padded(np.ones((1, *layer.size)), settings)[0] > 0
-    name = "padded input" if any(settings.padding) else "input"
-    return _gathered(
-        layer, (name, padded(image, settings), ~is_pixel), layer.weight,
-        lambda position: _reading(position, settings.kernel, settings.stride, settings.dilation),
-    )  # fmt: skip
-
-
-def _zero_inserted(layer: ConvLayer) -> Walk:
-    """The equal convolution with stride 1 of the input with its zeros."""
-    settings = layer.settings
-    is_pixel = zero_inserted(np.ones((1, *layer.size)), settings)[0] > 0
-    surface = zero_inserted(layer.images[0], settings)
-    return _gathered(
-        layer, ("zero-stuffed input", surface, ~is_pixel), flipped(layer.weight),
-        lambda position: _reading(position, settings.kernel, (1, 1), settings.dilation),
-        kernel_name="flipped kernel",
-    )  # fmt: skip
-
-
-Reading = tuple[list[Sizes], list[Sizes]]
-"""The pixels that an output pixel reads, and the places of the weights that it reads them with."""
-
-
-def _reading(position: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Reading:
-    """Of a convolution: pixels of the padded input."""
-    places = [*np.ndindex(kernel)]
-    pixels = [
-        tuple(p * s + n * d for p, s, n, d in zip(position, stride, place, dilation, strict=True))
-        for place in places
-    ]
-    return pixels, places
-
-
-def _reading_backwards(settings: ConvSettings, size: Sizes, position: Sizes) -> Reading:
-    """Of a transposed convolution: pixels of the input whose kernels reach the output pixel."""
-    pixels, places = [], []
-    for place in np.ndindex(settings.kernel):
-        reached = [
-            divmod(p + padding - n * d, s)
-            for p, padding, n, d, s in zip(
-                position, settings.padding, place, settings.dilation, settings.stride, strict=True
-            )
-        ]
-        pixel = tuple(quotient for quotient, _ in reached)
-        is_inside = all(0 <= n < length for n, length in zip(pixel, size, strict=True))
-        if is_inside and not any(remainder for _, remainder in reached):
-            pixels.append(pixel)
-            places.append(place)
-    return pixels, places
-
-
-def _gathered(
-    layer: ConvLayer,
-    surface: tuple[str, Array, Mask],
-    weight: Array,
-    reading: Callable[[Sizes], Reading],
-    kernel_name: str = "kernel",
-) -> Walk:
-    """The steps of a layer that computes one output pixel after another.
-
-    Args:
-        surface: the name, the numbers (channels, rows, columns) and the filler of what is read.
-        weight: (output channels, channels, rows, columns).
-        reading: position of an output pixel -> what it reads, and with which weights.
-    """
-    name, pixels, filler = surface
+def _gathered(layer: ConvLayer, gathering: Gathering) -> Walk:
+    """The steps of a layer that computes one output pixel after another."""
+    weight, pixels = gathering.weight, gathering.pixels
     panels = (
-        *_panels(name, pixels, 0, filler),
-        *_kernel_panels(kernel_name, weight),
+        *_panels(gathering.surface, pixels, 0, gathering.filler),
+        *_kernel_panels(gathering.kernel, weight),
         *_panels("output", np.zeros((len(weight), *layer.output_size)), 2),
     )
     _check_cells(panels)
     output = np.full((len(weight), *layer.output_size), np.nan)
-    at_pixel, at_place = np.moveaxis(pixels, 0, -1), np.moveaxis(weight, (0, 1), (-2, -1))
     frames = []
-    for position in np.ndindex(layer.output_size):
-        read, places = reading(position)
-        weights = [at_place[place] for place in places]  # each (output channels, channels)
-        values = [at_pixel[pixel] for pixel in read]  # each (channels,)
-        totals = layer.bias + sum(map(np.matmul, weights, values), np.zeros(len(weight)))
-        np.moveaxis(output, 0, -1)[position] = totals
-        terms = [
-            (factors[0, channel], factor[channel])
-            for channel in range(len(pixels))
-            for factors, factor, pixel in zip(weights, values, read, strict=True)
-            if not filler[pixel]
-        ]
-        meeting = [place for pixel, place in zip(read, places, strict=True) if not filler[pixel]]
+    for step in steps(layer, gathering):
+        channels_last(output)[step.position] = step.totals
         states = (
-            *_states(pixels, _mask(filler.shape, read)),
-            *_states(weight.reshape(-1, *weight.shape[2:]), _mask(weight.shape[2:], meeting)),
-            *_states(output, _mask(layer.output_size, [position])),
+            *_states(pixels, _mask(gathering.filler.shape, step.read)),
+            *_states(weight.reshape(-1, *weight.shape[2:]), _mask(weight.shape[2:], step.used)),
+            *_states(output, _mask(layer.output_size, [step.position])),
         )
-        frames.append(Frame(_sum(terms, layer.bias[0], totals[0], len(weight)), states))
+        frames.append(Frame(step.text, states))
     return Walk(panels, tuple(frames))
 
 
@@ -251,7 +171,7 @@ def _stamps(layer: ConvLayer) -> Walk:
             *_states(stamp, np.ones(settings.kernel, bool)),
             *_states(output, marked),
         )
-        values = np.moveaxis(image, 0, -1)[position]
+        values = channels_last(image)[position]
         frames.append(Frame(_laid_down(values, place), states))
     frames.append(_last_of_stamps(layer, output, is_cut))
     return Walk(panels, tuple(frames))
@@ -271,7 +191,7 @@ def stamps(layer: ConvLayer) -> Iterator[tuple[Sizes, tuple[slice, ...], Array]]
                 position, settings.stride, settings.extent, settings.dilation, strict=True
             )
         )
-        yield position, place, np.tensordot(np.moveaxis(image, 0, -1)[position], layer.weight, 1)
+        yield position, place, np.tensordot(channels_last(image)[position], layer.weight, 1)
 
 
 def _cut_off(settings: ConvSettings) -> str:
@@ -282,11 +202,15 @@ def _cut_off(settings: ConvSettings) -> str:
 
 def ring(layer: ConvLayer) -> Mask:
     """What a transposed convolution writes: True where its padding cuts it off."""
-    settings = layer.settings
-    is_cut = np.ones(settings.uncut_size(layer.size), bool)
-    kept = zip(settings.padding, layer.output_size, strict=True)
-    is_cut[tuple(slice(padding, padding + length) for padding, length in kept)] = False
+    is_cut = np.ones(layer.settings.uncut.output_size(layer.size), bool)
+    is_cut[kept(layer)] = False
     return is_cut
+
+
+def kept(layer: ConvLayer) -> tuple[slice, ...]:
+    """The part of what a transposed convolution writes that is its output."""
+    lengths = zip(layer.settings.padding, layer.output_size, strict=True)
+    return tuple(slice(padding, padding + length) for padding, length in lengths)
 
 
 def _last_of_stamps(layer: ConvLayer, output: Array, is_cut: Mask) -> Frame:
@@ -307,7 +231,11 @@ def _last_of_stamps(layer: ConvLayer, output: Array, is_cut: Mask) -> Frame:
     return Frame(f"{'; '.join(parts)}: {shape_text(layer.output_size)}", states)
 
 
-WALKS = {View.direct: _direct, View.stamps: _stamps, View.zero_inserted: _zero_inserted}
+WALKS: dict[View, Callable[[ConvLayer], Walk]] = {
+    View.direct: lambda layer: _gathered(layer, directly(layer)),
+    View.stamps: _stamps,
+    View.zero_inserted: lambda layer: _gathered(layer, by_zero_stuffing(layer)),
+}
 
 
 def _panels(
@@ -362,22 +290,6 @@ def _mask(size: Sizes, cells: list[Sizes]) -> Mask:
     for cell in cells:
         mask[cell] = True
     return mask
-
-
-def _sum(terms: list[tuple[float, float]], bias: float, total: float, channels: int) -> str:
-    """As in `0*1 + 1*2 + 2*4 + 3*5 = 25`; of several output channels, the first."""
-    products = [f"{number(weight)}*{number(pixel)}" for weight, pixel in terms[:MAX_TERMS]]
-    more = [f"{len(terms) - MAX_TERMS} more"] * (len(terms) > MAX_TERMS)
-    added = [f"bias {number(bias)}"] if bias else []
-    text = " + ".join([*products, *more, *added]) or "no pixel"
-    return ("channel 1: " if channels > 1 else "") + f"{text} = {number(total)}"
-
-
-def number(value: float) -> str:
-    """A number as a cell or a sum has it: four decimals at most; in brackets if it is negative."""
-    is_odd = value != 0 and not 1e-3 <= abs(value) < 1e7
-    text = f"{value:.4g}" if is_odd else f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
-    return f"({text})" if value < 0 else text
 
 
 def _laid_down(values: Array, place: tuple[slice, ...]) -> str:

@@ -20,7 +20,7 @@ from aecli.figures.kernels import kernel_curves
 from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.network import Stage, network_figure
 from aecli.figures.number_panels import NumberPanel, number_panels
-from aecli.figures.output import as_image, as_png, save, to_array
+from aecli.figures.output import as_gif, as_image, as_png, save, to_array
 from aecli.figures.plane import PlaneChart, plane_figure
 from aecli.figures.rates import RateCurve, rate_distortion
 from aecli.figures.spots import Spot, spots
@@ -41,6 +41,7 @@ __all__ = [
     "Stage",
     "accuracy_by_labels",
     "accuracy_by_strength",
+    "as_gif",
     "as_image",
     "as_png",
     "error_by_latent",

@@ -42,6 +42,19 @@ def as_png(pixels: Tensor) -> bytes:
     return content.getvalue()
 
 
+def as_gif(frames: list[Image.Image], milliseconds: int | list[int]) -> bytes:
+    """Images as the bytes of an endless GIF file.
+
+    Args:
+        milliseconds: how long each frame stays, or one number for all of them.
+    """
+    content = io.BytesIO()
+    frames[0].save(
+        content, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
+    )
+    return content.getvalue()
+
+
 def to_array(figure: Figure) -> NDArray[np.uint8]:
     """`figure` as pixels (height, width, 3)."""
     take_literally(figure)

@@ -13,7 +13,8 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecli.convolution.walk import Frame, Panel, State, Walk, number
+from aecli.convolution.gather import number
+from aecli.convolution.walk import Frame, Panel, State, Walk
 from aecli.figures import text
 from aecli.figures.cells import (
     GAP,
@@ -30,7 +31,7 @@ from aecli.figures.cells import (
     ink_on,
     pale,
 )
-from aecli.figures.output import to_array
+from aecli.figures.output import as_gif, to_array
 from aecli.figures.text import take_literally
 from aecli.figures.theme import RGB, neutral, paper
 
@@ -97,11 +98,7 @@ def gif(frames: list[Image.Image]) -> bytes:
     """An endless GIF, which rests at its last frame."""
     each = min(SLOWEST_FRAME, max(FASTEST_FRAME, LONGEST_SECONDS / len(frames)))
     milliseconds = [*(round(1000 * each) for _ in frames[1:]), round(1000 * LAST_FRAME)]
-    content = io.BytesIO()
-    frames[0].save(
-        content, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
-    )
-    return content.getvalue()
+    return as_gif(frames, milliseconds)
 
 
 class _Layout:

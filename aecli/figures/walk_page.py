@@ -1,26 +1,15 @@
 """The steps of a layer as one self-contained HTML page, which asks for nothing from outside."""
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aecli.convolution.walk import State, Walk
 from aecli.figures.walk import shown
+from aecli.figures.web_page import render as render_page
 
-SCRIPT = Path(__file__).with_name("walk.js").read_text(encoding="utf-8")
-SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-
-ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATE = Path(__file__).with_name("walk.html.j2")
 
 
 def walk_page(title: str, walk: Walk, command: str) -> str:
@@ -30,7 +19,8 @@ def walk_page(title: str, walk: Walk, command: str) -> str:
         title: its heading.
         command: the command line that makes it again.
     """
-    return ENVIRONMENT.get_template("walk.html.j2").render(
+    return render_page(
+        TEMPLATE,
         title=title,
         columns=[
             [(n, each) for n, each in enumerate(walk.panels) if each.column == column]
@@ -39,8 +29,6 @@ def walk_page(title: str, walk: Walk, command: str) -> str:
         count=len(walk.frames),
         command=command,
         data=_as_json(walk),
-        script=Markup(SCRIPT),
-        script_digest=SCRIPT_DIGEST,
         zip=zip,
     )
 

@@ -1,28 +1,15 @@
 """A lecture as one self-contained HTML page, which asks for nothing from outside."""
 
-import base64
-import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from aecli import __version__
+from aecli.figures.web_page import render as render_page
 from aecli.lectures.kit import Kit, Shown
 
-SCRIPT = Path(__file__).with_name("lecture.js").read_text(encoding="utf-8")
-SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+TEMPLATE = Path(__file__).with_name("lecture.html.j2")
 MIN_COLUMNS = 40
 """The text of fewer is no larger."""
-
-ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def page(kit: Kit, quick: bool, command: str) -> str:
@@ -31,7 +18,8 @@ def page(kit: Kit, quick: bool, command: str) -> str:
     Args:
         command: the command line that makes it again.
     """
-    return ENVIRONMENT.get_template("lecture.html.j2").render(
+    return render_page(
+        TEMPLATE,
         kit=kit,
         quick=quick,
         command=command,
@@ -40,8 +28,6 @@ def page(kit: Kit, quick: bool, command: str) -> str:
         mark=mark,
         state=state,
         columns=_columns,
-        script=Markup(SCRIPT),
-        script_digest=SCRIPT_DIGEST,
     )
 
 
