@@ -48,7 +48,7 @@ def trained(folder: Path, *overrides: str) -> tuple[Autoencoder, TrainingState, 
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     steps = steps_per_epoch(config, data)
     with Tracker(run, config.epochs, steps) as tracker:
-        train(config, data, state, Recorder(config, data, state, run, tracker))
+        train(config, data, state, Recorder(config, data, state, run, tracker, print))
         return state.model, state, run
 
 

@@ -103,7 +103,7 @@ def run_experiment(
         display: what the terminal shows of the run; None for nothing.
         group: the training processes; rank 0 calls this, the others call `run_worker`.
         restart: start from the beginning and remove the checkpoints.
-        warn: receives a message for each damaged checkpoint.
+        warn: receives a message for each damaged checkpoint, and one if the processor is busy.
 
     Raises:
         DivergenceError: the loss is no longer finite.
@@ -131,7 +131,7 @@ def run_experiment(
             tracker.graph(describe(state.model))
         task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
         group.broadcast_object({**task, "images": data.fingerprints})
-        recorder = Recorder(config, data, state, run, tracker)
+        recorder = Recorder(config, data, state, run, tracker, warn)
         train(config, data, state, recorder)
         group.shutdown()
         with tracker.phase("testing"):

@@ -90,7 +90,7 @@ def whole(config: TrainConfig, images: int) -> Seconds:
         with tempfile.TemporaryDirectory() as folder:
             directory = RunDirectory(Path(folder))
             with Tracker(directory, config.epochs, steps, Display("benchmark")) as tracker:
-                train(config, data, state, Recorder(config, data, state, directory, tracker))
+                train(config, data, state, Recorder(config, data, state, directory, tracker, print))
 
     return (seconds / config.epochs for seconds in timed(run))
 
