@@ -1,5 +1,6 @@
 """Text for people: values and names as messages show them."""
 
+import html
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -69,3 +70,8 @@ def _escape(match: re.Match[str]) -> str:
 def printable(text: str) -> str:
     """Write control characters and marks of direction as escapes: a name cannot move the cursor."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def escape_markdown(text: str) -> str:
+    """Escape text that a renderer could take for a table edge, emphasis, code or HTML."""
+    return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(printable(text), quote=False))

@@ -1,7 +1,6 @@
 """Entry point: dispatch to a command, and report failures as one line and an exit status."""
 
 import gc
-import os
 import re
 import signal
 import sys
@@ -19,6 +18,7 @@ from aecli.errors import (
     UsageError,
     storage_error,
 )
+from aecli.runtime.contention import bound_spinning
 from aecli.runtime.signals import end_at_once
 from aecli.runtime.status import announce_torch, erase_status
 from aecli.runtime.streams import protect_standard_streams
@@ -51,13 +51,6 @@ examples:
 """
 
 
-# How many times an OpenMP thread polls for the other threads before it sleeps. GNU's default,
-# 300,000, is 20 ms on an Intel Xeon, and at every operation all threads may spin that long for one
-# whose core is busy: next to two busy processes, an epoch of fc with 11,000 images took over 15 s,
-# and takes 0.2 s with this value. With a tenth of it, conv takes 50 % longer on idle cores.
-OPENMP_SPIN_COUNT = "50000"
-
-
 _GNU_OPTION = re.compile(r"--([A-Za-z][\w./-]*)(?:=(.*))?", re.DOTALL)
 FLAGS = ("cfg", "config-dir", "dry-run", "resolve", "multirun")
 """Those of `train`, which have dashes as in Hydra."""
@@ -67,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     protect_standard_streams()
     gc.set_threshold(GC_THRESHOLD)
-    if "OMP_WAIT_POLICY" not in os.environ:  # another way to set the same thing
-        os.environ.setdefault("GOMP_SPINCOUNT", OPENMP_SPIN_COUNT)  # read when torch is imported
+    bound_spinning()
     signal.signal(signal.SIGTERM, _terminate)
     status = run(sys.argv[1:] if arguments is None else arguments)
     end_at_once()

@@ -1,8 +1,6 @@
 """The settings of a comparison as a table: one list of columns for every format."""
 
-import html
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +8,7 @@ from aecli import documents
 from aecli.comparison.results import MeanStd, RunGroup
 from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
-from aecli.text import printable
+from aecli.text import escape_markdown
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6
@@ -161,11 +159,11 @@ def to_markdown(settings: Sequence[RunGroup]) -> str:
     """A table in GitHub Markdown, with its notes."""
     shown = columns(settings)
     lines = [
-        [_escape_markdown(each.name) for each in shown],
+        [escape_markdown(each.name) for each in shown],
         ["---:" if each.is_number else "---" for each in shown],
     ]
     for row in rows(settings, shown):
-        cells = [_escape_markdown(cell) for cell in row.cells]
+        cells = [escape_markdown(cell) for cell in row.cells]
         lines.append([f"**{cell}**" if row.is_best and cell else cell for cell in cells])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return table + "".join(f"\n{sentence}\n" for sentence in notes(settings))
@@ -374,8 +372,3 @@ def _decimals(number: float, digits: int) -> int:
     """Decimals that show `digits` significant digits of `number`."""
     exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # of the rounded number
     return max(0, digits - 1 - exponent)
-
-
-def _escape_markdown(text: str) -> str:
-    """Escape text that a renderer could take for a table edge, emphasis, code or HTML."""
-    return re.sub(r"([\\|*_`~])", r"\\\1", html.escape(printable(text), quote=False))

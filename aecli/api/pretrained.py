@@ -1,0 +1,137 @@
+"""A model in a folder of its own: weights, configuration and a model card."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from aecli import __version__
+from aecli.api.card import model_card
+from aecli.api.model import Model
+from aecli.config import FOLDER, TrainConfig, from_plain, plain
+from aecli.data import Data
+from aecli.data.loaded import load_cached_data, relocate
+from aecli.documents import to_json
+from aecli.errors import DataError, StorageError, UsageError, storage_error
+from aecli.files import make_folder, read_file, read_json, write_atomically
+from aecli.models import build_model
+from aecli.places import OUTPUTS
+from aecli.runs.directory import RunDirectory
+from aecli.runs.lock import locked
+from aecli.runs.owned import OwnedFiles
+from aecli.runs.summary import check_summary, image_fingerprints
+from aecli.runs.tensors import from_bytes, to_bytes
+from aecli.runtime.device import open_device
+from aecli.text import one_line
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FORMAT = 1
+"""Of `config.json`; a later version may write another."""
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Whether `save` has written the folder, as far as its files tell."""
+    return (folder / CONFIG).is_file() and not RunDirectory(folder).config_file.exists()
+
+
+def save(model: Model, folder: Path) -> Path:
+    """Write a model to `folder`, whose earlier version is replaced all at once.
+
+    Raises:
+        UsageError: the folder is a run.
+        StorageError: a file of somebody else is in the way, or it cannot be written.
+    """
+    if RunDirectory(folder).exists():
+        raise UsageError(f"{folder} is a run: give a folder for the model alone")
+    config, summary = _without_places(model.config), _without_source(model.summary)
+    described = {"format": FORMAT, "aecli": __version__, "config": plain(config)}
+    contents = {
+        WEIGHTS: to_bytes(model.network.state_dict()),
+        CONFIG: to_json({**described, "summary": summary}),
+        CARD: model_card(model).encode(),
+    }
+    files = OwnedFiles(folder)
+    try:
+        make_folder(folder)
+        with locked(folder):
+            files.complete()
+            files.check_replaceable(contents)
+            for name, path in files.stage_all(contents).items():
+                write_atomically(path, contents[name])
+            files.publish(contents)
+    except OSError as error:
+        raise storage_error(error) from error
+    return folder
+
+
+def load_pretrained(folder: Path, device: str, data_dir: str | None) -> Model:
+    """Read what `save` has written.
+
+    Raises:
+        UsageError: this machine does not have the device.
+        StorageError: a file is damaged, or was written by a later version.
+    """
+    config, summary = _read(folder / CONFIG)
+    config = relocate(replace(config, device=device), data_dir, None)
+    torch_device = open_device(device)
+    channels, height, width = config.data.image_shape or (0, 0, 0)
+    network = build_model(config.model, config.upsample, (channels, height, width))
+    weights = folder / WEIGHTS
+    try:
+        network.load_state_dict(from_bytes(read_file(weights)))
+    except (SafetensorError, RuntimeError) as error:
+        raise StorageError(f"{weights} cannot be used: {one_line(error)}") from error
+    return Model(folder, config, summary, network.to(torch_device), partial(_data, config, summary))
+
+
+def _read(file: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """The configuration and the summary.
+
+    Raises:
+        StorageError: the file holds something else.
+    """
+    content = read_json(file)
+    if not isinstance(content, dict) or "format" not in content:
+        raise StorageError(f"{file} was not written by save_pretrained")
+    if content["format"] != FORMAT:
+        raise StorageError(
+            f"{file} has the format {content['format']!r:.40}, and this version of aecli reads "
+            f"{FORMAT}: install the version {content.get('aecli')!r:.40}"
+        )
+    summary = content.get("summary")
+    if not isinstance(summary, dict):
+        raise StorageError(f"{file} is damaged: it has no summary")
+    check_summary(summary, str(file))
+    try:
+        return from_plain(content.get("config")), summary
+    except UsageError as error:
+        raise StorageError(f"{file} is damaged: {error}") from error
+
+
+def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
+    """The images that a model was trained on, if this machine has them.
+
+    Raises:
+        DataError: they are others, or cannot be loaded.
+    """
+    if config.data.name == FOLDER:
+        raise DataError("the model was trained on images of somebody's own, which are not with it")
+    data = load_cached_data(config)
+    kept = image_fingerprints(summary)
+    if kept is not None and kept != data.fingerprints:
+        raise DataError(f"{data.name} in {config.data_dir} is not what the model was trained on")
+    return data
+
+
+def _without_places(config: TrainConfig) -> TrainConfig:
+    """The configuration without the folders of the machine that trained it."""
+    data = config.data if config.data.path is None else replace(config.data, path=FOLDER)
+    return replace(config, data=data, device="auto", output_dir=OUTPUTS, data_dir="data")
+
+
+def _without_source(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary without the place of the images."""
+    data = {key: value for key, value in summary["data"].items() if key != "source"}
+    return {**summary, "data": data}
