@@ -42,9 +42,9 @@ def test_numbers_have_the_decimals_that_fit_the_largest() -> None:
     panels = [NumberPanel("a", np.array(each)) for each in numbers]
     words = [[each.get_text() for each in axes.texts] for axes in number_panels("", [panels]).axes]
     assert words == [
-        ["0.33", "0", "9.27", "2"],
+        ["0.33", "-0.003", "9.27", "2"],  # no nonzero looks like zero
         ["1234", "5", "0", "1"],
-        ["1e-05", "2e-05", "0", "0"],
+        ["1e-05", "2e-05", "0", "-1e-09"],
     ]
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from aecli.cli.console import out
+from aecli.convolution.gather import looks_like_zero
 
 MAX_ROWS = 64  # per grid
 MAX_GRIDS = 6  # per group
@@ -88,18 +89,26 @@ def _dot(width: int) -> Text:
 
 
 def _format(numbers: NDArray[Any]) -> list[str]:
-    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`; words stay
-    as they are."""
+    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`, and those
+    that would become 0 with an exponent; words stay as they are."""
     if numbers.dtype.kind == "U":
         return [str(word) for word in numbers]
     magnitudes = np.abs(numbers[numbers != 0])
     low, high = SCIENTIFIC
     if magnitudes.size and (magnitudes.max() < low or magnitudes.max() >= high):
-        return [f"{number:.{DECIMALS}g}" for number in numbers]
+        return [_in_digits(number) for number in numbers]
     rounded = np.round(numbers, DECIMALS) + 0.0  # -0 is 0
     enough = (n for n in range(DECIMALS) if np.array_equal(np.round(rounded, n), rounded))
     decimals = next(enough, DECIMALS)
-    return [f"{number:.{decimals}f}" for number in rounded]
+    small = looks_like_zero(numbers, rounded)
+    return [
+        _in_digits(number) if is_small else f"{shown:.{decimals}f}"
+        for number, shown, is_small in zip(numbers, rounded, small, strict=True)
+    ]
+
+
+def _in_digits(number: float) -> str:
+    return f"{number:.{DECIMALS}g}"
 
 
 def _width(lines: list[Text]) -> int:

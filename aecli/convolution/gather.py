@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from aecli.convolution.settings import ConvSettings
 Mask = NDArray[np.bool_]
 
 MAX_TERMS = 16  # of a sum that is written out
+NEGLIGIBLE = 1e-14  # of the largest number; smaller ones are 0 but for rounding
 
 Reading = tuple[list[Sizes], list[Sizes]]
 """The pixels that an output pixel reads, and the places of the weights that it reads them with."""
@@ -146,3 +147,9 @@ def number(value: float) -> str:
     is_odd = value != 0 and not 1e-3 <= abs(value) < 1e7
     text = f"{value:.4g}" if is_odd else f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
     return f"({text})" if value < 0 else text
+
+
+def looks_like_zero(numbers: NDArray[Any], rounded: NDArray[Any]) -> Mask:
+    """Which of some numbers are 0 once they are rounded, and are more than an error of rounding."""
+    least = NEGLIGIBLE * np.abs(numbers).max(initial=0.0)
+    return np.asarray((rounded == 0) & (np.abs(numbers) > least))

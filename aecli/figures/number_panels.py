@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from aecli.convolution.gather import looks_like_zero
 from aecli.figures import text
 from aecli.figures.cells import ink_on
 from aecli.figures.theme import categories, paper
@@ -145,7 +146,12 @@ def _write(
 
 
 def _words(numbers: NDArray[np.float64]) -> list[str]:
-    """All numbers of a panel; whole ones in full."""
+    """All numbers of a panel; whole ones in full, and of those that would become 0 one digit."""
     largest = float(abs(numbers).max()) or 1.0
     decimals = min(max(0, DIGITS - 1 - math.floor(math.log10(largest))), MAX_DECIMALS)
-    return [f"{number + 0.0:g}" for number in np.round(numbers, decimals).ravel()]  # -0 is 0
+    rounded = np.round(numbers, decimals) + 0.0  # -0 is 0
+    shown = np.where(looks_like_zero(numbers, rounded), numbers, rounded)
+    return [
+        f"{number:.1g}" if rest == 0 else f"{number:g}"
+        for number, rest in zip(shown.flat, rounded.flat, strict=True)
+    ]
