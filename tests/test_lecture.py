@@ -16,7 +16,9 @@ from aecli.cli.completion import candidates
 from aecli.config import config_groups
 from aecli.errors import Interrupted, UsageError
 from aecli.lectures.checks import Grid, Number, Results, Says, judge, numbers_below
-from aecli.lectures.kit import make_kit
+from aecli.lectures.kit import Kit, Shown, make_kit
+from aecli.lectures.lines import ELSEWHERE
+from aecli.lectures.notebook import notebook
 from aecli.lectures.script import Slide, lecture_names, read_lecture
 from aecli.runs.directory import RunDirectory
 from aecli.training import loop as training
@@ -359,9 +361,6 @@ def test_the_notebook_is_valid_and_its_lines_run(aecli: Aecli, tmp_path: Path) -
         assert cell.keys() == required
     for cell in code:
         compile("".join(line for line in cell["source"] if line[0] != "!"), "cell", "exec")
-    # The first cell leads from the notebook to the folder of the lines.
-    root = re.search(r"kit / '(.*)'\)", "".join(code[0]["source"]))
-    assert root and (folder / root[1]).resolve() == tmp_path
     lines = [cell for cell in code if cell["source"][0].startswith("!")]
     assert len(lines) == 2
     environment = with_project()
@@ -375,6 +374,60 @@ def test_the_notebook_is_valid_and_its_lines_run(aecli: Aecli, tmp_path: Path) -
         assert done.stdout.strip("\n").splitlines()[:20] == stored[:20]
     pictures = [output for cell in code for output in cell["outputs"] if "data" in output]
     assert [sorted(each["data"])[0] for each in pictures] == ["image/png", "image/gif"]
+
+
+def test_the_notebook_finds_its_folder_and_its_aecli(aecli: Aecli, tmp_path: Path) -> None:
+    assert aecli("lecture", write(tmp_path / "mine.yaml", WORDS)) == 0
+    folder = tmp_path / "outputs/lectures/mine"
+    cells = json.loads((folder / "lecture.ipynb").read_bytes())["cells"]
+    opening = "".join(cells[1]["source"])
+    display = tmp_path / "IPython/display.py"
+    display.parent.mkdir()
+    display.write_text("SVG = Image = None")
+    code = f"{opening}\n{opening}\nimport shutil\nprint(kit, Path.cwd(), shutil.which('aecli'))"
+    python = tmp_path / "environment/bin/python"
+    python.parent.mkdir(parents=True)
+    (python.parent / "aecli").touch(0o755)
+    code = f"import sys\nsys.executable = {str(python)!r}\n{code}"
+    environment = with_project(PATH="/usr/bin:/bin")
+    environment["PYTHONPATH"] += f":{tmp_path}"
+
+    def run_in(cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run the first cell twice, as people do, and tell where it has led."""
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=cwd, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+
+    # Jupyter begins in the folder of the notebook; other programs, where they were started.
+    for cwd in (folder, tmp_path):
+        kit, home, program = run_in(cwd).stdout.split()
+        assert (Path(kit).resolve(), Path(home)) == (folder, tmp_path)
+        assert program == str(python.parent / "aecli")
+    assert "start Jupyter in the folder of this notebook" in run_in(tmp_path / "IPython").stderr
+
+
+def test_the_notebook_shows_what_jupyter_can_show(aecli: Aecli, tmp_path: Path) -> None:
+    slide = {**CONV, "show": "overlap.svg", "remark": "0*1 + 1*2 of data_dir <b>", "slip": "a_b_c"}
+    assert aecli("lecture", write(tmp_path / "mine.yaml", slide)) == 0
+    folder = tmp_path / "outputs/lectures/mine"
+    cells = {
+        cell["id"]: cell for cell in json.loads((folder / "lecture.ipynb").read_bytes())["cells"]
+    }
+    # Plain text stays plain in Markdown.
+    words = "".join(cells["convolution"]["source"])
+    assert r"0\*1 + 1\*2 of data\_dir \<b\>" in words and r"a\_b\_c" in words
+    # A notebook that Jupyter has not run itself shows no SVG.
+    figure = cells["convolution-figure-1"]
+    assert "convolution.png" in "".join(figure["source"])
+    assert [*figure["outputs"][0]["data"]] == ["image/png", "text/plain"]
+
+
+def test_the_notebook_keeps_the_printed_text_without_files_that_are_gone(tmp_path: Path) -> None:
+    lecture = read_lecture(write(tmp_path / "mine.yaml", CONV))
+    shown = Shown(lecture.slides[0], "aecli compare", f"   live\nunits\nreport {ELSEWHERE}/a.html")
+    cells = json.loads(notebook(Kit(lecture, [shown], {}), tmp_path))["cells"]
+    assert cells[-1]["outputs"][0]["text"] == ["   live\n", "units\n"]
 
 
 def test_lectures_are_completed_and_are_no_choices_of_a_run() -> None:

@@ -29,12 +29,13 @@ sys.exit(code)
 """
 
 
-def on_terminal(folder: Path, data_dir: Path, *arguments: str) -> str:
-    """What a command line writes to a terminal."""
+def on_terminal(folder: Path, data_dir: Path, *arguments: str, **variables: str) -> str:
+    """What a command line writes to a terminal, with these variables in its environment."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        environment = with_project(AECLI_DATA=str(data_dir), TERM="xterm", COLUMNS="80")
+        usual = {"AECLI_DATA": str(data_dir), "TERM": "xterm", "COLUMNS": "80"}
+        environment = with_project(**{**usual, **variables})
         os.execve(sys.executable, [sys.executable, "-c", CODE, *arguments], environment)
     written = b""
     while True:
@@ -70,6 +71,15 @@ def test_training_says_what_it_loads_and_leaves_nothing_of_it(
     assert written.index("loading synthetic ...") < written.index("256 training")
     assert "torch first: False" in written
     assert not [line for line in screen(written) if "loading" in line]
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"JPY_PARENT_PID": "1"}])
+def test_where_nothing_can_be_erased_nothing_passing_is_written(
+    variables: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    written = on_terminal(tmp_path, data_dir, "train", "model=fc", *TINY, **variables)
+    assert "loading" not in written and "\x1b[K" not in written and "\x1b[1A" not in written
+    assert "epoch 1/" in written  # a line for each epoch in place of the bar
 
 
 @pytest.mark.parametrize("command", ["evaluate", "reconstruct", "export"])

@@ -40,8 +40,6 @@ from aecli.text import suggest
 if TYPE_CHECKING:
     from aecli.lectures.kit import Kit
 
-PAGE, NOTEBOOK = "index.html", "lecture.ipynb"
-
 
 @dataclass
 class Options:
@@ -108,7 +106,7 @@ def _make(
     lecture: Lecture, slides: Sequence[Slide], quick: bool, folder: Path, command: str
 ) -> "Kit":
     """Run the slides, and write what came of them."""
-    from aecli.lectures.kit import check_output, make_kit, write_kit
+    from aecli.lectures.kit import NOTEBOOK, PAGE, check_output, make_kit, write_kit
     from aecli.lectures.notebook import notebook
     from aecli.lectures.page import page
     from aecli.runtime.scratch import temporary_folder
@@ -140,6 +138,8 @@ def _report(kit: "Kit", folder: Path) -> None:
     Raises:
         AecliError: a check does not hold, or a command failed.
     """
+    from aecli.lectures.kit import NOTEBOOK, PAGE
+
     facts = {"checked": kit.tally, "page": str(folder / PAGE), "notebook": str(folder / NOTEBOOK)}
     console.facts(facts)
     bad = [shown for shown in kit.slides if shown.failures]

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from aecli.errors import AecliError, StorageError, UsageError
-from aecli.files import read_file, writable_folder, write_atomically
+from aecli.errors import AecliError, StorageError
+from aecli.files import make_folder, read_file, write_atomically
 from aecli.lectures.checks import Results, Verdict, judge
 from aecli.lectures.lines import ELSEWHERE, run_line
 from aecli.lectures.runs import Prepared, prepare
 from aecli.lectures.script import PICTURES, Lecture, Slide
-from aecli.runs.directory import RunDirectory
-from aecli.runs.lock import locked
+from aecli.runs.file_set import check_file_set, file_set
 from aecli.runs.owned import OwnedFiles
 
-FIGURES = "figures"
+PAGE, NOTEBOOK, FIGURES = "index.html", "lecture.ipynb", "figures"
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,15 @@ class Shown:
         return [each for each in self.pictures if each.is_shown]
 
     @property
+    def text(self) -> str:
+        """The printed text, without the place of files that are gone by now."""
+        lines = (line for line in self.printed.splitlines() if ELSEWHERE not in line)
+        return "\n".join(lines).rstrip()
+
+    @property
     def shown_text(self) -> str:
-        """The part of the printed text that the slide asks for, without the place of files that
-        are gone by now."""
-        lines = [line for line in self.printed.splitlines() if ELSEWHERE not in line]
+        """The part of it that the slide asks for."""
+        lines = self.text.splitlines()
         start, end = self.slide.start, self.slide.end
         first = next((n for n, line in enumerate(lines) if start and start in line), 0)
         after = (n for n, line in enumerate(lines) if end and n > first and end in line)
@@ -188,11 +192,7 @@ def check_output(folder: Path, names: Sequence[str]) -> None:
         UsageError: it is a run.
         StorageError: it cannot be written, or files of somebody else are in the way.
     """
-    if RunDirectory(folder).exists():
-        raise UsageError(f"output={folder} is a run: give a folder for the lecture alone")
-    files = OwnedFiles(folder)
-    files.check_replaceable({*files.manifest(), *names})
-    writable_folder(folder, "output")
+    check_file_set(folder, {*OwnedFiles(folder).manifest(), *names})
 
 
 def write_kit(folder: Path, files: dict[str, bytes]) -> None:
@@ -201,9 +201,7 @@ def write_kit(folder: Path, files: dict[str, bytes]) -> None:
     Raises:
         StorageError: files of somebody else are in the way; nothing has changed.
     """
-    owned = OwnedFiles(folder)
-    with locked(folder):
-        owned.complete()
-        for name, path in owned.stage_all(files).items():
-            write_atomically(path, files[name])
-        owned.publish(files)
+    with file_set(folder) as new:
+        for name, content in files.items():
+            make_folder((new / name).parent)
+            write_atomically(new / name, content)

@@ -1,15 +1,32 @@
 """A lecture as a Jupyter notebook: its lines as cells, with their outputs."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aecli import __version__
 from aecli.documents import to_json
-from aecli.lectures.kit import Kit, Picture, Shown
+from aecli.lectures.kit import NOTEBOOK, Kit, Picture, Shown
 
 Cell = dict[str, Any]
+
+OPENING = """\
+import os
+import sys
+from pathlib import Path
+
+from IPython.display import SVG, Image
+
+places = Path.cwd(), Path.cwd() / {inner!r}
+kit = next((each for each in places if (each / {notebook!r}).exists()), None)
+assert kit, "start Jupyter in the folder of this notebook"
+os.chdir(kit / {root!r})  # from where the lines below are run
+
+# They are run by the aecli that is installed beside this kernel.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])"""
+"""The first cell, which may be run again."""
 
 
 def notebook(kit: Kit, folder: Path) -> bytes:
@@ -33,31 +50,36 @@ def notebook(kit: Kit, folder: Path) -> bytes:
 
 def _opening(kit: Kit, folder: Path) -> Iterator[Cell]:
     lecture = kit.lecture
-    text = f"# {lecture.title}\n\n{lecture.about}\n\nAfter the slides of {lecture.slides_from}."
+    title, about, slides_from = map(_literal, (lecture.title, lecture.about, lecture.slides_from))
+    text = f"# {title}\n\n{about}\n\nAfter the slides of {slides_from}."
     yield _markdown("opening", text)
     # The lines name runs and data from the folder in which the lecture was made.
+    inner = os.path.relpath(folder.resolve())
     root = os.path.relpath(Path.cwd(), folder.resolve())
-    code = (
-        "import os\nfrom pathlib import Path\n\nfrom IPython.display import SVG, Image\n\n"
-        'if "kit" not in globals():\n    kit = Path.cwd()  # the folder of this notebook\n'
-        f"os.chdir(kit / {root!r})  # from where the lines below are run"
-    )
+    code = OPENING.format(notebook=NOTEBOOK, inner=inner, root=root)
     yield _code("folder", code, [])
 
 
 def _slide_cells(number: int, shown: Shown) -> Iterator[Cell]:
     slide = shown.slide
-    text = f"## {number}. {slide.title}\n\n{slide.remark}"
+    text = f"## {number}. {_literal(slide.title)}\n\n{_literal(slide.remark)}"
     if slide.slip:
-        text += f"\n\n**The slide errs:** {slide.slip}"
+        text += f"\n\n**The slide errs:** {_literal(slide.slip)}"
     yield _markdown(slide.id, text)
     if not shown.command:
         return
-    printed = shown.printed + (f"\naecli: {shown.error}" if shown.error else "")
-    stream = {"output_type": "stream", "name": "stdout", "text": _lines(printed.strip() + "\n")}
+    printed = shown.text + (f"\naecli: {shown.error}" if shown.error else "")
+    lines = _lines(printed.strip("\n") + "\n")
+    stream = {"output_type": "stream", "name": "stdout", "text": lines}
     yield _code(f"{slide.id}-line", f"!{shown.command}", [stream])
     for place, picture in enumerate(shown.shown_pictures):
-        yield _picture_cell(f"{slide.id}-figure-{place + 1}", picture)
+        yield _picture_cell(f"{slide.id}-figure-{place + 1}", _as_pixels(picture, shown.pictures))
+
+
+def _as_pixels(picture: Picture, pictures: Iterable[Picture]) -> Picture:
+    """The same picture as PNG, if there is one: Jupyter shows no SVG that it has not drawn."""
+    name = str(PurePosixPath(picture.file).with_suffix(".png"))
+    return next((each for each in pictures if each.file == name), picture)
 
 
 def _picture_cell(name: str, picture: Picture) -> Cell:
@@ -79,6 +101,11 @@ def _markdown(name: str, text: str) -> Cell:
 def _code(name: str, text: str, outputs: list[Any]) -> Cell:
     cell: Cell = {"cell_type": "code", "id": name[:64], "metadata": {}, "execution_count": None}
     return {**cell, "source": _lines(text), "outputs": outputs}
+
+
+def _literal(text: str) -> str:
+    """Plain text as Markdown, in which 0*1 + 1*2 would become slanted."""
+    return re.sub(r"([\\`*_\[\]<>#|$~])", r"\\\1", text)
 
 
 def _lines(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from aecli.runtime.status import can_erase
 from aecli.runtime.terminal import err
 
 REFRESHES_PER_SECOND = 5  # each takes a thread a millisecond or two
@@ -31,7 +32,7 @@ MIN_BAR, MAX_BAR = 10, 20  # characters
 
 def is_terminal() -> bool:
     """Whether there is a terminal to draw on."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    return can_erase(sys.stderr)
 
 
 class Bar:

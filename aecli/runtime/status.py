@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TextIO
 
 ERASE = "\x1b[K"  # from the cursor to the end of the line
 
 
 def show_status(text: str) -> None:
-    """Show `text` where stderr is a terminal; the cursor stays at the beginning of the line."""
+    """Show `text` where it can be erased; the cursor stays at the beginning of the line."""
     _write(f"{ERASE}{text}\r")
 
 
@@ -26,11 +27,20 @@ def announce_torch() -> None:
         sys.meta_path.insert(0, _TorchFinder())
 
 
+def can_erase(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal on which what was written can be erased.
+
+    A notebook gives `!command` a terminal, and keeps all that is written to it.
+    """
+    is_in_notebook = "JPY_PARENT_PID" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+    return stream is not None and stream.isatty() and not is_in_notebook
+
+
 def _write(text: str) -> None:
     # Rich replaces stderr while it draws a bar, and prints what is written there.
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
     is_main_process = os.environ.get("RANK", "0") == "0"
-    if is_main_process and stream is not None and stream.isatty():
+    if is_main_process and can_erase(stream):
         stream.write(text)
         stream.flush()
 
