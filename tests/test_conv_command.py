@@ -333,6 +333,7 @@ def test_the_figure_goes_where_it_is_wanted(show: Show, tmp_path: Path) -> None:
     output = show("input=2", "kernel=3", "transposed=true", "output=here/and there")
     assert output.endswith("figure     here/and there/overlap.png\n")
     assert sorted(path.name for path in (tmp_path / "here" / "and there").iterdir()) == [
+        "manifest.json",
         "overlap.png",
         "overlap.svg",
     ]
@@ -552,6 +553,8 @@ def test_the_band_of_transposed_convolutions_and_autoencoders(show: Show) -> Non
     assert grid(output, "W 4x9")[0] == ["f1", "f2", ".", "f3", "f4", ".", ".", ".", "."]
     output = show("input=2", "kernel=2", "letters=true", "transposed=true")
     assert grid(output, "W 4x9")[0] == ["f1", "f2", ".", "f3", "f4", ".", ".", ".", "."]
+    assert grid(output, "2 x kernel")[:2] == [[".", "2*f1", "2*f2"], [".", "2*f3", "2*f4"]]
+    assert grid(output, "flipped kernel 2x2") == [["f4", "f3"], ["f2", "f1"]]
 
 
 def test_the_order_of_columns_is_a_permutation_of_the_order_of_rows(show: Show) -> None:
@@ -683,6 +686,9 @@ def test_several_sizes_give_a_table(show: Show) -> None:
     ]
     assert "extent" not in output and "extent" in show("input=9,10", "kernel=3", "dilation=2")
     assert "nothing is left" in show("input=1,2", "kernel=2")
+    # Nothing is computed, so nothing is too large.
+    output = show("input=5,100000", "kernel=3", "stride=2")
+    assert "│ 100000x100000 to 49999x49999 │" in output
 
 
 def test_there_and_back_where_nothing_is_left_without_output_padding(show: Show) -> None:

@@ -222,7 +222,8 @@ def test_the_bottleneck_and_the_loss_are_marked(shown: ExampleImages) -> None:
 def test_the_network_is_drawn_to_scale(shown: ExampleImages, tmp_path: Path) -> None:
     lines = shown("model=conv latent=25 data=mnist figure=true output=here")
     assert lines[-1] == ["figure", "here/network.svg"]
-    assert sorted(path.name for path in Path("here").iterdir()) == ["network.png", "network.svg"]
+    names = ["manifest.json", "network.png", "network.svg"]
+    assert sorted(path.name for path in Path("here").iterdir()) == names
     config = compose(["latent=25"])
     drawn = stages(describe(build_outline(config.model, config.upsample, (1, 28, 28))), (1, 28, 28))
     figure = network_figure("a network", [Stage(*each) for each in drawn], "loss: the error")

@@ -191,7 +191,14 @@ def test_the_figures_are_where_they_are_said_to_be(show: Show, tmp_path: Path) -
         assert saved(Path(path)).shape[2] > 500
         assert Path(path).with_suffix(".svg").is_file()
     output = show("input=2", "method=pixel_shuffle", "output=elsewhere")
-    assert sorted(os.listdir("elsewhere")) == ["upsampled.png", "upsampled.svg"]
+    assert sorted(os.listdir("elsewhere")) == ["manifest.json", "upsampled.png", "upsampled.svg"]
+    # What the new line does not draw is not left of an earlier one; the rest stays.
+    show("input=2", "output=one")
+    Path("one/notes.txt").write_text("mine")
+    show("input=2", "method=bed_of_nails", "output=one")
+    assert sorted(os.listdir("one")) == [
+        "manifest.json", "notes.txt", "upsampled.png", "upsampled.svg"
+    ]  # fmt: skip
     output = show("input=1x100", "method=nearest", "output=nowhere")
     assert "figure  none: more than 128 cells along a side" in output
     assert not Path("nowhere").exists()

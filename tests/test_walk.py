@@ -18,6 +18,7 @@ from aecli.commands.conv import Options
 from aecli.convolution.layer import ConvLayer, read_layer
 from aecli.convolution.walk import View, Walk, stamps, walk
 from aecli.errors import UsageError
+from aecli.figures import walk_files
 from aecli.figures.walk import FASTEST_FRAME, WalkFigure, gif
 from aecli.figures.walk_page import walk_page
 from tests.browser import opened
@@ -173,6 +174,29 @@ def test_the_six_stamps_of_denoising_autoencoders() -> None:
         assert np.allclose(stamp, number * np.array([weight]))
 
 
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        ("input=1x12 kernel=1x3", 1),
+        ("input=4 dims=1 kernel=3 stride=2 transposed=true", 1),
+        ("input=5 kernel=3", 3),
+        ("input=2 kernel=3 stride=2 transposed=true", 3),
+    ],
+)
+def test_a_layer_of_one_row_stands_upright(line: str, columns: int) -> None:
+    layer = layer_of(line)
+    steps = walk(layer, View.stamps if layer.settings.transposed else View.direct)
+    assert len(steps.columns) == columns
+    assert sum(steps.columns, []) == [*steps.panels]
+    figure = WalkFigure("a layer", steps)
+    width, height = figure.image(0).size
+    assert 0.5 * height < width < 2 * height
+    # The cells are as large as in any other layer.
+    assert (
+        figure.figure.axes[0].get_position().height * height > steps.panels[0].filler.shape[0] * 35
+    )
+
+
 def test_the_pictures_of_a_walk_differ_and_have_one_size() -> None:
     steps = walk(layer_of("input=3 kernel=2"), View.direct)
     figure = WalkFigure("a layer", steps)
@@ -235,7 +259,37 @@ def test_the_command_draws_a_gif_slides_and_a_page(
     output = capsys.readouterr().out
     assert f"animation  here/{view}.gif\n" in output and f"page       here/{view}.html\n" in output
     assert f"steps      here/{view}/01.svg to {names[-1]}\n" in output
-    # Again, over its own files; but not beside those of a longer walk.
+    # Again, over its own files; of a longer walk none is left.
     assert aecli("conv", *line.split()) == 0
-    assert aecli("conv", *line.replace("input=2", "input=1").split()) == 2
-    assert "which is none of the" in capsys.readouterr().err
+    assert aecli("conv", *line.replace("input=2", "input=1").split()) == 0
+    shorter = 2 if view == "stamps" else 4
+    assert sorted(path.name for path in Path("here", view).iterdir()) == names[:shorter]
+
+
+def test_animations_into_one_folder_at_the_same_time_do_not_mix(
+    aecli: Aecli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save = walk_files.save_walk
+    shorter = "input=1 kernel=2 transposed=true animate=true output=here torch=false"
+
+    def overtaken(title: str, walk: Walk, path: Path, command: str) -> None:
+        monkeypatch.setattr(walk_files, "save_walk", save)
+        save(title, walk, path, command)
+        assert aecli("conv", *shorter.split()) == 0
+        assert len([*Path("here/stamps").iterdir()]) == 2
+
+    monkeypatch.setattr(walk_files, "save_walk", overtaken)
+    assert aecli("conv", *shorter.replace("input=1", "input=2").split()) == 0
+    assert len([*Path("here/stamps").iterdir()]) == 5
+    assert "input=2" in Path("here/stamps.html").read_text(encoding="utf-8")
+    with Image.open("here/stamps.gif") as animation:
+        assert animation.n_frames == 5  # type: ignore[attr-defined]
+    # Another view of the layer stands beside it, and a stranger's picture stays as it is.
+    assert aecli("conv", *shorter.split(), "view=direct") == 0
+    assert Path("here/stamps.html").exists() and Path("here/direct.html").exists()
+    Path("there/stamps").mkdir(parents=True)
+    Path("there/stamps/02.svg").write_text("mine")
+    capsys.readouterr()
+    assert aecli("conv", *shorter.replace("here", "there").split()) == 5
+    assert "there/stamps/02.svg was not written by aecli" in capsys.readouterr().err
+    assert [*Path("there").rglob("*.*")] == [Path("there/stamps/02.svg")]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from aecli.cli.console import bullets, out, paragraph
 from aecli.cli.layer_text import SYNONYMS, zero_steps
 from aecli.cli.number_grids import NumberGrid, is_printable, number_grids
+from aecli.convolution.arithmetic import Sizes
 from aecli.convolution.gather import MAX_TERMS, Mask, number, sums
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array, flipped, matrix, transposed_convolve
@@ -52,9 +53,13 @@ def print_sums(layer: ConvLayer) -> None:
         bullets(sums(layer))
 
 
-def print_stamps(layer: ConvLayer) -> None:
+def print_stamps(layer: ConvLayer, names: Words | None) -> None:
     """Print the scaled kernels that the pixels of a transposed convolution lay down, if they are
-    few, and what their padding cuts off."""
+    few, and what their padding cuts off.
+
+    Args:
+        names: as for `print_numbers`.
+    """
     if len(layer.images) > 1:
         return
     is_cut = ring(layer)
@@ -65,19 +70,28 @@ def print_stamps(layer: ConvLayer) -> None:
             paragraph(
                 f"The output is the sum of the kernels that the input's pixels lay down{bias}:"
             )
-            number_grids([_stamp(layer, each) for each in stamps(layer)])
+            number_grids([_stamp(layer, names, *each) for each in stamps(layer)])
     if is_cut.any() and len(layer.size) <= 2:
         uncut = transposed_convolve(layer.images[0], layer.weight, layer.bias, layer.settings.uncut)
         name = "the output, in parentheses what the padding cuts off,"
         number_grids(maps(name, uncut[None], cut=is_cut))
 
 
-def _stamp(layer: ConvLayer, stamp: tuple[tuple[int, ...], tuple[slice, ...], Array]) -> NumberGrid:
-    position, place, numbers = stamp
+def _stamp(
+    layer: ConvLayer,
+    names: Words | None,
+    position: Sizes,
+    place: tuple[slice, ...],
+    numbers: Array,
+) -> NumberGrid:
+    """The kernel that the pixel at `position` lays down at `place`."""
     is_cut = ring(layer)
-    laid, is_laid = np.zeros(is_cut.shape), np.zeros(is_cut.shape, bool)
-    laid[place], is_laid[place] = numbers[0], True
     scale = number(float(layer.images[0, 0][position]))
+    words = numbers[0]
+    if names is not None:
+        words = np.array([f"{scale}*{name}" for name in names[0, 0].flat]).reshape(numbers[0].shape)
+    laid, is_laid = np.zeros(is_cut.shape, words.dtype), np.zeros(is_cut.shape, bool)
+    laid[place], is_laid[place] = words, True
     return NumberGrid(f"{scale} x kernel", _flat(laid[kept(layer)]), _flat(is_laid[kept(layer)]))
 
 
@@ -174,8 +188,12 @@ def _by_columns(channels: int, size: tuple[int, ...]) -> NDArray[np.int64]:
     return np.concatenate([channel.ravel(order="F") for channel in numbered])
 
 
-def print_surface(layer: ConvLayer) -> None:
-    """Print the padded input, or the steps to the zero-stuffed input and what it is for."""
+def print_surface(layer: ConvLayer, names: Words | None) -> None:
+    """Print the padded input, or the steps to the zero-stuffed input and what it is for.
+
+    Args:
+        names: as for `print_numbers`.
+    """
     settings = layer.settings
     if settings.transposed:
         out.print()
@@ -187,7 +205,7 @@ def print_surface(layer: ConvLayer) -> None:
         number_grids(
             _between(layer),
             maps("zero-stuffed input", layer.with_zeros(), layer.is_pixel()),
-            _kernels("flipped kernel", flipped(layer.weight)),
+            _kernels("flipped kernel", flipped(layer.weight if names is None else names)),
         )
     elif any(settings.padding):
         number_grids(maps("padded input", layer.with_zeros(), layer.is_pixel()))

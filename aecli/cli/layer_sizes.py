@@ -3,14 +3,14 @@
 import re
 from dataclasses import fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from rich.text import Text
 
 from aecli.cli.console import facts, table
 from aecli.cli.tables import new_table
 from aecli.convolution.arithmetic import CONV_FORMULA, EXTENT_FORMULA, TRANSPOSED_FORMULA
-from aecli.convolution.layer import read_layer
+from aecli.convolution.layer import LayerText, read_settings
 from aecli.convolution.settings import MIN_VALUES, EmptyOutputError, shape_text
 from aecli.errors import UsageError
 
@@ -20,12 +20,18 @@ TAKEN = {*KEYS, "dims", "torch", "output"}
 MAX_ROWS = 64
 
 
-def has_several(options: Any) -> bool:
+class LayerOptions(LayerText, Protocol):
+    """The options of `aecli conv`: a dataclass that describes a layer."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def has_several(options: LayerOptions) -> bool:
     """Whether one of the sizes in the options of `aecli conv` is a list, such as 0,1,2."""
     return bool(_several(options))
 
 
-def _several(options: Any) -> dict[str, list[str]]:
+def _several(options: LayerOptions) -> dict[str, list[str]]:
     """Key -> its values, of the keys that have several."""
     texts = {key: getattr(options, key) or "" for key in KEYS}
     return {
@@ -35,7 +41,7 @@ def _several(options: Any) -> dict[str, list[str]]:
     }
 
 
-def print_sizes(options: Any) -> None:
+def print_sizes(options: LayerOptions) -> None:
     """Print the sizes of every combination of the values, in both directions.
 
     Raises:
@@ -75,10 +81,10 @@ def print_sizes(options: Any) -> None:
     facts({"figure": "none: sizes are not drawn"})
 
 
-def _sizes(options: Any) -> str:
+def _sizes(options: LayerText) -> str:
     """As in `5x5 to 3x3`."""
+    settings, size = read_settings(options)
     try:
-        layer = read_layer(options)
+        return f"{shape_text(size)} to {shape_text(settings.output_size(size))}"
     except EmptyOutputError:
         return "nothing is left"
-    return f"{shape_text(layer.size)} to {shape_text(layer.output_size)}"

@@ -22,7 +22,6 @@ examples:
   aecli conv input=3,4,5 kernel=3 padding=0,1
 """
 
-import os
 import shlex
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +38,7 @@ from aecli.cli.layer_grids import (
     print_surface,
     weight_names,
 )
+from aecli.cli.layer_pictures import LayerPictures
 from aecli.cli.layer_sizes import has_several, print_sizes
 from aecli.cli.layer_text import (
     describe,
@@ -50,16 +50,14 @@ from aecli.cli.layer_text import (
     torch_facts,
 )
 from aecli.cli.layer_trip import print_round_trip
-from aecli.cli.number_grids import MAX_DRAWN, NOT_DRAWN, NumberGrid, number_grids
+from aecli.cli.number_grids import NumberGrid, number_grids
 from aecli.cli.options import REQUIRED, parse_options
 from aecli.convolution.arrays import looks_like_sizes
 from aecli.convolution.layer import ConvLayer, read_layer
 from aecli.convolution.reference import Array, overlap
 from aecli.convolution.round_trip import round_trip
-from aecli.convolution.settings import shape_text
-from aecli.convolution.walk import View, Walk, walk
+from aecli.convolution.walk import View, walk
 from aecli.errors import UsageError
-from aecli.files import writable_folder
 from aecli.places import OUTPUTS
 
 
@@ -124,7 +122,7 @@ class Options:
     """How W takes the pixels of an image: rows (row by row) or columns (column by column)."""
 
     letters: bool = False
-    """Name the weights f1, f2, ... in the kernel and in W; false: show their numbers."""
+    """Name the weights f1, f2, ... in the kernel, the stamps and W; false: show their numbers."""
 
     animate: bool = False
     """Draw the layer at work, position by position, as GIF, SVG and HTML."""
@@ -141,9 +139,6 @@ class Options:
     """Folder for the figure; null: one below outputs/conv, named after the layer."""
 
 
-FIGURE = "overlap"  # file name, without suffix
-
-
 def main(arguments: list[str]) -> None:
     """Print the arithmetic of the layer that the command line describes, and draw its overlap.
 
@@ -157,15 +152,11 @@ def main(arguments: list[str]) -> None:
         return
     layer = _read(options)
     trip = round_trip(layer) if options.round_trip else None
-    view = options.view or (View.stamps if options.transposed else View.direct)
     folder = Path(options.output or Path(OUTPUTS, "conv", folder_name(layer)))
+    view = options.view or (View.stamps if options.transposed else View.direct)
     steps = walk(layer, view) if options.animate else None
-    if steps is not None:
-        _check_folder(folder / view.value, steps)
-    sides = layer.size + layer.output_size + layer.settings.padded_input_size(layer.size)
-    is_drawn = max(sides) <= MAX_DRAWN and len(layer.size) <= 2
-    if is_drawn or steps:
-        writable_folder(folder, "output")
+    pictures = LayerPictures(layer, folder, view, steps)
+    pictures.check()
 
     by_matrix = layer.matrix()
     outputs = layer.outputs(by_matrix)
@@ -174,15 +165,11 @@ def main(arguments: list[str]) -> None:
         print_round_trip(layer, trip)
     else:
         _print_layer(layer, options, by_matrix, next(iter(outputs.values())))
-    pictures = {"figure": _draw(layer, folder) if is_drawn else _why_not_drawn(layer)}
-    if steps is not None:
-        pictures |= _animate(
-            layer, steps, folder / view.value, f"aecli conv {shlex.join(arguments)}"
-        )
+    drawn = pictures.draw(f"aecli conv {shlex.join(arguments)}")
     agreement = {"agreement": _agreement(outputs)}
     if options.torch:
         agreement["torch"] = _compare_to_torch(layer, next(iter(outputs.values())))
-    facts({**agreement, **pictures})
+    facts({**agreement, **drawn})
 
 
 def _read(options: Options) -> ConvLayer:
@@ -230,11 +217,11 @@ def _print_layer(
     names = weight_names(layer, by_columns) if options.letters else None
     print_numbers(layer, outputs, names)
     if layer.settings.transposed:
-        print_stamps(layer)
+        print_stamps(layer, names)
     else:
         print_sums(layer)
     print_matrix(layer, by_matrix, by_columns, names)
-    print_surface(layer)
+    print_surface(layer, names)
     _print_overlap(layer)
 
 
@@ -280,51 +267,3 @@ def _compare_to_torch(layer: ConvLayer, output: Array) -> str:
 
     difference = _difference(output, [torch_output(layer)])
     return f"torch.nn.{torch_class(layer.settings)}: {difference}"
-
-
-def _why_not_drawn(layer: ConvLayer) -> str:
-    if len(layer.size) > 2:
-        return "none: three axes cannot be drawn"
-    return NOT_DRAWN
-
-
-def _draw(layer: ConvLayer, folder: Path) -> str:
-    """Draw what the kernel moves over, and the overlap; return the path of the picture."""
-    # Imported here, so that the numbers need not wait for matplotlib.
-    from aecli.figures import overlap_figure, save
-
-    settings = layer.settings
-    surface = "zero-stuffed" if settings.transposed else "padded" if any(settings.padding) else ""
-    pixels = layer.is_pixel()
-    kernel = np.zeros(settings.extent, bool)
-    kernel[tuple(slice(None, None, step) for step in settings.dilation)] = True
-    figure = overlap_figure(
-        describe(layer),
-        (f"{surface} input {shape_text(pixels.shape)}".strip(), np.atleast_2d(pixels)),
-        np.atleast_2d(kernel),
-        (overlap_heading(settings), np.atleast_2d(overlap(settings, layer.size))),
-    )
-    save(figure, folder / FIGURE)
-    return str(folder / f"{FIGURE}.png")
-
-
-def _check_folder(folder: Path, steps: Walk) -> None:
-    """Refuse a folder for the steps that holds something else, such as those of a longer walk."""
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        foreign = sorted(names - {*steps.file_names})
-        if foreign:
-            raise UsageError(
-                f"{folder} holds {foreign[0]}, which is none of the {len(steps.frames)} steps of "
-                "this layer: remove the folder, or choose another with output=..."
-            )
-    elif os.path.lexists(folder):
-        raise UsageError(f"{folder} is no folder: choose another with output=...")
-
-
-def _animate(layer: ConvLayer, steps: Walk, path: Path, command: str) -> dict[str, str]:
-    """Draw the steps of a layer; returns what was written, and where."""
-    from aecli.figures.walk_files import save_walk
-
-    which = f", image 1 of {len(layer.images)}" if len(layer.images) > 1 else ""
-    return save_walk(describe(layer) + which, steps, path, command)

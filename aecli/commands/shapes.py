@@ -39,8 +39,8 @@ from aecli.convolution.arithmetic import (
 )
 from aecli.convolution.arrays import read_image_size
 from aecli.errors import UsageError
-from aecli.files import writable_folder
 from aecli.places import OUTPUTS
+from aecli.runs.file_set import check_file_set, file_set
 from aecli.text import shortened
 
 if TYPE_CHECKING:
@@ -79,8 +79,10 @@ def main(arguments: list[str]) -> None:
         console.bullets(_about_strides(config.model.layers, sides, pools))
     if wants_figure:
         target = Path(folder or Path(OUTPUTS, "shapes", _folder_name(config, shape)))
-        writable_folder(target, "output")
-        console.facts({"figure": _draw(config, layers, shape, target)})
+        check_file_set(target, [f"{FIGURE}.png", f"{FIGURE}.svg"])
+        with file_set(target, [FIGURE]) as new:
+            _draw(config, layers, shape, new)
+        console.facts({"figure": str(target / f"{FIGURE}.svg")})
 
 
 def _pop_figure(arguments: list[str]) -> tuple[bool, str | None]:
@@ -108,8 +110,8 @@ def _folder_name(config: TrainConfig, shape: tuple[int, int, int]) -> str:
 
 def _draw(
     config: TrainConfig, layers: list[Layer], shape: tuple[int, int, int], folder: Path
-) -> str:
-    """Draw the network; return the path of the picture."""
+) -> None:
+    """Draw the network."""
     # Imported here, so that the table need not wait for matplotlib.
     from aecli.cli.console import LOSS, describe_model
     from aecli.figures import Stage, network_figure, save
@@ -117,7 +119,6 @@ def _draw(
 
     drawn = [Stage(part, size, operations) for part, size, operations in stages(layers, shape)]
     save(network_figure(describe_model(config), drawn, f"loss: {LOSS}"), folder / FIGURE)
-    return str(folder / f"{FIGURE}.svg")
 
 
 def _image_shape(config: TrainConfig) -> tuple[int, int, int]:

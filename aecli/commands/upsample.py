@@ -38,8 +38,8 @@ from aecli.convolution.upsampling_options import (
     read_small_image,
 )
 from aecli.errors import UsageError
-from aecli.files import writable_folder
 from aecli.places import OUTPUTS
+from aecli.runs.file_set import check_file_set, file_set
 
 if TYPE_CHECKING:
     from aecli.analysis.pictures import Picture, Pictures, Pixels
@@ -160,15 +160,18 @@ def _show_numbers(
     size = shape_text(image.shape[1:])
     folder = Path(options.output or Path(OUTPUTS, "upsample", f"{size}-x{factor}"))
     is_drawn = max(image.shape[1:]) * factor <= MAX_DRAWN
+    names = [FIGURE, KERNELS] if kernels else [FIGURE]
     if is_drawn:
-        writable_folder(folder, "output")
+        check_file_set(folder, [f"{name}{suffix}" for name in names for suffix in (".png", ".svg")])
     title = f"{size}, factor {factor}"
     console.facts({"upsampling": title, "parameters": "none: nothing in these methods is trained"})
     for section in sections:
         _print_section(section)
     figure = NOT_DRAWN
     if is_drawn:
-        figure = _draw(title, image, sections, kernels, folder)
+        with file_set(folder, [FIGURE, KERNELS]) as target:
+            _draw(title, image, sections, kernels, target)
+        figure = "\n".join(str(folder / f"{name}.png") for name in names)
     console.out.print()
     console.facts({"figure": figure})
 
@@ -196,8 +199,8 @@ def _print_section(section: Section) -> None:
 
 def _draw(
     title: str, image: Array, sections: list[Section], kernels: dict[str, Kernel], folder: Path
-) -> str:
-    """Draw the numbers and, of the methods that interpolate, the kernels; return their paths."""
+) -> None:
+    """Draw the numbers and, of the methods that interpolate, the kernels."""
     # Imported here, so that the numbers need not wait for matplotlib.
     from aecli.figures import NumberPanel, kernel_curves, number_panels, save
 
@@ -208,12 +211,9 @@ def _draw(
         number_panels(title, [[NumberPanel(*each) for each in group] for group in groups]),
         folder / FIGURE,
     )
-    paths = [folder / f"{FIGURE}.png"]
     if kernels:
         curves = {kernel.name: kernel.weight for kernel in kernels.values()}
         save(kernel_curves(curves), folder / KERNELS)
-        paths.append(folder / f"{KERNELS}.png")
-    return "\n".join(map(str, paths))
 
 
 def _enlarge_pictures(

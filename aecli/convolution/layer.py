@@ -127,18 +127,33 @@ def read_layer(options: LayerText) -> ConvLayer:
     images = _images(options.input, source, axes)
     weight = _weight(options, weight, images.shape[1], axes)
     channels = weight.shape[1 if options.transposed else 0]
-    settings = ConvSettings(
-        weight.shape[2:],
-        **{
-            key: read_sizes(key, getattr(options, key), axes)
-            for key in MIN_VALUES
-            if key != "kernel"
-        },
-        transposed=options.transposed,
-    )
+    settings = _settings(options, weight.shape[2:])
     layer = ConvLayer(settings, images, weight, _read_bias(options.bias, channels))
     _check_work(layer)
     return layer
+
+
+def read_settings(options: LayerText) -> tuple[ConvSettings, Sizes]:
+    """Parse the settings and the size of the input of a layer of which nothing is computed, however
+    large it is.
+
+    Raises:
+        UsageError: one of them is invalid, or the kernel has no size.
+        StorageError: a file cannot be read.
+    """
+    source = read_input(options.input)
+    axes = _axes(options, source, None)
+    size = _image_shape(options.input, source, axes)[2:]
+    return _settings(options, _kernel(options, axes)), size
+
+
+def _settings(options: LayerText, kernel: Sizes) -> ConvSettings:
+    given = {
+        key: read_sizes(key, getattr(options, key), len(kernel))
+        for key in MIN_VALUES
+        if key != "kernel"
+    }
+    return ConvSettings(kernel, **given, transposed=options.transposed)
 
 
 def _check_work(layer: ConvLayer) -> None:
@@ -191,6 +206,13 @@ def _axes(options: LayerText, source: Sizes | Array, weight: Array | None) -> in
 
 def _images(text: str, source: Sizes | Array, axes: int) -> Array:
     """The input as (images, channels, *size)."""
+    shape = _image_shape(text, source, axes)
+    _check_size("input", *shape)
+    return consecutive("input", *shape) if isinstance(source, tuple) else source.reshape(shape)
+
+
+def _image_shape(text: str, source: Sizes | Array, axes: int) -> Sizes:
+    """The shape of the input: images, channels, and one for each axis."""
     shape = source if isinstance(source, tuple) else source.shape
     if isinstance(source, tuple) and len(shape) == 1:
         shape *= axes
@@ -200,21 +222,23 @@ def _images(text: str, source: Sizes | Array, axes: int) -> Array:
             f"{listed(AXES[axes])}, or {axes + 1} with channels first, or {axes + 2} with images "
             "and channels first"
         )
-    shape = (1,) * (axes + 2 - len(shape)) + shape
-    _check_size("input", *shape)
-    return consecutive("input", *shape) if isinstance(source, tuple) else source.reshape(shape)
+    return (1,) * (axes + 2 - len(shape)) + shape
+
+
+def _kernel(options: LayerText, axes: int) -> Sizes:
+    """The size of the kernel along each axis."""
+    if options.kernel is None:
+        raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
+    return ConvSettings(read_sizes("kernel", options.kernel, axes)).kernel
 
 
 def _weight(options: LayerText, weight: Array | None, channels: int, axes: int) -> Array:
     """The weights in torch's layout, for images with `channels` channels."""
-    kernel = None
-    if options.kernel is not None:
-        kernel = ConvSettings(read_sizes("kernel", options.kernel, axes)).kernel
+    has_size = weight is None or options.kernel is not None
+    kernel = _kernel(options, axes) if has_size else ()
     if options.out_channels is not None and options.out_channels < 1:
         raise UsageError(f"out_channels={options.out_channels} is not valid: give at least 1")
     if weight is None:
-        if kernel is None:
-            raise UsageError("conv needs kernel=..., as in kernel=3, or weight=...")
         made = options.out_channels or 1
         layers = (channels, made) if options.transposed else (made, channels)
         return consecutive("kernel", *layers, *kernel)
@@ -225,7 +249,7 @@ def _weight(options: LayerText, weight: Array | None, channels: int, axes: int) 
         )
     _check_size("weight", *weight.shape)
     weight = weight if weight.ndim == axes + 2 else weight[None, None]
-    if kernel not in (None, weight.shape[2:]):
+    if kernel not in ((), weight.shape[2:]):
         raise UsageError(
             f"kernel={options.kernel} is not the size of weight, {shape_text(weight.shape[2:])}: "
             "leave kernel out"

@@ -14,6 +14,7 @@ channels, output channels, *kernel) for a transposed one. A bias is (output chan
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def zero_inserted(image: Array, settings: ConvSettings) -> Array:
     return _channels_first(result)
 
 
-def flipped(weight: Array) -> Array:
+def flipped(weight: NDArray[Any]) -> NDArray[Any]:
     """A transposed convolution's weights for the convolution of its `zero_inserted` input.
 
     Each kernel is reversed along all its axes, which turns one with rows and columns by 180

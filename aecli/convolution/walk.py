@@ -30,6 +30,7 @@ from aecli.convolution.settings import ConvSettings, shape_text
 from aecli.errors import UsageError
 
 MAX_FRAMES = 200  # some twenty seconds of drawing
+WIDEST = 3  # times as wide as high, in cells, where the panels still stand side by side
 MAX_CELLS = 1200  # of all panels; more would not be visible
 
 
@@ -79,6 +80,15 @@ class Walk:
 
     panels: tuple[Panel, ...]
     frames: tuple[Frame, ...]
+
+    @property
+    def columns(self) -> list[list[Panel]]:
+        """The panels as they stand: what is read, multiplied and written side by side, or, if that
+        would be wide and low, one below the other."""
+        columns = [[each for each in self.panels if each.column == n] for n in range(3)]
+        across = sum(max(panel.filler.shape[1] for panel in panels) for panels in columns)
+        rows = max(sum(panel.filler.shape[0] for panel in panels) for panels in columns)
+        return columns if across <= WIDEST * rows else [[*self.panels]]
 
     @property
     def file_names(self) -> list[str]:

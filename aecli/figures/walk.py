@@ -105,9 +105,7 @@ class _Layout:
     """Where everything stands, in inches."""
 
     def __init__(self, title: str, walk: Walk, captions: list[str]) -> None:
-        self.columns = [
-            [panel for panel in walk.panels if panel.column == column] for column in range(3)
-        ]
+        self.columns = walk.columns
         rows = max(sum(panel.filler.shape[0] for panel in panels) for panels in self.columns)
         across = sum(max(panel.filler.shape[1] for panel in panels) for panels in self.columns)
         fitting = max(MIN_CELL, min(MAX_CELL, WIDTH / across, HEIGHT / rows))

@@ -9,12 +9,8 @@ from aecli.files import make_folder, write_atomically
 from aecli.runtime.progress import Bar
 
 
-def save_walk(title: str, walk: Walk, path: Path, command: str) -> dict[str, str]:
-    """Write `path`.gif, `path`.html, and the steps into the folder `path`.
-
-    Returns:
-        The name of each kind of file, and where it lies.
-    """
+def save_walk(title: str, walk: Walk, path: Path, command: str) -> None:
+    """Write `path`.gif, `path`.html, and the steps into the folder `path`."""
     figure = WalkFigure(title, walk)
     images, steps = [], []
     with Bar("drawing", len(walk.frames), "steps") as bar:
@@ -22,12 +18,8 @@ def save_walk(title: str, walk: Walk, path: Path, command: str) -> dict[str, str
             images.append(figure.image(number))
             steps.append(figure.svg(number))
             bar.advance()
-    # Written only now: interrupted, the drawing leaves nothing.
     make_folder(path)
     for name, content in zip(walk.file_names, steps, strict=True):
         write_atomically(path / name, content)
-    page, animation = path.with_suffix(".html"), path.with_suffix(".gif")
-    write_atomically(page, walk_page(title, walk, command).encode())
-    write_atomically(animation, gif(images))
-    files = f"{path / walk.file_names[0]} to {walk.file_names[-1]}"
-    return {"animation": str(animation), "page": str(page), "steps": files}
+    write_atomically(path.with_suffix(".html"), walk_page(title, walk, command).encode())
+    write_atomically(path.with_suffix(".gif"), gif(images))

@@ -22,10 +22,7 @@ def walk_page(title: str, walk: Walk, command: str) -> str:
     return render_page(
         TEMPLATE,
         title=title,
-        columns=[
-            [(n, each) for n, each in enumerate(walk.panels) if each.column == column]
-            for column in range(3)
-        ],
+        columns=walk.columns,
         count=len(walk.frames),
         command=command,
         data=_as_json(walk),
