@@ -241,6 +241,13 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert not [path for path in run.path.iterdir() if "interpolate" in path.name]
 
 
+def test_a_number_of_pairs_that_are_named_is_refused(
+    run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("interpolate", str(run.path), "pairs=class:0-1", "n=3") == 2
+    assert "n=3 is how many pairs are drawn, and pairs= names them" in capsys.readouterr().err
+
+
 def test_a_pair_has_the_names_of_its_classes_and_each_step_its_place() -> None:
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     split = Split(images, torch.tensor([0, 1, 0]), ("cat", "dog"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aecli.cli.main import run
+from aecli.cli.main import run as run_line
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
 from aecli.commands import compare, conv, embed, interpolate, probe, reconstruct, sample
 from aecli.commands.compare import SortKey
@@ -64,6 +64,15 @@ def test_runs_that_are_not_there_are_mistakes_in_the_line_and_images_are_missing
     assert not Path("nope").exists()
     with pytest.raises(DataError, match="there is no file or folder nope"):
         find_images([Path("nope")])
+
+
+@pytest.mark.parametrize("command", ["probe", "denoise", "compress"])
+def test_a_run_is_not_compared_with_itself(
+    command: str, run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = f"{run.path}/../{run.path.name}"
+    assert run_line([command, str(run.path), other]) == 2
+    assert "is given twice, and a run compared with itself tells nothing" in capsys.readouterr().err
 
 
 def test_null_is_no_text_but_nothing() -> None:
@@ -126,6 +135,6 @@ def test_a_stray_word_is_named() -> None:
 def test_an_empty_path_is_not_the_working_folder(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([command, ""]) == 2
+    assert run_line([command, ""]) == 2
     expected = f"aecli: {command} was given a path that is empty: give a folder\n"
     assert capsys.readouterr().err == expected

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.analysis.denoise import draw
+from aecli.analysis.drawn import draw, image_count
 from aecli.baselines.codecs import SUPPORTED_CHANNELS, Encoded, as_jpeg, as_png
 from aecli.baselines.pca import pca_of
 from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, bootstrap_over_images
@@ -110,20 +110,6 @@ def check_codes(models: list[Trained]) -> None:
             )
 
 
-def image_count(trained: Trained, n: int | None) -> int:
-    """How many images to draw: `n`, or `DEFAULT_IMAGES`, or fewer if they are large.
-
-    Raises:
-        UsageError: `n` is less than 1.
-        DataError: the images are not those of the run.
-    """
-    if n is None:
-        return min(DEFAULT_IMAGES, max(1, MAX_VALUES // trained.data().test.images[0].numel()))
-    if n < 1:
-        raise UsageError(f"n={n} is not valid: give 1 or more")
-    return n
-
-
 def method_count(models: list[Trained], bits: list[int]) -> int:
     """How many settings `compress` measures."""
     channels = models[0].model.image_shape[0]
@@ -135,7 +121,7 @@ def method_count(models: list[Trained], bits: list[int]) -> int:
 def compress(
     models: list[Trained],
     bits: list[int],
-    n: int,
+    n: int | None,
     seed: int,
     on_setting_end: Callable[[], None] = lambda: None,
 ) -> Compressed:
@@ -144,11 +130,16 @@ def compress(
     Args:
         models: runs on the same images.
         bits: bits per number of a code.
-        n: number of images.
+        n: number of images; None for `DEFAULT_IMAGES`, or fewer if they are large.
         seed: for drawing them.
         on_setting_end: called when a setting has been measured.
+
+    Raises:
+        UsageError: `n` is less than 1.
+        DataError: the images are not those of the run.
     """
-    images = draw(models[0].data().test, n, seed)
+    test = models[0].data().test
+    images = draw(test, image_count(n, test, DEFAULT_IMAGES, MAX_VALUES), seed).images
     names = {
         name: f"PCA, {model.config.latent} components"
         for name, model in zip(model_names(models), models, strict=True)

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aecli.analysis.drawn import draw, image_count
 from aecli.baselines.restoration import (
     MAX_NUMBERS,
     ImageMoments,
@@ -17,7 +18,6 @@ from aecli.baselines.restoration import (
     fit_denoiser,
 )
 from aecli.config import CorruptionKind, Target, TrainConfig
-from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import NOISES, noise_strength
 from aecli.data.foreign import ForeignImages, fit_to, load_foreign
@@ -187,26 +187,23 @@ def draw_images(
         UsageError: `n` is less than 1.
     """
     data = trained.data()
-    if n is None:
-        n = min(DEFAULT_IMAGES, max(1, MAX_VALUES // data.train.images[0].numel()))
-    if n < 1:
-        raise UsageError(f"n={n} is not valid: give 1 or more")
+    n = image_count(n, data.train, DEFAULT_IMAGES, MAX_VALUES)
     held_out = data.validation if trained.config.data.has_validation else data.train
     images = Images(
-        train=ImageMoments(draw(data.train, TRAINING_IMAGES, seed)),
-        validation=_crop(to_pixels(draw(held_out, VALIDATION_IMAGES, seed)), seed),
-        test=to_pixels(draw(data.test, n, seed)),
+        train=ImageMoments(draw(data.train, TRAINING_IMAGES, seed).images),
+        validation=_crop(to_pixels(draw(held_out, VALIDATION_IMAGES, seed).images), seed),
+        test=to_pixels(draw(data.test, n, seed).images),
     )
     if foreign is None:
         return images
-    drawn = fit_to(draw(foreign.split, n, seed), data.image_shape)
+    drawn = fit_to(draw(foreign.split, n, seed).images, data.image_shape)
     images = replace(images, test=to_pixels(drawn.to(trained.device)))
     try:
         own_test = replace(trained, own=None).images
     except DataError as error:
         trained.warn(f"the run's own test images are left out: {error}")
         return images
-    return replace(images, own_test=to_pixels(draw(own_test, n, seed)))
+    return replace(images, own_test=to_pixels(draw(own_test, n, seed).images))
 
 
 def _crop(images: Tensor, seed: int) -> Tensor:
@@ -222,12 +219,6 @@ def _crop(images: Tensor, seed: int) -> Tensor:
             ]
             images = torch.stack(cut)
     return images
-
-
-def draw(split: Split, n: int, seed: int) -> Tensor:
-    """Up to `n` uint8 images of `split`, (N, C, H, W)."""
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    return split.images[order[:n].to(split.images.device)]
 
 
 def model_names(models: list[Trained]) -> list[str]:

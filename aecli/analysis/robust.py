@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.analysis.denoise import AXES, noise_name, read_strengths
+from aecli.analysis.drawn import draw, image_count
 from aecli.analysis.probe import match_labels
 from aecli.baselines.contestants import LABELS as BASELINE_LABELS
 from aecli.baselines.pca import pca_of
@@ -125,19 +126,15 @@ def labelled_data(trained: Trained, n: int | None, seed: int) -> Data:
         UsageError: `n` is less than 1, or all images are of one class.
         DataError: the user's own images are of other classes than the training images.
     """
-    if n is not None and n < 1:
-        raise UsageError(f"n={n} is not valid: give 1 or more")
     data = trained.data()
+    n = image_count(n, data.train, DEFAULT_IMAGES, MAX_VALUES)
     if not has_classes(data.train):
         raise UsageError(
             f"the images of {data.name} are all of one class, and a classifier tells classes "
             f"apart: give a run on images with labels"
         )
     test = match_labels(data.test, data.train) if trained.own else data.test
-    if n is None:
-        n = min(DEFAULT_IMAGES, max(1, MAX_VALUES // data.train.images[0].numel()))
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))
-    return replace(data, test=test[order[:n].to(test.images.device)])
+    return replace(data, test=draw(test, n, seed))
 
 
 def training_steps(data: Data) -> int:

@@ -4,7 +4,7 @@ They are `key=value`, as for `aecli train`; in commands that read runs, a bare p
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -184,15 +184,29 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
     return trained
 
 
+def open_all(paths: Sequence[Path], options: RunOptions) -> list["Trained"]:
+    """Open several runs, to be compared on the images of the first; else as `open_chosen`."""
+    others = replace(options, images=[])
+    return [open_chosen(path, others if number else options) for number, path in enumerate(paths)]
+
+
 def some_runs(command: str, options: RunOptions) -> list[Path]:
     """The paths of the runs given to a command, one or more.
 
     Raises:
-        UsageError: none is given, or what is given stands for none, or for several.
+        UsageError: none is given, one is given twice, or what is given stands for none, or for
+            several.
     """
     if not options.run:
         raise UsageError(f"{command} takes the folder of one finished run, but none is given")
-    return [found(text, find_run) for text in options.run]
+    paths = [found(text, find_run) for text in options.run]
+    for number, path in enumerate(paths):
+        if path.resolve() in {each.resolve() for each in paths[:number]}:
+            raise UsageError(
+                f"{path} is given twice, and a run compared with itself tells nothing: name each "
+                "run once"
+            )
+    return paths
 
 
 def found(text: str, find: Callable[[str], Path]) -> Path:

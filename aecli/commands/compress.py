@@ -17,14 +17,14 @@ examples:
 """
 
 # Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from aecli.cli import console
-from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
+from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
 
 if TYPE_CHECKING:
     from aecli.analysis.compress import Compressed
@@ -70,15 +70,12 @@ def main(arguments: list[str]) -> None:
     from aecli.runtime.progress import Bar
 
     bits = analysis.read_bits(options.bits)
-    # All models compress the images of the first run.
-    others = replace(options, images=[])
-    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    models = open_all(paths, options)
     check_same_images(models)
     analysis.check_codes(models)
     with Results.for_run(models[0].run, "compress", options.output) as results:
-        n = analysis.image_count(models[0], options.n)
         with Bar("compressing", analysis.method_count(models, bits), "settings") as bar:
-            result = analysis.compress(models, bits, n, options.seed, bar.advance)
+            result = analysis.compress(models, bits, options.n, options.seed, bar.advance)
         title = f"{result.count:,} of the {models[0].images_name}"
         results.figure("rates", analysis.rates_figure(title, result))
         results.figure("images", analysis.images_figure(title, result))

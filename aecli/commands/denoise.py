@@ -17,7 +17,7 @@ examples:
 """
 
 # Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aecli.cli import console
-from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
+from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
 
 if TYPE_CHECKING:
     from aecli.analysis.denoise import Denoised
@@ -89,9 +89,7 @@ def main(arguments: list[str]) -> None:
     from aecli.runs.results import Results
     from aecli.runtime.progress import Bar
 
-    # All models denoise the images of the first run.
-    others = replace(options, images=[])
-    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    models = open_all(paths, options)
     noise = options.noise.value if options.noise else None
     noises = analysis.choose_noises(noise, options.strengths)
     analysis.check_same_images(models)

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,10 @@ def main(arguments: list[str]) -> None:
     """
     options = parse_options("interpolate", Options, arguments)
     path = one_run("interpolate", options)
+    if options.pairs is not None and options.n is not None:
+        raise UsageError(
+            f"n={options.n} is how many pairs are drawn, and pairs= names them: leave one out"
+        )
 
     from aecli.analysis.interpolate import (
         choose_pairs,
@@ -71,8 +76,6 @@ def main(arguments: list[str]) -> None:
     )
     from aecli.runs.results import Results
 
-    if options.pairs is not None and options.n is not None:
-        console.warn(f"n={options.n} is ignored: pairs={options.pairs} are given")
     trained = open_chosen(path, options)
     with Results.for_run(trained.run, "interpolate", options.output) as results:
         data = trained.data()

@@ -14,13 +14,13 @@ examples:
 """
 
 # Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from aecli.cli import console
-from aecli.cli.options import RunOptions, open_chosen, parse_options, some_runs
+from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
 from aecli.text import listed
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def main(arguments: list[str]) -> None:
     from aecli.analysis import probe as analysis
     from aecli.runs.results import Results
 
-    # All models classify the images of the first run.
-    others = replace(options, images=[])
-    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    models = open_all(paths, options)
     analysis.check_same_data(models)
     first = models[0]
     with Results.for_run(first.run, "probe", options.output) as results:
