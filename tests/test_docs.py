@@ -18,7 +18,7 @@ from aecli.cli.completion import OWN_KEYS, SCRIPTS
 from aecli.cli.compose import check_overrides, compose, compose_sweep
 from aecli.cli.engine import EXTRAS
 from aecli.cli.help import SECTIONS, help_for
-from aecli.cli.lookup import COMPOSED, command_names, module
+from aecli.cli.lookup import COMPOSED, LIST, command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
 from aecli.cli.overrides import read_arguments
 from aecli.cli.single_run import CHANGEABLE
@@ -31,6 +31,7 @@ from aecli.config import (
     config_groups,
     field_docs,
 )
+from aecli.lectures.script import read_lecture
 from aecli.runs.directory import RunDirectory
 
 PROJECT = Path(__file__).parent.parent
@@ -164,6 +165,15 @@ def check_options(command: str, arguments: list[str]) -> None:
             assert some_runs(command, options) if several else one_run(command, options)
 
 
+def check_lecture(name: str, *options: str) -> None:
+    """Fail if there is no lecture of this name, nor could there be, or a slide is not one of it."""
+    if name in (LIST, "NAME") or name.endswith(".yaml"):
+        return
+    slides = {slide.id for slide in read_lecture(name).slides}
+    for key, _, value in (option.partition("=") for option in options):
+        assert key != "part" or value == "ID,ID" or {*value.split(",")} <= slides
+
+
 @pytest.mark.parametrize("code", COMMANDS, ids=str)
 def test_commands_are_valid(code: Code) -> None:
     name, *arguments = shlex.split(command(code) or "", comments=True)
@@ -184,7 +194,8 @@ def test_commands_are_valid(code: Code) -> None:
         check_overrides(overrides, multirun=False)
         compose(overrides)
     elif name == "lecture":
-        check_options(name, arguments[1:])  # after which lecture
+        check_options(name, arguments[1:])
+        check_lecture(*arguments)
     elif name == "completion":
         assert arguments[0] in SCRIPTS
     else:

@@ -55,8 +55,8 @@ class ShuffledReport:
         before = self.auroc[ORDERED]["model"].value
         sentences = []
         for setting, where in (
-            (SHUFFLED, "on shuffled pixels"),
-            (REFITTED, "and trained on such images"),
+            (SHUFFLED, "On shuffled pixels"),
+            (REFITTED, "Trained on shuffled pixels too"),
         ):
             after, change = self.auroc[setting]["model"], self.change[setting]["model"]
             verdict = "may not change"
@@ -65,13 +65,13 @@ class ShuffledReport:
             sentences.append(
                 f"{where}, the AUROC of the autoencoder {verdict}: {before:.3f} to "
                 f"{after.value:.3f} (difference {change.value:+.3f}, 95 % interval "
-                f"{change.low:+.3f} to {change.high:+.3f})"
+                f"{change.low:+.3f} to {change.high:+.3f})."
             )
         brightness = self.auroc[ORDERED][BRIGHTNESS].value
         sentences.append(
-            "shuffling leaves the number of pixels of each grey level: the distance from the "
+            "Shuffling leaves the number of pixels of each grey level: the distance from the "
             f"usual brightness alone has an AUROC of {brightness:.3f}; 0.5 is chance, and below "
-            "it images of other classes have the smaller scores"
+            "it images of other classes have the smaller scores."
         )
         return sentences
 
