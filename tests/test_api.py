@@ -245,7 +245,7 @@ def test_only_what_it_wrote_is_replaced(model: aecli.Model, folder: Path, tmp_pa
     (tmp_path / "other" / "config.json").write_text("{}")
     with pytest.raises(StorageError, match=r"config.json was not written by aecli"):
         model.save_pretrained(tmp_path / "other")
-    with pytest.raises(UsageError, match="is a run: give a folder for the model alone"):
+    with pytest.raises(UsageError, match="folder=.* is a run: give a folder"):
         model.save_pretrained(folder)
 
 
@@ -344,6 +344,7 @@ def test_a_comparison_has_the_rows_of_its_csv(
     ]
     assert shown == rows
     assert [row["latent"] for row in comparison.table] == [2, 3]
+    assert "| fc | 2 |" in repr(comparison)
     page = comparison._repr_html_()
     assert page.count("<tr") == 3 and "latent" in page
     assert all(each.partition(" ")[0] in page for each in comparison.findings)

@@ -86,7 +86,7 @@ def test_on_a_terminal_lines_are_a_choice(
 ) -> None:
     screen = Console(file=io.StringIO(), width=80, force_terminal=True)
     monkeypatch.setattr(progress, "err", screen)
-    monkeypatch.setattr("aecli.runs.display.is_terminal", lambda: True)
+    monkeypatch.setattr("aecli.runs.display.can_draw", lambda: True)
     monkeypatch.setattr(progress, "is_terminal", lambda: True)
     assert aecli("train", "model=fc", *TINY, f"log={log}") == 0
     assert ("epoch 1/1: train" in capsys.readouterr().out) is has_lines
@@ -131,3 +131,24 @@ def test_the_time_left_follows_the_epochs(
     monkeypatch.setattr("time.monotonic", lambda: 60.0)
     assert pace.time_left({run.path: 5}) == "about 0:03:00 left"
     assert pace.time_left({run.path: 10, runs[1].path: 10}) == ""
+
+
+def test_in_a_notebook_tqdm_draws_the_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aecli.runtime.notebook.has_bars", lambda: True)
+    assert not Display("run").has_lines
+    with progress.Bar("a run, epoch 1/2", 4, "steps", done=1, is_kept=True) as bar:
+        bar.advance(2)
+        bar.describe("a run, epoch 2/2", "train 0.5")
+        bar.advance()
+    drawn = capsys.readouterr().err
+    assert "a run, epoch 1/2:  25%" in drawn
+    assert "a run, epoch 2/2: 100%" in drawn and "4/4" in drawn and "train 0.5" in drawn
+
+
+def test_outside_of_a_notebook_tqdm_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Display("run").has_lines
+    with progress.Bar("a run", 4, "steps") as bar:
+        bar.advance()
+    assert capsys.readouterr().err == ""

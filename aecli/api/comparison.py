@@ -9,7 +9,7 @@ from typing import Any
 from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison as Gathered
-from aecli.comparison.table import columns, notes, rows
+from aecli.comparison.table import columns, notes, rows, to_markdown
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.runs.lookup import find_folder
@@ -36,6 +36,11 @@ class Comparison:
     def findings(self) -> list[str]:
         """The results in sentences."""
         return findings(self.gathered)
+
+    def __repr__(self) -> str:
+        """The table in Markdown, with the findings."""
+        lines = [to_markdown(self.gathered.settings), *(f"- {each}" for each in self.findings)]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """The table with its notes and findings, for notebooks."""

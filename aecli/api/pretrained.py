@@ -14,13 +14,12 @@ from aecli.config import FOLDER, TrainConfig, from_plain, plain
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.documents import to_json
-from aecli.errors import DataError, StorageError, UsageError, storage_error
-from aecli.files import make_folder, read_file, read_json, write_atomically
+from aecli.errors import DataError, StorageError, UsageError
+from aecli.files import read_file, read_json, write_atomically
 from aecli.models import build_model
 from aecli.places import OUTPUTS
 from aecli.runs.directory import RunDirectory
-from aecli.runs.lock import locked
-from aecli.runs.owned import OwnedFiles
+from aecli.runs.file_set import check_file_set, file_set
 from aecli.runs.summary import check_summary, image_fingerprints
 from aecli.runs.tensors import from_bytes, to_bytes
 from aecli.runtime.device import open_device
@@ -43,8 +42,6 @@ def save(model: Model, folder: Path) -> Path:
         UsageError: the folder is a run.
         StorageError: a file of somebody else is in the way, or it cannot be written.
     """
-    if RunDirectory(folder).exists():
-        raise UsageError(f"{folder} is a run: give a folder for the model alone")
     config, summary = _without_places(model.config), _without_source(model.summary)
     described = {"format": FORMAT, "aecli": __version__, "config": plain(config)}
     contents = {
@@ -52,17 +49,10 @@ def save(model: Model, folder: Path) -> Path:
         CONFIG: to_json({**described, "summary": summary}),
         CARD: model_card(model).encode(),
     }
-    files = OwnedFiles(folder)
-    try:
-        make_folder(folder)
-        with locked(folder):
-            files.complete()
-            files.check_replaceable(contents)
-            for name, path in files.stage_all(contents).items():
-                write_atomically(path, contents[name])
-            files.publish(contents)
-    except OSError as error:
-        raise storage_error(error) from error
+    check_file_set(folder, contents, "folder")
+    with file_set(folder) as new:
+        for name, content in contents.items():
+            write_atomically(new / name, content)
     return folder
 
 

@@ -1,4 +1,5 @@
-"""How a run shows its progress while it trains: a bar on a terminal, elsewhere a line per epoch."""
+"""How a run shows its progress while it trains: a bar on a terminal or in a notebook, elsewhere a
+line per epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from enum import Enum
 from typing import Self
 
 from aecli.runs.records import EpochRecord
-from aecli.runtime.progress import Bar, is_terminal
+from aecli.runtime.progress import Bar, can_draw
 from aecli.runtime.terminal import out
 
 
@@ -37,7 +38,7 @@ class Display:
 
     @property
     def has_lines(self) -> bool:
-        return self.log is Log.lines or not is_terminal()
+        return self.log is Log.lines or not can_draw()
 
     @property
     def has_bar(self) -> bool:

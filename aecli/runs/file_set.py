@@ -12,16 +12,17 @@ from aecli.runs.owned import OwnedFiles
 from aecli.runtime.scratch import temporary_folder
 
 
-def check_file_set(folder: Path, names: Iterable[str]) -> None:
-    """Check, before anything is drawn, that a set of these files can be written to `folder`.
+def check_file_set(folder: Path, names: Iterable[str], key: str = "output") -> None:
+    """Check, before anything is drawn, that a set of these files can be written to `folder`, which
+    the caller gave as `key`.
 
     Raises:
         UsageError: it is a run.
         StorageError: it cannot be written, or a file of somebody else is in the way.
     """
     if RunDirectory(folder).exists():
-        raise UsageError(f"output={folder} is a run: give a folder for the results alone")
-    writable_folder(folder, "output")
+        raise UsageError(f"{key}={folder} is a run: give a folder for the results alone")
+    writable_folder(folder, key)
     OwnedFiles(folder).check_replaceable(names)
 
 

@@ -1,8 +1,9 @@
-"""Progress bars on stderr, where it is a terminal."""
+"""Progress bars on stderr, where it is a terminal, and in notebooks."""
 
 import sys
 from collections.abc import Callable
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -21,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from aecli.runtime import notebook
 from aecli.runtime.status import can_erase
 from aecli.runtime.terminal import err
 
@@ -35,10 +37,16 @@ def is_terminal() -> bool:
     return can_erase(sys.stderr)
 
 
+def can_draw() -> bool:
+    """Whether there is a terminal or a notebook to draw bars on."""
+    return is_terminal() or notebook.has_bars()
+
+
 class Bar:
     """A progress bar; a context manager that draws it from a thread.
 
-    Counting costs a step no more than an addition: only the thread looks at the count.
+    Counting costs a step no more than an addition: only the thread looks at the count. In a
+    notebook tqdm looks at it, ten times a second.
     """
 
     def __init__(
@@ -58,31 +66,46 @@ class Bar:
             unit: what is counted, in the plural.
             done: the count to begin with.
             is_kept: whether it stays on the screen at the end.
-            is_shown: False for no bar; there is none either unless stderr is a terminal.
+            is_shown: False for no bar; there is none either without a terminal or notebook.
         """
         self.done = done
+        self._in_notebook: Callable[[], Any] | None = None
+        self._widget: Any = None
         self._progress: _Progress | None = None
         if is_shown and is_terminal():
             self._progress = _Progress(unit, lambda: self.done, is_kept)
             self._progress.add_task(title, total=total, completed=done, details="")
+        elif is_shown and notebook.has_bars():
+            self._in_notebook = partial(
+                notebook.bar, title, total, unit, done, is_bytes=unit == BYTES, is_kept=is_kept
+            )
 
     def __enter__(self) -> Self:
         if self._progress is not None:
             self._progress.start()
+        if self._in_notebook is not None:
+            self._widget = self._in_notebook()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.stop()
+        if self._widget is not None:
+            self._widget.close()
 
     def advance(self, count: int = 1) -> None:
         self.done += count
+        if self._widget is not None:
+            self._widget.update(count)
 
     def describe(self, title: str, details: str = "") -> None:
         """Change the words before and after the bar."""
         if self._progress is not None:
             task = self._progress.task_ids[0]
             self._progress.update(task, description=title, details=details)
+        if self._widget is not None:
+            self._widget.set_description(title)
+            self._widget.set_postfix_str(details)
 
 
 class Bars:
