@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from aecli.cli.compose import check_overrides, compose
-from aecli.config import check_unread_keys, config_groups, plain
+from aecli.config import check_objective, check_unread_keys, config_groups, plain
 from aecli.errors import AecliError
 from aecli.training.loop import new_model, train_epoch, training_step
 from aecli.training.state import TrainingState
@@ -76,6 +76,7 @@ def trains_or_is_refused(line: tuple[list[str], list[tuple[str, str]]]) -> None:
         check_overrides(overrides, multirun=False)
         config = compose([*overrides, "device=cpu"])
         check_unread_keys(config)
+        check_objective(config)
         data = some_data()
         state = TrainingState(config, new_model(config, data), data.fingerprints)
         train_epoch(config, data, state, training_step(config, data, state), lambda: None)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from aecli.cli.tables import drop_columns, fitted
 from aecli.cli.tables import new_table as new_table
+from aecli.config.wording import LOSSES
 from aecli.errors import StorageError
 from aecli.runtime.terminal import err as err
 from aecli.runtime.terminal import out as out
@@ -109,14 +110,20 @@ def _print_layers(table: Table) -> None:
         out.print(f"Left out at this width: {', '.join(dropped)}.")
 
 
-LOSS = "mean squared error between the output and the image"
+def describe_loss(config: TrainConfig) -> str:
+    """As in: mean squared error between the output and the image."""
+    name, _ = LOSSES[config.loss]
+    return f"{name} between the output and the image"
 
 
-def shape_table(layers: list[Layer], image: tuple[int, ...] | None = None) -> None:
+def shape_table(
+    layers: list[Layer], image: tuple[int, ...] | None = None, loss: str | None = None
+) -> None:
     """Print the encoder and decoder, layer by layer, with the formula for each output size.
 
     Args:
         image: the shape of the image, to compare the code with; None if there is no code.
+        loss: what is minimised; None if there is no output.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
@@ -137,8 +144,8 @@ def shape_table(layers: list[Layer], image: tuple[int, ...] | None = None) -> No
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         )
         part = layer.part
-    if image:
-        table.add_row("loss", LOSS, style="bold")
+    if loss is not None:
+        table.add_row("loss", loss, style="bold")
     totals = (
         sum(layer.parameters for layer in layers),
         sum(layer.multiply_adds for layer in layers),

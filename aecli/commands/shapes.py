@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
         raise
-    console.shape_table(layers, shape)
+    console.shape_table(layers, shape, console.describe_loss(config))
     if isinstance(config.model, ConvConfig):
         _, height, width = shape
         sides = {"": height} if height == width else {"height, ": height, "width, ": width}
@@ -113,12 +113,13 @@ def _draw(
 ) -> None:
     """Draw the network."""
     # Imported here, so that the table need not wait for matplotlib.
-    from aecli.cli.console import LOSS, describe_model
+    from aecli.cli.console import describe_loss, describe_model
     from aecli.figures import Stage, network_figure, save
     from aecli.models.description import stages
 
     drawn = [Stage(part, size, operations) for part, size, operations in stages(layers, shape)]
-    save(network_figure(describe_model(config), drawn, f"loss: {LOSS}"), folder / FIGURE)
+    figure = network_figure(describe_model(config), drawn, f"loss: {describe_loss(config)}")
+    save(figure, folder / FIGURE)
 
 
 def _image_shape(config: TrainConfig) -> tuple[int, int, int]:

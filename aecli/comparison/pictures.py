@@ -1,7 +1,7 @@
 """The figures of a comparison: what each shows, and the caption that explains it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
+from aecli.config.wording import loss_label
 from aecli.evaluation.checkerboard import high_pass
 from aecli.evaluation.metrics import image_mse
 from aecli.evaluation.scores import stride_grid
@@ -77,17 +78,25 @@ def _loss(comparison: Comparison) -> Picture:
     caption += (
         "Of several seeds, the line is the mean and the band one standard deviation to each side."
     )
-    scales = [setting.first.config.data for setting in comparison.settings]
-    if len({(scale.mean, scale.std) for scale in scales}) > 1:
+    configs = [setting.first.config for setting in comparison.settings]
+    reasons = [
+        *["scale their pixels differently"] * _differ((c.data.mean, c.data.std) for c in configs),
+        *["minimise different losses"] * _differ(c.loss for c in configs),
+    ]
+    if reasons:
         caption += (
-            " The runs scale their pixels differently, so their losses are in different units: "
-            "compare runs by the right-hand chart."
+            f" The runs {listed(reasons)}, so their losses are in different units: compare runs "
+            f"by the right-hand chart."
         )
     curves = [
         _curve(setting, result) for setting in comparison.settings for result in setting.results
     ]
-    title = f"Training on {comparison.data}"
-    return Picture("loss", "Loss by epoch", caption, partial(study_losses, title, curves))
+    title, label = f"Training on {comparison.data}", loss_label(config.loss for config in configs)
+    return Picture("loss", "Loss by epoch", caption, partial(study_losses, title, curves, label))
+
+
+def _differ(values: Iterable[object]) -> bool:
+    return len({*values}) > 1
 
 
 def _curve(setting: RunGroup, result: Result) -> Curve:

@@ -5,11 +5,13 @@ and `model` hold the defaults. Hydra composes the two (`aecli/cli/compose.py`), 
 the result to a `TrainConfig` once, and all other modules see only that.
 """
 
+from aecli.config.checks import check_objective, check_unread_keys
 from aecli.config.choices import (
     Activation,
     Bottleneck,
     CorruptionKind,
     Keep,
+    Loss,
     Precision,
     Schedule,
     Target,
@@ -41,7 +43,6 @@ from aecli.config.schema import (
     OptimizerConfig,
     TrainConfig,
     UpsampleConfig,
-    check_unread_keys,
     default_data_dir,
     short_key,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "FCConfig",
     "Keep",
     "LayerConfig",
+    "Loss",
     "ModelConfig",
     "OptimizerConfig",
     "Precision",
@@ -71,6 +73,7 @@ __all__ = [
     "UpsampleConfig",
     "Upsampling",
     "as_text",
+    "check_objective",
     "check_unread_keys",
     "config_groups",
     "default_data_dir",

@@ -44,6 +44,20 @@ class Schedule(Enum):
     cosine = "cosine"
 
 
+class Loss(Enum):
+    """What a training step makes small: a mean over the pixels, in the model's own units."""
+
+    mse = "mse"
+    """Squared error."""
+
+    bce = "bce"
+    """Binary cross-entropy, in nats: the negative log-likelihood of pixels that are 1 with the
+    probability that the output gives."""
+
+    l1 = "l1"
+    """Absolute error."""
+
+
 class Precision(Enum):
     """Precision of training steps; validation and testing always use float32."""
 

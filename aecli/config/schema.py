@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from aecli.config.choices import (
     CorruptionKind,
     Keep,
+    Loss,
     Precision,
     Schedule,
     Target,
@@ -31,7 +32,6 @@ from aecli.config.limits import (
     check_valid,
     expand_user,
 )
-from aecli.errors import UsageError
 from aecli.places import OUTPUTS
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
@@ -260,6 +260,11 @@ class TrainConfig:
     lr: float = 1e-3
     """Adam's learning rate."""
 
+    loss: Loss = Loss.mse
+    """What is minimised: the mean over the pixels of the squared error (mse), of the absolute error
+    (l1), both in the units that the model is trained in, or of the binary cross-entropy in nats
+    (bce), which needs pixels and outputs in [0, 1]. Results are measured alike for all of them."""
+
     # The lectures' value. Without it a third of the units of a ReLU code, as in lecture_fc, die.
     weight_decay: float = 1e-5
     """Adam's L2 penalty on the weights."""
@@ -370,27 +375,3 @@ class TrainConfig:
 def short_key(key: str) -> str:
     """The short form of a key, if it has one."""
     return next((short for short, full in SHORT_KEYS.items() if full == key), key)
-
-
-def check_unread_keys(config: TrainConfig) -> None:
-    """Reject options that the chosen data set or corruption does not read.
-
-    Raises:
-        UsageError: there is one.
-    """
-    corruption = config.corruption
-    if corruption.target is Target.input and corruption.name is CorruptionKind.none:
-        raise UsageError(
-            "corruption.target=input is for corrupted images: add corruption=gaussian or another, "
-            "or leave it out"
-        )
-    factor = corruption.factor
-    if factor is not None and corruption.name is not CorruptionKind.downsample:
-        raise UsageError(f"factor={factor} is for downsampling only: add corruption=downsample")
-    for key in FOLDER_KEYS:
-        value = getattr(config.data, key)
-        if value is not None and config.data.name != FOLDER:
-            raise UsageError(
-                f"{key}={value} is for images of your own: add data=folder, "
-                f"or leave it out with data={config.data.name}"
-            )

@@ -3,11 +3,27 @@
 from collections.abc import Iterable
 from typing import Any
 
-CHOICES = ("budget", "data", "upsample", "corruption", "optimizer")
+from aecli.config.choices import Loss
+
+CHOICES = ("budget", "data", "upsample", "corruption", "loss", "optimizer")
 """Keys that a name leaves out: their value says enough by itself."""
+LOSSES = {
+    Loss.mse: ("mean squared error", "model units"),
+    Loss.l1: ("mean absolute error", "model units"),
+    Loss.bce: ("binary cross-entropy", "nats per pixel"),
+}
+"""What each loss is called, and its unit."""
 NULL = "null"
 NONE = "none"
 """The choice that switches something off."""
+
+
+def loss_label(losses: Iterable[Loss]) -> str:
+    """The axis of a chart for runs with these losses."""
+    if len(different := {*losses}) > 1:
+        return "loss (of each run, in its own units)"
+    name, unit = LOSSES[different.pop()]
+    return f"loss ({name}, {unit})"
 
 
 def as_typed(value: Any) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from aecli.config import TrainConfig, check_unread_keys, plain
+from aecli.config import TrainConfig, check_objective, check_unread_keys, plain
 from aecli.data import Data, load_data
 from aecli.data.shared import load_shared, share
 from aecli.errors import UsageError
@@ -26,6 +26,7 @@ def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
         AecliError: they cannot be loaded.
     """
     check_unread_keys(config)
+    check_objective(config)
     device = open_device(config.device)
     if _data_key(config) not in _loaded:
         file = None if shared is None else _shared_file(config, shared)

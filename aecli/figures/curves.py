@@ -95,6 +95,7 @@ def loss_figure(
     val_loss: dict[int, float],
     val_mse: dict[int, float],
     references: dict[str, float],
+    loss: str = LOSS,
 ) -> Figure:
     """Loss and mse by epoch, side by side; without validation images, the training loss alone.
 
@@ -103,13 +104,14 @@ def loss_figure(
         train_loss, val_loss: epoch -> loss, in the units the model is trained in.
         val_mse: epoch -> mse of the validation images, in pixel units; empty if there are none.
         references: label -> mse of a baseline, drawn as a horizontal line.
+        loss: the label of its axis.
     """
     if len(train_loss) == 1:
         named = {"train": train_loss, "validation": val_loss}
-        measured = {name: loss for name, curve in named.items() for loss in curve.values()}
+        measured = {name: value for name, curve in named.items() for value in curve.values()}
         mse = dict(zip(["validation"], val_mse.values(), strict=False))
-        return bars_of_one_epoch(title, measured, mse | references if mse else {})
-    figure, (losses, *errors) = axes_by_epoch(title, _quantities(bool(val_mse)))
+        return bars_of_one_epoch(title, measured, mse | references if mse else {}, loss)
+    figure, (losses, *errors) = axes_by_epoch(title, _quantities(loss, bool(val_mse)))
     line(losses, train_loss, marker=".", label="train")
     if val_loss:
         line(losses, val_loss, marker=".", label="validation")
@@ -123,13 +125,14 @@ def loss_figure(
     return figure
 
 
-def _quantities(are_validated: bool) -> list[str]:
+def _quantities(loss: str, are_validated: bool) -> list[str]:
     """What is drawn by epoch; without validation images there is no mse."""
-    return [LOSS, f"validation {MSE}"] if are_validated else [f"training {LOSS}"]
+    return [loss, f"validation {MSE}"] if are_validated else [f"training {loss}"]
 
 
-def study_losses(title: str, curves: list[Curve]) -> Figure:
-    """Loss and mse of many runs by epoch, side by side, one colour per label.
+def study_losses(title: str, curves: list[Curve], loss: str = LOSS) -> Figure:
+    """Loss and mse of many runs by epoch, side by side, one colour per label; `loss` is the label
+    of its axis.
 
     Several seeds are drawn as their mean and a band of one standard deviation to each side.
     """
@@ -137,9 +140,9 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
     for curve in curves:
         by_label[curve.label].append(curve)
     if all(len(curve.train) == 1 for curve in curves):
-        return _study_of_one_epoch(title, by_label)
+        return _study_of_one_epoch(title, by_label, loss)
     are_validated = any(curve.mse for curve in curves)
-    figure, (losses, *errors) = axes_by_epoch(title, _quantities(are_validated))
+    figure, (losses, *errors) = axes_by_epoch(title, _quantities(loss, are_validated))
     families = [seeds[0].family for seeds in by_label.values()]
     styles = dict(zip(by_label, line_styles(colours_by_family(families)), strict=True))
     for label, seeds in by_label.items():
@@ -160,7 +163,7 @@ def study_losses(title: str, curves: list[Curve]) -> Figure:
     return figure
 
 
-def _study_of_one_epoch(title: str, by_label: dict[str, list[Curve]]) -> Figure:
+def _study_of_one_epoch(title: str, by_label: dict[str, list[Curve]], loss: str) -> Figure:
     """The means over the seeds."""
     losses: dict[str, float] = {}
     errors: dict[str, float] = {}
@@ -176,7 +179,7 @@ def _study_of_one_epoch(title: str, by_label: dict[str, list[Curve]]) -> Figure:
             values = [value for curve in curves for value in curve.values()]
             if values:
                 bars[name] = fmean(values)
-    return bars_of_one_epoch(title, losses, errors)
+    return bars_of_one_epoch(title, losses, errors, loss)
 
 
 def _mean_line(axes: Axes, seeds: list[dict[int, float]], **style: Any) -> None:

@@ -10,12 +10,15 @@ from aecli.figures.theme import categories
 ROW = 0.3  # inches
 
 
-def bars_of_one_epoch(title: str, losses: dict[str, float], errors: dict[str, float]) -> Figure:
-    """Losses on the left and mse on the right, if there are any, each as a bar with its value."""
+def bars_of_one_epoch(
+    title: str, losses: dict[str, float], errors: dict[str, float], loss: str = LOSS
+) -> Figure:
+    """Losses on the left and mse on the right, if there are any, each as a bar with its value;
+    `loss` is what the losses are called."""
     inches = ROW * max(len(losses), len(errors))
     figure = Figure((WIDTH, 1.2 + inches), dpi=100, layout="constrained")
     figure.suptitle(f"{title}: after 1 epoch", fontsize=TITLE)
-    charts = [(losses, LOSS), *([(errors, MSE)] if errors else [])]
+    charts = [(losses, loss), *([(errors, MSE)] if errors else [])]
     every_axes = figure.subplots(1, len(charts), squeeze=False)[0]
     for axes, (lengths, quantity) in zip(every_axes, charts, strict=True):
         _draw(axes, lengths, quantity)

@@ -6,6 +6,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from aecli.config import Activation
+from aecli.models.pooling import Switches, run
 
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
@@ -37,12 +38,34 @@ class Autoencoder(nn.Module):
         self.latent = latent
 
     def encode(self, images: Tensor) -> Tensor:
-        codes: Tensor = self.encoder(images)  # (B, C, H, W) -> (B, D)
-        return codes
+        """(B, C, H, W) -> codes (B, D)."""
+        return self.run_encoder(images, switches=[])
 
     def decode(self, codes: Tensor) -> Tensor:
-        images: Tensor = self.decoder(codes)  # (B, D) -> (B, C, H, W)
-        return images
+        """(B, D) -> (B, C, H, W)."""
+        return self.run_decoder(codes, switches=[])
+
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes (B, D) of images (B, C, H, W), and their reconstructions (B, C, H, W)."""
+        codes = self.encode(images)
+        return codes, self.decode(codes)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.decode(self.encode(images))
+        """(B, C, H, W) -> (B, C, H, W)."""
+        _, outputs = self.reconstruct(images)
+        return outputs
+
+    def run_encoder(self, images: Tensor, switches: Switches) -> Tensor:
+        """What the encoder's last layer puts out, (B, D); poolings append to `switches`."""
+        return run(self.encoder, images, switches)
+
+    def run_decoder(self, codes: Tensor, switches: Switches, *, to_logits: bool = False) -> Tensor:
+        """The images of codes (B, D); unpoolings take what the encoder appended to `switches`.
+
+        `to_logits`: leave out the sigmoid at the end, so that the outputs are logits.
+        """
+        layers = [*self.decoder]
+        if to_logits:
+            last = max(n for n, layer in enumerate(layers) if isinstance(layer, nn.Sigmoid))
+            del layers[last]
+        return run(layers, codes, switches)

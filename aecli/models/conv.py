@@ -12,7 +12,7 @@ from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, activation
 from aecli.models.linear import Linear
 from aecli.models.normalisation import BatchNorm2d
-from aecli.models.pooling import MaxPool, Switches, run
+from aecli.models.pooling import MaxPool, Switches
 from aecli.models.transposed import ConvTranspose2d
 from aecli.models.upsample import mirror_layers
 
@@ -36,16 +36,10 @@ class ConvAutoencoder(Autoencoder):
         for part in (self.encoder, self.decoder):
             _fix_cancelled_biases(part)
 
-    def encode(self, images: Tensor) -> Tensor:
-        return run(self.encoder, images, switches=[])
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return run(self.decoder, codes, switches=[])
-
-    def forward(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
         switches: Switches = []  # passed from the encoder to the decoder, bypassing the code
-        codes = run(self.encoder, images, switches)
-        return run(self.decoder, codes, switches)
+        codes = self.run_encoder(images, switches)
+        return codes, self.run_decoder(codes, switches)
 
 
 def encoder_layers(

@@ -76,7 +76,7 @@ def close_run(
             outcome = measure_outcome(config, data, state, references, closed)
         save_example_images(outcome, run)
         with shown.phase("drawing"):
-            save_figures(f"{config.name} on {data.name}", outcome, run)
+            save_figures(config, data, outcome, run)
     summary = summarise(config, data, outcome)
     # A run that failed stays so, with its reason, until the summary is there.
     run.save_working_config(config)

@@ -65,6 +65,7 @@ class Task:
                 config.model,
                 config.upsample,
                 config.corruption,
+                config.loss,
                 config.batch_size,
                 config.precision,
                 config.compile,

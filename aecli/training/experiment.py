@@ -141,7 +141,7 @@ def run_experiment(
         tracker.results(columns, final_metrics(outcome.scores), len(state.records))
         save_example_images(outcome, run)
         with tracker.phase("drawing"):
-            save_figures(f"{config.name} on {data.name}", outcome, run)
+            save_figures(config, data, outcome, run)
     save_results(data, outcome, summary, run)
     return outcome
 

@@ -25,6 +25,7 @@ from aecli.runtime.rng import EVALUATION, generator_for
 from aecli.runtime.signals import StopRequest
 from aecli.training.callback import Callback
 from aecli.training.checkpointing import CheckpointScheduler
+from aecli.training.objective import Objective
 from aecli.training.state import TrainingState
 from aecli.training.step import TrainingStep
 
@@ -102,12 +103,14 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
 
 def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
     """The training step, starting from `state`."""
-    forward = forward_pass(config, state.group.wrap_ddp(state.model))
+    objective = Objective(config, state.model)
+    forward = forward_pass(config, state.group.wrap_ddp(objective))
     return TrainingStep(
         config,
         data.train.images,
         state.model,
         forward,
+        objective.loss,
         state.optimizer,
         state.loss_sum,
         state.group,
@@ -172,7 +175,8 @@ def validate(
     corrupt = build_corruption(config.corruption)
     normalisation = Normalisation(config.data.mean, config.data.std)
     noise = generator_for(config.seed, EVALUATION, images.device)
-    sums = torch.zeros(2, device=images.device)  # squared errors: normalised units, pixels
+    objective = Objective(config, model)
+    sums = torch.zeros(2, device=images.device)  # the loss, and squared errors of pixels
     grid = CheckerboardAccumulator(images.shape[1:], images.device)
     units = VariationAccumulator((model.latent,), images.device)
     output_pixels = VariationAccumulator(images.shape[1:], images.device)
@@ -182,10 +186,10 @@ def validate(
         inputs = corrupt(pixels, noise) if corrupt else pixels
         if not group.owns_batch(number):
             continue
-        codes = model.encode(normalisation.apply(inputs))
-        outputs = model.decode(codes)
+        codes, scores = objective.reconstruct(normalisation.apply(inputs))
+        outputs = objective.outputs(scores)
         target = inputs if config.corruption.target is Target.input else pixels
-        sums[0] += (outputs - normalisation.apply(target)).square().sum()
+        sums[0] += objective.loss(scores, normalisation.apply(target), reduction="sum")
         reconstructed = normalisation.invert(outputs)
         sums[1] += (reconstructed - pixels).square().sum()
         grid.add(reconstructed)

@@ -13,7 +13,7 @@ from aecli.baselines.contestants import LABELS, baselines
 from aecli.baselines.pca import pca_of
 from aecli.config import TrainConfig, settings
 from aecli.config.choices import TRAIN, VALIDATION
-from aecli.config.wording import as_typed, shortened
+from aecli.config.wording import as_typed, loss_label, shortened
 from aecli.data import Data
 from aecli.evaluation.examples import (
     ExampleImages,
@@ -188,11 +188,12 @@ def save_example_images(outcome: Outcome, run: RunDirectory) -> None:
     )
 
 
-def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
+def save_figures(config: TrainConfig, data: Data, outcome: Outcome, run: RunDirectory) -> None:
     """Save the figures of the run directory."""
     # Imported late: matplotlib would delay training.
     from aecli.figures import PlaneChart, loss_figure, plane_figure, save
 
+    title = f"{config.name} on {data.name}"
     rows = {LABELS[name]: output for name, output in outcome.outputs.items()}
     save(
         reconstruction_figure(f"{title}: test images", outcome.examples, rows),
@@ -211,6 +212,7 @@ def save_figures(title: str, outcome: Outcome, run: RunDirectory) -> None:
         val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
         references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
+        loss=loss_label([config.loss]),
     )
     save(curves, run.figure(LOSS))
     if outcome.plane is not None:

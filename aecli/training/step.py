@@ -8,7 +8,6 @@ position in the epoch is a tensor that the graph advances, so that no input come
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -33,6 +32,7 @@ class TrainingStep:
         images: Tensor,
         model: Autoencoder,
         forward: Callable[[Tensor], Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: Adam,
         loss_sum: Tensor,
         group: ProcessGroup,
@@ -42,14 +42,15 @@ class TrainingStep:
             config: the training configuration.
             images: uint8 (N, C, H, W), on the device of `model`.
             model: the model to train.
-            forward: calls the model, (B, C, H, W) -> (B, C, H, W).
+            forward: calls the model, images (B, C, H, W) -> scores (B, C, H, W).
+            loss: scores and targets -> their mean loss ().
             optimizer: the optimiser of its parameters.
             loss_sum: (); each step adds its mean loss times the number of images in the batch.
             group: the training processes, each of which sees its shard of a batch.
         """
         self._config, self._images, self._group = config, images, group
         self._model, self._forward, self._optimizer = model, forward, optimizer
-        self._loss_sum = loss_sum
+        self._loss, self._loss_sum = loss, loss_sum
         self._corrupt = build_corruption(config.corruption)
         self._normalise = Normalisation(config.data.mean, config.data.std).apply
         self._noise = torch.Generator(images.device)
@@ -107,8 +108,8 @@ class TrainingStep:
         inputs, targets = self._group.local_shard(inputs), self._group.local_shard(targets)
 
         # 2. Forward pass.
-        outputs = self._forward(self._normalise(inputs))
-        loss = F.mse_loss(outputs, self._normalise(targets))
+        scores = self._forward(self._normalise(inputs))
+        loss = self._loss(scores, self._normalise(targets))
         loss = self._group.scale_loss(loss, len(batch))
 
         # 3. Backward pass.
