@@ -113,9 +113,10 @@ def interrupted(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from aecli.cli import main as cli
     from aecli.errors import Interrupted
     from aecli.training import loop as training
+    from aecli.training.validation import validate
 
     folder = tmp_path_factory.mktemp("interrupted")
-    validate, calls = training.validate, []
+    calls = []
 
     def interrupt(*arguments: Any) -> Any:
         calls.append(1)

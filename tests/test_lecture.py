@@ -22,6 +22,7 @@ from aecli.lectures.notebook import notebook
 from aecli.lectures.script import Slide, lecture_names, read_lecture
 from aecli.runs.directory import RunDirectory
 from aecli.training import loop as training
+from aecli.training.validation import validate
 from tests.browser import opened
 from tests.conftest import TINY, with_project
 
@@ -278,7 +279,7 @@ def test_an_interrupted_lecture_goes_on(
     runs = {"small": {"line": "model=fc latent=3", "quick": f"{QUICK} epochs=2"}}
     slide = {**TRAINED, "show": [], "checks": []}
     file = write(tmp_path / "mine.yaml", slide, runs=runs)
-    folder, validate, calls = tmp_path / "outputs/lectures/mine", training.validate, []
+    folder, calls = tmp_path / "outputs/lectures/mine", []
 
     def interrupt(*arguments: Any) -> Any:
         calls.append(1)

@@ -28,11 +28,11 @@ from aecli.training.loop import (
     train,
     train_epoch,
     training_step,
-    validate,
 )
 from aecli.training.optimizer import Adam
 from aecli.training.recorder import Recorder, snapshot_epochs
 from aecli.training.state import Best, TrainingState
+from aecli.training.validation import validate
 from tests.test_conf import some_data
 
 CPU = ["device=cpu", "batch_size=16", "latent=4"]
@@ -361,13 +361,13 @@ def test_a_compiled_model_takes_the_same_steps(
     compiled = []
     compile = torch.compile
 
-    def compile_without_a_compiler(model: torch.nn.Module) -> Any:
-        compiled.append(model)
-        return compile(model, backend="eager")  # all of it but for the code that is written
+    def compile_without_a_compiler(objective: torch.nn.Module) -> Any:
+        compiled.append(objective)
+        return compile(objective, backend="eager")  # all of it but for the code that is written
 
     monkeypatch.setattr(torch, "compile", compile_without_a_compiler)
     model, _, _ = trained(tmp_path / "b", "model=conv", "epochs=2", "compile=true")
-    assert compiled == [model]
+    assert [objective.model for objective in compiled] == [model]
     assert torch.allclose(weights(plain), weights(model), atol=1e-6)
 
 

@@ -128,7 +128,11 @@ def _values(command: str) -> dict[str, list[str]]:
             keys["status"] = _enums("runs/listing.py")["State"]
         return keys
     groups = _groups()
-    schemas = _schemas("config/model.py") | _schemas("config/schema.py")
+    schemas = {
+        name: fields
+        for file in ("model", "objective", "schema")
+        for name, fields in _schemas(f"config/{file}.py").items()
+    }
     enums = _enums("config/choices.py")
     keys = {}
     for key, kind in schemas["TrainConfig"].items():
@@ -166,7 +170,7 @@ def _short_keys() -> dict[str, list[str]]:
     """The keys of `SHORT_KEYS` in config/schema.py."""
     for node in _tree("config/schema.py").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FOLDER_KEYS":
-            return {key: [] for key in (*ast.literal_eval(node.value), "factor")}
+            return {key: [] for key in (*ast.literal_eval(node.value), "factor", "beta")}
     return {}
 
 

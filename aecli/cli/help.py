@@ -20,6 +20,7 @@ from aecli.config import (
     FCConfig,
     LayerConfig,
     OptimizerConfig,
+    RegularizerConfig,
     TrainConfig,
     UpsampleConfig,
     config_groups,
@@ -49,6 +50,7 @@ RESULTS = (
 SECTIONS: dict[str, tuple[str, type]] = {
     "Images:": ("data.", DataConfig),
     "Corruption:": ("corruption.", CorruptionConfig),
+    "Regulariser:": ("regularizer.", RegularizerConfig),
     "Upsampling:": ("upsample.", UpsampleConfig),
     "Optimiser:": ("optimizer.", OptimizerConfig),
     "Checkpoints:": ("checkpoint.", CheckpointConfig),

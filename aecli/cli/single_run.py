@@ -252,7 +252,13 @@ def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
         }
     )
     # Not on the meta device: its first forward pass imports torch's compiler, which takes 1 s.
-    console.layer_table(describe(build_model(config.model, config.upsample, data.image_shape)))
+    model = build_model(
+        config.model,
+        config.upsample,
+        data.image_shape,
+        gaussian_code=config.has_gaussian_code,
+    )
+    console.layer_table(describe(model))
 
 
 def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outcome) -> None:

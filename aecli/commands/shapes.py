@@ -67,7 +67,10 @@ def main(arguments: list[str]) -> None:
 
     console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})
     try:
-        layers = describe(build_outline(config.model, config.upsample, shape))
+        is_gaussian = config.has_gaussian_code
+        layers = describe(
+            build_outline(config.model, config.upsample, shape, gaussian_code=is_gaussian)
+        )
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
         raise

@@ -40,8 +40,7 @@ def write(
         results: where the files go.
         command: the command line that does it.
     """
-    is_validated = any(setting.val_mse is not None for setting in comparison.settings)
-    layout = drawable(STUDY_LAYOUT, is_validated)
+    layout = drawable(STUDY_LAYOUT, (setting.first.config for setting in comparison.settings))
     results.layout({**layout, **_log_bands(comparison, results)})
     results.file(CSV, to_csv(table).encode())
     results.file(MARKDOWN, to_markdown(table).encode())

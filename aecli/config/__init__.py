@@ -13,6 +13,7 @@ from aecli.config.choices import (
     Keep,
     Loss,
     Precision,
+    RegularizerKind,
     Schedule,
     Target,
     Upsampling,
@@ -34,6 +35,7 @@ from aecli.config.loading import (
     to_yaml,
 )
 from aecli.config.model import MODEL_CONFIGS, ConvConfig, FCConfig, LayerConfig, ModelConfig
+from aecli.config.objective import RegularizerConfig
 from aecli.config.schema import (
     FOLDER,
     SHORT_KEYS,
@@ -67,6 +69,8 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "Precision",
+    "RegularizerConfig",
+    "RegularizerKind",
     "Schedule",
     "Target",
     "TrainConfig",

@@ -1,6 +1,7 @@
 """Checks of options that depend on one another."""
 
-from aecli.config.choices import Activation, CorruptionKind, Loss, Target
+from aecli.config.choices import Activation, CorruptionKind, Loss, RegularizerKind, Target
+from aecli.config.objective import RegularizerConfig
 from aecli.config.schema import FOLDER, FOLDER_KEYS, TrainConfig
 from aecli.errors import UsageError
 
@@ -17,6 +18,17 @@ def check_unread_keys(config: TrainConfig) -> None:
             "corruption.target=input is for corrupted images: add corruption=gaussian or another, "
             "or leave it out"
         )
+    regularizer = config.regularizer
+    if regularizer.name is RegularizerKind.none and regularizer != RegularizerConfig():
+        raise UsageError(
+            "beta, regularizer.warmup and regularizer.rate are for a regularizer: add "
+            "regularizer=vae or another, or leave them out"
+        )
+    if regularizer.rate is not None and regularizer.name is not RegularizerKind.sparse:
+        raise UsageError(
+            f"regularizer.rate={regularizer.rate:g} is for sparse codes only: add "
+            f"regularizer=sparse, or leave it out"
+        )
     factor = corruption.factor
     if factor is not None and corruption.name is not CorruptionKind.downsample:
         raise UsageError(f"factor={factor} is for downsampling only: add corruption=downsample")
@@ -30,11 +42,12 @@ def check_unread_keys(config: TrainConfig) -> None:
 
 
 def check_objective(config: TrainConfig) -> None:
-    """Check that the loss can be computed of what the model puts out.
+    """Check that the loss can be computed of the model's outputs, and the penalty of its codes.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: one of them cannot.
     """
+    _check_code(config)
     if config.loss is not Loss.bce:
         return
     data, output = config.data, config.model.output_activation
@@ -47,6 +60,21 @@ def check_objective(config: TrainConfig) -> None:
         raise UsageError(
             f"loss=bce needs outputs in [0, 1], and those of this model are "
             f"{_OUTPUTS[output]}: add model.output_activation=sigmoid, or give loss=mse"
+        )
+
+
+def _check_code(config: TrainConfig) -> None:
+    activation, regularizer = config.model.code_activation, config.regularizer
+    if config.has_gaussian_code and activation is not Activation.identity:
+        raise UsageError(
+            f"regularizer=vae needs codes of any sign, and model.code_activation={activation.name} "
+            f"bounds them: give model.code_activation=identity"
+        )
+    if regularizer.rate is not None and activation is not Activation.sigmoid:
+        raise UsageError(
+            f"regularizer.rate={regularizer.rate:g} is a mean activity between 0 and 1, and "
+            f"model.code_activation={activation.name} gives others: add "
+            f"model.code_activation=sigmoid, or leave regularizer.rate out"
         )
 
 

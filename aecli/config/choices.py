@@ -86,6 +86,23 @@ class Target(Enum):
     """What the encoder sees, as in an autoencoder: corrupted."""
 
 
+class RegularizerKind(Enum):
+    """Penalty on the code, beside the loss."""
+
+    none = "none"
+    vae = "vae"
+    """Variational autoencoder: the divergence of a Gaussian code from the standard normal."""
+
+    l2 = "l2"
+    """Square of the code, as in regularised autoencoders."""
+
+    sparse = "sparse"
+    """Absolute values of the code, or the divergence of its mean activities from a rate."""
+
+    contractive = "contractive"
+    """Square of the encoder's derivatives."""
+
+
 class CorruptionKind(Enum):
     """Corruption of the encoder's input."""
 

@@ -13,6 +13,7 @@ from aecli.config.choices import (
     Keep,
     Loss,
     Precision,
+    RegularizerKind,
     Schedule,
     Target,
     Upsampling,
@@ -32,6 +33,7 @@ from aecli.config.limits import (
     check_valid,
     expand_user,
 )
+from aecli.config.objective import RegularizerConfig
 from aecli.places import OUTPUTS
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
@@ -41,7 +43,10 @@ FOLDER = "folder"
 FOLDER_KEYS = ("path", "image_size", "channels", "scale", "splits")
 """The keys of `DataConfig` that only this data set reads."""
 
-SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {"factor": "corruption.factor"}
+SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {
+    "factor": "corruption.factor",
+    "beta": "regularizer.beta",
+}
 """What people may type -> the key that it stands for."""
 
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")
@@ -314,6 +319,7 @@ class TrainConfig:
     upsample: UpsampleConfig = field(default_factory=UpsampleConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    regularizer: RegularizerConfig = field(default_factory=RegularizerConfig)
     model: Any = MISSING
 
     def __post_init__(self) -> None:
@@ -365,6 +371,11 @@ class TrainConfig:
             self.name,
             "letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
+
+    @property
+    def has_gaussian_code(self) -> bool:
+        """Whether the encoder gives a distribution of codes: a mean and a variance each."""
+        return self.regularizer.name is RegularizerKind.vae
 
     def steps_per_epoch(self, images: int) -> int:
         """Number of batches in which `images` training images are seen once; the last batch may be

@@ -5,7 +5,7 @@ from typing import Any
 
 from aecli.config.choices import Loss
 
-CHOICES = ("budget", "data", "upsample", "corruption", "loss", "optimizer")
+CHOICES = ("budget", "data", "upsample", "corruption", "regularizer", "loss", "optimizer")
 """Keys that a name leaves out: their value says enough by itself."""
 LOSSES = {
     Loss.mse: ("mean squared error", "model units"),

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+MIN_VARIANCE = 0.01
+"""Of the mean of an active unit."""
+
 
 class VariationAccumulator:
     """Collects the range of each value batch by batch, without synchronising with the device."""
@@ -22,6 +25,27 @@ class VariationAccumulator:
         """Whether each value has differed between two images: a mask of the shape."""
         highest, lowest = self.bounds[0], -self.bounds[1]
         return highest > lowest
+
+
+class ActivityAccumulator:
+    """Counts the active units of Gaussian codes, without synchronising with the device.
+
+    A unit is active if its mean, as the encoder gives it, has a variance above 0.01 over the images
+    (Burda et al., "Importance weighted autoencoders", 2016, section 5.2).
+    """
+
+    def __init__(self, latent: int, device: torch.device) -> None:
+        self.sums = torch.zeros(2, latent, device=device)
+        """Of each unit's means and of their squares; adding those of all processes counts all."""
+
+    def add(self, means: Tensor) -> None:
+        """Add a batch (B, D)."""
+        self.sums += torch.stack([means, means.square()]).sum(1)
+
+    def count(self, images: int) -> int:
+        """How many units are active on `images` images."""
+        mean, square = self.sums / images
+        return int((square - mean.square() > MIN_VARIANCE).sum())
 
 
 def varying_pixels(images: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ AXIS_INCHES = 1.0  # of a figure's width outside the plot area
 
 INK = 0.6  # share of it in the colour of the smallest size of a family
 
-LOSS, MSE = "loss", "mse (pixels in [0, 1])"
+LOSS, MSE = "loss (model units)", "mse (pixels in [0, 1])"
 
 BASELINES = ("--", ":", "-.")
 MARKERS = "osD^vPX<>*"

@@ -27,19 +27,29 @@ MODELS: dict[str, Callable[..., Autoencoder]] = {"fc": FCAutoencoder, "conv": Co
 
 
 def build_model(
-    model: ModelConfig, upsample: UpsampleConfig, image_shape: ImageShape
+    model: ModelConfig,
+    upsample: UpsampleConfig,
+    image_shape: ImageShape,
+    *,
+    gaussian_code: bool = False,
 ) -> Autoencoder:
     """Build an autoencoder for images of `image_shape` with torch's default initialisation.
+
+    With a Gaussian code its encoder has a mean and a log variance for each number of the code.
 
     Raises:
         UsageError: the layers reduce the image to nothing, a decoder kernel cannot restore its
             size, or the model does not support the upsampling.
     """
-    return MODELS[model.kind](model, upsample, image_shape)
+    return MODELS[model.kind](model, upsample, image_shape, gaussian_code=gaussian_code)
 
 
 def build_outline(
-    model: ModelConfig, upsample: UpsampleConfig, image_shape: ImageShape
+    model: ModelConfig,
+    upsample: UpsampleConfig,
+    image_shape: ImageShape,
+    *,
+    gaussian_code: bool = False,
 ) -> Autoencoder:
     """Build an autoencoder on the meta device: shapes only, without memory and arithmetic.
 
@@ -48,7 +58,7 @@ def build_outline(
     """
     try:
         with torch.device("meta"):
-            return build_model(model, upsample, image_shape)
+            return build_model(model, upsample, image_shape, gaussian_code=gaussian_code)
     except RuntimeError as error:
         raise UsageError(
             f"model={model.name} has a layer with more weights than any machine can hold: give a "

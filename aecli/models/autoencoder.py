@@ -26,6 +26,14 @@ def activation(kind: Activation) -> list[nn.Module]:
     return [] if kind is Activation.identity else [ACTIVATIONS[kind]()]
 
 
+class PosteriorMean(nn.Module):
+    """The means of Gaussian codes: the first half of means and log variances, (B, 2D) -> (B, D)."""
+
+    def forward(self, parameters: Tensor) -> Tensor:
+        mean, _ = parameters.chunk(2, 1)
+        return mean
+
+
 class Autoencoder(nn.Module):
     """An encoder (B, C, H, W) -> (B, D) and a decoder (B, D) -> (B, C, H, W)."""
 
@@ -56,8 +64,14 @@ class Autoencoder(nn.Module):
         return outputs
 
     def run_encoder(self, images: Tensor, switches: Switches) -> Tensor:
-        """What the encoder's last layer puts out, (B, D); poolings append to `switches`."""
+        """The codes (B, D) of images; poolings append to `switches`."""
         return run(self.encoder, images, switches)
+
+    def encode_distribution(self, images: Tensor, switches: Switches) -> tuple[Tensor, Tensor]:
+        """The means and the log variances of Gaussian codes, (B, D) each, for an encoder that ends
+        with `PosteriorMean`; poolings append to `switches`."""
+        mean, log_variance = run([*self.encoder][:-1], images, switches).chunk(2, 1)
+        return mean, log_variance
 
     def run_decoder(self, codes: Tensor, switches: Switches, *, to_logits: bool = False) -> Tensor:
         """The images of codes (B, D); unpoolings take what the encoder appended to `switches`.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aecli.config import Bottleneck, ConvConfig, LayerConfig, UpsampleConfig, Upsampling
 from aecli.convolution.arithmetic import conv_formula, conv_output_size
 from aecli.errors import UsageError
-from aecli.models.autoencoder import Autoencoder, ImageShape, activation
+from aecli.models.autoencoder import Autoencoder, ImageShape, PosteriorMean, activation
 from aecli.models.linear import Linear
 from aecli.models.normalisation import BatchNorm2d
 from aecli.models.pooling import MaxPool, Switches
@@ -21,13 +21,19 @@ class ConvAutoencoder(Autoencoder):
     """Convolutions down to a small feature map, a bottleneck, and a mirrored decoder."""
 
     def __init__(
-        self, config: ConvConfig, upsample: UpsampleConfig, image_shape: ImageShape
+        self,
+        config: ConvConfig,
+        upsample: UpsampleConfig,
+        image_shape: ImageShape,
+        *,
+        gaussian_code: bool = False,
     ) -> None:
         super().__init__(image_shape, config.latent)
         shapes = map_shapes(config.layers, image_shape)
         self.encoder = nn.Sequential(
             *encoder_layers(config, upsample, shapes),
-            *_encoder_bottleneck(config, shapes[-1]),
+            *_encoder_bottleneck(config, shapes[-1], config.latent * (1 + gaussian_code)),
+            *([PosteriorMean()] if gaussian_code else []),
         )
         self.decoder = nn.Sequential(
             *_decoder_bottleneck(config, shapes[-1]),
@@ -140,13 +146,13 @@ def _fix_cancelled_biases(part: nn.Sequential) -> None:
             layer.bias.requires_grad_(False)
 
 
-def _encoder_bottleneck(config: ConvConfig, shape: ImageShape) -> list[nn.Module]:
-    """The encoder's bottleneck, (B, C, h, w) -> (B, D)."""
+def _encoder_bottleneck(config: ConvConfig, shape: ImageShape, units: int) -> list[nn.Module]:
+    """The encoder's bottleneck, (B, C, h, w) -> (B, units)."""
     channels, height, width = shape
     if config.bottleneck is Bottleneck.conv:
-        layers = [nn.Conv2d(channels, config.latent, (height, width)), nn.Flatten()]
+        layers = [nn.Conv2d(channels, units, (height, width)), nn.Flatten()]
     else:
-        layers = [Flatten(), Linear(math.prod(shape), config.latent)]
+        layers = [Flatten(), Linear(math.prod(shape), units)]
     return [*layers, *activation(config.code_activation)]
 
 

@@ -37,11 +37,27 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """The two terms of a regularised objective, each a mean over images."""
+
+    reconstruction: float
+    """The loss of what is decoded, a mean over pixels in normalised units."""
+    penalty: float
+    """Of an image."""
+    weight: float
+    """Of the penalty beside the loss, without warm-up."""
+
+    @property
+    def total(self) -> float:
+        return self.reconstruction + self.weight * self.penalty
+
+
+@dataclass(frozen=True)
 class Validation:
     """Metrics of a model on the validation images."""
 
     loss: float
-    """In normalised units, as in training."""
+    """In normalised units, as in training, with the regulariser's penalty."""
     mse: float
     """For pixels in [0, 1]."""
     checkerboard: float | None
@@ -50,6 +66,10 @@ class Validation:
     """Units of the code that differ between two images; the others are dead."""
     constant_pixels: int
     """Pixels that differ between two images, and not between their reconstructions."""
+    terms: Terms | None = None
+    """Of the loss; None without regulariser."""
+    active_units: int | None = None
+    """Units of a Gaussian code whose means vary; None for other codes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class EpochRecord:
 
     epoch: int
     train_loss: float
-    """Mean over the epoch, in normalised units."""
+    """Mean over the epoch, in normalised units, with the regulariser's penalty at full weight."""
     val_loss: float | None
     val_mse: float | None
     val_psnr: float | None
@@ -72,6 +92,14 @@ class EpochRecord:
     live_units: int | None = None
     """See `Validation`. None also in records of earlier versions."""
     constant_pixels: int | None = None
+    train_reconstruction: float | None = None
+    """The first term of `train_loss`, and below the second; None without regulariser."""
+    train_penalty: float | None = None
+    """Of an image, without its weight."""
+    val_reconstruction: float | None = None
+    val_penalty: float | None = None
+    active_units: int | None = None
+    """See `Validation`."""
 
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> Self:
@@ -98,8 +126,10 @@ class EpochRecord:
         lr: float,
         seconds: float,
         images: int,
+        terms: Terms | None = None,
     ) -> Self:
-        """Build the record; the model was trained on `images` images in `seconds`."""
+        """Build the record; the model was trained on `images` images in `seconds`, and `terms` are
+        those of the training loss."""
         record = cls(
             epoch=epoch,
             train_loss=train_loss,
@@ -110,6 +140,8 @@ class EpochRecord:
             lr=lr,
             images_per_second=images / seconds,
             seconds=seconds,
+            train_reconstruction=terms.reconstruction if terms else None,
+            train_penalty=terms.penalty if terms else None,
         )
         return record.with_validation(validation) if validation else record
 
@@ -123,4 +155,7 @@ class EpochRecord:
             val_checkerboard=validation.checkerboard,
             live_units=validation.live_units,
             constant_pixels=validation.constant_pixels,
+            val_reconstruction=validation.terms.reconstruction if validation.terms else None,
+            val_penalty=validation.terms.penalty if validation.terms else None,
+            active_units=validation.active_units,
         )

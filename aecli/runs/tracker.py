@@ -1,6 +1,7 @@
 """Live output of a run: TensorBoard, metrics.jsonl and the terminal."""
 
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +12,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
 
+from aecli.config import RegularizerKind, TrainConfig
 from aecli.files import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
@@ -29,6 +31,11 @@ Layout = dict[str, dict[str, list[Any]]]
 LAYOUT: Layout = {
     "training": {
         "loss": ["Multiline", ["loss/train", "loss/validation"]],
+        "loss without penalty": [
+            "Multiline",
+            ["loss/train_reconstruction", "loss/validation_reconstruction"],
+        ],
+        "penalty of an image": ["Multiline", ["penalty/train", "penalty/validation"]],
         "mse, pixels in [0, 1]": ["Multiline", ["mse/validation", "mse/pca"]],
         "checkerboard score": [
             "Multiline",
@@ -42,6 +49,8 @@ STUDY_LAYOUT: Layout = {
     "all runs": {
         "training loss": ["Multiline", ["loss/train"]],
         "validation loss": ["Multiline", ["loss/validation"]],
+        "validation loss without penalty": ["Multiline", ["loss/validation_reconstruction"]],
+        "validation penalty of an image": ["Multiline", ["penalty/validation"]],
         "validation mse, pixels in [0, 1]": ["Multiline", ["mse/validation"]],
         "mse of PCA at the same latent size": ["Multiline", ["mse/pca"]],
         "checkerboard score": ["Multiline", ["upsampling/checkerboard"]],
@@ -49,14 +58,24 @@ STUDY_LAYOUT: Layout = {
 }
 
 
-def drawable(layout: Layout, is_validated: bool) -> Layout:
-    """The charts that have curves: without validation images, those of the training loss alone."""
-    if is_validated:
-        return layout
+def drawable(layout: Layout, configs: Iterable[TrainConfig]) -> Layout:
+    """The charts that have curves of these runs: without validation images, those of the training
+    alone; without regulariser, none of its penalty."""
+    drawn: set[str] = set()
+    for config in configs:
+        drawn |= {"train"} | ({"validation"} if config.data.has_validation else set())
+        if config.regularizer.name is not RegularizerKind.none:
+            drawn |= {f"{split} penalty" for split in [*drawn]}
     return {
-        page: {name: chart for name, chart in charts.items() if "loss/train" in chart[1]}
+        page: {name: chart for name, chart in charts.items() if _needed(chart[1][0]) in drawn}
         for page, charts in layout.items()
     }
+
+
+def _needed(tag: str) -> str:
+    """What a curve is drawn of, as in `drawable`."""
+    split = "train" if "train" in tag else "validation"
+    return f"{split} penalty" if "penalty" in tag or "reconstruction" in tag else split
 
 
 @dataclass(frozen=True)
@@ -84,8 +103,7 @@ class Tracker:
         steps_per_epoch: int,
         display: Display | None = None,
         resumed: Resumed | None = None,
-        *,
-        is_validated: bool = True,
+        layout: Layout = LAYOUT,
     ) -> None:
         """
         Args:
@@ -95,7 +113,7 @@ class Tracker:
             display: what the terminal shows; None for nothing.
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
-            is_validated: whether there are validation images.
+            layout: TensorBoard's charts with several curves.
         """
         self._run = run
         lines = [_json_line(record) for record in resumed.records] if resumed else []
@@ -112,7 +130,7 @@ class Tracker:
                 )
             )
             if resumed is None:
-                self._events.layout(drawable(LAYOUT, is_validated))
+                self._events.layout(layout)
             steps, steps_done = epochs * steps_per_epoch, resumed.steps if resumed else 0
             self._progress = files.enter_context(
                 Progress(display, epochs, steps, steps_done // steps_per_epoch, steps_done)
@@ -137,12 +155,17 @@ class Tracker:
         scalars = {
             "loss/train": record.train_loss,
             "loss/validation": record.val_loss,
+            "loss/train_reconstruction": record.train_reconstruction,
+            "loss/validation_reconstruction": record.val_reconstruction,
+            "penalty/train": record.train_penalty,
+            "penalty/validation": record.val_penalty,
             "mse/validation": record.val_mse,
             "psnr/validation": record.val_psnr,
             "training/learning_rate": record.lr,
             "upsampling/checkerboard": record.val_checkerboard,
             **references,
             "units/live": record.live_units,
+            "units/active": record.active_units,
             "units/constant_pixels": record.constant_pixels,
             "training/images_per_second": record.images_per_second,
             "training/epochs_per_second": 1 / record.seconds,

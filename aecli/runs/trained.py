@@ -209,7 +209,12 @@ def open_run(
     config = relocate(replace(run.load_config(), device=device), data_dir, path_of_images)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    model = build_model(config.model, config.upsample, (channels, height, width)).to(torch_device)
+    model = build_model(
+        config.model,
+        config.upsample,
+        (channels, height, width),
+        gaussian_code=config.has_gaussian_code,
+    ).to(torch_device)
     try:
         run.load_weights(model)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from aecli.runs.display import Display, Progress
 from aecli.runs.remaining import is_interrupted
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.training.experiment import restore
-from aecli.training.loop import new_model, steps_per_epoch, validate
+from aecli.training.loop import new_model, steps_per_epoch
 from aecli.training.outcome import (
     Outcome,
     final_metrics,
@@ -23,6 +23,7 @@ from aecli.training.outcome import (
     summarise,
 )
 from aecli.training.state import TrainingState
+from aecli.training.validation import validate
 
 
 def close_run(

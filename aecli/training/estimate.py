@@ -13,8 +13,9 @@ from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory, training_arithmetic
-from aecli.training.loop import new_model, steps_per_epoch, training_step, validate
+from aecli.training.loop import new_model, steps_per_epoch, training_step
 from aecli.training.state import TrainingState
+from aecli.training.validation import validate
 
 TIME_LIMIT = 8.0
 """Seconds that all measurements may take."""
@@ -66,6 +67,8 @@ class Task:
                 config.upsample,
                 config.corruption,
                 config.loss,
+                config.regularizer.name,
+                config.regularizer.rate,
                 config.batch_size,
                 config.precision,
                 config.compile,

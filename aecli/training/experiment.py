@@ -13,7 +13,7 @@ from aecli.errors import AecliError, StorageError, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display
-from aecli.runs.tracker import Resumed, Tracker
+from aecli.runs.tracker import LAYOUT, Resumed, Tracker, drawable
 from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.text import one_line
@@ -125,8 +125,8 @@ def run_experiment(
     resumed = None
     if is_resumed:
         resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
-    is_validated = config.data.has_validation
-    with Tracker(run, config.epochs, steps, display, resumed, is_validated=is_validated) as tracker:
+    layout = drawable(LAYOUT, [config])
+    with Tracker(run, config.epochs, steps, display, resumed, layout) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
         task = {"config": to_yaml(config), "run": str(run.path), "state": saved}

@@ -3,31 +3,25 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aecli.config import Precision, Schedule, Target, TrainConfig
+from aecli.config import Precision, RegularizerKind, Schedule, TrainConfig
 from aecli.data import Data
-from aecli.data.batches import Normalisation, ordered_batches
-from aecli.data.corruption import build_corruption
 from aecli.errors import DivergenceError
-from aecli.evaluation.checkerboard import CheckerboardAccumulator
-from aecli.evaluation.metrics import evaluation_batch
-from aecli.evaluation.scores import stride_grid
-from aecli.evaluation.variation import VariationAccumulator, varying_pixels
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import WEIGHTS, RunDirectory
-from aecli.runs.records import EpochRecord, Validation
+from aecli.runs.records import EpochRecord, Terms, Validation
 from aecli.runtime.device import training_arithmetic
-from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from aecli.runtime.rng import EVALUATION, generator_for
 from aecli.runtime.signals import StopRequest
 from aecli.training.callback import Callback
 from aecli.training.checkpointing import CheckpointScheduler
-from aecli.training.objective import Objective
+from aecli.training.objective import Objective, penalty_weight
 from aecli.training.state import TrainingState
 from aecli.training.step import TrainingStep
+from aecli.training.validation import validate
 
 
 def steps_per_epoch(config: TrainConfig, data: Data) -> int:
@@ -38,19 +32,24 @@ def steps_per_epoch(config: TrainConfig, data: Data) -> int:
 def new_model(config: TrainConfig, data: Data) -> Autoencoder:
     """A model initialised from `config.seed`, on the device of `data`."""
     torch.manual_seed(config.seed)
-    model = build_model(config.model, config.upsample, data.image_shape)
+    model = build_model(
+        config.model, config.upsample, data.image_shape, gaussian_code=config.has_gaussian_code
+    )
     return model.to(data.train.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[[Tensor], Tensor]:
+def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[..., Any]:
     """The forward pass of a training step: `model` in the configured precision, maybe compiled."""
-    forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
+    forward: Callable[..., Any] = torch.compile(model) if config.compile else model
     if config.precision is Precision.float32:
         return forward
 
-    def in_bf16(inputs: Tensor) -> Tensor:
+    def in_bf16(inputs: Tensor, *noise: Tensor) -> Any:
         with torch.autocast(inputs.device.type, torch.bfloat16):
-            return forward(inputs).float()
+            found = forward(inputs, *noise)
+        if isinstance(found, tuple):
+            return tuple(each.float() for each in found)
+        return found.float()
 
     return in_bf16
 
@@ -76,6 +75,8 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
         while not state.is_over(config):
             # 1. Train on every image once.
             train_loss = train_epoch(config, data, state, step, on_step_end)
+            terms = training_terms(config, data, state, train_loss)
+            train_loss = terms.total if terms else train_loss
 
             # 2. Validate.
             epoch, validation = state.epoch, None
@@ -91,7 +92,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             lr = learning_rate(config, epochs_done(epoch, steps - 1, steps))
             state.end_epoch(
                 EpochRecord.from_epoch(
-                    epoch, train_loss, validation, lr, state.seconds, len(data.train)
+                    epoch, train_loss, validation, lr, state.seconds, len(data.train), terms
                 )
             )
             callback.on_epoch_end()
@@ -110,9 +111,10 @@ def training_step(config: TrainConfig, data: Data, state: TrainingState) -> Trai
         data.train.images,
         state.model,
         forward,
-        objective.loss,
+        objective,
         state.optimizer,
         state.loss_sum,
+        state.penalty_sum,
         state.group,
     )
 
@@ -125,14 +127,15 @@ def train_epoch(
     on_step_end: Callable[[], None],
 ) -> float:
     """Train to the end of the current epoch; the mean loss over the whole epoch, in normalised
-    units."""
+    units and without penalty."""
     steps = steps_per_epoch(config, data)
     started = time.perf_counter() - state.seconds
     state.model.train()
     step.begin_epoch(state.epoch, state.step)
     with training_arithmetic(data.train.images.device, config.deterministic):
         while state.step < steps:
-            step(learning_rate(config, epochs_done(state.epoch, state.step, steps)))
+            done = epochs_done(state.epoch, state.step, steps)
+            step(learning_rate(config, done), penalty_warmth(config, done))
             state.step += 1
             state.seconds = time.perf_counter() - started
             on_step_end()
@@ -143,6 +146,16 @@ def train_epoch(
     state.group.all_reduce_max(seconds)
     state.seconds = seconds.item()
     return mean
+
+
+def training_terms(
+    config: TrainConfig, data: Data, state: TrainingState, loss: float
+) -> Terms | None:
+    """The mean `loss` over the current epoch, and that of the penalty; None without regulariser."""
+    if config.regularizer.name is RegularizerKind.none:
+        return None
+    penalty = state.group.all_gather(state.penalty_sum).mean().item() / len(data.train)
+    return Terms(loss, penalty, penalty_weight(config, data.image_shape))
 
 
 def epochs_done(epoch: int, step: int, steps: int) -> float:
@@ -165,49 +178,10 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-@torch.inference_mode()
-def validate(
-    config: TrainConfig, data: Data, model: Autoencoder, group: ProcessGroup = SINGLE_PROCESS
-) -> Validation:
-    """Evaluate `model` on the validation images, at least one; the ranks of `group` share the
-    batches."""
-    images = data.validation.images
-    corrupt = build_corruption(config.corruption)
-    normalisation = Normalisation(config.data.mean, config.data.std)
-    noise = generator_for(config.seed, EVALUATION, images.device)
-    objective = Objective(config, model)
-    sums = torch.zeros(2, device=images.device)  # the loss, and squared errors of pixels
-    grid = CheckerboardAccumulator(images.shape[1:], images.device)
-    units = VariationAccumulator((model.latent,), images.device)
-    output_pixels = VariationAccumulator(images.shape[1:], images.device)
-
-    model.eval()
-    for number, pixels in enumerate(ordered_batches(images, evaluation_batch(images))):
-        inputs = corrupt(pixels, noise) if corrupt else pixels
-        if not group.owns_batch(number):
-            continue
-        codes, scores = objective.reconstruct(normalisation.apply(inputs))
-        outputs = objective.outputs(scores)
-        target = inputs if config.corruption.target is Target.input else pixels
-        sums[0] += objective.loss(scores, normalisation.apply(target), reduction="sum")
-        reconstructed = normalisation.invert(outputs)
-        sums[1] += (reconstructed - pixels).square().sum()
-        grid.add(reconstructed)
-        units.add(codes)
-        output_pixels.add(outputs)
-    for part in (sums, grid.pixels, grid.squares):
-        group.all_reduce_sum(part)
-    for ranges in (units, output_pixels):
-        group.all_reduce_max(ranges.bounds)
-    grid.count = len(images)
-    loss, mse = (sums / images.numel()).tolist()
-    return Validation(
-        loss,
-        mse,
-        grid.score(stride_grid(config.model)),
-        live_units=int(units.varies().sum()),
-        constant_pixels=int((varying_pixels(images) & ~output_pixels.varies()).sum()),
-    )
+def penalty_warmth(config: TrainConfig, epochs: float) -> float:
+    """The part of the penalty's weight that is reached after `epochs` epochs, from 0 to 1."""
+    warmup = config.regularizer.warmup
+    return epochs / warmup if epochs < warmup else 1.0
 
 
 def check_finite(

@@ -1,5 +1,11 @@
-"""What a training step minimises, and the forward pass that it is computed from."""
+"""What a training step minimises, and the forward pass that it is computed from.
 
+The objective is the loss, a mean over pixels, plus `beta` times the regulariser's penalty of an
+image divided by the number of its pixels. Times that number it is the sum over an image's pixels
+plus `beta` times the penalty, as papers write it.
+"""
+
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aecli.config import Loss, TrainConfig
-from aecli.models import Autoencoder
+from aecli.models import Autoencoder, ImageShape
 from aecli.models.pooling import Switches
+from aecli.models.regularizers import build_regularizer
+from aecli.runtime.rng import EVALUATION, reseed
 
 LOSSES: dict[Loss, Callable[..., Tensor]] = {
     Loss.mse: F.mse_loss,
@@ -22,21 +30,40 @@ LOSSES: dict[Loss, Callable[..., Tensor]] = {
 class Objective(nn.Module):
     """The forward pass of a training step: images (B, C, H, W) to what the loss is computed from.
 
-    These scores are the model's outputs (B, C, H, W), or with loss=bce their logits.
+    These scores are the model's outputs (B, C, H, W), or with loss=bce their logits. With a
+    regulariser its penalty () comes beside them.
     """
 
     def __init__(self, config: TrainConfig, model: Autoencoder) -> None:
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
+        self.regularizer = build_regularizer(config.regularizer)
+        self.penalty_weight = penalty_weight(config, model.image_shape)
         self._to_logits = config.loss is Loss.bce
 
-    def forward(self, images: Tensor) -> Tensor:
-        _, scores = self.reconstruct(images)
-        return scores
+    @property
+    def is_random(self) -> bool:
+        """Whether the forward pass needs noise, standard normal numbers (B, D)."""
+        return self.regularizer is not None and self.regularizer.is_random
+
+    def forward(
+        self, images: Tensor, noise: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        if self.regularizer is None:
+            _, scores = self.reconstruct(images)
+            return scores
+        return self.regularized(images, noise)
+
+    def regularized(self, images: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The scores (B, C, H, W) of the codes that the regulariser gives, and its penalty ()."""
+        assert self.regularizer is not None, "the caller asks first"
+        switches: Switches = []
+        codes, penalty = self.regularizer(self.model, images, noise, switches)
+        return self.model.run_decoder(codes, switches, to_logits=self._to_logits), penalty
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes (B, D) and the scores (B, C, H, W) of `images`."""
+        """The codes (B, D) and the scores (B, C, H, W) of `images`, without noise."""
         if not self._to_logits:
             return self.model.reconstruct(images)
         switches: Switches = []
@@ -46,3 +73,20 @@ class Objective(nn.Module):
     def outputs(self, scores: Tensor) -> Tensor:
         """The model's outputs for these scores."""
         return torch.sigmoid(scores) if self._to_logits else scores
+
+
+def penalty_weight(config: TrainConfig, image_shape: ImageShape) -> float:
+    """What an image's penalty counts beside the mean loss of its pixels."""
+    return config.regularizer.beta / math.prod(image_shape)
+
+
+def evaluation_noise(
+    objective: Objective, config: TrainConfig, number: int, images: Tensor
+) -> Tensor | None:
+    """The noise (B, D) for batch `number` of images (B, C, H, W) outside of training, the same
+    every time; None if the objective needs none."""
+    if not objective.is_random:
+        return None
+    generator = torch.Generator(images.device)
+    reseed(generator, config.seed, EVALUATION, number)
+    return torch.randn(len(images), config.latent, generator=generator, device=images.device)

@@ -34,8 +34,8 @@ from aecli.evaluation.scores import (
 from aecli.runs.directory import CURVE, EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
 from aecli.runs.records import EpochRecord
 from aecli.runtime.device import device_name
-from aecli.training.loop import validate
 from aecli.training.state import TrainingState
+from aecli.training.validation import validate
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,12 @@ def measure_outcome(
     kept = training.records[training.kept_epoch - 1]
     if not config.data.has_validation:
         found = validate(config, replace(data, validation=data.test), training.model)
-        kept = replace(kept, live_units=found.live_units, constant_pixels=found.constant_pixels)
+        kept = replace(
+            kept,
+            live_units=found.live_units,
+            constant_pixels=found.constant_pixels,
+            active_units=found.active_units,
+        )
     angles = plane = None
     if has_plane(config, data.image_shape):
         plane = measure_plane(config, training.model, data.test, functions["pca"])
@@ -110,8 +115,14 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "checkerboard_of_originals": outcome.test.checkerboard_of_originals,
         "angles_to_pca": outcome.angles_to_pca,
         "pca_curve": {str(size): mse for size, mse in outcome.test.pca_curve.items()},
-        "validation": {"loss": kept.val_loss, "mse": kept.val_mse},
+        "validation": {
+            "loss": kept.val_loss,
+            "mse": kept.val_mse,
+            "reconstruction": kept.val_reconstruction,
+            "penalty": kept.val_penalty,
+        },
         "live_units": kept.live_units,
+        "active_units": kept.active_units,
         "constant_pixels": kept.constant_pixels,
         "best_epoch": outcome.training.best.epoch or None,
         "kept_epoch": kept.epoch,
@@ -121,6 +132,8 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "model": config.model.name,
         "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
         "corruption": config.corruption.name.name,
+        "loss": config.loss.name,
+        "regularizer": config.regularizer.name.name,
         "latent": config.latent,
         "parameters": sum(parameter.numel() for parameter in outcome.training.model.parameters()),
         "seed": config.seed,

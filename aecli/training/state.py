@@ -69,6 +69,8 @@ class TrainingState:
         # Summed on the device: reading a value at every step would force a synchronisation.
         self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
         """Sum over the images of the current epoch, as the mean of this tensor over the ranks."""
+        self.penalty_sum = torch.zeros_like(self.loss_sum)
+        """The same for the regulariser's penalty."""
         self.seconds = 0.0
         """Training time in the current epoch."""
 
@@ -100,6 +102,7 @@ class TrainingState:
         self.records.append(record)
         self.step, self.seconds = 0, 0.0
         self.loss_sum.zero_()
+        self.penalty_sum.zero_()
 
     def update_kept(self, config: TrainConfig, loss: float | None) -> bool:
         """Whether the weights of the current epoch, with this validation loss, are to be kept in
@@ -124,6 +127,7 @@ class TrainingState:
             "snapshots": self.snapshots,
             "step": self.step,
             "loss_sums": self.group.all_gather(self.loss_sum),
+            "penalty_sums": self.group.all_gather(self.penalty_sum),
             "seconds": self.seconds,
         }
 
@@ -145,6 +149,8 @@ class TrainingState:
         self.snapshots = saved["snapshots"]
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
+        if "penalty_sums" in saved:  # earlier versions have no regulariser
+            self.penalty_sum.copy_(self.group.local_value(saved["penalty_sums"]))
 
 
 def check_images(saved: dict[str, str], present: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ position in the epoch is a tensor that the graph advances, so that no input come
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from aecli.data.corruption import build_corruption
 from aecli.models import Autoencoder
 from aecli.runtime.distributed import ProcessGroup
 from aecli.runtime.rng import generator_for, reseed
+from aecli.training.objective import Objective
 from aecli.training.optimizer import Adam
 
 EAGER_CALLS = 3
@@ -31,10 +33,11 @@ class TrainingStep:
         config: TrainConfig,
         images: Tensor,
         model: Autoencoder,
-        forward: Callable[[Tensor], Tensor],
-        loss: Callable[[Tensor, Tensor], Tensor],
+        forward: Callable[..., Any],
+        objective: Objective,
         optimizer: Adam,
         loss_sum: Tensor,
+        penalty_sum: Tensor,
         group: ProcessGroup,
     ) -> None:
         """
@@ -42,20 +45,24 @@ class TrainingStep:
             config: the training configuration.
             images: uint8 (N, C, H, W), on the device of `model`.
             model: the model to train.
-            forward: calls the model, images (B, C, H, W) -> scores (B, C, H, W).
-            loss: scores and targets -> their mean loss ().
+            forward: calls `objective`.
+            objective: what is minimised.
             optimizer: the optimiser of its parameters.
             loss_sum: (); each step adds its mean loss times the number of images in the batch.
+            penalty_sum: (); the same with the penalty.
             group: the training processes, each of which sees its shard of a batch.
         """
         self._config, self._images, self._group = config, images, group
         self._model, self._forward, self._optimizer = model, forward, optimizer
-        self._loss, self._loss_sum = loss, loss_sum
+        self._objective = objective
+        self._loss_sum, self._penalty_sum = loss_sum, penalty_sum
         self._corrupt = build_corruption(config.corruption)
         self._normalise = Normalisation(config.data.mean, config.data.std).apply
         self._noise = torch.Generator(images.device)
         self._epoch = self._step = 0
         self._lr: float | None = None
+        self._warmth: float | None = None
+        self._penalty_weight = torch.zeros((), device=images.device)
 
         device = images.device
         self._order = torch.zeros(len(images), dtype=torch.int64, device=device)
@@ -79,12 +86,17 @@ class TrainingStep:
         self._position.fill_(steps_done * self._config.batch_size)
         self._epoch, self._step = epoch, steps_done
 
-    def __call__(self, lr: float) -> None:
-        """Take the next step, with the learning rate `lr`."""
+    def __call__(self, lr: float, warmth: float = 1.0) -> None:
+        """Take the next step, with the learning rate `lr` and this part of the penalty's weight."""
         if lr != self._lr:
             self._optimizer.set_learning_rate(lr)
             self._lr = lr
-        if self._corrupt:  # noise that depends only on seed, epoch and step
+        if warmth != self._warmth:
+            self._penalty_weight.fill_(warmth * self._objective.penalty_weight)
+            self._warmth = warmth
+        if (
+            self._corrupt or self._objective.is_random
+        ):  # noise that depends only on seed, epoch and step
             reseed(self._noise, self._config.seed, self._epoch, self._step)
         batch = self._batches[self._step]
         if self._captured is not None and len(batch) == self._config.batch_size:
@@ -107,10 +119,12 @@ class TrainingStep:
         targets = inputs if self._config.corruption.target is Target.input else pixels
         inputs, targets = self._group.local_shard(inputs), self._group.local_shard(targets)
 
+        noise = self._draw_code_noise(len(batch))
+
         # 2. Forward pass.
-        scores = self._forward(self._normalise(inputs))
-        loss = self._loss(scores, self._normalise(targets))
-        loss = self._group.scale_loss(loss, len(batch))
+        loss = self._compute_loss(
+            self._normalise(inputs), self._normalise(targets), noise, len(batch)
+        )
 
         # 3. Backward pass.
         self._optimizer.zero_grad()
@@ -118,9 +132,33 @@ class TrainingStep:
         if self._config.optimizer.clip_norm is not None:
             clip_grad_norm_(self._model.parameters(), self._config.optimizer.clip_norm)
 
-        # 4. Adam; the loss sum stays on the device, so nothing waits for it.
+        # 4. Adam.
         self._optimizer.step()
-        self._loss_sum += loss.detach() * len(batch)
+
+    def _draw_code_noise(self, images: int) -> Tensor | None:
+        """This rank's part of the noise for as many codes; None if the objective needs none."""
+        if not self._objective.is_random:
+            return None
+        shape, device = (images, self._model.latent), self._images.device
+        noise = torch.randn(shape, generator=self._noise, device=device)
+        return self._group.local_shard(noise)
+
+    def _compute_loss(
+        self, inputs: Tensor, targets: Tensor, noise: Tensor | None, images: int
+    ) -> Tensor:
+        """The objective () of this rank's inputs and targets (B, C, H, W), of `images` on all.
+
+        The sums stay on the device, so nothing waits for them.
+        """
+        found = self._forward(inputs) if noise is None else self._forward(inputs, noise)
+        scores, penalty = found if isinstance(found, tuple) else (found, None)
+        loss = self._group.scale_loss(self._objective.loss(scores, targets), images)
+        self._loss_sum += loss.detach() * images
+        if penalty is None:
+            return loss
+        penalty = self._group.scale_loss(penalty, images)
+        self._penalty_sum += penalty.detach() * images
+        return loss + self._penalty_weight * penalty
 
 
 class CapturedCall:
