@@ -16,6 +16,7 @@ from aecli.data.batches import to_pixels
 from aecli.data.corruption import (
     LEVELS,
     NOISES,
+    binarize,
     build_corruption,
     downsample,
     enlarge,
@@ -50,6 +51,17 @@ def test_a_generator_repeats_the_noise_and_another_does_not() -> None:
     once, again, other = (gaussian_noise(GREY, 0.1, noise(seed)) for seed in (0, 0, 1))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
+
+
+def test_binarised_pixels_are_one_with_the_probability_of_their_value() -> None:
+    levels = torch.tensor([0.0, 0.2, 0.7, 1.0])
+    pixels = levels.repeat(20_000, 1).reshape(20_000, 1, 2, 2)
+    drawn = binarize(pixels, noise(0))
+    assert {*drawn.unique().tolist()} == {0.0, 1.0}
+    # Of 20,000 draws the mean is within five standard errors, at most 0.0177, of the probability.
+    assert torch.allclose(drawn.mean(0).flatten(), levels, atol=0.018)
+    assert torch.equal(drawn.mean(0).flatten()[[0, 3]], levels[[0, 3]])
+    assert not torch.equal(drawn, binarize(pixels, noise(1)))
 
 
 @pytest.mark.parametrize("kind", NOISES, ids=lambda kind: kind.name)

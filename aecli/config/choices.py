@@ -118,3 +118,6 @@ class CorruptionKind(Enum):
 
     downsample = "downsample"
     """Reduced resolution: downsampled, then resized back by bicubic interpolation."""
+
+    binarize = "binarize"
+    """Each pixel drawn as black or white: white with the probability of its value."""

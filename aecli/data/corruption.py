@@ -35,6 +35,16 @@ def salt_and_pepper_noise(pixels: Tensor, rate: float, generator: torch.Generato
     return with_black.masked_fill_(draw >= 1 - rate / 2, 1)
 
 
+def binarize(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw each pixel as 1 with the probability of its value, else as 0.
+
+    Drawn anew whenever an image is seen, these are the dynamically binarised images (Salakhutdinov
+    and Murray, "On the quantitative analysis of deep belief networks", 2008) of likelihoods in
+    nats.
+    """
+    return torch.bernoulli(pixels, generator=generator)
+
+
 NOISES: dict[CorruptionKind, Callable[[Tensor, float, torch.Generator], Tensor]] = {
     CorruptionKind.gaussian: gaussian_noise,
     CorruptionKind.masking: masking_noise,
@@ -123,6 +133,8 @@ def build_corruption(config: CorruptionConfig, *, shown: bool = False) -> Corrup
         factor = config.factor
         assert factor is not None, "the configuration gives it a default"
         return lambda pixels, _: downsample(pixels, factor)
+    if config.name is CorruptionKind.binarize:
+        return binarize
     add_noise, strength = NOISES[config.name], noise_strength(config, shown=shown)
     return lambda pixels, generator: add_noise(pixels, strength, generator)
 
