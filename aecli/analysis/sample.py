@@ -20,6 +20,7 @@ from aecli.latent.density import (
     fit_mixture,
     frechet_distance,
     gaussian,
+    standard_normal,
 )
 from aecli.latent.linear_probe import LinearClassifier, fit_to_pixels, has_classes
 from aecli.latent.neighbours import nearest_image
@@ -27,6 +28,7 @@ from aecli.runs.trained import Trained
 
 MAX_IMAGES = 64  # that can be seen in one figure
 MAX_COMPONENTS = 100  # that can be fitted within a minute
+PRIOR = "prior"
 COLUMNS = 8  # of images in the figure
 
 
@@ -44,6 +46,8 @@ class Decoded:
 class Samples:
     """Images decoded from random codes, and how close they are to real images."""
 
+    density: str
+    """As in `sample`."""
     images: Decoded
     components: int
     """Gaussians in the density."""
@@ -53,36 +57,59 @@ class Samples:
     """Mean mse to the nearest training image: of the samples, and of as many test images."""
 
 
-def sample(trained: Trained, n: int, density: str, components: int, seed: int) -> Samples:
-    """Decode codes drawn from a density fitted to the training codes.
+def sample(trained: Trained, n: int, density: str | None, components: int, seed: int) -> Samples:
+    """Decode codes drawn from a density: the prior, or one that is fitted to the training codes.
 
     Args:
         trained: a finished run.
         n: images to return; the Frechet distance is measured on as many as there are test images.
-        density: "diagonal", "full" or "gmm", as in `fit_density`.
+        density: "prior", or "diagonal", "full" or "gmm" as in `fit_density`; None for the prior if
+            the code has one, otherwise "diagonal".
         components: Gaussians in a mixture; other densities ignore it.
         seed: of the draws, and of the initial mixture.
 
     Raises:
-        UsageError: `n` or `components` is out of range, or scikit-learn is not installed.
+        UsageError: `n` or `components` is out of range, the code has no prior, or scikit-learn is
+            not installed.
     """
+    density = choose_density(trained, density)
     data = trained.data()
     if not 1 <= n <= MAX_IMAGES:
         raise UsageError(f"n={n} is not valid: give 1 to {MAX_IMAGES}")
     most = min(MAX_COMPONENTS, len(data.train))
     if density == "gmm" and not 1 <= components <= most:
         raise UsageError(f"components={components} is not valid: give 1 to {most}")
-    mixture = fit_density(trained.codes(data.train.images), density, components, seed)
+    mixture = (
+        standard_normal(trained.config.latent)
+        if density == PRIOR
+        else fit_density(trained.codes(data.train.images), density, components, seed)
+    )
     generator = torch.Generator().manual_seed(seed)
     codes = mixture.draw(max(n, len(data.test)), generator).to(trained.device)
     images = decode_with_nearest(trained, codes[:n], data)
     test_mse, _ = nearest_image(to_pixels(data.test.images[:n]), data.train.images)
     return Samples(
+        density,
         images,
         len(mixture.components),
         frechet_distances(trained, codes[: len(data.test)], data),
         {"samples": images.mse.mean().item(), "test": test_mse.mean().item()},
     )
+
+
+def choose_density(trained: Trained, density: str | None) -> str:
+    """The density to draw from: the one that is asked for, or the one that suits the code.
+
+    Raises:
+        UsageError: the code has no prior.
+    """
+    has_prior = trained.config.has_gaussian_code
+    if density == PRIOR and not has_prior:
+        raise UsageError(
+            "density=prior is for variational autoencoders, whose codes are drawn to it: train one "
+            "with regularizer=vae, or give density=diagonal, full or gmm"
+        )
+    return density or (PRIOR if has_prior else "diagonal")
 
 
 def fit_density(codes: Tensor, density: str, components: int, seed: int) -> Mixture:

@@ -1,11 +1,12 @@
-"""Decode codes drawn from a fitted density.
+"""Decode codes drawn from a density.
 
 usage: aecli sample RUN [key=value ...]
 
-Fits a density to the codes of the training images, decodes codes drawn from it, and shows each
-image above its nearest training image. Measures the Frechet distance to the test images on the
-logits of a linear classifier of pixels, which is the same for every density and every run on the
-same images.
+Decodes codes drawn from a density and shows each image above its nearest training image. The
+density is fitted to the codes of the training images; for a variational autoencoder
+(regularizer=vae) it is the prior, the standard normal. Measures the Frechet distance to the test
+images on the logits of a linear classifier of pixels, which is the same for every density and every
+run on the same images.
 
 examples:
   aecli sample outputs/conv-z25/2026-11-21_10-15-00-123456
@@ -32,11 +33,19 @@ FEW_IMAGES = 1000  # with fewer, their mean and covariance say more about them t
 WITHOUT_CLASSES = (
     "no Frechet distance: it is measured with a classifier, and the images are all of one class"
 )
+SHAPES = {
+    "prior": "the prior",
+    "diagonal": "diagonal Gaussian",
+    "full": "full Gaussian",
+    "gmm": "mixture of {} Gaussians",
+}
+"""Density -> its name in titles."""
 
 
 class Density(Enum):
-    """Densities that can be fitted to the codes."""
+    """Densities of codes."""
 
+    prior = "prior"
     diagonal = "diagonal"
     full = "full"
     gmm = "gmm"
@@ -50,9 +59,10 @@ class Options(RunOptions):
     """Images to show, 1 to 64; the distance to real images is always measured on as many images as
     the test set has."""
 
-    density: Density = Density.diagonal
-    """A Gaussian without correlations (diagonal), one with all of them (full), or a mixture of such
-    full Gaussians (gmm; pip install 'aecli[uses]')."""
+    density: Density | None = None
+    """The standard normal (prior, for variational autoencoders only), or fitted to the codes: a
+    Gaussian without correlations (diagonal), one with all of them (full), or a mixture of such full
+    Gaussians (gmm; pip install 'aecli[uses]'). null: the prior if there is one, else diagonal."""
 
     components: int = 10
     """Gaussians in the mixture with density=gmm."""
@@ -78,12 +88,16 @@ def main(arguments: list[str]) -> None:
         console.warn(f"components={options.components} is ignored: it is for density=gmm")
     trained = open_chosen(path, options)
     with Results.for_run(trained.run, "sample", options.output) as results:
-        density, components, seed = options.density.value, options.components, options.seed
-        samples = sample(trained, options.n, density, components, seed)
-        shape = f"mixture of {components} Gaussians" if density == "gmm" else f"{density} Gaussian"
+        density, components = options.density and options.density.value, options.components
+        samples = sample(trained, options.n, density, components, options.seed)
+        shape = SHAPES[samples.density].format(components)
         title = f"{trained.config.name} on {trained.data().name}: samples, {shape}"
         results.figure("samples", figure(title, samples.images))
-        settings = {"density": density, "components": samples.components, "seed": seed}
+        settings = {
+            "density": samples.density,
+            "components": samples.components,
+            "seed": options.seed,
+        }
         results.numbers({**settings, **_numbers(samples)})
     console.table(_table(title, trained.images_kind, samples))
     for caveat in [*decoding_caveats(trained), *_caveats(trained, samples)]:

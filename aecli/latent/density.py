@@ -60,6 +60,12 @@ def gaussian(rows: Tensor) -> Gaussian:
     return Gaussian(mean, torch.cov(rows.T, correction=0).reshape(len(mean), len(mean)))
 
 
+def standard_normal(latent: int) -> Mixture:
+    """The density N(0, I) of codes of `latent` numbers, which a variational autoencoder's tend
+    to."""
+    return _single(Gaussian(torch.zeros(latent).double(), torch.eye(latent).double()))
+
+
 def fit_diagonal(codes: Tensor) -> Mixture:
     """Fit the mean and variance of each dimension of `codes` (N, D), without correlations."""
     full = gaussian(codes)

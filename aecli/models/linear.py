@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 MIN_WEIGHTS = 2**15
 """Minimum size to use oneDNN: below it, the call overhead outweighs the faster product."""
@@ -74,9 +73,10 @@ class _OneDNNLinear(torch.autograd.Function):
         return _matmul(rows, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         rows, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for second derivatives, which oneDNN's operator lacks
+            return gradient @ weight, gradient.T @ rows, gradient.sum(0)
         grad_input = _matmul(gradient, weight.T) if ctx.needs_input_grad[0] else None
         # oneDNN is slow if the second matrix has few rows.
         is_wide = len(weight) <= weight.shape[1]

@@ -38,7 +38,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
-        self.regularizer = build_regularizer(config.regularizer)
+        self.regularizer = build_regularizer(config.regularizer, model)
         self.penalty_weight = penalty_weight(config, model.image_shape)
         self._to_logits = config.loss is Loss.bce
 

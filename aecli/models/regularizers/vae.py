@@ -17,7 +17,7 @@ class GaussianPrior:
 
     is_random = True
 
-    def __init__(self, _: RegularizerConfig) -> None:
+    def __init__(self, _: RegularizerConfig, __: Autoencoder) -> None:
         pass
 
     def __call__(
