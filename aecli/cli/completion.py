@@ -143,7 +143,7 @@ def _values(command: str) -> dict[str, list[str]]:
         for name, inner_kind in inner:
             if name not in ("name", "kind", "latent"):
                 keys[f"{key}.{name}"] = _names(inner_kind, enums)
-    return groups | keys | OWN_KEYS.get(command, {}) | _short_keys()
+    return groups | keys | OWN_KEYS.get(command, {}) | _short_keys(keys)
 
 
 def _groups() -> dict[str, list[str]]:
@@ -166,12 +166,16 @@ def _first_word(kind: str) -> str:
     return kind.removeprefix("list[").removesuffix("]").partition(" ")[0]
 
 
-def _short_keys() -> dict[str, list[str]]:
-    """The keys of `SHORT_KEYS` in config/schema.py."""
-    for node in _tree("config/schema.py").body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FOLDER_KEYS":
-            return {key: [] for key in (*ast.literal_eval(node.value), "factor", "beta")}
-    return {}
+def _short_keys(keys: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The keys of `SHORT_KEYS` in config/schema.py, with the values of those they stand for."""
+    found = {
+        ast.unparse(node.targets[0]): node.value
+        for node in _tree("config/schema.py").body
+        if isinstance(node, ast.Assign)
+    }
+    folder = {key: f"data.{key}" for key in ast.literal_eval(found["FOLDER_KEYS"])}
+    short = folder | ast.literal_eval(found["SHORT_NAMES"])
+    return {key: keys.get(full, []) for key, full in short.items()}
 
 
 def _tree(file: str) -> ast.Module:

@@ -19,9 +19,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from aecli.cli.engine import BASIC, EXTRAS, PRIMARY, hydra_engine
 from aecli.cli.naming import (
     MODEL_CHOICES,
-    SECTIONS,
     Described,
     data_word,
+    is_own,
     run_name,
     sweep_folder,
     sweep_names,
@@ -251,7 +251,7 @@ def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -
 def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:
     """The model or the recipe as it comes, if the line has something of its own to compare."""
     lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
-    if not any(key.partition(".")[0] in SECTIONS for key in lines):
+    if not any(map(is_own, lines)):
         return None
     line = [lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines]
     return _described(engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False), line)

@@ -21,7 +21,7 @@ MODEL_CHOICES = ("experiment", "model")
 KINDS = (*MODEL_CHOICES, *CHOICES)
 IN_BASE = (*MODEL_CHOICES, "latent")
 # In a run of its own; the data set and the seed are told apart from the usual ones.
-SECTIONS = ("upsample", "corruption", "regularizer", "loss")
+SECTIONS = ("upsample", "corruption", "regularizer", "loss", "model.tied")
 
 Facts = dict[str, str]
 """Key -> value as typed, of everything that may be in a name; what is null is left out."""
@@ -98,9 +98,14 @@ def run_name(run: Described, plain: Described | None) -> str:
         if (key == "experiment" and "model" in run.given)
         or (key == "data" and value not in USUAL_DATA)
         or (key == "seed" and value != str(TrainConfig.seed))
-        or (key.partition(".")[0] in SECTIONS and value != others.get(key))
+        or (is_own(key) and value != others.get(key))
     ]
     return _bounded(run.base.text, _words(facts, keys))
+
+
+def is_own(key: str) -> bool:
+    """Whether a key is in the name of a run of its own, where it is not usual."""
+    return key in SECTIONS or key.partition(".")[0] in SECTIONS
 
 
 def sweep_names(runs: list[Described]) -> list[str]:

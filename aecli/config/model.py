@@ -34,6 +34,9 @@ class FCConfig:
     output_activation: Activation = Activation.sigmoid
     """Activation after the last decoder layer."""
 
+    tied: bool = False
+    """The decoder's weights are the encoder's, transposed; its biases are its own."""
+
     def __post_init__(self) -> None:
         check_valid(self.kind == "fc", "model.kind", self.kind, "fc, or choose another model=...")
         check_integer("latent", self.latent, MAX_UNITS)

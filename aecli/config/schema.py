@@ -43,10 +43,12 @@ FOLDER = "folder"
 FOLDER_KEYS = ("path", "image_size", "channels", "scale", "splits")
 """The keys of `DataConfig` that only this data set reads."""
 
-SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | {
+SHORT_NAMES = {
     "factor": "corruption.factor",
     "beta": "regularizer.beta",
+    "tied": "model.tied",
 }
+SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | SHORT_NAMES
 """What people may type -> the key that it stands for."""
 
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")

@@ -21,6 +21,7 @@ from aecli.convolution.arithmetic import (
 )
 from aecli.models.autoencoder import Autoencoder
 from aecli.models.conv import MisfitError, encoder_layers
+from aecli.models.linear import TiedLinear
 from aecli.models.pooling import MaxPool, MaxUnpool, run
 from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
@@ -175,7 +176,7 @@ def _name(module: nn.Module) -> str:
     name = type(module).__name__
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return f"{name} {module.in_channels} -> {module.out_channels}"
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | TiedLinear):
         return f"{name} {module.in_features} -> {module.out_features}"
     return f"{name} {module.mode}" if isinstance(module, nn.Upsample) else name
 
@@ -218,7 +219,7 @@ def _multiply_adds(module: nn.Module, inputs: Shape, outputs: Shape) -> int:
         return module.weight.numel() * math.prod(outputs[1:])
     if isinstance(module, nn.ConvTranspose2d):
         return module.weight.numel() * math.prod(inputs[1:])
-    return module.weight.numel() if isinstance(module, nn.Linear) else 0
+    return module.weight.numel() if isinstance(module, nn.Linear | TiedLinear) else 0
 
 
 def _pair(values: object) -> Sizes:

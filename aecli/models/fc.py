@@ -1,6 +1,7 @@
 """The fully connected autoencoder."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
@@ -8,7 +9,7 @@ from torch import nn
 from aecli.config import Activation, FCConfig, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, PosteriorMean, activation
-from aecli.models.linear import Linear
+from aecli.models.linear import Linear, TiedLinear
 
 
 class FCAutoencoder(Autoencoder):
@@ -30,22 +31,29 @@ class FCAutoencoder(Autoencoder):
             )
         sizes = [math.prod(image_shape), *config.widths, config.latent]
         widths = [*sizes[:-1], config.latent * (1 + gaussian_code)]
+        encoding = [Linear(*pair) for pair in pairwise(widths)]
         self.encoder = nn.Sequential(
             nn.Flatten(),  # (B, C, H, W) -> (B, C H W)
-            *_linear_layers(widths, config.activation, config.code_activation),  # -> (B, D)
+            *_activated(encoding, config.activation, config.code_activation),  # -> (B, D)
             *([PosteriorMean()] if gaussian_code else []),
         )
+        decoding: list[nn.Module] = [
+            TiedLinear(encoding[depth - 1], sizes[depth])
+            if config.tied
+            else Linear(sizes[depth], sizes[depth - 1])
+            for depth in reversed(range(1, len(sizes)))
+        ]
         self.decoder = nn.Sequential(
-            *_linear_layers(
-                sizes[::-1], config.activation, config.output_activation
-            ),  # (B, D) -> (B, C H W)
+            *_activated(decoding, config.activation, config.output_activation),  # -> (B, C H W)
             nn.Unflatten(1, image_shape),  # -> (B, C, H, W)
         )
 
 
-def _linear_layers(sizes: list[int], hidden: Activation, last: Activation) -> list[nn.Module]:
-    """Linear layers between consecutive sizes, each with its activation."""
+def _activated(
+    linear: Sequence[nn.Module], hidden: Activation, last: Activation
+) -> list[nn.Module]:
+    """Linear layers, each with its activation."""
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [Linear(inputs, outputs), *activation(hidden)]
-    return layers[: -len(activation(hidden)) or None] + activation(last)
+    for layer in linear[:-1]:
+        layers += [layer, *activation(hidden)]
+    return [*layers, linear[-1], *activation(last)]

@@ -1,5 +1,6 @@
 """A linear layer that takes as little as half the time of torch's own on AMD CPUs."""
 
+import math
 import platform
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,35 @@ class Linear(nn.Linear):
             product: Tensor = _OneDNNLinear.apply(rows, self.weight, self.bias)
             return product
         return super().forward(rows)
+
+
+class TiedLinear(nn.Module):
+    """A linear layer with the transposed weights of another, and biases of its own.
+
+    The weights are no parameters of this layer: they are counted, saved and trained once.
+    """
+
+    def __init__(self, source: nn.Linear, in_features: int) -> None:
+        """
+        Args:
+            source: the layer with the weights (O, I).
+            in_features: how many of its O units are tied, the first ones.
+        """
+        super().__init__()
+        self._source = (source,)  # in a tuple, so that it is not registered as a part of this one
+        self.in_features, self.out_features = in_features, source.in_features
+        bound = 1 / math.sqrt(in_features)  # as torch initialises biases
+        self.bias = nn.Parameter(torch.empty(self.out_features).uniform_(-bound, bound))
+
+    @property
+    def weight(self) -> Tensor:
+        """(I, in_features)."""
+        (source,) = self._source
+        return source.weight[: self.in_features].T
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(B, in_features) -> (B, I)."""
+        return F.linear(rows, self.weight, self.bias)
 
 
 def _use_onednn(rows: Tensor, weight: Tensor) -> bool:
