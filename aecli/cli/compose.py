@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
@@ -36,6 +36,7 @@ from aecli.cli.overrides import (
     split,
 )
 from aecli.config import (
+    MODEL_CONFIGS,
     RENAMED_KEYS,
     SHORT_KEYS,
     TrainConfig,
@@ -361,9 +362,13 @@ def _sweeper_params(composed: DictConfig) -> list[str]:
 
 
 def _nearest_key(wrong: str, known: set[str]) -> str:
-    """A hint: the new name of a renamed key, or a known key with a similar last part, if any."""
+    """A hint: the new name of a renamed key, the model of another's key, or a known key with a
+    similar last part, if any."""
     if wrong in RENAMED_KEYS:
         return f": it is now called {RENAMED_KEYS[wrong]}"
+    for kind, schema in MODEL_CONFIGS.items():
+        if wrong in {f"model.{field.name}" for field in fields(schema)}:
+            return f" in this model: it is for model={kind}"
     by_last_part = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
     near = get_close_matches(wrong.rpartition(".")[2], by_last_part, n=1)
     return f": did you mean {by_last_part[near[0]]}?" if near else ""

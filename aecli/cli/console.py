@@ -12,7 +12,7 @@ from rich.text import Text
 
 from aecli.cli.tables import drop_columns, fitted
 from aecli.cli.tables import new_table as new_table
-from aecli.config.wording import LOSSES
+from aecli.config.wording import LOSSES, PENALTIES
 from aecli.errors import StorageError
 from aecli.runtime.terminal import err as err
 from aecli.runtime.terminal import out as out
@@ -113,7 +113,8 @@ def _print_layers(table: Table) -> None:
 def describe_loss(config: TrainConfig) -> str:
     """As in: mean squared error between the output and the image."""
     name, _ = LOSSES[config.loss]
-    return f"{name} between the output and the image"
+    penalty = PENALTIES[config.regularizer.name]
+    return f"{name} between the output and the image{f', and {penalty}' if penalty else ''}"
 
 
 def shape_table(

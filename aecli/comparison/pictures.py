@@ -82,6 +82,7 @@ def _loss(comparison: Comparison) -> Picture:
     reasons = [
         *["scale their pixels differently"] * _differ((c.data.mean, c.data.std) for c in configs),
         *["minimise different losses"] * _differ(c.loss for c in configs),
+        *["add different penalties"] * _differ(c.regularizer.name for c in configs),
     ]
     if reasons:
         caption += (
@@ -91,7 +92,7 @@ def _loss(comparison: Comparison) -> Picture:
     curves = [
         _curve(setting, result) for setting in comparison.settings for result in setting.results
     ]
-    title, label = f"Training on {comparison.data}", loss_label(config.loss for config in configs)
+    title, label = f"Training on {comparison.data}", loss_label(configs)
     return Picture("loss", "Loss by epoch", caption, partial(study_losses, title, curves, label))
 
 

@@ -21,12 +21,12 @@ def check_unread_keys(config: TrainConfig) -> None:
     regularizer = config.regularizer
     if regularizer.name is RegularizerKind.none and regularizer != RegularizerConfig():
         raise UsageError(
-            "beta, regularizer.warmup and regularizer.rate are for a regularizer: add "
+            "beta, regularizer.warmup and regularizer.activity are for a regularizer: add "
             "regularizer=vae or another, or leave them out"
         )
-    if regularizer.rate is not None and regularizer.name is not RegularizerKind.sparse:
+    if regularizer.activity is not None and regularizer.name is not RegularizerKind.sparse:
         raise UsageError(
-            f"regularizer.rate={regularizer.rate:g} is for sparse codes only: add "
+            f"regularizer.activity={regularizer.activity:g} is for sparse codes only: add "
             f"regularizer=sparse, or leave it out"
         )
     factor = corruption.factor
@@ -70,11 +70,11 @@ def _check_code(config: TrainConfig) -> None:
             f"regularizer=vae needs codes of any sign, and model.code_activation={activation.name} "
             f"bounds them: give model.code_activation=identity"
         )
-    if regularizer.rate is not None and activation is not Activation.sigmoid:
+    if regularizer.activity is not None and activation is not Activation.sigmoid:
         raise UsageError(
-            f"regularizer.rate={regularizer.rate:g} is a mean activity between 0 and 1, and "
+            f"regularizer.activity={regularizer.activity:g} is a mean activity between 0 and 1, and "
             f"model.code_activation={activation.name} gives others: add "
-            f"model.code_activation=sigmoid, or leave regularizer.rate out"
+            f"model.code_activation=sigmoid, or leave regularizer.activity out"
         )
 
 

@@ -21,13 +21,13 @@ class RegularizerConfig:
     warmup: float = 0.0
     """Epochs over which the weight rises from zero to beta."""
 
-    rate: float | None = None
+    activity: float | None = None
     """regularizer=sparse: mean activity that each unit of a sigmoid code is held to, as in 0.05;
     null: absolute values of the code are penalised instead."""
 
     def __post_init__(self) -> None:
         check_number("beta", self.beta, MAX_FLOAT)
         check_number("regularizer.warmup", self.warmup, MAX_EPOCHS)
-        if self.rate is not None:
+        if self.activity is not None:
             valid = "a number between 0 and 1, as in 0.05, or null"
-            check_valid(0 < self.rate < 1, "regularizer.rate", self.rate, valid)
+            check_valid(0 < self.activity < 1, "regularizer.activity", self.activity, valid)

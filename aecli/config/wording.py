@@ -1,9 +1,10 @@
 """The words for settings that differ: the same in the names of runs, in tables and in legends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aecli.config.choices import Loss
+from aecli.config.choices import Loss, RegularizerKind
+from aecli.config.schema import TrainConfig
 
 CHOICES = ("budget", "data", "upsample", "corruption", "regularizer", "loss", "optimizer")
 """Keys that a name leaves out: their value says enough by itself."""
@@ -13,17 +14,27 @@ LOSSES = {
     Loss.bce: ("binary cross-entropy", "nats per pixel"),
 }
 """What each loss is called, and its unit."""
+PENALTIES = {
+    RegularizerKind.none: "",
+    RegularizerKind.vae: "the divergence of the code from the prior",
+    RegularizerKind.l2: "the square of the code",
+    RegularizerKind.sparse: "the activity of the code",
+    RegularizerKind.contractive: "the square of the encoder's derivatives",
+}
+"""What each regulariser adds."""
 NULL = "null"
 NONE = "none"
 """The choice that switches something off."""
 
 
-def loss_label(losses: Iterable[Loss]) -> str:
-    """The axis of a chart for runs with these losses."""
-    if len(different := {*losses}) > 1:
+def loss_label(configs: Sequence[TrainConfig]) -> str:
+    """The axis of a chart of the losses of these runs, with their unit if they share it."""
+    if len({(config.loss, config.regularizer.name) for config in configs}) > 1:
         return "loss (of each run, in its own units)"
-    name, unit = LOSSES[different.pop()]
-    return f"loss ({name}, {unit})"
+    (first, *_) = configs
+    name, unit = LOSSES[first.loss]
+    penalty = "" if first.regularizer.name is RegularizerKind.none else " with penalty"
+    return f"loss{penalty} ({name}, {unit})"
 
 
 def as_typed(value: Any) -> str:

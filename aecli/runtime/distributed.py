@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +55,8 @@ class ProcessGroup:
         if self.size == 1:
             return model
         device = next(model.parameters()).device
+        # Second derivatives come in another layout; copying them costs next to nothing.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
 
     def local_shard(self, batch: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Task:
                 config.corruption,
                 config.loss,
                 config.regularizer.name,
-                config.regularizer.rate,
+                config.regularizer.activity,
                 config.batch_size,
                 config.precision,
                 config.compile,

@@ -225,7 +225,7 @@ def save_figures(config: TrainConfig, data: Data, outcome: Outcome, run: RunDire
         val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
         val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
         references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
-        loss=loss_label([config.loss]),
+        loss=loss_label([config]),
     )
     save(curves, run.figure(LOSS))
     if outcome.plane is not None:

@@ -1,6 +1,7 @@
 """Penalties that make codes sparse."""
 
-import torch
+import math
+
 from torch import Tensor
 
 from aecli.config import RegularizerConfig
@@ -23,7 +24,7 @@ class Sparsity:
     is_random = False
 
     def __init__(self, config: RegularizerConfig, _: Autoencoder) -> None:
-        self._rate = config.rate
+        self._activity = config.activity
 
     def __call__(
         self, model: Autoencoder, images: Tensor, noise: Tensor | None, switches: Switches
@@ -31,16 +32,13 @@ class Sparsity:
         """The codes (B, D), and the mean penalty of an image ()."""
         codes = model.run_encoder(images, switches)
         values = codes.float()
-        if self._rate is None:
+        if self._activity is None:
             return codes, values.abs().sum(1).mean()
-        return codes, rate_divergence(self._rate, values.mean(0)).sum()
+        return codes, rate_divergence(self._activity, values.mean(0)).sum()
 
 
 def rate_divergence(rate: float, activities: Tensor) -> Tensor:
     """KL, in nats, of a unit that is on at `rate` from units that are on at `activities` (D,)."""
     on = activities.clamp(EPSILON, 1 - EPSILON)
-    probability = torch.tensor(rate, device=on.device)
-    return (
-        probability * (probability / on).log()
-        + (1 - probability) * ((1 - probability) / (1 - on)).log()
-    )
+    off = 1 - rate
+    return rate * (math.log(rate) - on.log()) + off * (math.log(off) - (1 - on).log())
