@@ -60,6 +60,7 @@ def test_there_are_choices_in_every_group() -> None:
     groups = config_groups()
     assert set(groups) == {
         "model", "upsample", "data", "corruption", "optimizer", "experiment", "budget", "sweep",
+        "regularizer",
     }  # fmt: skip
     assert all(groups.values())
 

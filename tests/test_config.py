@@ -21,6 +21,7 @@ from aecli.config import (
     FCConfig,
     LayerConfig,
     OptimizerConfig,
+    RegularizerConfig,
     Schedule,
     TrainConfig,
     UpsampleConfig,
@@ -195,10 +196,11 @@ def test_a_number_at_its_limit_is_valid() -> None:
 def test_every_field_says_what_it_means() -> None:
     candidates = [value for value in vars(module).values() if isinstance(value, type)]
     schemas = [value for value in candidates if is_dataclass(value)]
-    assert len(schemas) == 9
+    assert len(schemas) == 10
     for schema in schemas:
         undocumented = {field.name for field in fields(schema)} - set(field_docs(schema))
         groups = {"data", "corruption", "upsample", "optimizer", "checkpoint", "model"}
+        groups |= {"regularizer"}
         assert undocumented == (groups if schema is TrainConfig else set()), schema
 
 
@@ -255,7 +257,8 @@ def test_short_keys_that_an_earlier_version_saved_beside_their_values_are_read()
 
 
 def test_a_short_key_stands_for_one_field_and_no_other_key_is_called_so() -> None:
-    groups = {"data": DataConfig, "corruption": CorruptionConfig}
+    groups = {"data": DataConfig, "corruption": CorruptionConfig, "model": FCConfig}
+    groups |= {"regularizer": RegularizerConfig}
     for short, full in SHORT_KEYS.items():
         group, _, name = full.partition(".")
         assert name in field_docs(groups[group]) and short not in field_docs(TrainConfig)

@@ -65,8 +65,8 @@ def test_a_resumed_run_is_that_of_which_nothing_was_cut(
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
-@pytest.mark.undrawn("train", "reconstruct", "interpolate", "sample", "evaluate")
-@pytest.mark.parametrize("line", LINES[::2])
+@pytest.mark.undrawn
+@pytest.mark.parametrize("line", [LINES[0], LINES[2], LINES[4], LINES[9]])
 def test_follow_up_commands_take_every_code(line: str, aecli: Aecli, tmp_path: Path) -> None:
     words = ["train", f"model={line.split()[0]}", *line.split()[1:], *TINY, "epochs=1"]
     assert aecli(*words, "hydra.run.dir=run") == 0

@@ -72,7 +72,7 @@ def _check_code(config: TrainConfig) -> None:
         )
     if regularizer.activity is not None and activation is not Activation.sigmoid:
         raise UsageError(
-            f"regularizer.activity={regularizer.activity:g} is a mean activity between 0 and 1, and "
+            f"regularizer.activity={regularizer.activity:g} is a mean between 0 and 1, and "
             f"model.code_activation={activation.name} gives others: add "
             f"model.code_activation=sigmoid, or leave regularizer.activity out"
         )
