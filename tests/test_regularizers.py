@@ -24,7 +24,7 @@ from aecli.training.loop import new_model, penalty_warmth
 from aecli.training.objective import Objective, evaluation_noise
 from aecli.training.validation import validate
 from tests.test_conf import some_data
-from tests.test_training import trained
+from tests.test_training import trained, weights
 
 PIXELS = 28 * 28
 CPU = torch.device("cpu")
@@ -353,3 +353,16 @@ def test_a_gaussian_code_of_the_denoising_model_has_no_activation() -> None:
     config = compose(["model=denoising", "regularizer=vae"])
     check_objective(config)
     assert config.model.code_activation.name == "identity"
+
+
+@pytest.mark.parametrize("name", ["vae", "contractive"])
+def test_compiled_steps_are_eager_ones(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["model=conv", "epochs=1", f"regularizer={name}"]
+    plain, _, _ = trained(tmp_path / "a", *line)
+    compile = torch.compile
+    # All of it but for the code that is written, derivatives among it.
+    monkeypatch.setattr(torch, "compile", lambda module: compile(module, backend="aot_eager"))
+    compiled, _, _ = trained(tmp_path / "b", *line, "compile=true")
+    assert torch.allclose(weights(plain), weights(compiled), atol=1e-6)

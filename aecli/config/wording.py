@@ -33,8 +33,9 @@ def loss_label(configs: Sequence[TrainConfig]) -> str:
         return "loss (of each run, in its own units)"
     (first, *_) = configs
     name, unit = LOSSES[first.loss]
-    penalty = "" if first.regularizer.name is RegularizerKind.none else " with penalty"
-    return f"loss{penalty} ({name}, {unit})"
+    if first.regularizer.name is RegularizerKind.none:
+        return f"loss ({name}, {unit})"
+    return f"loss and penalty ({first.loss.name}, {unit})"
 
 
 def as_typed(value: Any) -> str:

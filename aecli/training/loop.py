@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,11 @@ def new_model(config: TrainConfig, data: Data) -> Autoencoder:
 
 def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[..., Any]:
     """The forward pass of a training step: `model` in the configured precision, maybe compiled."""
-    forward: Callable[..., Any] = torch.compile(model) if config.compile else model
+    forward: Callable[..., Any] = model
+    if config.compile:
+        # The compiler looks at what a part that is not compiled returns.
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        forward = torch.compile(model)
     if config.precision is Precision.float32:
         return forward
 
