@@ -61,7 +61,7 @@ def test_the_names_in_the_documentation_are_true() -> None:
     text = (Path(__file__).parents[1] / "docs/configuration.md").read_text(encoding="utf-8")
     section = text.split("## Names of runs")[1].split("## ")[0]
     rows = re.findall(r"^\| `(.+?)`.* \| `(.+)` \|$", section, re.MULTILINE)
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert [(line, compose(read_arguments(line.split())).name) for line, _ in rows] == rows
 
 

@@ -67,7 +67,12 @@ def load_pretrained(folder: Path, device: str, data_dir: str | None) -> Model:
     config = relocate(replace(config, device=device), data_dir, None)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    network = build_model(config.model, config.upsample, (channels, height, width))
+    network = build_model(
+        config.model,
+        config.upsample,
+        (channels, height, width),
+        gaussian_code=config.has_gaussian_code,
+    )
     weights = folder / WEIGHTS
     try:
         network.load_state_dict(from_bytes(read_file(weights)))
