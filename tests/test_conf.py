@@ -59,8 +59,8 @@ def test_every_model_trains_on_images_of_other_shapes(
 def test_there_are_choices_in_every_group() -> None:
     groups = config_groups()
     assert set(groups) == {
-        "model", "upsample", "data", "corruption", "optimizer", "experiment", "budget", "sweep",
-        "regularizer",
+        "model", "upsample", "data", "augment", "corruption", "optimizer", "regularizer",
+        "experiment", "budget", "sweep",
     }  # fmt: skip
     assert all(groups.values())
 

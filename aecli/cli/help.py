@@ -13,6 +13,7 @@ from aecli.cli.lookup import COMPOSED, command_names, docstring, module
 from aecli.cli.options import RunOptions
 from aecli.config import (
     CONF_DIR,
+    AugmentConfig,
     CheckpointConfig,
     ConvConfig,
     CorruptionConfig,
@@ -49,6 +50,7 @@ RESULTS = (
 # Heading -> prefix of the keys, and the dataclass that defines them.
 SECTIONS: dict[str, tuple[str, type]] = {
     "Images:": ("data.", DataConfig),
+    "Augmentation:": ("augment.", AugmentConfig),
     "Corruption:": ("corruption.", CorruptionConfig),
     "Regulariser:": ("regularizer.", RegularizerConfig),
     "Upsampling:": ("upsample.", UpsampleConfig),

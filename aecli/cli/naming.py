@@ -21,7 +21,7 @@ MODEL_CHOICES = ("experiment", "model")
 KINDS = (*MODEL_CHOICES, *CHOICES)
 IN_BASE = (*MODEL_CHOICES, "latent")
 # In a run of its own; the data set and the seed are told apart from the usual ones.
-SECTIONS = ("upsample", "corruption", "regularizer", "loss", "model.tied")
+SECTIONS = ("upsample", "augment", "corruption", "regularizer", "loss", "model.tied")
 
 Facts = dict[str, str]
 """Key -> value as typed, of everything that may be in a name; what is null is left out."""

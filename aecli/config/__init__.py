@@ -5,6 +5,7 @@ and `model` hold the defaults. Hydra composes the two (`aecli/cli/compose.py`), 
 the result to a `TrainConfig` once, and all other modules see only that.
 """
 
+from aecli.config.augment import AugmentConfig
 from aecli.config.checks import check_objective, check_unread_keys
 from aecli.config.choices import (
     Activation,
@@ -56,6 +57,7 @@ __all__ = [
     "RENAMED_KEYS",
     "SHORT_KEYS",
     "Activation",
+    "AugmentConfig",
     "Bottleneck",
     "CheckpointConfig",
     "ConvConfig",

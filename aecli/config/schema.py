@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from aecli.config.augment import AugmentConfig
 from aecli.config.choices import (
     CorruptionKind,
     Keep,
@@ -317,6 +318,7 @@ class TrainConfig:
     """Folder for the data sets; the environment variable AECLI_DATA sets its default."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     upsample: UpsampleConfig = field(default_factory=UpsampleConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

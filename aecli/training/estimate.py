@@ -65,6 +65,7 @@ class Task:
                 config.device,
                 config.model,
                 config.upsample,
+                config.augment,
                 config.corruption,
                 config.loss,
                 config.regularizer.name,

@@ -40,6 +40,7 @@ def _check_trainable(config: TrainConfig) -> Data:
     if config.compile:
         check_compiler(device)
     check_factor(config, data.image_shape)
+    check_shift(config, data.image_shape)
     check_memory(config, data, total_memory(device))
     return data
 
@@ -55,6 +56,20 @@ def check_factor(config: TrainConfig, image_shape: ImageShape) -> None:
         raise UsageError(
             f"factor={factor} is not valid: the images have {'x'.join(map(str, sides))} pixels, so "
             f"give at most {min(sides)}"
+        )
+
+
+def check_shift(config: TrainConfig, image_shape: ImageShape) -> None:
+    """Check that a shift leaves a row and a column of an image in place.
+
+    Raises:
+        UsageError: it does not.
+    """
+    shift, (_, *sides) = config.augment.shift, image_shape
+    if shift >= min(sides):
+        raise UsageError(
+            f"augment.shift={shift} is not valid: the images have {'x'.join(map(str, sides))} "
+            f"pixels, so give at most {min(sides) - 1}"
         )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from aecli.config import Target, TrainConfig
+from aecli.data.augmentation import augment
 from aecli.data.batches import Normalisation, gather
 from aecli.data.corruption import build_corruption
 from aecli.models import Autoencoder
@@ -59,6 +60,7 @@ class TrainingStep:
         self._corrupt = build_corruption(config.corruption)
         self._normalise = Normalisation(config.data.mean, config.data.std).apply
         self._noise = torch.Generator(images.device)
+        self._is_random = bool(config.augment.is_on or self._corrupt or objective.is_random)
         self._epoch = self._step = 0
         self._lr: float | None = None
         self._warmth: float | None = None
@@ -94,9 +96,7 @@ class TrainingStep:
         if warmth != self._warmth:
             self._penalty_weight.fill_(warmth * self._objective.penalty_weight)
             self._warmth = warmth
-        if (
-            self._corrupt or self._objective.is_random
-        ):  # noise that depends only on seed, epoch and step
+        if self._is_random:  # noise that depends only on seed, epoch and step
             reseed(self._noise, self._config.seed, self._epoch, self._step)
         batch = self._batches[self._step]
         if self._captured is not None and len(batch) == self._config.batch_size:
@@ -113,8 +113,10 @@ class TrainingStep:
 
     def _take(self, batch: Tensor) -> None:
         """Train on the images with indices `batch` (B,)."""
-        # 1. Gather the batch and corrupt all of it on every rank, so that the noise is the same.
+        # 1. Gather the batch and change all of it on every rank, so that the noise is the same.
         pixels = gather(self._images, batch)  # (B, C, H, W)
+        if self._config.augment.is_on:
+            pixels = augment(pixels, self._config.augment, self._noise)
         inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
         targets = inputs if self._config.corruption.target is Target.input else pixels
         inputs, targets = self._group.local_shard(inputs), self._group.local_shard(targets)
