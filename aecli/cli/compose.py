@@ -42,9 +42,11 @@ from aecli.config import (
     TrainConfig,
     to_config,
 )
+from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.files import is_inside
 from aecli.places import LATEST
+from aecli.runs.lookup import find_run
 from aecli.runtime.status import show_status
 from aecli.text import suggest
 
@@ -261,10 +263,21 @@ def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:
 def _described(composed: DictConfig, overrides: list[str]) -> Described:
     """The run that these overrides describe."""
     choices = composed.hydra.runtime.choices
-    config = to_config(_without_hydra(composed.copy()))
+    config = with_init(to_config(_without_hydra(composed.copy())))
     check_epochs_count(config, overrides)
     given = frozenset(each.key_or_group for each in parse_overrides(overrides))
     return Described(config, dict(choices), given)
+
+
+def with_init(config: TrainConfig) -> TrainConfig:
+    """The configuration with the folder of the run that `init` stands for.
+
+    Raises:
+        UsageError: it stands for none, or for several.
+    """
+    if config.init is None:
+        return config
+    return replace(config, init=str(find_run(expand_user("init", config.init)).absolute()))
 
 
 def set_name(composed: DictConfig, name: str) -> None:

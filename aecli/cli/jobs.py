@@ -25,6 +25,7 @@ from aecli.cli.compose import (
     compose_shared,
     searched_keys,
     set_name,
+    with_init,
 )
 from aecli.cli.engine import PRIMARY, as_usage_errors, hydra_engine
 from aecli.cli.naming import name_base, trial_name
@@ -138,7 +139,7 @@ def run_search(overrides: list[str], folder: Path, trial: Trial) -> None:
 
     def task(run: DictConfig) -> float:
         try:
-            return trial(to_config(run), _own_folder(), HydraConfig.get().job.num)
+            return trial(with_init(to_config(run)), _own_folder(), HydraConfig.get().job.num)
         except AecliError as error:
             failures.append(error)
             raise

@@ -79,7 +79,7 @@ def forecast_rest(run: RunDirectory, overrides: list[str], restart: bool) -> Non
     config = _resumable(run, overrides, restart)
     if config is None:
         return
-    data = check_without_writing(config)
+    data = check_without_writing(config, is_new=False)
     check_free(run.path)
     state = TrainingState(config, new_model(config, data), data.fingerprints)
     saved = None if restart else restore(state, run, console.warn)
@@ -107,7 +107,7 @@ def resume_run(
     config = _resumable(run, overrides, restart)
     if config is None:
         return
-    data = check_runnable(config)
+    data = check_runnable(config, is_new=False)
     _announce(config, data, group)
     with _describing_interruption(run), exclusive_run(run):
         display = Display(config.name, log)
@@ -146,7 +146,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
     """
     config = config_to_close(run, overrides)
     if is_interrupted(run):
-        data = check_runnable(config)
+        data = check_runnable(config, is_new=False)
         _announce(config, data, SINGLE_PROCESS)
         if run.status is Status.failed:
             console.warn(f"the training failed: {run.failure()}")

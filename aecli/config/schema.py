@@ -304,6 +304,10 @@ class TrainConfig:
     min_delta: float = 0.0
     """Minimum decrease of the validation loss that counts as an improvement."""
 
+    init: str | None = None
+    """A finished run of the same layers whose weights the training starts from: its folder, the
+    beginning of its name, or latest; null: drawn from the seed."""
+
     keep: Keep = Keep.best
     """Weights that the run keeps: best, of the epoch with the lowest validation loss, or last."""
 

@@ -67,7 +67,7 @@ def forecast_rest(folder: Path, overrides: list[str]) -> None:
         console.warn(problem)
     for path, config in configs.items():
         check_free(path)
-        check_without_writing(config)
+        check_without_writing(config, is_new=False)
     announce([*configs.values()], str(folder), finished=len(runs) - len(unfinished))
     if configs:
         named = {str(path.relative_to(folder)): config for path, config in configs.items()}

@@ -127,7 +127,7 @@ def _close(run: RunDirectory, overrides: list[str], log: Log) -> list[str]:
         if not is_interrupted(run) or not run.finished_epochs():
             return []  # the report names those without an epoch
         config = config_to_close(run, overrides)
-        data = check_runnable(config)
+        data = check_runnable(config, is_new=False)
         display = Display(run.path.name, log, is_alone=False)
         with run.locked(), naming_lack_of_memory():
             close_run(config, data, run, display, console.warn)
@@ -184,7 +184,7 @@ def _launch_unfinished(sweep: Sweep, overrides: list[str], log: Log) -> list[str
     configs, _ = load_configs(unfinished)  # the report names the damaged ones
     runs = [run for run in unfinished if run.path in configs]
     for run in runs:
-        check_runnable(configs[run.path])
+        check_runnable(configs[run.path], is_new=False)
         run.failure_file.unlink(missing_ok=True)  # or it would count as that of the new attempt
     # Keep the files that Hydra wrote at first; now it would record a command line without values.
     names = [str(run.path.relative_to(sweep.folder)) for run in runs]

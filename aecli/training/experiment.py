@@ -18,6 +18,7 @@ from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.text import one_line
 from aecli.training.callback import Callback
+from aecli.training.initial import load_initial
 from aecli.training.loop import new_model, steps_per_epoch, train
 from aecli.training.outcome import (
     Outcome,
@@ -116,6 +117,8 @@ def run_experiment(
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
     saved = None if restart else restore(state, run, warn)
     is_resumed = saved is not None
+    if not is_resumed:
+        load_initial(config, state.model)
     run.check_replaceable()
     # Nothing has been changed so far.
     run.begin(config)
@@ -162,7 +165,9 @@ def run_worker(group: ProcessGroup) -> None:
     data = load_cached_data(config)
     check_images(task["images"], data.fingerprints)
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
-    if task["state"] is not None:
+    if task["state"] is None:
+        load_initial(config, state.model)
+    else:
         state.load_state_dict(task["state"])
     try:
         with naming_lack_of_memory():

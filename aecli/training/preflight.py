@@ -14,26 +14,30 @@ from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
 from aecli.runtime import memory
 from aecli.runtime.device import check_compiler
+from aecli.training.initial import check_initial
 
 BYTES = 4  # of a float32
 COPIES = 5  # of each weight: its gradient, Adam's two moments, and the best so far
 
 
-def check_runnable(config: TrainConfig) -> Data:
-    """Check device, data, layers and memory, then the folder; return the data."""
-    data = _check_trainable(config)
+def check_runnable(config: TrainConfig, *, is_new: bool = True) -> Data:
+    """Check device, data, layers and memory, then the folder; return the data.
+
+    `is_new`: False for a run that is resumed, which has its weights.
+    """
+    data = _check_trainable(config, is_new)
     writable_folder(Path(config.output_dir), "output_dir")
     return data
 
 
-def check_without_writing(config: TrainConfig) -> Data:
+def check_without_writing(config: TrainConfig, *, is_new: bool = True) -> Data:
     """Check the same as far as it can be told without creating a folder; return the data."""
-    data = _check_trainable(config)
+    data = _check_trainable(config, is_new)
     check_writable(Path(config.output_dir), "output_dir")
     return data
 
 
-def _check_trainable(config: TrainConfig) -> Data:
+def _check_trainable(config: TrainConfig, is_new: bool) -> Data:
     """Check device, data, layers and memory; return the data."""
     data = load_cached_data(config)
     device = data.train.images.device
@@ -42,6 +46,8 @@ def _check_trainable(config: TrainConfig) -> Data:
     check_factor(config, data.image_shape)
     check_shift(config, data.image_shape)
     check_memory(config, data, total_memory(device))
+    if is_new:
+        check_initial(config, data.image_shape)
     return data
 
 
