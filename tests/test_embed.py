@@ -29,6 +29,7 @@ from aecli.config import UpsampleConfig, Upsampling
 from aecli.data import Split
 from aecli.figures import Direction, as_image
 from aecli.figures.theme import CATEGORIES
+from aecli.latent.neighbourhoods import neighbour_ranks, trustworthiness
 from aecli.latent.neighbours import majority, nearest_neighbours
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
@@ -111,6 +112,45 @@ def test_neighbours_are_looked_for_among_the_training_codes(
     )
     right = majority(data.train.labels[places]) == data.test.labels
     assert numbers_of(run)["accuracy_codes"] == pytest.approx(right.double().mean().item())
+
+
+def test_neighbours_by_code_are_held_against_those_by_pixels(
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(analysis, "MAX_RANKED", 60)
+    assert aecli("embed", str(run.path), "k=4", "n=30", "seed=2") == 0
+    trained, numbers, out = open_run(run.path, device="cpu"), numbers_of(run), capsys.readouterr()
+    assert (numbers["ranked_images"], numbers["ranked_k"]) == (60, 4)
+    images = trained.images.images[choose_images(100, 60, seed=2)]
+    pca = pca_of(trained.data().train, trained.config.latent)
+    by_pixels = neighbour_ranks(images.flatten(1) / 255)
+    for name, codes in (
+        ("codes", trained.codes(images)),
+        ("pca", pca.codes(images, trained.config.latent)),
+    ):
+        ranks = neighbour_ranks(codes)
+        trust, continuity = numbers[f"trustworthiness_{name}"], numbers[f"continuity_{name}"]
+        assert trust == pytest.approx(trustworthiness(by_pixels, ranks, 4), abs=1e-3)
+        assert continuity == pytest.approx(trustworthiness(ranks, by_pixels, 4), abs=1e-3)
+        assert 0.5 < trust < 1 and f"{trust:.4f}" in out.out and f"{continuity:.4f}" in out.out
+    assert "trustworthiness, 4 of 60" in out.out
+
+
+def test_units_that_never_vary_are_counted(
+    run: RunDirectory,
+    aecli: Aecli,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = Trained.codes
+    live = torch.tensor([1.0, 0.0, 1.0])
+    monkeypatch.setattr(Trained, "codes", lambda self, images: codes(self, images) * live)
+    assert aecli("embed", str(run.path)) == 0
+    assert numbers_of(run)["live_units"] == 2
+    assert "2 of 3" in capsys.readouterr().out
 
 
 def test_fewer_images_are_drawn_by_the_seed_and_stay_in_order(
@@ -309,6 +349,7 @@ def test_own_images_of_unknown_classes_have_a_map_but_no_accuracy(
     assert errors.startswith("no nearest-neighbour accuracy: there are images in ")
     assert errors.count("\n") == 1
     assert not [key for key in numbers if key.startswith("accuracy")]
+    assert (numbers["ranked_images"], numbers["ranked_k"]) == (10, 4)  # 10 is too much of 10
     assert len(numbers["x"]) == len(numbers["image"]) == 10
     lines = (run.path / "embed/projector/metadata.tsv").read_text().splitlines()
     if name:
@@ -325,6 +366,7 @@ def test_a_single_image_of_ones_own_is_mapped(
     own_images(trained, tmp_path / "own", dict.fromkeys(range(10), "."))
     assert aecli("embed", str(run.path), f"images={tmp_path / 'own' / '3.png'}") == 0
     with_it = numbers_of(run)
+    assert not [key for key in with_it if key.startswith(("trustworthiness", "ranked"))]
     assert aecli("embed", str(run.path)) == 0
     whole = numbers_of(run)  # on the same directions, as these are those of the training codes
     assert with_it["x"] == pytest.approx(whole["x"][3:4], rel=1e-3)

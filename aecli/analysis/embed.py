@@ -13,15 +13,19 @@ from aecli.analysis.sample import decoding_caveats
 from aecli.data import Data, Split
 from aecli.errors import DataError, UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH
+from aecli.evaluation.variation import VariationAccumulator
 from aecli.figures import Direction, image_plane, scatter_map
 from aecli.figures.theme import categories
 from aecli.latent.linear_probe import has_classes
+from aecli.latent.neighbourhoods import MIN_POINTS, neighbour_ranks, trustworthiness
 from aecli.latent.neighbours import neighbour_accuracy
 from aecli.latent.projection import principal, t_sne, umap
 from aecli.runs.trained import Trained
 
 PLANE_STEPS = 20  # in each direction
 PLANE_RANGE = (0.01, 0.99)  # quantiles of the training codes: a few lie far from all others
+MAX_RANKED = 2000
+"""Test images whose distances are ranked; time and memory are quadratic in them."""
 # Names of the maps in titles.
 MAP_NAMES = {
     "codes": "codes",
@@ -69,6 +73,18 @@ class Map:
     def name(self) -> str:
         """The map's name in titles."""
         return MAP_NAMES[self.kind]
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """How far neighbours by code and by pixels are the same, by features as in `feature_names`."""
+
+    images: int
+    """Test images among which neighbours are looked for."""
+    k: int
+    """Neighbours of each."""
+    trustworthiness: dict[str, float]
+    continuity: dict[str, float]
 
 
 def check_counts(n: int, k: int, data: Data) -> None:
@@ -196,6 +212,40 @@ def neighbour_accuracies(trained: Trained, encoded: Encoded, k: int) -> dict[str
             for name, features in baselines.items()
         },
     }
+
+
+def neighbourhoods(trained: Trained, encoded: Encoded, k: int, seed: int) -> Neighbourhoods | None:
+    """Compare the neighbours by pixels of test images with those by code and by PCA code.
+
+    Among at most `MAX_RANKED` images, drawn by `seed`. `k` is reduced if that is half of the
+    images or more. None if they are too few.
+    """
+    indices = choose_images(len(encoded.test_codes), MAX_RANKED, seed)
+    if len(indices) < MIN_POINTS:
+        return None
+    k = min(k, (len(indices) - 1) // 2)
+    indices = indices.to(encoded.test_codes.device)
+    images = encoded.data.test.images[indices]
+    functions = feature_functions(trained, encoded.data)
+    by_pixels = neighbour_ranks(functions["pixels"](images))
+    ranks = {
+        "codes": neighbour_ranks(encoded.test_codes[indices]),
+        "pca": neighbour_ranks(functions["pca"](images)),
+    }
+    return Neighbourhoods(
+        len(indices),
+        k,
+        {name: trustworthiness(by_pixels, each, k) for name, each in ranks.items()},
+        {name: trustworthiness(each, by_pixels, k) for name, each in ranks.items()},
+    )
+
+
+def live_units(encoded: Encoded) -> int:
+    """The units of the code that differ between two training images."""
+    codes = encoded.train_codes
+    units = VariationAccumulator((codes.shape[1],), codes.device)
+    units.add(codes)
+    return int(units.varies().sum())
 
 
 def figures(trained: Trained, encoded: Encoded, code_map: Map) -> dict[str, Figure]:

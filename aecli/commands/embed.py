@@ -5,6 +5,9 @@ usage: aecli embed RUN [key=value ...]
 Maps the codes of the test images to points in a plane, and writes them with thumbnails and classes
 for TensorBoard's projector. Measures how often the nearest training images predict the class of a
 test image, with distances between codes, between as many principal components, and between pixels.
+Measures whether neighbours stay neighbours, for the codes and for as many principal components:
+trustworthiness is 1 if the nearest test images by code are among the nearest by pixels, continuity
+is 1 if the nearest by pixels are among the nearest by code, and both are about 0.5 by chance.
 With latent=2, it also shows the images decoded from a plane of codes.
 
 examples:
@@ -25,7 +28,7 @@ from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
 
 if TYPE_CHECKING:
-    from aecli.analysis.embed import Encoded, Map
+    from aecli.analysis.embed import Encoded, Map, Neighbourhoods
     from aecli.runs.trained import Trained
 
 DIGITS = 5  # of the saved coordinates: more than a figure can show
@@ -56,7 +59,8 @@ class Options(RunOptions):
     """Images on the map and in the projector, drawn at random if there are more."""
 
     k: int = 10
-    """Nearest training images that vote on the class of a test image."""
+    """Nearest training images that vote on the class of a test image, and nearest test images
+    among which trustworthiness and continuity look."""
 
     seed: int = 0
     """Seed of umap, and of the images that are drawn."""
@@ -87,6 +91,8 @@ def main(arguments: list[str]) -> None:
         kind = options.map.value if options.map else None
         code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
         accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
+        neighbourhoods = embed.neighbourhoods(trained, encoded, options.k, options.seed)
+        units = embed.live_units(encoded)
         columns = embed.image_columns(trained, encoded)
         settings = {"k": options.k, "latent": latent, "n": len(codes), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
@@ -100,9 +106,18 @@ def main(arguments: list[str]) -> None:
         results.file_for_tensorboard(CONFIG, files.pop(CONFIG))
         for file, content in files.items():
             results.file(file, content)
-        results.numbers({**_scores(accuracies), **settings, **_points(code_map), **columns})
-    if accuracies:
-        console.table(_table(trained, feature_names(latent), accuracies, options.k))
+        results.numbers(
+            {
+                **_scores("accuracy", accuracies),
+                **_neighbourhood_numbers(neighbourhoods),
+                "live_units": units,
+                **settings,
+                **_points(code_map),
+                **columns,
+            }
+        )
+    rows = _rows(accuracies, neighbourhoods, units, settings)
+    console.table(_table(trained, feature_names(latent), rows))
     for caveat in [*embed.plane_caveats(trained), *_caveats(encoded)]:
         console.warn(caveat)
     console.facts({"map": code_map.name, "results": str(results.folder)})
@@ -114,8 +129,19 @@ def _warn_if_slow(kind: MapKind | None, count: int) -> None:
         console.warn(f"{SLOW[kind]} of {count:,} codes takes a while: n={MANY} would be faster")
 
 
-def _scores(accuracies: dict[str, float]) -> dict[str, float]:
-    return {f"accuracy_{name}": accuracy for name, accuracy in accuracies.items()}
+def _scores(measure: str, values: dict[str, float]) -> dict[str, float]:
+    return {f"{measure}_{name}": value for name, value in values.items()}
+
+
+def _neighbourhood_numbers(found: Neighbourhoods | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        **_scores("trustworthiness", found.trustworthiness),
+        **_scores("continuity", found.continuity),
+        "ranked_images": found.images,
+        "ranked_k": found.k,
+    }
 
 
 def _points(code_map: Map) -> dict[str, Any]:
@@ -132,14 +158,31 @@ def _caveats(encoded: Encoded) -> list[str]:
     return [f"no nearest-neighbour accuracy: {reason}"] if reason else []
 
 
-def _table(
-    trained: Trained, features: dict[str, str], accuracies: dict[str, float], k: int
-) -> Table:
-    """A single row: the accuracy with neighbours in each feature space."""
-    title = f"{trained.config.name}: nearest neighbours on the {trained.images_name}; accuracy"
-    table = console.new_table(title)
-    table.add_column("neighbours that vote")
-    for name in features.values():
-        table.add_column(name, justify="right")
-    table.add_row(f"{k:,}", *(f"{accuracy:.4f}" for accuracy in accuracies.values()))
+def _rows(
+    accuracies: dict[str, float],
+    neighbourhoods: Neighbourhoods | None,
+    units: int,
+    settings: dict[str, int],
+) -> dict[str, dict[str, str]]:
+    """What was measured -> its values as text, by features."""
+    rows = {f"accuracy of a vote of {settings['k']:,}": accuracies} if accuracies else {}
+    if neighbourhoods is not None:
+        among = f"{neighbourhoods.k:,} of {neighbourhoods.images:,}"
+        rows[f"trustworthiness, {among}"] = neighbourhoods.trustworthiness
+        rows[f"continuity, {among}"] = neighbourhoods.continuity
+    return {
+        **{name: {key: f"{each:.4f}" for key, each in row.items()} for name, row in rows.items()},
+        "units that vary": {"codes": f"{units:,} of {settings['latent']:,}"},
+    }
+
+
+def _table(trained: Trained, features: dict[str, str], rows: dict[str, dict[str, str]]) -> Table:
+    """A row for each measure and a column for each feature space that has one."""
+    table = console.new_table(f"{trained.config.name}: neighbours of the {trained.images_name}")
+    shown = [key for key in features if any(key in row for row in rows.values())]
+    table.add_column("nearest neighbours")
+    for key in shown:
+        table.add_column(features[key], justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(row.get(key, "") for key in shown))
     return table
