@@ -1,10 +1,14 @@
 """`aecli evaluate`: scores by class that add up, beside PCA's."""
 
 import json
+import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aecli.analysis.evaluate import scores_by_class
 from aecli.data import Split
@@ -65,3 +69,53 @@ def test_a_run_may_be_evaluated_again_and_is_still_compared(
     for _ in range(2):
         assert aecli("evaluate", str(run.path)) == 0
     assert aecli("compare", str(run.path), "output=comparison") == 0
+
+
+VAE = ["model=fc", "latent=2", "regularizer=vae", "loss=bce"]
+
+
+@pytest.fixture
+def vae(train_for_all: Callable[..., Path], tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(train_for_all("vae", *VAE), tmp_path / "vae")))
+
+
+def test_the_likelihood_of_a_variational_autoencoder_is_that_of_its_decoder(
+    vae: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("evaluate", str(vae.path), "likelihood=400") == 0
+    numbers = json.loads((vae.path / "evaluate/numbers.json").read_text())
+    found = numbers["negative_log_likelihood"]
+    trained = open_run(vae.path, device="cpu")
+    seed = torch.Generator().manual_seed(0)
+    images = torch.bernoulli(trained.images.images / 255, generator=seed)
+    # The prior itself as the proposal, which two numbers in the code still allow.
+    codes = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        p = trained.model.decode(codes).flatten(1).double()  # (K, P)
+    rows = images.flatten(1).double()
+    logs = rows @ p.log().T + (1 - rows) @ (-p).log1p().T
+    exact = (math.log(len(codes)) - logs.logsumexp(1)).mean().item()
+    assert found == pytest.approx(exact, abs=0.5)
+    assert numbers["likelihood_samples"] == 400
+    assert 0 < numbers["negative_log_likelihood_standard_error"] < 10
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"-log p = {found:.2f} ± " in out and "over 100 binarised images with 400 codes" in out
+    tags = EventAccumulator(str(vae.path)).Reload().Tags()["scalars"]
+    assert "results/evaluate/negative_log_likelihood" in tags
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("likelihood=5000", "needs a run with regularizer=vae loss=bce, and this one has "
+         "regularizer=none loss=mse: leave likelihood out, or give another run"),
+        ("likelihood=0", "likelihood=0 is not valid: give 1 or more, as in 5000"),
+    ],
+)  # fmt: skip
+def test_a_likelihood_that_cannot_be_estimated_is_refused_before_anything_is_written(
+    line: str, message: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aecli("evaluate", str(run.path), line) == 2
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
+    assert not (run.path / "evaluate").exists()

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from aecli.baselines.contestants import LABELS
 from aecli.baselines.pca import pca_of
+from aecli.config import Loss
 from aecli.data import Split
+from aecli.data.batches import to_pixels
+from aecli.data.corruption import binarize
+from aecli.errors import UsageError
+from aecli.evaluation.likelihood import (
+    Likelihood,
+    bernoulli_log_likelihood,
+    importance_weighted,
+)
 from aecli.evaluation.linear import angles_to_pca, is_linear
 from aecli.evaluation.metrics import PerImageScores, Score, is_exact
 from aecli.evaluation.scores import Extremes, score_alone, score_test_split
 from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained
 
+LIKELIHOOD_SEED = 0
+"""Of the pixels of the binarised images, and of the codes."""
 ALL_CLASSES = "all"
 """Label of the score over all classes; a class may be called the same."""
 
@@ -86,6 +100,49 @@ def evaluate(trained: Trained) -> Evaluation:
         Counter(map(images.class_name, images.labels.tolist())),
         scores.extremes,
         angles,
+    )
+
+
+def check_likelihood(trained: Trained, samples: int) -> None:
+    """Check that the likelihood can be estimated with so many `samples`.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if samples < 1:
+        raise UsageError(f"likelihood={samples} is not valid: give 1 or more, as in 5000")
+    config = trained.config
+    if not config.has_gaussian_code or config.loss is not Loss.bce:
+        raise UsageError(
+            f"likelihood={samples} needs a run with regularizer=vae loss=bce, and this one has "
+            f"regularizer={config.regularizer.name.name} loss={config.loss.name}: leave "
+            f"likelihood out, or give another run"
+        )
+
+
+@torch.inference_mode()
+def likelihood(trained: Trained, samples: int, advance: Callable[[int], None]) -> Likelihood:
+    """Estimate the likelihood of the images of `trained`, binarised, with so many codes each.
+
+    The pixels are drawn once, with their grey values as probabilities, and are the same for every
+    run. `advance` receives the number of images that are done, as they are.
+    """
+    model, device = trained.model, trained.device
+
+    def decoder(images: Tensor, codes: Tensor) -> Tensor:
+        logits = model.run_decoder(codes.flatten(0, 1), [], to_logits=True)
+        return bernoulli_log_likelihood(images, logits.unflatten(0, codes.shape[:2]))
+
+    # On the CPU: a GPU would draw other pixels.
+    pixels = torch.Generator().manual_seed(LIKELIHOOD_SEED)
+    images = binarize(to_pixels(trained.images.images.cpu()), pixels).to(device)
+    return importance_weighted(
+        images,
+        lambda batch: model.encode_distribution(batch, []),
+        decoder,
+        samples,
+        torch.Generator(device).manual_seed(LIKELIHOOD_SEED),
+        advance,
     )
 
 

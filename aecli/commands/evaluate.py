@@ -8,30 +8,43 @@ said, if the training images are no longer those that the run was trained on.
 
 Of a linear network it also measures the angles between its subspace and that of PCA.
 
+Of a variational autoencoder with a Bernoulli likelihood (regularizer=vae loss=bce), likelihood=5000
+estimates the negative log-likelihood of the test images by importance sampling with 5,000 codes
+each. The images are binarised, each pixel once, with its grey value as the probability. It takes
+5,000 times as long as decoding them: on MNIST some 10 minutes.
+
 Of images=... of your own it says which the run was trained or validated on.
 
 examples:
   aecli evaluate outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli evaluate latest likelihood=5000
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.runtime.progress import Bar
 
 if TYPE_CHECKING:
     from aecli.analysis.evaluate import Evaluation
+    from aecli.evaluation.likelihood import Likelihood
+    from aecli.runs.trained import Trained
 
 
 @dataclass
 class Options(RunOptions):
     """Which run to evaluate, and on which images."""
+
+    likelihood: int | None = None
+    """Codes drawn for each image to estimate the negative log-likelihood of a variational
+    autoencoder, as in 5000; with fewer it is a looser upper bound. null: no estimate."""
 
 
 def main(arguments: list[str]) -> None:
@@ -44,12 +57,15 @@ def main(arguments: list[str]) -> None:
     options = parse_options("evaluate", Options, arguments)
     path = one_run("evaluate", options)
 
-    from aecli.analysis.evaluate import evaluate, extremes_figure, mse_figure
+    from aecli.analysis.evaluate import check_likelihood, evaluate, extremes_figure, mse_figure
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
+    if options.likelihood is not None:
+        check_likelihood(trained, options.likelihood)
     with Results.for_run(trained.run, "evaluate", options.output) as results:
         evaluation = evaluate(trained)
+        found = _likelihood(trained, options.likelihood) if options.likelihood else None
         pca, angles = evaluation.overall.get("pca"), evaluation.angles_to_pca
         title = f"{trained.config.name} on the {trained.images_name}"
         results.figure("mse-by-class", mse_figure(title, evaluation.rows))
@@ -59,6 +75,7 @@ def main(arguments: list[str]) -> None:
                 **asdict(evaluation.overall["model"]),
                 **({} if pca is None else {"mse_pca": pca.mse}),
                 **({} if angles is None else {"angles_to_pca": angles}),
+                **_likelihood_numbers(found, options.likelihood),
                 "used_in_training": {
                     name: trained.image_names(numbers)
                     for name, numbers in trained.used_in_training.items()
@@ -73,7 +90,37 @@ def main(arguments: list[str]) -> None:
     console.table(_table(title, evaluation))
     if angles is not None:
         console.facts({"subspace": console.describe_angles(angles)})
+    if found is not None:
+        console.facts({"likelihood": _describe(found, options.likelihood)})
     console.facts({"results": str(results.folder)})
+
+
+def _likelihood(trained: Trained, samples: int) -> Likelihood:
+    """Estimate the likelihood, with a progress bar."""
+    from aecli.analysis.evaluate import likelihood
+
+    with Bar("drawing codes", len(trained.images), "images") as bar:
+        return likelihood(trained, samples, bar.advance)
+
+
+def _likelihood_numbers(found: Likelihood | None, samples: int | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "negative_log_likelihood": found.mean,
+        "negative_log_likelihood_standard_error": found.standard_error,
+        "likelihood_samples": samples,
+    }
+
+
+def _describe(found: Likelihood, samples: int | None) -> str:
+    error = found.standard_error
+    spread = "" if error is None else f" ± {error:.2f} (standard error)"
+    count = len(found.per_image)
+    return (
+        f"-log p = {found.mean:.2f}{spread} nats an image, over {count:,} binarised image"
+        f"{'s' * (count != 1)} with {samples:,} codes each"
+    )
 
 
 def _table(title: str, evaluation: Evaluation) -> Table:
