@@ -150,7 +150,32 @@ def test_units_that_never_vary_are_counted(
     monkeypatch.setattr(Trained, "codes", lambda self, images: codes(self, images) * live)
     assert aecli("embed", str(run.path)) == 0
     assert numbers_of(run)["live_units"] == 2
-    assert "2 of 3" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 of 3" in out and "active" not in out
+
+
+def test_active_units_are_those_whose_means_vary_noticeably(
+    aecli: Aecli,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "vae"
+    line = ["model=fc", "latent=3", "regularizer=vae", f"hydra.run.dir={path}"]
+    assert aecli("train", *TINY, *line) == 0
+    codes = Trained.codes
+
+    def by_hand(self: Trained, images: Tensor) -> Tensor:
+        signs = torch.tensor([1.0, -1.0]).repeat(len(images))[: len(images), None]
+        # Of variance 0.0121, 0.0081 and 0: active, live and dead.
+        return codes(self, images) * 0 + 5 + signs * torch.tensor([0.11, 0.09, 0.0])
+
+    monkeypatch.setattr(Trained, "codes", by_hand)
+    assert aecli("embed", str(path)) == 0
+    numbers = numbers_of(RunDirectory(path))
+    assert (numbers["live_units"], numbers["active_units"]) == (2, 1)
+    out = capsys.readouterr().out
+    assert "active units" in out and "1 of 3" in out
 
 
 def test_fewer_images_are_drawn_by_the_seed_and_stay_in_order(

@@ -13,7 +13,7 @@ from aecli.analysis.sample import decoding_caveats
 from aecli.data import Data, Split
 from aecli.errors import DataError, UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH
-from aecli.evaluation.variation import VariationAccumulator
+from aecli.evaluation.variation import ActivityAccumulator, VariationAccumulator
 from aecli.figures import Direction, image_plane, scatter_map
 from aecli.figures.theme import categories
 from aecli.latent.linear_probe import has_classes
@@ -246,6 +246,16 @@ def live_units(encoded: Encoded) -> int:
     units = VariationAccumulator((codes.shape[1],), codes.device)
     units.add(codes)
     return int(units.varies().sum())
+
+
+def active_units(trained: Trained, encoded: Encoded) -> int | None:
+    """The units of a Gaussian code whose means vary over the training images; None for others."""
+    if not trained.config.has_gaussian_code:
+        return None
+    codes = encoded.train_codes  # the means
+    units = ActivityAccumulator(codes.shape[1], codes.device)
+    units.add(codes)
+    return units.count(len(codes))
 
 
 def figures(trained: Trained, encoded: Encoded, code_map: Map) -> dict[str, Figure]:

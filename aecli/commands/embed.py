@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> None:
         code_map = embed.map_codes(codes, encoded.train_codes, kind, options.seed)
         accuracies = embed.neighbour_accuracies(trained, encoded, options.k)
         neighbourhoods = embed.neighbourhoods(trained, encoded, options.k, options.seed)
-        units = embed.live_units(encoded)
+        units = {"live": embed.live_units(encoded), "active": embed.active_units(trained, encoded)}
         columns = embed.image_columns(trained, encoded)
         settings = {"k": options.k, "latent": latent, "n": len(codes), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> None:
             {
                 **_scores("accuracy", accuracies),
                 **_neighbourhood_numbers(neighbourhoods),
-                "live_units": units,
+                **{f"{kind}_units": count for kind, count in units.items() if count is not None},
                 **settings,
                 **_points(code_map),
                 **columns,
@@ -161,7 +161,7 @@ def _caveats(encoded: Encoded) -> list[str]:
 def _rows(
     accuracies: dict[str, float],
     neighbourhoods: Neighbourhoods | None,
-    units: int,
+    units: dict[str, int | None],
     settings: dict[str, int],
 ) -> dict[str, dict[str, str]]:
     """What was measured -> its values as text, by features."""
@@ -170,10 +170,11 @@ def _rows(
         among = f"{neighbourhoods.k:,} of {neighbourhoods.images:,}"
         rows[f"trustworthiness, {among}"] = neighbourhoods.trustworthiness
         rows[f"continuity, {among}"] = neighbourhoods.continuity
-    return {
-        **{name: {key: f"{each:.4f}" for key, each in row.items()} for name, row in rows.items()},
-        "units that vary": {"codes": f"{units:,} of {settings['latent']:,}"},
-    }
+    text = {name: {key: f"{each:.4f}" for key, each in row.items()} for name, row in rows.items()}
+    for kind, count in units.items():
+        if count is not None:
+            text[f"{kind} units"] = {"codes": f"{count:,} of {settings['latent']:,}"}
+    return text
 
 
 def _table(trained: Trained, features: dict[str, str], rows: dict[str, dict[str, str]]) -> Table:
