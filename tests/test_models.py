@@ -15,6 +15,7 @@ from aecli.config import (
     Bottleneck,
     ConvConfig,
     FCConfig,
+    Initialisation,
     LayerConfig,
     ModelConfig,
     UpsampleConfig,
@@ -74,6 +75,21 @@ def test_the_decoder_gives_back_the_shape_of_the_image(
     codes = model.encode(images)
     assert codes.shape == (2, 5)
     assert model.decode(codes).shape == images.shape
+
+
+def test_kaiming_keeps_the_scale_of_the_signal_and_the_default_shrinks_it() -> None:
+    torch.manual_seed(0)
+    scales = {}
+    for initialisation in Initialisation:
+        config = FCConfig("fc", latent=200, widths=[400, 300], initialisation=initialisation)
+        model = build_model(config, UpsampleConfig(), (1, 20, 20))
+        scales[initialisation] = model.encode(torch.randn(500, 1, 20, 20)).square().mean().item()
+    assert scales[Initialisation.torch] < 0.02
+    assert 0.5 < scales[Initialisation.kaiming] / 2 < 2  # the code layer has no ReLU that halves it
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    for layer in layers:
+        assert layer.weight.var().item() == pytest.approx(2 / layer.in_features, rel=0.05)
+        assert not layer.bias.any()
 
 
 @pytest.mark.parametrize("latent", [1, 784, 1000])

@@ -11,8 +11,23 @@ class Activation(Enum):
     identity = "identity"
     relu = "relu"
     leaky_relu = "leaky_relu"
+    silu = "silu"
+    """x sigmoid(x): smooth, so that deep networks without batch normalisation train faster."""
+
     tanh = "tanh"
     sigmoid = "sigmoid"
+
+
+class Initialisation(Enum):
+    """Distribution of the weights before training."""
+
+    torch = "torch"
+    """torch's default for a layer with n inputs: uniform, of variance 1 / (3 n), as are biases."""
+
+    kaiming = "kaiming"
+    """Normal, of variance 2 / n, with biases of zero (He et al., "Delving deep into rectifiers",
+    2015). Every layer with ReLU keeps the scale of what it gets; with torch's default eight layers
+    shrink it a thousandfold."""
 
 
 class Bottleneck(Enum):

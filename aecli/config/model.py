@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from aecli.config.choices import Activation, Bottleneck
+from aecli.config.choices import Activation, Bottleneck, Initialisation
 from aecli.config.limits import MAX_PIXELS, MAX_UNITS, check_integer, check_valid
 
 
@@ -36,6 +36,10 @@ class FCConfig:
 
     tied: bool = False
     """The decoder's weights are the encoder's, transposed; its biases are its own."""
+
+    initialisation: Initialisation = Initialisation.torch
+    """Distribution of the weights before training: kaiming lets networks with several hidden layers
+    learn several times as fast as torch's default."""
 
     def __post_init__(self) -> None:
         check_valid(self.kind == "fc", "model.kind", self.kind, "fc, or choose another model=...")

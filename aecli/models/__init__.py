@@ -33,7 +33,7 @@ def build_model(
     *,
     gaussian_code: bool = False,
 ) -> Autoencoder:
-    """Build an autoencoder for images of `image_shape` with torch's default initialisation.
+    """Build an autoencoder for images of `image_shape` with newly drawn weights.
 
     With a Gaussian code its encoder has a mean and a log variance for each number of the code.
 

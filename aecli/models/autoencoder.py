@@ -16,6 +16,7 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     Activation.identity: nn.Identity,
     Activation.relu: partial(nn.ReLU, inplace=True),
     Activation.leaky_relu: partial(nn.LeakyReLU, inplace=True),
+    Activation.silu: nn.SiLU,
     Activation.tanh: nn.Tanh,
     Activation.sigmoid: nn.Sigmoid,
 }

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from aecli.config import Activation, FCConfig, UpsampleConfig, Upsampling
+from aecli.config import Activation, FCConfig, Initialisation, UpsampleConfig, Upsampling
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape, PosteriorMean, activation
 from aecli.models.linear import Linear, TiedLinear
@@ -47,6 +47,8 @@ class FCAutoencoder(Autoencoder):
             *_activated(decoding, config.activation, config.output_activation),  # -> (B, C H W)
             nn.Unflatten(1, image_shape),  # -> (B, C, H, W)
         )
+        if config.initialisation is Initialisation.kaiming:
+            self.apply(_initialise)
 
 
 def _activated(
@@ -57,3 +59,10 @@ def _activated(
     for layer in linear[:-1]:
         layers += [layer, *activation(hidden)]
     return [*layers, linear[-1], *activation(last)]
+
+
+def _initialise(layer: nn.Module) -> None:
+    """Draw the weights as He et al. do: see `Initialisation.kaiming`."""
+    if isinstance(layer, Linear):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
