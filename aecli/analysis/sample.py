@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from aecli.errors import UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH
 from aecli.figures import Row, image_grid
 from aecli.latent.density import (
+    Gaussian,
     Mixture,
     fit_diagonal,
     fit_full,
@@ -76,14 +78,8 @@ def sample(trained: Trained, n: int, density: str | None, components: int, seed:
     data = trained.data()
     if not 1 <= n <= MAX_IMAGES:
         raise UsageError(f"n={n} is not valid: give 1 to {MAX_IMAGES}")
-    most = min(MAX_COMPONENTS, len(data.train))
-    if density == "gmm" and not 1 <= components <= most:
-        raise UsageError(f"components={components} is not valid: give 1 to {most}")
-    mixture = (
-        standard_normal(trained.config.latent)
-        if density == PRIOR
-        else fit_density(trained.codes(data.train.images), density, components, seed)
-    )
+    check_components(density, components, data)
+    mixture = density_of(trained, data, density, components, seed)
     generator = torch.Generator().manual_seed(seed)
     codes = mixture.draw(max(n, len(data.test)), generator).to(trained.device)
     images = decode_with_nearest(trained, codes[:n], data)
@@ -95,6 +91,17 @@ def sample(trained: Trained, n: int, density: str | None, components: int, seed:
         frechet_distances(trained, codes[: len(data.test)], data),
         {"samples": images.mse.mean().item(), "test": test_mse.mean().item()},
     )
+
+
+def check_components(density: str, components: int, data: Data) -> None:
+    """Check the number of Gaussians, if the density is a mixture.
+
+    Raises:
+        UsageError: it is out of range.
+    """
+    most = min(MAX_COMPONENTS, len(data.train))
+    if density == "gmm" and not 1 <= components <= most:
+        raise UsageError(f"components={components} is not valid: give 1 to {most}")
 
 
 def choose_density(trained: Trained, density: str | None) -> str:
@@ -110,6 +117,14 @@ def choose_density(trained: Trained, density: str | None) -> str:
             "with regularizer=vae, or give density=diagonal, full or gmm"
         )
     return density or (PRIOR if has_prior else "diagonal")
+
+
+def density_of(trained: Trained, data: Data, density: str, components: int, seed: int) -> Mixture:
+    """The prior of the codes of `trained`, or a density that is fitted to those of the training
+    images: see `fit_density`."""
+    if density == PRIOR:
+        return standard_normal(trained.config.latent)
+    return fit_density(trained.codes(data.train.images), density, components, seed)
 
 
 def fit_density(codes: Tensor, density: str, components: int, seed: int) -> Mixture:
@@ -137,14 +152,35 @@ def decode_with_nearest(trained: Trained, codes: Tensor, data: Data) -> Decoded:
     return Decoded(pixels, to_pixels(data.train.images[indices]), indices.cpu(), mse.cpu())
 
 
-@torch.inference_mode()
-def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, float]:
-    """Frechet distances to the test images; none where the training images are of one class.
+@dataclass(frozen=True)
+class RealImages:
+    """The test images, to which others have a Frechet distance.
 
     The features are the logits of a linear classifier trained on the pixels of all training images.
     It is independent of the run, so distances are comparable between densities and between all runs
     on the same images. Logits are sums over many pixels, and closer to the Gaussians that the
     distance assumes than class probabilities, most of which are close to 0 or 1.
+    """
+
+    classifier: LinearClassifier
+    logits: Gaussian
+
+    @classmethod
+    def fit(cls, data: Data) -> Self:
+        """Train the classifier on the training images of `data`, which are of several classes."""
+        with torch.inference_mode(False):  # training needs gradients
+            classifier = fit_to_pixels(data.train)
+        test = ordered_batches(data.test.images, EVALUATION_BATCH)
+        return cls(classifier, gaussian(_logits(classifier, test)))
+
+    def distance(self, batches: Iterator[Tensor]) -> float:
+        """The Frechet distance of all images (B, C, H, W) in `batches`."""
+        return frechet_distance(gaussian(_logits(self.classifier, batches)), self.logits)
+
+
+@torch.inference_mode()
+def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, float]:
+    """Frechet distances to the test images; none where the training images are of one class.
 
     Returns:
         The distances of three sets of images: "samples", decoded from `codes` (N, D);
@@ -153,19 +189,14 @@ def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, 
     """
     if not has_classes(data.train):
         return {}
-    with torch.inference_mode(False):  # training needs gradients
-        classifier = fit_to_pixels(data.train)
-    real = list(ordered_batches(data.test.images, EVALUATION_BATCH))
-    test = gaussian(_logits(classifier, iter(real)))
+    real = RealImages.fit(data)
+    test = ordered_batches(data.test.images, EVALUATION_BATCH)
     candidates: dict[str, Iterator[Tensor]] = {
         "samples": (trained.decode(batch) for batch in codes.split(EVALUATION_BATCH)),
-        "reconstructions": (trained.reconstruct(pixels) for pixels in real),
+        "reconstructions": (trained.reconstruct(pixels) for pixels in test),
         "training": ordered_batches(data.train.images[: len(data.test)], EVALUATION_BATCH),
     }
-    return {
-        name: frechet_distance(gaussian(_logits(classifier, batches)), test)
-        for name, batches in candidates.items()
-    }
+    return {name: real.distance(batches) for name, batches in candidates.items()}
 
 
 def _logits(classifier: LinearClassifier, batches: Iterator[Tensor]) -> Tensor:

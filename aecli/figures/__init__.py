@@ -2,6 +2,7 @@
 
 from aecli.figures.accuracy import accuracy_by_strength
 from aecli.figures.bars import error_histogram, grouped_bars, interval_dots, score_by_family
+from aecli.figures.by_latent import Quantity, quantities_by_latent
 from aecli.figures.cells import overlap_figure
 from aecli.figures.courses import Course
 from aecli.figures.curves import (
@@ -35,6 +36,7 @@ __all__ = [
     "NumberPanel",
     "PlaneChart",
     "Point",
+    "Quantity",
     "RateCurve",
     "Row",
     "Spot",
@@ -59,6 +61,7 @@ __all__ = [
     "panels",
     "plane_figure",
     "psnr_by_strength",
+    "quantities_by_latent",
     "rate_distortion",
     "roc_curves",
     "save",

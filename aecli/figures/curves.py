@@ -213,7 +213,7 @@ def error_by_latent(
     axes = figure.add_subplot(xscale="log", yscale="log")
     label_axes(axes, "latent size", "test mse (pixels in [0, 1])")
     lines = [
-        _plot_family(axes, family, points, style)
+        plot_family(axes, family, points, style)
         for (family, points), style in zip(
             families.items(), line_styles(categories(len(families))), strict=True
         )
@@ -329,7 +329,7 @@ def roc_curves(
     return figure
 
 
-def _plot_family(axes: Axes, label: str, points: list[Point], style: dict[str, Any]) -> Line2D:
+def plot_family(axes: Axes, label: str, points: list[Point], style: dict[str, Any]) -> Line2D:
     """A line through the means, and a band of one standard deviation over several seeds."""
     latents, means = [point.latent for point in points], [point.mean for point in points]
     if len(points) == 1 and points[0].std is not None:
