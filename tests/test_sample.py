@@ -19,7 +19,6 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
 
 Aecli = Callable[..., int]
-FITTED = [each for each in Density if each is not Density.prior]
 
 
 class Linear:
