@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.baselines.contestants import LABELS, Reconstruct
+from aecli.baselines.one_class import ContrastComponents, fit_forest, fit_svm
 from aecli.baselines.pca import pca_of
 from aecli.config import CorruptionConfig
 from aecli.config.limits import check_seed
@@ -25,13 +26,17 @@ from aecli.evaluation.anomaly import (
     ScoredImages,
     Threshold,
 )
-from aecli.evaluation.detection import fit_forest
 from aecli.evaluation.metrics import mse_of_each
 from aecli.evaluation.scores import EXTREMES, Examples, reconstructed
 from aecli.figures import Row, error_histogram, panels, roc_curves
 from aecli.runs.trained import Trained
 
-DETECTORS = {"model": LABELS["model"], "pca": LABELS["pca"], "forest": "isolation forest"}
+DETECTORS = {
+    "model": LABELS["model"],
+    "pca": LABELS["pca"],
+    "forest": "isolation forest",
+    "svm": "one-class SVM",
+}
 """Name -> label in figures. The threshold is one for the model's errors."""
 
 
@@ -100,13 +105,16 @@ def fit_detectors(trained: Trained, data: Data, seed: int) -> dict[str, Detector
     Raises:
         UsageError: a library is not installed.
     """
-    forest = fit_forest(data.train.images.flatten(1), seed)
+    rows = data.train.images.flatten(1)
+    features = ContrastComponents.fit(rows, seed)
+    forest, svm = (fit(features(rows), seed) for fit in (fit_forest, fit_svm))
     latent = trained.config.latent
     pca = pca_of(data.train, latent)
     return {
         "model": error_detector(trained, trained.reconstruct),
         "pca": error_detector(trained, lambda pixels: pca.reconstruct(pixels, latent)),
-        "forest": lambda split: forest(split.images.flatten(1)),
+        "forest": lambda split: forest(features(split.images.flatten(1))),
+        "svm": lambda split: svm(features(split.images.flatten(1))),
     }
 
 

@@ -6,10 +6,10 @@ Treats a large reconstruction error as a sign of an unknown kind of image. For a
 classes, data.classes=[3] or data.exclude_classes=[3], measures how well the error separates test
 images of each other class from normal ones, those of the run's own classes: AUROC; average
 precision (AP), which also depends on the number of images; and recall or true positive rate (TPR),
-the share above the threshold. The baselines are PCA of the same latent size and an isolation forest
-on the pixels (pip install 'aecli[uses]'). With images of your own, for any run, writes the error of
-each image to scores.csv, and whether it is above the threshold. Images are not corrupted, even if
-the run was trained with a corruption.
+the share above the threshold. The baselines are PCA of the same latent size, an isolation forest
+and a one-class SVM, both on images of equal contrast (pip install 'aecli[uses]'). With images of
+your own, for any run, writes the error of each image to scores.csv, and whether it is above the
+threshold. Images are not corrupted, even if the run was trained with a corruption.
 
 shuffle=true also shows that detection lives on the correlations between pixels: it shuffles the
 pixels of each image by a permutation of its own, which leaves no more than its grey levels, and
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aecli.analysis.anomaly import ErrorSummary
     from aecli.analysis.shuffled import ShuffledReport
     from aecli.data.own_images import OwnImages
-    from aecli.evaluation.anomaly import ClassResult, DetectionReport, Threshold
+    from aecli.evaluation.anomaly import DetectionReport, Threshold
     from aecli.runs.results import Results
     from aecli.runs.trained import Trained
 
@@ -48,7 +48,7 @@ CSV = "scores.csv"
 
 @dataclass
 class Options(RunOptions):
-    """The threshold, and the seed of the isolation forest."""
+    """The threshold, and the seed."""
 
     fpr: float = 0.05
     """The false positive rate: the share of normal images that may count as anomalous, above 0 and
@@ -58,7 +58,8 @@ class Options(RunOptions):
     """Also measure on images with shuffled pixels, and train a second network on such images."""
 
     seed: int = 0
-    """Seed of the isolation forest and of the shuffled pixels."""
+    """Seed of the isolation forest, of the images that it and the SVM see if there are many, and of
+    the shuffled pixels."""
 
 
 def main(arguments: list[str]) -> None:
@@ -120,7 +121,8 @@ def _detect_other_classes(trained: Trained, options: Options) -> None:
             shuffled = _compare_shuffled(trained, title, options.seed, results)
             numbers["shuffled"] = shuffled.as_json()
         results.numbers(numbers)
-    console.table(_class_table(f"{title}: test images of other classes", report))
+    for table in _class_tables(f"{title}: test images of other classes", report):
+        console.table(table)
     if shuffled:
         console.table(_shuffled_table(shuffled))
         console.bullets(shuffled.findings())
@@ -192,32 +194,29 @@ def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> Non
     _print_facts(threshold, {"scores": str(folder / CSV), "results": str(folder)})
 
 
-def _class_table(title: str, report: DetectionReport) -> Table:
-    """A row for each class; if there are several, also their mean and all images pooled."""
-    table = console.new_table(title)
-    table.add_column("class")
+def _class_tables(title: str, report: DetectionReport) -> list[Table]:
+    """AUROC and average precision: a row for each class; if there are several, also their mean and
+    all images pooled."""
+    auroc, precision = console.new_table(title), console.new_table("average precision (AP)")
+    for table in (auroc, precision):
+        table.add_column("class")
     for name in ("images", "TPR"):  # with recall, the table would be wider than 80 characters
-        table.add_column(name, justify="right")
-    for measure in ("AUROC", "AP"):
-        for baseline in ("", "PCA", "forest"):
-            table.add_column(f"{measure}\n{baseline}", justify="right")
-    for name, result in report.classes.items():
-        table.add_row(Text(name), *_class_cells(result))
-    if len(report.classes) > 1:
-        table.add_section()
-        table.add_row("mean", *_class_cells(report.mean), style="bold")
-        table.add_row("all", *_class_cells(report.pooled))
-    return table
-
-
-def _class_cells(result: ClassResult) -> list[str]:
-    detections = result.detections.values()
-    return [
-        f"{result.images:,}",
-        f"{result.recall:.3f}",
-        *(f"{each.auroc:.4f}" for each in detections),
-        *(f"{each.average_precision:.4f}" for each in detections),
-    ]
+        auroc.add_column(name, justify="right")
+    for detector in ("", "PCA", "forest", "SVM"):
+        auroc.add_column(f"AUROC\n{detector}", justify="right")
+        precision.add_column(f"AP\n{detector}", justify="right")
+    rows = [(Text(name), result, "") for name, result in report.classes.items()]
+    if len(rows) > 1:
+        rows += [(Text("mean"), report.mean, "bold"), (Text("all"), report.pooled, "")]
+    for number, (name, result, style) in enumerate(rows):
+        if 0 < number == len(report.classes):
+            auroc.add_section()
+            precision.add_section()
+        found = result.detections.values()
+        aurocs = [f"{each.auroc:.4f}" for each in found]
+        auroc.add_row(name, f"{result.images:,}", f"{result.recall:.3f}", *aurocs, style=style)
+        precision.add_row(name, *(f"{each.average_precision:.4f}" for each in found), style=style)
+    return [auroc, precision]
 
 
 def _folder_table(title: str, folders: dict[str, ErrorSummary], total: ErrorSummary) -> Table:

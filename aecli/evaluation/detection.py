@@ -1,8 +1,6 @@
 """Anomaly detection by a score: how well it separates, and where to put the threshold."""
 
-import importlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -10,14 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from aecli.errors import UsageError
+from aecli.baselines.one_class import scikit_learn
 from aecli.evaluation.proportions import CONFIDENCE
 
-FOREST_IMAGES = 10_000  # most that a forest is fitted to; each tree sees 256
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
-
-Score = Callable[[Tensor], Tensor]
-"""Images as rows of pixels (N, P) -> anomaly scores (N,): larger is more anomalous."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Detection:
         Raises:
             UsageError: scikit-learn is not installed.
         """
-        metrics = _scikit_learn("metrics")
+        metrics = scikit_learn("metrics")
         labels, scores = _labels_and_scores(normal, anomalous)
         return cls(
             float(metrics.roc_auc_score(labels, scores)),
@@ -111,7 +105,7 @@ def tpr_at_fpr(rates: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
     """
     import numpy as np
 
-    fpr, tpr, _ = _scikit_learn("metrics").roc_curve(*_labels_and_scores(normal, anomalous))
+    fpr, tpr, _ = scikit_learn("metrics").roc_curve(*_labels_and_scores(normal, anomalous))
     return torch.from_numpy(np.interp(rates.numpy(), fpr, tpr))
 
 
@@ -124,40 +118,7 @@ def threshold(scores: Tensor, share: float) -> float:
     return scores.sort(descending=True).values[exceeding].item()
 
 
-def fit_forest(rows: Tensor, seed: int) -> Score:
-    """Fit scikit-learn's isolation forest (Liu, Ting and Zhou, "Isolation forest", 2008).
-
-    An image that few random splits isolate is anomalous.
-
-    Args:
-        rows: normal images, (N, P).
-        seed: for the splits, and for the subset of FOREST_IMAGES rows if there are more.
-
-    Raises:
-        UsageError: scikit-learn is not installed.
-    """
-    ensemble = _scikit_learn("ensemble")
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    subset = rows[order[:FOREST_IMAGES].to(rows.device)]
-    forest = ensemble.IsolationForest(random_state=seed).fit(subset.cpu().numpy())
-
-    def score(images: Tensor) -> Tensor:
-        parts = (forest.score_samples(each.cpu().numpy()) for each in images.split(FOREST_IMAGES))
-        return torch.cat([-torch.from_numpy(part) for part in parts])
-
-    return score
-
-
 def _labels_and_scores(normal: Tensor, anomalous: Tensor) -> tuple[Any, Any]:
     """Labels, 1 for anomalous, and scores, as arrays (N + M,)."""
     labels = torch.cat([torch.zeros(len(normal)), torch.ones(len(anomalous))])
     return labels.numpy(), torch.cat([normal, anomalous]).numpy()
-
-
-def _scikit_learn(module: str) -> Any:
-    try:
-        return importlib.import_module(f"sklearn.{module}")
-    except ImportError as error:
-        raise UsageError(
-            "AUROC and isolation forests are an extra: pip install 'aecli[uses]'"
-        ) from error
