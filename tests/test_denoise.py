@@ -81,7 +81,7 @@ def test_the_command_measures_every_kind(
     noises = [(each["noise"], each["strength"]) for each in numbers["settings"]]
     assert noises == [(kind.name, each) for kind, some in STRENGTHS.items() for each in some]
     for setting in numbers["settings"]:
-        assert len(setting["mse"]) == 5
+        assert len(setting["mse"]) == 6
         key = f"psnr_{setting['noise']}_{setting['strength']:g}"
         assert numbers[key] == setting["psnr"]["conv-z3-synthetic, no noise"]
     captured = capsys.readouterr()

@@ -167,7 +167,7 @@ def test_images_that_are_all_alike_are_no_trouble(count: int) -> None:
 def test_many_numbers_are_fitted_in_part_and_scored_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_class, "MAX_NUMBERS", 8 * 20)
     monkeypatch.setattr(one_class, "SCORING_BATCH", 7)
-    monkeypatch.setattr(one_class, "MAX_IMAGES", 40)
+    monkeypatch.setattr(one_class, "MAX_SVM_IMAGES", 40)
     rows = blobs(100, 0)
     features = ContrastComponents.fit(rows, 0)
     assert not torch.equal(features.mean, ContrastComponents.fit(rows, 1).mean)

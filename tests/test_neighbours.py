@@ -1,11 +1,16 @@
 """The nearest neighbours: those that scikit-learn finds, and the class that most of them are of."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
+from aecli.config import DataConfig
+from aecli.data import load_data
 from aecli.latent import neighbours
+from aecli.latent.linear_probe import flat_pixels
 from aecli.latent.neighbours import majority, nearest_neighbours, neighbour_accuracy
 
 
@@ -48,3 +53,13 @@ def test_classes_that_lie_apart_are_told_apart_and_guessed_where_they_do_not() -
     rows = torch.tensor([[0.0, 0.1], [4.9, 5.0], [0.2, 0.0], [5.0, 4.0]])
     assert neighbour_accuracy(rows, torch.tensor([4, 2, 4, 2]), known, labels, 2) == 1
     assert neighbour_accuracy(rows, torch.tensor([4, 4, 4, 2]), known, labels, 2) == 0.75
+
+
+def test_three_neighbours_in_pixels_are_as_good_as_published(mnist_dir: Path) -> None:
+    # 97.05 % of all 10,000 test images by all 60,000 training images; this rule, in which the
+    # nearest decides a tie, has 97.17 %, and 96.5 % of the first thousand.
+    data = load_data(DataConfig("mnist", val_size=0), mnist_dir, torch.device("cpu"))
+    test = data.test[:1000]
+    pixels = flat_pixels(data.train.images)
+    found = neighbour_accuracy(flat_pixels(test.images), test.labels, pixels, data.train.labels, 3)
+    assert len(pixels) == 60_000 and found == pytest.approx(0.965, abs=0.0005)

@@ -15,7 +15,9 @@ from aecli.baselines.restoration import (
     Restore,
     best_median,
     best_non_local_means,
+    best_total_variation,
     fit_denoiser,
+    level_from_mean,
 )
 from aecli.config import CorruptionKind, Target, TrainConfig
 from aecli.data.batches import to_pixels
@@ -51,7 +53,13 @@ DEFAULT_IMAGES, MAX_VALUES = 500, 2**21
 SHOWN, SHOWN_MANY, MAX_PANELS = 5, 3, 3
 MAX_STD = 10.0  # beyond which a clipped pixel is black or white, whatever its value was
 ORIGINAL, NOISY = "original", "noisy"
-LINEAR, MEDIAN, MEANS = "best linear", "median", "non-local means"
+LINEAR = "best linear"
+FILTERS = {
+    "median": best_median,
+    "non-local means": best_non_local_means,
+    "total variation": best_total_variation,
+}
+"""Name -> what chooses its settings."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +254,7 @@ def noise_name(kind: CorruptionKind) -> str:
 
 def method_count(models: list[Trained], images: Images) -> int:
     """How many methods `denoise` measures for a noise."""
-    return len(models) + 3 + images.allow_linear
+    return 1 + len(models) + images.allow_linear + len(FILTERS)
 
 
 @torch.inference_mode()
@@ -303,9 +311,8 @@ def classical_methods(
     methods: dict[str, Restore] = {}
     if images.allow_linear:
         methods[LINEAR] = fit_denoiser(images.train, kind, strength)
-    methods[MEDIAN] = best_median(noisy, clean)
-    methods[MEANS] = best_non_local_means(noisy, clean)
-    return methods
+    correct = level_from_mean(kind, strength)
+    return methods | {name: best(noisy, clean, correct) for name, best in FILTERS.items()}
 
 
 def side_by_side(

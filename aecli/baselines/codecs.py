@@ -26,9 +26,12 @@ class Encoded(NamedTuple):
 def as_jpeg(images: Tensor, quality: int) -> Encoded:
     """Store uint8 images (N, C, H, W) as JPEG, at a quality from 1 to 95.
 
-    The tables of Huffman codes are those of the standard, and so known to a reader without a file.
+    A file has the Huffman codes that make it smallest, and their tables. Without headers and tables
+    the codes are those of the standard, which a reader knows. The images are the same.
     """
-    return _stored(images, _jpeg_data, format="JPEG", quality=quality)
+    standard = _stored(images, _jpeg_data, format="JPEG", quality=quality)
+    smallest = _stored(images, _jpeg_data, format="JPEG", quality=quality, optimize=True)
+    return smallest._replace(data_bits=standard.data_bits)
 
 
 def as_png(images: Tensor) -> Encoded:

@@ -18,7 +18,8 @@ from torch import Tensor
 from aecli.errors import UsageError
 
 KEPT_VARIANCE = 0.95  # by the principal components, as Ruff et al. do
-MAX_IMAGES = 10_000  # that a detector is fitted to; each tree of a forest sees 256 of them
+MAX_IMAGES = 10_000  # that a forest is fitted to; each tree sees 256
+MAX_SVM_IMAGES = 7000  # the kernel of so many fits into scikit-learn's cache of 200 MB
 MAX_NUMBERS = 2**23  # that principal components are fitted to: all one-digit images of MNIST
 SCORING_BATCH = 1000
 NU = 0.1  # the share of the training images that may lie outside
@@ -100,13 +101,13 @@ def fit_svm(rows: Tensor, seed: int) -> Score:
 
     Args:
         rows: normal images, (N, D).
-        seed: for the subset of MAX_IMAGES rows if there are more.
+        seed: for the subset of MAX_SVM_IMAGES rows if there are more.
 
     Raises:
         UsageError: scikit-learn is not installed.
     """
     svm = scikit_learn("svm")
-    subset = _drawn(rows, MAX_IMAGES, seed).cpu().double()
+    subset = _drawn(rows, MAX_SVM_IMAGES, seed).cpu().double()
     variance = subset.var(0, correction=0).sum().item()
     gamma = KERNEL_SCALE / variance if variance > 0 else 1.0
     fitted = svm.OneClassSVM(nu=NU, gamma=gamma).fit(subset.numpy())

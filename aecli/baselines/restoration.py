@@ -1,4 +1,5 @@
-"""Classical image restoration: a linear (Wiener) filter, a median filter, non-local means."""
+"""Classical image restoration: a linear (Wiener) filter, and filters that need no training images:
+the median, non-local means, total variation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ MEDIAN_SIDES = (3, 5)  # pixels
 # scikit-image's h: differences between patches that count as noise, in pixel units; its patch
 # sizes and patch distance, the range in which similar patches are searched, in pixels.
 CUT_OFFS, PATCH_SIZES, PATCH_DISTANCE = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8), (3, 5), 4
+TV_WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)  # of the total variation; larger ones smooth more
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,25 @@ def _second_moments(images: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return total.cpu().double() / len(images)
 
 
-def best_median(noisy: Tensor, clean: Tensor) -> Restore:
-    """The median filter whose size works best on these images, (B, C, H, W) each."""
-    return _best((partial(median, side=side) for side in MEDIAN_SIDES), noisy, clean)
+def level_from_mean(kind: CorruptionKind, strength: float) -> Restore:
+    """The inverse of what noise does to the mean of a pixel, for example that it makes black grey.
+
+    A filter that averages pixels finds the mean of the noisy ones. For noise that is clipped this
+    is worth up to 4 dB (Foi, "Clipped noisy images: heteroskedastic modeling and practical
+    denoising", 2009).
+    """
+    means, _ = noise_moments(kind, strength)
+
+    def correct(pixels: Tensor) -> Tensor:
+        levels = np.interp(pixels.cpu().numpy(), means.numpy(), LEVELS.numpy())
+        return torch.from_numpy(levels).to(pixels)
+
+    return correct
+
+
+def best_median(noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
+    """The median filter that works best on these images, as in `_best`."""
+    return _best((partial(median, side=side) for side in MEDIAN_SIDES), noisy, clean, correct)
 
 
 def median(noisy: Tensor, side: int) -> Tensor:
@@ -153,11 +171,11 @@ def median(noisy: Tensor, side: int) -> Tensor:
     return torch.from_numpy(filtered(noisy.cpu().numpy(), square)).to(noisy.device)
 
 
-def best_non_local_means(noisy: Tensor, clean: Tensor) -> Restore:
-    """Non-local means with the settings that work best on these images, (B, C, H, W) each."""
+def best_non_local_means(noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
+    """Non-local means with the settings that work best on these images, as in `_best`."""
     settings = [(cut_off, patch) for cut_off in CUT_OFFS for patch in PATCH_SIZES]
-    candidates = (partial(non_local_means, cut_off=each, patch=patch) for each, patch in settings)
-    return _best(candidates, noisy, clean)
+    filters = (partial(non_local_means, cut_off=each, patch=patch) for each, patch in settings)
+    return _best(filters, noisy, clean, correct)
 
 
 def non_local_means(noisy: Tensor, cut_off: float, patch: int) -> Tensor:
@@ -178,5 +196,35 @@ def non_local_means(noisy: Tensor, cut_off: float, patch: int) -> Tensor:
     return torch.from_numpy(np.stack(denoised)).permute(0, 3, 1, 2).clamp(0, 1).to(noisy.device)
 
 
-def _best(candidates: Iterable[Restore], noisy: Tensor, clean: Tensor) -> Restore:
+def best_total_variation(noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
+    """Total variation with the weight that works best on these images, as in `_best`."""
+    filters = (partial(total_variation, weight=weight) for weight in TV_WEIGHTS)
+    return _best(filters, noisy, clean, correct)
+
+
+def total_variation(noisy: Tensor, weight: float) -> Tensor:
+    """The image near to the noisy one whose edges, summed up, are small.
+
+    (Rudin, Osher and Fatemi, "Nonlinear total variation based noise removal algorithms", 1992.)
+    """
+    from skimage.restoration import denoise_tv_chambolle
+
+    rows = noisy.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, C)
+    denoised = [denoise_tv_chambolle(image, weight, channel_axis=-1) for image in rows]
+    return torch.from_numpy(np.stack(denoised)).permute(0, 3, 1, 2).clamp(0, 1).to(noisy.device)
+
+
+def _best(filters: Iterable[Restore], noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
+    """Of the filters, each with and without `correct` after it, the one with the smallest mse.
+
+    Args:
+        filters: to choose from.
+        noisy, clean: the images to choose by, (B, C, H, W) each.
+        correct: of the kind of noise, as from `level_from_mean`.
+    """
+
+    def corrected(pixels: Tensor, restore: Restore) -> Tensor:
+        return correct(restore(pixels))
+
+    candidates = [each for one in filters for each in (one, partial(corrected, restore=one))]
     return min(candidates, key=lambda each: F.mse_loss(each(noisy), clean).item())

@@ -208,14 +208,14 @@ def _class_tables(title: str, report: DetectionReport) -> list[Table]:
     rows = [(Text(name), result, "") for name, result in report.classes.items()]
     if len(rows) > 1:
         rows += [(Text("mean"), report.mean, "bold"), (Text("all"), report.pooled, "")]
-    for number, (name, result, style) in enumerate(rows):
+    for number, (label, result, style) in enumerate(rows):
         if 0 < number == len(report.classes):
             auroc.add_section()
             precision.add_section()
         found = result.detections.values()
         aurocs = [f"{each.auroc:.4f}" for each in found]
-        auroc.add_row(name, f"{result.images:,}", f"{result.recall:.3f}", *aurocs, style=style)
-        precision.add_row(name, *(f"{each.average_precision:.4f}" for each in found), style=style)
+        auroc.add_row(label, f"{result.images:,}", f"{result.recall:.3f}", *aurocs, style=style)
+        precision.add_row(label, *(f"{each.average_precision:.4f}" for each in found), style=style)
     return [auroc, precision]
 
 

@@ -3,11 +3,12 @@
 usage: aecli denoise RUN [key=value ...]
 
 Adds noise of several kinds and strengths to images, and measures the psnr after denoising by the
-model, by the best linear denoiser (Wiener), by a median filter and by non-local means, compared
-with no denoising. The filters' settings are chosen on validation images. With several runs, shows
-the gain of the first over the others. With data=... or images=..., does the same with images that
-the models were not trained for, beside the run's own test images, and says where the first model is
-worse than another method: all methods are as they are for the run's own images.
+model, by the best linear denoiser (Wiener), by a median filter, by non-local means and by total
+variation, compared with no denoising. The filters' settings are chosen on validation images. With
+several runs, shows the gain of the first over the others. With data=... or images=..., does the
+same with images that the models were not trained for, beside the run's own test images, and says
+where the first model is worse than another method: all methods are as they are for the run's own
+images.
 
 examples:
   aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456
@@ -122,8 +123,8 @@ def main(arguments: list[str]) -> None:
         console.warn(_no_linear_denoiser(images.test[0].numel(), MAX_NUMBERS))
     if not models[0].config.data.has_validation:
         console.warn(
-            "the run has no validation images (data.val_size=0), so the settings of the median and "
-            "of non-local means are chosen on training images"
+            "the run has no validation images (data.val_size=0), so the settings of the filters "
+            "are chosen on training images"
         )
     with_noise = [model.config.corruption.name in NOISES for model in models]
     if all(with_noise) or not any(with_noise):
@@ -198,7 +199,8 @@ def _table(title: str, sets: dict[str, list["Denoised"]], names: list[str]) -> T
     if len(names) == 1:
         headings = {name: name.replace(", ", ",\n") for name in names}
     for name in denoised[0].mse:
-        table.add_column(Text(headings.get(name, name)), justify="right")
+        heading = headings.get(name, name.replace(" ", "\n"))
+        table.add_column(Text(heading), justify="right")
     for number in range(2, len(names) + 1):
         table.add_column(f"gain over {number}", justify="right")
     for noise in dict.fromkeys(result.noise for result in denoised):

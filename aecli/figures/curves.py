@@ -39,7 +39,7 @@ from aecli.figures.theme import categories, neutral
 
 ROC_SIDE = 4.8  # inches
 TRAIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8, "marker": ".", "markersize": 2}
-NEUTRAL_LINES = ("-", *BASELINES)
+NEUTRAL_LINES = ("-", *BASELINES, (0, (5, 1, 1, 1, 1, 1)))
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
 MAX_PCA_RATIO = 50  # a PCA error this many times below the lowest is not shown
 DODGE = 1.04  # factor between points at the same place of a logarithmic axis
