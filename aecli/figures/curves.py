@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from aecli.figures import text
 from aecli.figures.axes import (
     BASELINES,
     HEIGHT,
@@ -313,7 +314,7 @@ def roc_curves(
         rate, found: the false and true positive rate of the first at the chosen threshold.
     """
     figure = Figure((ROC_SIDE, ROC_SIDE), dpi=100, layout="constrained")
-    figure.suptitle(title, fontsize=TITLE)
+    figure.suptitle(text.wrapped(title, ROC_SIDE, TITLE), fontsize=TITLE)
     axes = figure.add_subplot(aspect="equal")
     label_axes(axes, "false positive rate (normal images)", "true positive rate (anomalous images)")
     colours = [categories(1)[0], *(neutral() for _ in curves)]
