@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from aecli import load
+from aecli.data.batches import to_pixels
 from aecli.errors import Interrupted
 from aecli.runs.directory import RunDirectory
 from aecli.training.callback import Callback
@@ -146,3 +148,14 @@ def test_a_sweep_over_losses_and_regularisers_is_compared_by_mse(
     ]  # fmt: skip
     table = (tmp_path / "sweep" / "compare" / "table.md").read_text()
     assert "bce" in table and "vae" in table
+
+
+@pytest.mark.undrawn
+def test_the_python_api_keeps_a_gaussian_code(aecli: Aecli, tmp_path: Path) -> None:
+    line = ["train", "model=fc", "regularizer=vae", "tied=true", *TINY, "epochs=1"]
+    assert aecli(*line, "hydra.run.dir=run") == 0
+    model = load("run", device="cpu")
+    again = load(model.save_pretrained(tmp_path / "kept"), device="cpu")
+    pixels = to_pixels(some_data().test.images)
+    assert torch.equal(model.network.encode(pixels), again.network.encode(pixels))
+    assert again.network.encode(pixels).shape == (8, 3)
