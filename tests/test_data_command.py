@@ -121,6 +121,27 @@ def test_the_published_numbers_of_mnist_come_out(
     assert found["classes"]["1"] == {"train": 6212, "validation": 530, "test": 1135}
 
 
+def test_pca_with_so_many_numbers_is_what_is_published(mnist_dir: Path, aecli: Aecli) -> None:
+    line = ["mnist", "data.val_size=0", "keep=last", f"data_dir={mnist_dir}", "output=sheet"]
+    assert aecli("data", *line, "pca=32,2,30") == 0
+    found = numbers(Path("sheet"))["pca"]
+    assert isinstance(found, dict) and list(found) == ["2", "30", "32"]
+    # Kaustic-user/PCA-PPCA-VAE-MNIST, and Hinton and Salakhutdinov, 2006, figure 2
+    assert (found["2"]["mse"], found["32"]["mse"]) == pytest.approx((0.055669, 0.016828), rel=1e-4)
+    assert found["30"]["sse"] == pytest.approx(13.87, rel=1e-3)
+    assert found["30"]["sse_clipped"] < found["30"]["sse"]
+
+
+def test_pca_has_at_most_as_many_numbers_as_images_and_clipping_helps_it(aecli: Aecli) -> None:
+    assert aecli("data", *PLAIN, "output=sheet", "pca=1,784") != 0  # of 256 images
+    assert aecli("data", *PLAIN, "output=sheet", "pca=1,256") == 0
+    found = numbers(Path("sheet"))["pca"]
+    assert isinstance(found, dict)
+    for each in found.values():
+        assert each["sse"] == pytest.approx(784 * each["mse"])
+        assert each["mse_clipped"] <= each["mse"]
+
+
 def test_the_keys_of_train_choose_the_images(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +180,8 @@ def test_a_folder_of_images_needs_no_run(
         ("mnist cifar10", 2, "data shows one data set, not 2: mnist, cifar10"),
         ("mnist data=kmnist", 2, "data shows one data set, not 2: mnist, kmnist"),
         ("synthetic output=", 2, "output= has no value: give a folder, or leave output= out"),
+        ("synthetic pca=two", 2, "pca=two is not valid: give numbers of components from 1 to 784"),
+        ("synthetic pca=0,2", 2, "pca=0,2 is not valid: give numbers of components from 1 to 784"),
         ("synthetic latnt=3", 2, "there is no key 'latnt': did you mean latent?"),
         ("synthetic image_size=12", 2, "image_size=12 is for images of your own: add data=folder"),
         ("synthetic data.classes=[x]", 2, "data.classes=[x] is not valid: there is no class 'x'"),

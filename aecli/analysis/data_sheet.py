@@ -1,4 +1,7 @@
-"""What a data set holds: its classes, the statistics of its pixels, and a sheet of its images."""
+"""What a data set holds: its classes, the statistics of its pixels, and a sheet of its images.
+
+And how well a linear code does on it, which says what a network has to beat.
+"""
 
 from dataclasses import dataclass
 
@@ -7,11 +10,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from aecli.baselines.pca import pca_of
 from aecli.config.choices import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.data import Data, Split
-from aecli.data.batches import to_pixels
+from aecli.data.batches import ordered_batches, to_pixels
 from aecli.data.images import NO_FOLDER
+from aecli.errors import UsageError
+from aecli.evaluation.metrics import evaluation_batch, image_mse
 from aecli.figures import Row, image_grid
+from aecli.text import shortened
 
 PER_CLASS = 10  # images in a row of the sheet
 MAX_CLASSES = 20  # rows; more would not be seen at a glance
@@ -89,6 +96,54 @@ def class_counts(data: Data) -> dict[str, dict[str, int]]:
 def _class_name(split: Split, label: int) -> str:
     name = split.class_name(label)
     return "in no folder" if name == NO_FOLDER else name
+
+
+@dataclass(frozen=True)
+class PCAError:
+    """The error of PCA on the test images, fitted to the training images; see `Score`."""
+
+    mse: float
+    """As it comes, which is what the literature reports."""
+    sse: float
+    mse_clipped: float
+    """With the reconstructions clipped to [0, 1], as every comparison of aecli has it."""
+    sse_clipped: float
+
+
+def read_sizes(text: str, data: Data) -> list[int]:
+    """`2,4,8` as ascending numbers of components without duplicates.
+
+    Raises:
+        UsageError: they are not whole numbers from 1 to the number of pixels of an image, or of
+            the training images.
+    """
+    most = min(data.train.images[0].numel(), len(data.train))
+    parts = [part.strip() for part in text.split(",")]
+    valid = all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= most for part in parts)
+    if not valid:
+        raise UsageError(
+            f"pca={shortened(text)} is not valid: give numbers of components from 1 to {most:,}, "
+            f"as in 2,4,8"
+        )
+    return sorted({int(part) for part in parts})
+
+
+@torch.inference_mode()
+def pca_errors(data: Data, sizes: list[int]) -> dict[int, PCAError]:
+    """Number of components -> how far from the test images PCA is with so many."""
+    pca, pixels_per_image = pca_of(data.train, max(sizes)), data.train.images[0].numel()
+    errors: dict[int, list[Tensor]] = {size: [] for size in sizes}
+    for pixels in ordered_batches(data.test.images, evaluation_batch(data.test.images)):
+        codes = pca.encode(pixels, max(sizes))
+        for size, found in errors.items():
+            outputs = pca.decode_linearly(codes[:, :size]).reshape(pixels.shape)
+            both = (image_mse(pixels, outputs), image_mse(pixels, outputs.clamp(0, 1)))
+            found.append(torch.stack(both))
+    means = {size: torch.cat(each, 1).double().mean(1).tolist() for size, each in errors.items()}
+    return {
+        size: PCAError(mse, mse * pixels_per_image, clipped, clipped * pixels_per_image)
+        for size, (mse, clipped) in means.items()
+    }
 
 
 def sheet_figure(data: Data) -> Figure:

@@ -48,7 +48,11 @@ class PCA:
 
     def decode(self, codes: Tensor) -> Tensor:
         """The first components (B, D) -> flat pixels (B, P), clipped to [0, 1]."""
-        return (codes @ self.components[: codes.shape[1]] + self.mean).clamp_(0, 1)
+        return self.decode_linearly(codes).clamp_(0, 1)
+
+    def decode_linearly(self, codes: Tensor) -> Tensor:
+        """The same as it comes, also below 0 and above 1, as most of the literature measures it."""
+        return codes @ self.components[: codes.shape[1]] + self.mean
 
 
 def fit_pca(images: Tensor, latent: int = 0) -> PCA:

@@ -23,7 +23,7 @@ OWN_KEYS: dict[str, dict[str, list[str]]] = {
         "log": ["bar", "lines"],
         "resume": [],
     },
-    "data": {"output": []},
+    "data": {"output": [], "pca": []},
     "shapes": {"figure": ["true", "false"], "output": []},
 }
 """Keys of commands that take those of a run, and which belong to no run, with their values."""

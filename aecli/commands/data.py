@@ -7,6 +7,10 @@ a figure; how many there are for training, validation and test, also class by cl
 channels; the mean and the standard deviation of their pixels, which data.mean and data.std can
 undo; where the files lie, and what was left out. A bare word such as mnist stands for data=mnist.
 
+pca=2,4,8 also measures what a network has to beat: the error of PCA with so many numbers on the
+test images, fitted to the training images. The literature reports it as it comes; the comparisons
+of aecli clip all reconstructions to [0, 1].
+
 output=FOLDER is the folder for the figure (PNG and SVG), its numbers (JSON), and both for
 TensorBoard; without it they are in a folder of the data set's name below outputs/data. Earlier
 results of this command are replaced.
@@ -15,6 +19,7 @@ examples:
   aecli data mnist
   aecli data cifar10 "data.classes=[cat,dog]"
   aecli data folder path=photos image_size=64
+  aecli data mnist data.val_size=0 keep=last pca=2,4,8,16,32
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ from aecli.places import OUTPUTS
 from aecli.text import escaped
 
 if TYPE_CHECKING:
-    from aecli.analysis.data_sheet import PixelStatistics
+    from aecli.analysis.data_sheet import PCAError, PixelStatistics
     from aecli.data import Data
 
 
@@ -52,13 +57,14 @@ def main(arguments: list[str]) -> None:
         DataError, StorageError: the images cannot be used, or the figure cannot be written.
     """
     own, output = pop_config_dir(arguments), pop_value(arguments, "output")
+    sizes = pop_value(arguments, "pca")
     if output == "":
         raise UsageError("output= has no value: give a folder, or leave output= out")
     overrides = _with_data_set([*own, *read_arguments(arguments)])
     check_overrides(overrides, multirun=False)
     config = compose(overrides)
 
-    from aecli.analysis.data_sheet import class_counts, pixel_statistics, sheet_figure
+    from aecli.analysis import data_sheet as analysis
     from aecli.data.loaded import load_cached_data
     from aecli.runs.results import Results
     from aecli.runtime.status import show_status
@@ -66,17 +72,21 @@ def main(arguments: list[str]) -> None:
     data = load_cached_data(replace(config, device="cpu"))  # to count needs no GPU
     name = data_word(data.key, data.key, config.data.path)
     folder = Path(expand_user("output", output) if output else Path(OUTPUTS, "data", name))
+    components = None if sizes is None else analysis.read_sizes(sizes, data)
     show_status("computing ...")
     with Results(folder, "data") as results:
-        statistics, classes = pixel_statistics(data), class_counts(data)
-        results.figure("images", sheet_figure(data))
-        results.numbers(_numbers(data, statistics, classes))
+        statistics, classes = analysis.pixel_statistics(data), analysis.class_counts(data)
+        errors = analysis.pca_errors(data, components) if components else {}
+        results.figure("images", analysis.sheet_figure(data))
+        results.numbers(_numbers(data, statistics, classes, errors))
     if data.notice is not None:
         console.notice(data.notice)
     console.facts(_facts(data, statistics, classes))
     console.table(_split_table(data, statistics))
     if classes:
         console.table(_class_table(data, classes))
+    if errors:
+        console.table(_pca_table(data, errors))
     console.facts({"results": str(results.folder)})
 
 
@@ -153,8 +163,22 @@ def _class_table(data: Data, classes: dict[str, dict[str, int]]) -> Table:
     return table
 
 
+def _pca_table(data: Data, errors: dict[int, PCAError]) -> Table:
+    """A row for each number of components."""
+    table = console.new_table(f"{data.name}: PCA of the training images, on the test images")
+    for heading in ("numbers", "mse", "sse", "mse, clipped", "sse, clipped"):
+        table.add_column(heading, justify="right")
+    for size, each in errors.items():
+        clipped = f"{each.mse_clipped:.6f}", f"{each.sse_clipped:.2f}"
+        table.add_row(f"{size:,}", f"{each.mse:.6f}", f"{each.sse:.2f}", *clipped)
+    return table
+
+
 def _numbers(
-    data: Data, statistics: dict[str, PixelStatistics], classes: dict[str, dict[str, int]]
+    data: Data,
+    statistics: dict[str, PixelStatistics],
+    classes: dict[str, dict[str, int]],
+    errors: dict[int, PCAError],
 ) -> dict[str, Any]:
     """The mean and the deviation of all but the test images, then everything that is shown."""
     from aecli.analysis.data_sheet import LEARNT
@@ -168,4 +192,5 @@ def _numbers(
         "image_shape": list(data.image_shape),
         "splits": {name: asdict(each) for name, each in statistics.items()},
         "classes": classes,
+        "pca": {str(size): asdict(each) for size, each in errors.items()},
     }
