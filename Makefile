@@ -1,6 +1,7 @@
 # make train   a first run, from a fresh clone: environment, installation, training
 # make test    lint, types and tests
 # make bench   how fast it is: whole runs beside the lectures' loop (half an hour), then more
+# make published  the rows of docs/published.md that have no result, ROWS=name,name of them, and the page
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
 # make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
 #              every operation in the writing of a checkpoint; every failing operation on a file;
@@ -18,7 +19,7 @@ KILLS  ?= 200
 STATES ?= 100000
 SOAK   ?= $(addprefix tests/test_,resume.py checkpoints.py failing_disk.py fuzz.py power_cut.py)
 
-.PHONY: train test bench gpu soak coverage clean
+.PHONY: train test bench published gpu soak coverage clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m aecli train model=conv latent=25
@@ -33,6 +34,9 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(PIP) lightning
 	$(BIN)/python -m tests.benchmarks
+
+published: $(VENV)/installed-dev
+	$(BIN)/python -m tests.published $(ROWS)
 
 gpu: $(VENV)/installed
 	$(BIN)/python -m tests.gpu

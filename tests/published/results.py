@@ -1,0 +1,112 @@
+"""Our numbers for the rows: made by their lines, kept in docs/published/results/, a file a row."""
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from aecli.config import default_data_dir
+from tests.benchmarks.runs import machine
+from tests.published.rows import FOLDER, PROJECT, RUN, Row
+
+RESULTS = FOLDER / "results"
+WORK = PROJECT / "outputs" / "published"
+
+
+@dataclass
+class Result:
+    """What the lines of a row gave, seed by seed."""
+
+    row: str
+    line: str
+    """The lines that made it: another line makes another number."""
+    values: list[float] = field(default_factory=list)
+    beside: dict[str, list[float]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    """From return to prompt, of all lines of a seed."""
+    processor_seconds: list[float] = field(default_factory=list)
+    """Of all cores together, which another busy process hardly changes."""
+    processor: str = ""
+    """The machine of the last seed."""
+
+
+def load(row: Row, folder: Path | None = None) -> Result | None:
+    """What is known of a row; None: nothing, or only what other lines gave."""
+    path = (folder or RESULTS) / f"{row.name}.json"
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    known = {each.name: content[each.name] for each in fields(Result) if each.name in content}
+    return Result(**known) if content["line"] == row.line else None
+
+
+def run(row: Row, work: Path = WORK, folder: Path = RESULTS) -> None:
+    """Run the row's lines with each seed that is missing, and keep what they give after each."""
+    result = load(row, folder) or Result(row.name, row.line)
+    for seed in row.drawn[len(result.values) :]:
+        place = work / row.name / ("once" if seed is None else f"seed-{seed}")
+        seconds, processor_seconds = _run_lines(row, seed, place)
+        result.values.append(number(place, row.file, row.key))
+        for name, key in row.beside.items():
+            result.beside.setdefault(name, []).append(number(place, row.file, key))
+        result.seconds.append(round(seconds, 1))
+        result.processor_seconds.append(round(processor_seconds, 1))
+        about = machine()
+        result.processor = f"{about['processor']}; {about['cores']} cores, torch {about['torch']}"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(result), indent=1)
+        (folder / f"{row.name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _run_lines(row: Row, seed: int | None, place: Path) -> tuple[float, float]:
+    """Run all lines in an empty folder; the seconds that they took, and those of the processor."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    started, used = time.perf_counter(), _processor_seconds()
+    for line in row.lines:
+        words = shlex.split(line)
+        if seed is not None and words[0] == "train":
+            words.append(f"seed={seed}")
+        targets = _runs(place) if RUN in words else [RUN]
+        for target in targets:
+            _aecli([target if word == RUN else word for word in words], place)
+    return time.perf_counter() - started, _processor_seconds() - used
+
+
+def _aecli(words: list[str], place: Path) -> None:
+    environment = {
+        **os.environ,
+        "AECLI_DATA": str(Path(default_data_dir()).resolve()),
+        "PYTHONPATH": str(PROJECT),
+    }
+    line = [sys.executable, "-m", "aecli", *words]
+    subprocess.run(line, cwd=place, env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def _runs(place: Path) -> list[str]:
+    """The runs below a folder, as their paths from it."""
+    return [str(path.parent.relative_to(place)) for path in sorted(place.rglob("summary.json"))]
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def number(place: Path, file: str, key: str) -> float:
+    """The number at `key` of the files called `file` below a folder: the mean over them."""
+    found = []
+    for path in sorted(place.rglob(file)):
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        for part in key.split("."):
+            value = value[int(part) if isinstance(value, list) else part]
+        found.append(float(value))
+    return statistics.fmean(found)
