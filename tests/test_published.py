@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from tests.published.rows import (
     verdict,
 )
 from tests.test_docs import check_options, check_train
+
+Aecli = Callable[..., int]
 
 ROWS = read_page().rows
 LINES = {line for table in read_page().tables for each in table.entries for line in each.lines}
@@ -177,7 +180,7 @@ def test_a_number_is_the_mean_over_all_files_of_that_name(tmp_path: Path) -> Non
         (tmp_path / name / "probe").mkdir(parents=True)
         text = json.dumps({"by": [{"x": 0}, {"x": value}]})
         (tmp_path / name / "probe" / "numbers.json").write_text(text)
-    assert number(tmp_path, "probe/numbers.json", "by.1.x") == 1.5
+    assert number(tmp_path, "probe/numbers.json", "by/1/x") == 1.5
 
 
 def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
@@ -197,7 +200,7 @@ def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
 
     monkeypatch.setattr(results, "_aecli", pretend)
     lines = ("train latent=3", f"probe {RUN}")
-    row = replace(ROW, lines=lines, seeds=2, beside={"PCA": "baselines.pca.sse"})
+    row = replace(ROW, lines=lines, seeds=2, beside={"PCA": "baselines/pca/sse"})
     with pytest.raises(KeyboardInterrupt):
         run(row, tmp_path / "work", tmp_path)
     assert [words for _, words in calls] == [
@@ -209,6 +212,33 @@ def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
     assert kept is not None
     assert (kept.values, kept.beside) == ([10, 11], {"PCA": [20, 20]})
     assert [place for place, _ in calls[5:]] == ["seed-1", "seed-1"]
+
+
+TRAINED = [row for row in ROWS if row.lines and row.lines[0].startswith("train experiment=")]
+FEW = [
+    "data=synthetic", "data.train_size=64", "data.val_size=32", "data.test_size=32", "epochs=1",
+    "batch_size=32", "device=cpu",
+]  # fmt: skip
+
+
+@pytest.mark.undrawn("train", "denoise", "superres")
+@pytest.mark.parametrize("row", TRAINED, ids=lambda row: row.name)
+def test_the_lines_of_a_row_give_its_numbers(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aecli: Aecli
+) -> None:
+    """With a few drawn digits in place of the data."""
+
+    def here(words: list[str], place: Path) -> None:
+        monkeypatch.chdir(place)
+        words = [word for word in words if not word.startswith("n=")]
+        assert aecli(*words, *(FEW if words[0] == "train" else [])) == 0
+
+    monkeypatch.setattr(results, "_aecli", here)
+    run(replace(row, seeds=min(row.seeds, 1)), tmp_path / "work", tmp_path)
+    kept = load(row, tmp_path)
+    assert kept is not None
+    assert all(math.isfinite(values[0]) for values in (kept.values, *kept.beside.values()))
+    assert kept.beside.keys() == row.beside.keys()
 
 
 def test_lines_are_shown_for_all_sizes_and_seeds_at_once(tmp_path: Path) -> None:
@@ -224,7 +254,7 @@ tables:
         published: {2: "0.04", 4: "0.030"}
         source: here
         lines: ["train model=fc latent={d}", "probe RUN"]
-        key: x.{d}
+        key: x/{d}
         seeds: 2
 """
     )
@@ -232,6 +262,6 @@ tables:
     (entry,) = table.entries
     assert entry.lines == ["train -m model=fc latent=2,4 seed=0,1", "probe RUN"]
     assert [(row.name, row.what, row.published, row.key) for row in entry.rows] == [
-        ("vae-2", "VAE, d = 2", "0.04", "x.2"), ("vae-4", "VAE, d = 4", "0.030", "x.4")
+        ("vae-2", "VAE, d = 2", "0.04", "x/2"), ("vae-4", "VAE, d = 4", "0.030", "x/4")
     ]  # fmt: skip
     assert entry.rows[1].lines == ("train model=fc latent=4", "probe RUN")

@@ -106,7 +106,7 @@ def number(place: Path, file: str, key: str) -> float:
     found = []
     for path in sorted(place.rglob(file)):
         value: Any = json.loads(path.read_text(encoding="utf-8"))
-        for part in key.split("."):
+        for part in key.split("/"):
             value = value[int(part) if isinstance(value, list) else part]
         found.append(float(value))
     return statistics.fmean(found)

@@ -53,8 +53,8 @@ class Row:
     """The file with our number, below the folder in which the lines were run; if there are several,
     ours is the mean over them."""
 
-    key: str = "test.sse"
-    """The number's place in the file, its keys joined by dots."""
+    key: str = "test/sse"
+    """The number's place in the file, its keys joined by slashes."""
 
     beside: dict[str, str] = field(default_factory=dict)
     """Classical answers, measured by the same lines: name -> the place of the number."""
