@@ -137,7 +137,7 @@ def test_the_page_shows_what_is_met_what_is_not_and_what_was_not_run(tmp_path: P
     assert "| CIFAR-10 | 13.87 | [Hinton][here] | within 1 % | not run | – | – |" in text
     assert "- VAE: not met: too short a training.\n" in text
     assert "- CIFAR-10: not run: it needs a GPU.\n" in text
-    assert "\n# vae\naecli data synthetic pca=30\n" in text
+    assert "\n# pca, vae, far\naecli data synthetic pca=30\n" in text
     assert "- A: a processor" in text
     assert "- Hinton: a paper.\n" in text and text.endswith("\n[here]: https://example.org\n")
     assert "- a: b" not in text, "nothing cites it"
@@ -169,8 +169,10 @@ def test_only_what_is_missing_runs_and_what_needs_more_only_by_name(
     made(tmp_path, there, [1])
     made(tmp_path, part, [1, 2])
     rows = [there, part, far, empty, ROW]
-    assert [row.name for row in chosen(rows, [])] == ["part", "pca"]
-    assert [row.name for row in chosen(rows, ["far", "there"])] == ["far"]
+    other = replace(ROW, name="other", key="test/mse")
+    rows.append(other)
+    assert chosen(rows, []) == [[part], [ROW, other]]  # the same lines, run once
+    assert chosen(rows, ["far", "there"]) == [[far]]
     with pytest.raises(SystemExit, match="no such row: nowhere"):
         chosen(rows, ["nowhere"])
 
@@ -201,17 +203,23 @@ def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
     monkeypatch.setattr(results, "_aecli", pretend)
     lines = ("train latent=3", f"probe {RUN}")
     row = replace(ROW, lines=lines, seeds=2, beside={"PCA": "baselines/pca/sse"})
+    pca = replace(row, name="theirs", key="baselines/pca/sse", beside={})
     with pytest.raises(KeyboardInterrupt):
-        run(row, tmp_path / "work", tmp_path)
+        run([row], tmp_path / "work", tmp_path)
     assert [words for _, words in calls] == [
         ["train", "latent=3", "seed=0"], ["probe", "outputs/run"], ["train", "latent=3", "seed=1"]
     ]  # fmt: skip
     calls += [("", [])] * 2
-    run(row, tmp_path / "work", tmp_path)
+    run([row], tmp_path / "work", tmp_path)
     kept = load(row, tmp_path)
     assert kept is not None
     assert (kept.values, kept.beside) == ([10, 11], {"PCA": [20, 20]})
     assert [place for place, _ in calls[5:]] == ["seed-1", "seed-1"]
+    run([row, pca], tmp_path / "work", tmp_path)  # the other one lacks both seeds
+    again, theirs = load(row, tmp_path), load(pca, tmp_path)
+    assert again == kept
+    assert theirs is not None and theirs.values == [20, 20]
+    assert [place for place, _ in calls[7:]] == ["seed-0", "seed-0", "seed-1", "seed-1"]
 
 
 TRAINED = [row for row in ROWS if row.lines and row.lines[0].startswith("train experiment=")]
@@ -230,11 +238,11 @@ def test_the_lines_of_a_row_give_its_numbers(
 
     def here(words: list[str], place: Path) -> None:
         monkeypatch.chdir(place)
-        words = [word for word in words if not word.startswith("n=")]
+        words = [word for word in words if not word.startswith(("n=", "data="))]
         assert aecli(*words, *(FEW if words[0] == "train" else [])) == 0
 
     monkeypatch.setattr(results, "_aecli", here)
-    run(replace(row, seeds=min(row.seeds, 1)), tmp_path / "work", tmp_path)
+    run([replace(row, seeds=min(row.seeds, 1))], tmp_path / "work", tmp_path)
     kept = load(row, tmp_path)
     assert kept is not None
     assert all(math.isfinite(values[0]) for values in (kept.values, *kept.beside.values()))

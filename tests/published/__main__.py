@@ -16,20 +16,23 @@ def main() -> None:
     if options.page:
         return
     names = list(filter(None, options.rows.split(",")))
-    for row in chosen(read_page().rows, names):
-        print(f"{row.name}:\n{row.line}", flush=True)
-        run(row)
+    for rows in chosen(read_page().rows, names):
+        print(f"{', '.join(row.name for row in rows)}:\n{rows[0].line}", flush=True)
+        run(rows)
         write_page()
 
 
-def chosen(rows: list[Row], names: list[str]) -> list[Row]:
-    """The rows to run: those named, or all that this machine has what they need for, if any of
-    their seeds is missing."""
+def chosen(rows: list[Row], names: list[str]) -> list[list[Row]]:
+    """The rows to run, those with the same lines together: those named, or all that this machine
+    has what they need for, if any of their seeds is missing."""
     unknown = set(names) - {row.name for row in rows}
     if unknown:
         raise SystemExit(f"no such row: {', '.join(sorted(unknown))}")
     wanted = [row for row in rows if (row.name in names if names else not row.needs) and row.lines]
-    return [row for row in wanted if is_missing(row)]
+    together: dict[tuple[str, int], list[Row]] = {}
+    for row in filter(is_missing, wanted):
+        together.setdefault((row.line, row.seeds), []).append(row)
+    return [*together.values()]
 
 
 def is_missing(row: Row) -> bool:

@@ -79,7 +79,7 @@ def _citation(source: Source) -> str:
 def _table(table: Table, sources: dict[str, Source], known: Known, machines: list[str]) -> str:
     rows = [_cells(row, sources, known[row.name], machines) for row in table.rows]
     reasons = [sentence for entry in table.entries for sentence in _reasons(entry, known)]
-    lines = [text for entry in table.entries for text in _lines(entry)]
+    lines = [text for each in _together(table.entries) for text in each]
     return "\n".join(
         [
             *(f"## {table.title}", ""),
@@ -96,9 +96,14 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, break_on_hyphens=False)
 
 
-def _lines(entry: Entry) -> list[str]:
-    """The lines of a row, below its name."""
-    return [f"# {entry.name}", *(f"aecli {line}" for line in entry.lines)] if entry.lines else []
+def _together(entries: list[Entry]) -> Iterator[list[str]]:
+    """The lines of each row, below its name; those of several rows, below all their names."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for entry in entries:
+        if entry.lines:
+            names.setdefault(tuple(entry.lines), []).append(entry.name)
+    for lines, own in names.items():
+        yield [f"# {', '.join(own)}", *(f"aecli {line}" for line in lines)]
 
 
 def _cells(

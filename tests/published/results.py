@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -48,22 +49,33 @@ def load(row: Row, folder: Path | None = None) -> Result | None:
     return Result(**known) if content["line"] == row.line else None
 
 
-def run(row: Row, work: Path = WORK, folder: Path = RESULTS) -> None:
-    """Run the row's lines with each seed that is missing, and keep what they give after each."""
-    result = load(row, folder) or Result(row.name, row.line)
-    for seed in row.drawn[len(result.values) :]:
-        place = work / row.name / ("once" if seed is None else f"seed-{seed}")
-        seconds, processor_seconds = _run_lines(row, seed, place)
-        result.values.append(number(place, row.file, row.key))
-        for name, key in row.beside.items():
-            result.beside.setdefault(name, []).append(number(place, row.file, key))
-        result.seconds.append(round(seconds, 1))
-        result.processor_seconds.append(round(processor_seconds, 1))
-        about = machine()
-        result.processor = f"{about['processor']}; {about['cores']} cores, torch {about['torch']}"
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(result), indent=1)
-        (folder / f"{row.name}.json").write_text(f"{text}\n", encoding="utf-8")
+def run(rows: Sequence[Row], work: Path = WORK, folder: Path = RESULTS) -> None:
+    """Run the lines that these rows share, with each seed that one of them lacks, and keep what
+    they give after each."""
+    known = {row.name: load(row, folder) or Result(row.name, row.line) for row in rows}
+    first = rows[0]
+    done = min(len(known[row.name].values) for row in rows)
+    for number_of_seed, seed in enumerate(first.drawn[done:], start=done):
+        place = work / first.name / ("once" if seed is None else f"seed-{seed}")
+        seconds, processor_seconds = _run_lines(first, seed, place)
+        for row in rows:
+            result = known[row.name]
+            if len(result.values) == number_of_seed:
+                _add(result, row, place)
+                result.seconds.append(round(seconds, 1))
+                result.processor_seconds.append(round(processor_seconds, 1))
+                folder.mkdir(parents=True, exist_ok=True)
+                text = json.dumps(asdict(result), indent=1)
+                (folder / f"{row.name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _add(result: Result, row: Row, place: Path) -> None:
+    """Add what the lines have left below a folder."""
+    result.values.append(number(place, row.file, row.key))
+    for name, key in row.beside.items():
+        result.beside.setdefault(name, []).append(number(place, row.file, key))
+    about = machine()
+    result.processor = f"{about['processor']}; {about['cores']} cores, torch {about['torch']}"
 
 
 def _run_lines(row: Row, seed: int | None, place: Path) -> tuple[float, float]:
