@@ -196,7 +196,7 @@ STAGES = {
 @pytest.mark.parametrize(("line", "expected"), STAGES.items())
 def test_a_network_has_stages(line: str, expected: list[Any]) -> None:
     config = compose(line.split())
-    layers = describe(build_outline(config.model, config.upsample, (1, 28, 28)))
+    layers = describe(build_outline(config, (1, 28, 28)))
     assert stages(layers, (1, 28, 28)) == expected
 
 
@@ -204,7 +204,7 @@ def test_a_network_has_stages(line: str, expected: list[Any]) -> None:
 def test_every_network_begins_with_the_image_and_ends_with_it(upsampling: Upsampling) -> None:
     for model in ("conv", "deep", "denoising"):
         config = compose([f"model={model}", f"upsample={upsampling.value}"])
-        layers = describe(build_outline(config.model, config.upsample, (3, 32, 30)))
+        layers = describe(build_outline(config, (3, 32, 30)))
         parts, shapes, operations = zip(*stages(layers, (3, 32, 30)), strict=True)
         assert shapes[0] == shapes[-1] == (3, 32, 30)
         assert [part for part, _ in groupby(parts)] == ["input", *PARTS_BETWEEN, "output"]
@@ -225,7 +225,7 @@ def test_the_network_is_drawn_to_scale(shown: ExampleImages, tmp_path: Path) -> 
     names = ["manifest.json", "network.png", "network.svg"]
     assert sorted(path.name for path in Path("here").iterdir()) == names
     config = compose(["latent=25"])
-    drawn = stages(describe(build_outline(config.model, config.upsample, (1, 28, 28))), (1, 28, 28))
+    drawn = stages(describe(build_outline(config, (1, 28, 28))), (1, 28, 28))
     figure = network_figure("a network", [Stage(*each) for each in drawn], "loss: the error")
     (axes,) = figure.axes
     texts = {each.get_text() for each in axes.texts}

@@ -16,7 +16,7 @@ from aecli.data.loaded import load_cached_data, relocate
 from aecli.documents import to_json
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.files import read_file, read_json, write_atomically
-from aecli.models import build_model
+from aecli.models import build_network
 from aecli.places import OUTPUTS
 from aecli.runs.directory import RunDirectory
 from aecli.runs.file_set import check_file_set, file_set
@@ -67,12 +67,7 @@ def load_pretrained(folder: Path, device: str, data_dir: str | None) -> Model:
     config = relocate(replace(config, device=device), data_dir, None)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    network = build_model(
-        config.model,
-        config.upsample,
-        (channels, height, width),
-        gaussian_code=config.has_gaussian_code,
-    )
+    network = build_network(config, (channels, height, width))
     weights = folder / WEIGHTS
     try:
         network.load_state_dict(from_bytes(read_file(weights)))

@@ -32,9 +32,7 @@ class Forecast:
 
 def count_parameters(config: TrainConfig, data: Data) -> int:
     """The weights of the network of a run."""
-    model = build_outline(
-        config.model, config.upsample, data.image_shape, gaussian_code=config.has_gaussian_code
-    )
+    model = build_outline(config, data.image_shape)
     return sum(weight.numel() for weight in model.parameters())
 
 

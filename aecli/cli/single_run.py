@@ -17,7 +17,7 @@ from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
-from aecli.models import build_model, describe
+from aecli.models import build_network, describe
 from aecli.runs.diagnosis import diagnose
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Log
@@ -252,12 +252,7 @@ def _announce(config: TrainConfig, data: Data, group: ProcessGroup) -> None:
         }
     )
     # Not on the meta device: its first forward pass imports torch's compiler, which takes 1 s.
-    model = build_model(
-        config.model,
-        config.upsample,
-        data.image_shape,
-        gaussian_code=config.has_gaussian_code,
-    )
+    model = build_network(config, data.image_shape)
     console.layer_table(describe(model))
 
 

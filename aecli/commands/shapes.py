@@ -67,10 +67,7 @@ def main(arguments: list[str]) -> None:
 
     console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})
     try:
-        is_gaussian = config.has_gaussian_code
-        layers = describe(
-            build_outline(config.model, config.upsample, shape, gaussian_code=is_gaussian)
-        )
+        layers = describe(build_outline(config, shape))
     except MisfitError as error:
         console.shape_table(describe_fitting(config.model, config.upsample, error))
         raise

@@ -1,10 +1,10 @@
-"""The models: `build_model` creates one, `describe` lists its layers."""
+"""The models: `build_network` creates that of a run, `describe` lists its layers."""
 
 from collections.abc import Callable
 
 import torch
 
-from aecli.config import ModelConfig, UpsampleConfig
+from aecli.config import ModelConfig, TrainConfig, UpsampleConfig
 from aecli.errors import UsageError
 from aecli.models.autoencoder import Autoencoder, ImageShape
 from aecli.models.conv import ConvAutoencoder, MisfitError
@@ -18,6 +18,7 @@ __all__ = [
     "Layer",
     "MisfitError",
     "build_model",
+    "build_network",
     "build_outline",
     "describe",
     "describe_fitting",
@@ -44,23 +45,28 @@ def build_model(
     return MODELS[model.kind](model, upsample, image_shape, gaussian_code=gaussian_code)
 
 
-def build_outline(
-    model: ModelConfig,
-    upsample: UpsampleConfig,
-    image_shape: ImageShape,
-    *,
-    gaussian_code: bool = False,
-) -> Autoencoder:
-    """Build an autoencoder on the meta device: shapes only, without memory and arithmetic.
+def build_network(config: TrainConfig, image_shape: ImageShape) -> Autoencoder:
+    """Build the autoencoder of a run, with newly drawn weights.
+
+    Raises:
+        UsageError: as `build_model`.
+    """
+    is_gaussian = config.has_gaussian_code
+    return build_model(config.model, config.upsample, image_shape, gaussian_code=is_gaussian)
+
+
+def build_outline(config: TrainConfig, image_shape: ImageShape) -> Autoencoder:
+    """Build the autoencoder of a run on the meta device: shapes only, without memory and
+    arithmetic.
 
     Raises:
         UsageError: as `build_model`, or a layer has more weights than torch can count.
     """
     try:
         with torch.device("meta"):
-            return build_model(model, upsample, image_shape, gaussian_code=gaussian_code)
+            return build_network(config, image_shape)
     except RuntimeError as error:
         raise UsageError(
-            f"model={model.name} has a layer with more weights than any machine can hold: give a "
-            f"smaller latent, fewer units or channels, or smaller images"
+            f"model={config.model.name} has a layer with more weights than any machine can hold: "
+            f"give a smaller latent, fewer units or channels, or smaller images"
         ) from error

@@ -19,7 +19,7 @@ from aecli.data.own_images import OwnImages, load_own_images
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
-from aecli.models import Autoencoder, build_model
+from aecli.models import Autoencoder, build_network
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import is_sweep
 from aecli.runs.known_images import KnownImages, used_in_training, used_notices
@@ -209,12 +209,7 @@ def open_run(
     config = relocate(replace(run.load_config(), device=device), data_dir, path_of_images)
     torch_device = open_device(device)
     channels, height, width = config.data.image_shape or (0, 0, 0)
-    model = build_model(
-        config.model,
-        config.upsample,
-        (channels, height, width),
-        gaussian_code=config.has_gaussian_code,
-    ).to(torch_device)
+    model = build_network(config, (channels, height, width)).to(torch_device)
     try:
         run.load_weights(model)
     except (OSError, SafetensorError, RuntimeError) as error:

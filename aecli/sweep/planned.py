@@ -84,9 +84,7 @@ def longest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
 def training_flops(config: TrainConfig) -> float:
     """Floating point operations of the whole training, ignoring early stopping."""
     data = load_cached_data(config)
-    model = build_outline(
-        config.model, config.upsample, data.image_shape, gaussian_code=config.has_gaussian_code
-    )
+    model = build_outline(config, data.image_shape)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *data.image_shape))
     per_image: int = counter.get_total_flops()

@@ -52,9 +52,7 @@ def load_initial(config: TrainConfig, model: Autoencoder) -> None:
 
 def _shapes(config: TrainConfig, image_shape: ImageShape) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a network, by name."""
-    model = build_outline(
-        config.model, config.upsample, image_shape, gaussian_code=config.has_gaussian_code
-    )
+    model = build_outline(config, image_shape)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aecli.config import Precision, RegularizerKind, Schedule, TrainConfig
 from aecli.data import Data
 from aecli.errors import DivergenceError
-from aecli.models import Autoencoder, build_model
+from aecli.models import Autoencoder, build_network
 from aecli.runs.directory import WEIGHTS, RunDirectory
 from aecli.runs.records import EpochRecord, Terms, Validation
 from aecli.runtime.device import training_arithmetic
@@ -33,9 +33,7 @@ def steps_per_epoch(config: TrainConfig, data: Data) -> int:
 def new_model(config: TrainConfig, data: Data) -> Autoencoder:
     """A model initialised from `config.seed`, on the device of `data`."""
     torch.manual_seed(config.seed)
-    model = build_model(
-        config.model, config.upsample, data.image_shape, gaussian_code=config.has_gaussian_code
-    )
+    model = build_network(config, data.image_shape)
     return model.to(data.train.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -87,9 +87,7 @@ def check_memory(config: TrainConfig, data: Data, available: int) -> None:
     Raises:
         UsageError: they cannot fit, or the layers do not fit the images.
     """
-    model = build_outline(
-        config.model, config.upsample, data.image_shape, gaussian_code=config.has_gaussian_code
-    )
+    model = build_outline(config, data.image_shape)
     weights = sum(weight.numel() for weight in model.parameters())
     batch = min(config.batch_size, len(data.train))
     activations = batch * numbers_per_image(config.model, data.image_shape)
