@@ -1,0 +1,1 @@
+"""A page that holds a finished run's network, and computes it: see `page`."""
