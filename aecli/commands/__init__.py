@@ -23,6 +23,7 @@ COMMANDS = (
     "anomaly",
     "export",
     "embed",
+    "explore",
     "compare",
     "runs",
     "conv",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from aecli.figures import text
-from aecli.figures.theme import paper
+from aecli.figures.theme import ERROR_COLOURS, paper
 
 if TYPE_CHECKING:  # a chart of numbers need not wait for torch
     from torch import Tensor
@@ -194,7 +194,7 @@ def _rgb(images: Tensor) -> NDArray[np.float32]:
 
 def _colour_mapped(images: Tensor) -> NDArray[np.float32]:
     """Magnitudes (N, C, H, W) in [0, 1] -> (N, H, W, 3): channel means through a colour map."""
-    colormap = matplotlib.colormaps["magma"]
+    colormap = matplotlib.colormaps[ERROR_COLOURS]
     array: NDArray[np.float32] = colormap(images.mean(1).cpu().numpy())[..., :3].astype(np.float32)
     return array
 

@@ -16,6 +16,8 @@ CATEGORIES = (
     "#3f90da", "#e76300", "#832db6", "#bd1f01", "#94a4a2",
     "#a96b59", "#717581", "#ffa90e", "#b9ac70", "#92dadd",
 )  # fmt: skip
+ERROR_COLOURS = "magma"
+"""Of matplotlib's colour maps."""
 
 
 @contextmanager

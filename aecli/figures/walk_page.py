@@ -1,12 +1,11 @@
 """The steps of a layer as one self-contained HTML page, which asks for nothing from outside."""
 
-import json
 from pathlib import Path
-
-from markupsafe import Markup
+from typing import Any
 
 from aecli.convolution.walk import State, Walk
 from aecli.figures.walk import shown
+from aecli.figures.web_page import as_json
 from aecli.figures.web_page import render as render_page
 
 TEMPLATE = Path(__file__).with_name("walk.html.j2")
@@ -25,20 +24,19 @@ def walk_page(title: str, walk: Walk, command: str) -> str:
         columns=walk.columns,
         count=len(walk.frames),
         command=command,
-        data=_as_json(walk),
+        data=as_json(_content(walk)),
         zip=zip,
     )
 
 
-def _as_json(walk: Walk) -> Markup:
-    """Captions and cells of all frames, as text that cannot end the element that it stands in."""
-    content = {
+def _content(walk: Walk) -> dict[str, Any]:
+    """Captions and cells of all frames."""
+    return {
         "frames": [
             {"caption": frame.caption, "panels": [_cells(state) for state in frame.states]}
             for frame in walk.frames
         ]
     }
-    return Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _cells(state: State) -> dict[str, list[str] | list[int]]:

@@ -24,19 +24,39 @@ class Principal:
     """Of the variance of those other codes, by direction."""
 
 
+@dataclass(frozen=True)
+class Directions:
+    """The directions of largest variance of codes, that of the largest first."""
+
+    mean: Tensor  # (D,), double precision
+    vectors: Tensor  # (K, D), double precision, of length 1
+    deviations: Tensor  # (K,): the standard deviation along each
+    shares: list[float]
+    """Of the variance, by direction."""
+
+
+def principal_directions(codes: Tensor, count: int) -> Directions:
+    """The first `count` principal components of codes (M, D), or all if there are fewer.
+
+    The sign of a direction is arbitrary; it is chosen so that the largest component is positive.
+    """
+    fitted = gaussian(codes)
+    variances, directions = torch.linalg.eigh(fitted.covariance)  # smallest variance first
+    variances, directions = variances.flip(0).clamp(min=0), directions.flip(1)[:, :count]
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))  # (1, K)
+    total = variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)  # if nothing varies
+    vectors, variances = (directions * largest.sign()).T, variances[:count]
+    return Directions(fitted.mean, vectors, variances.sqrt(), (variances / total).tolist())
+
+
 def principal(codes: Tensor, others: Tensor) -> Principal:
     """Project `codes` (N, D) onto the first two principal components of `others` (M, D).
 
-    Codes of size 1 vary in one direction and lie on a line. The sign of a direction is arbitrary;
-    it is chosen so that the largest component is positive.
+    Codes of size 1 vary in one direction and lie on a line.
     """
-    fitted = gaussian(_pad_to_two(others))
-    variances, directions = torch.linalg.eigh(fitted.covariance)  # smallest variance first
-    variances, directions = variances.flip(0).clamp(min=0), directions.flip(1)[:, :2]
-    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))  # (1, 2)
-    points = (_pad_to_two(codes).cpu().double() - fitted.mean) @ (directions * largest.sign())
-    total = variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)  # if nothing varies
-    return Principal(points, (variances[:2] / total).tolist())
+    found = principal_directions(_pad_to_two(others), 2)
+    points = (_pad_to_two(codes).cpu().double() - found.mean) @ found.vectors.T
+    return Principal(points, found.shares)
 
 
 def t_sne(codes: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class Trained:
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> codes (B, D)."""
-        return self.model.encode(self._normalisation.apply(pixels))
+        return self.model.encode(self.normalisation.apply(pixels))
 
     @torch.inference_mode()
     def codes(self, images: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class Trained:
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, D) -> pixels (B, C, H, W), clipped to [0, 1]."""
-        return self._normalisation.invert(self.model.decode(codes))
+        return self.normalisation.invert(self.model.decode(codes))
 
     def data(self) -> Data:
         """The data set that the run was trained on, with its splits; `test` is `images`.
@@ -171,7 +171,7 @@ class Trained:
         return others[: self.config.data.test_size]
 
     @property
-    def _normalisation(self) -> Normalisation:
+    def normalisation(self) -> Normalisation:
         return Normalisation(self.config.data.mean, self.config.data.std)
 
 

@@ -1,0 +1,37 @@
+"""Finished runs as one self-contained HTML file, which computes their networks itself."""
+
+from pathlib import Path
+from typing import Any
+
+from aecli.analysis.explore.content import Content
+from aecli.figures.web_page import as_json, render
+from aecli.text import listed
+
+TEMPLATE = Path(__file__).with_name("explore.html.j2")
+LIBRARIES = ("engine.js", "pictures.js")
+
+
+def explore_page(title: str, content: Content, command: str) -> str:
+    """The page.
+
+    Args:
+        title: its heading.
+        content: the runs and the images, as from `content.describe`.
+        command: the command line that makes it again.
+    """
+    runs, images = content.values["runs"], content.values["images"]
+    corruptions: list[dict[str, Any]] = [run["corruption"] for run in runs if run["corruption"]]
+    first = corruptions[0] if corruptions else {}
+    return render(
+        TEMPLATE,
+        LIBRARIES,
+        title=title,
+        runs=[run["name"] for run in runs],
+        images=f"{len(images['names']):,} {images['kind']}s",
+        noise=first if "strength" in first else None,
+        factor=first.get("factor"),
+        precisions=listed(sorted({run["network"]["precision"] for run in runs})),
+        content=as_json(content.values),
+        block=content.block,
+        command=command,
+    )

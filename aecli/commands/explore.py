@@ -1,0 +1,127 @@
+"""Make a web page in which the network itself runs: move a code, draw a digit.
+
+usage: aecli explore RUN ... [key=value ...]
+
+Writes one HTML file that holds the network and computes it, in any browser, without a network
+connection and without Python. Its views: the codes of test images as a map, with an image that is
+decoded wherever one goes (latent=2), or with sliders along the directions of largest variance; the
+way from one image to another, through codes and through pixels; and a sheet to draw on, with the
+code, the reconstruction, PCA's, the error and the mse while one draws. Runs with a corruption also
+have a slider for the noise, and the restored image.
+
+With several runs on the same images, or with a sweep, the same drawing goes through all of them.
+
+examples:
+  aecli explore outputs/conv-z25/2026-11-21_10-15-00-123456
+  aecli explore outputs/latent/2026-11-21_10-15-00-123456
+  aecli explore latest n=200
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aecli.cli import console
+from aecli.cli.options import RunOptions, found, open_chosen, parse_options
+from aecli.errors import UsageError
+from aecli.places import OUTPUTS
+from aecli.runs.discovery import runs_below
+from aecli.runs.lookup import find_folder
+
+if TYPE_CHECKING:
+    from aecli.runs.directory import RunDirectory
+    from aecli.runs.results import Results
+    from aecli.runs.trained import Trained
+
+FOLDER, PAGE = "explore", "index.html"
+
+
+@dataclass
+class Options(RunOptions):
+    """How many images the page holds."""
+
+    n: int | None = None
+    """Images to pick from, drawn at random; null: 400, or fewer if they are large."""
+
+    seed: int = 0
+    """Seed of the images that are drawn."""
+
+
+def main(arguments: list[str]) -> None:
+    """Write the page of one or more runs.
+
+    Raises:
+        UsageError: a run is not finished, the runs are on different images, or n is not valid.
+        DataError, StorageError: images or files cannot be used.
+    """
+    options = parse_options("explore", Options, arguments)
+    if not options.run:
+        raise UsageError("explore takes the folder of a finished run or of a sweep: give one")
+    folders = [found(text, find_folder) for text in options.run]
+    paths = [run.path for folder in folders for run in _finished(folder)]
+
+    from aecli.analysis.explore.content import check_count, check_runs, describe
+    from aecli.analysis.explore.page import explore_page
+
+    check_count(options.n)
+    # The images of the first run are shown for all.
+    others = replace(options, images=[])
+    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    check_runs(models)
+    with _results(folders, models, options) as results:
+        content = describe(models, options.n, options.seed)
+        command = shlex.join(["aecli", "explore", *arguments])
+        page = explore_page(_title(models), content, command).encode()
+        results.file(PAGE, page)
+        results.numbers(
+            {
+                "bytes": len(page),
+                "images": len(content.values["images"]["names"]),
+                "runs": {
+                    str(model.run.path): described["network"]["precision"]
+                    for model, described in zip(models, content.values["runs"], strict=True)
+                },
+            }
+        )
+    size = f"{len(page) / 1000:,.0f} kB"
+    console.facts({"page": f"{results.folder / PAGE} ({size}); open it in a browser"})
+
+
+def _finished(folder: Path) -> list[RunDirectory]:
+    """The finished runs below `folder`; of a single run, that run in any case.
+
+    Raises:
+        UsageError: there are none.
+    """
+    from aecli.runs.directory import Status
+
+    runs = runs_below(folder)
+    finished = [run for run in runs if run.status is Status.finished]
+    if len(runs) == 1 or not finished:
+        return runs[:1]  # opening it says what it lacks
+    if len(finished) < len(runs):
+        console.warn(f"{len(runs) - len(finished)} of {len(runs)} runs are not finished")
+    return finished
+
+
+def _results(folders: list[Path], models: list[Trained], options: Options) -> Results:
+    """Where the page goes: to the run, to the folder of its runs, or to one of its own."""
+    from aecli.runs.results import Results
+
+    if len(models) == 1 or options.output is not None:
+        return Results.for_run(models[0].run, FOLDER, options.output)
+    if len(folders) == 1:
+        return Results(folders[0] / FOLDER, FOLDER)
+    return Results(Path(OUTPUTS, FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"), FOLDER)
+
+
+def _title(models: list[Trained]) -> str:
+    """The heading of the page."""
+    first, data = models[0].config, models[0].data().name
+    if len(models) == 1:
+        return f"{first.name}, trained on {data}"
+    return f"{len(models)} networks, trained on {data}"
