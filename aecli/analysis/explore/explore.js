@@ -546,7 +546,7 @@ class DrawView {
 
   clear() {
     this.drawing.fill(0);
-    this.isNew = true;
+    $("centre").checked = this.isNew = true;
     this.update();
   }
 
