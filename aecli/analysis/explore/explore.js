@@ -346,7 +346,7 @@ class BetweenView {
     ["first", "second"].forEach((name, end) => {
       const kind = $(`${name}-class`);
       kind.append(...content.images.classes.map((label, n) => element("option", { value: n }, label)));
-      kind.parentNode.hidden = !content.images.classes.length;
+      kind.hidden = !content.images.classes.length;
       kind.addEventListener("change", () => this.choose(end, kind.value));
       $(`${name}-other`).addEventListener("click", () => this.choose(end, kind.value));
     });
@@ -357,7 +357,7 @@ class BetweenView {
     if (n === 0) return 0;
     const label = this.images.className(0);
     for (let k = 1; k < this.images.count; k++) if (this.images.className(k) !== label) return k;
-    return 1;
+    return this.images.count - 1;
   }
 
   setRun(run) {

@@ -20,6 +20,7 @@ def explore_page(title: str, content: Content, command: str) -> str:
         command: the command line that makes it again.
     """
     runs, images = content.values["runs"], content.values["images"]
+    count = len(images["names"])
     corruptions: list[dict[str, Any]] = [run["corruption"] for run in runs if run["corruption"]]
     first = corruptions[0] if corruptions else {}
     return render(
@@ -27,7 +28,7 @@ def explore_page(title: str, content: Content, command: str) -> str:
         LIBRARIES,
         title=title,
         runs=[run["name"] for run in runs],
-        images=f"{len(images['names']):,} {images['kind']}s",
+        images=f"{count:,} {images['kind']}{'s' * (count != 1)}",
         noise=first if "strength" in first else None,
         factor=first.get("factor"),
         precisions=listed(sorted({run["network"]["precision"] for run in runs})),

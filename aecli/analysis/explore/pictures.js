@@ -186,7 +186,7 @@ class PointMap {
     context.fillText(this.axes[0], x + width / 2, y + height + 22);
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const each of ticks(...up, 5)) context.fillText(asText(each), x - 6, this.toScreen(across[0], each)[1]);
+    if (this.axes[1]) for (const each of ticks(...up, 5)) context.fillText(asText(each), x - 6, this.toScreen(across[0], each)[1]);
     context.save();
     context.translate(9, y + height / 2);
     context.rotate(-Math.PI / 2);
