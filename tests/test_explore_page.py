@@ -49,7 +49,7 @@ def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(
-    models: list[Trained], path: Path, change: Callable[[Content], None] | None = None
+    models: list[Trained], path: Path, change: Callable[[Content], None] = lambda _: None
 ) -> int:
     """Write the page of some runs; returns its size."""
     content = describe(models, 20, seed=0)
