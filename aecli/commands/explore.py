@@ -20,13 +20,13 @@ examples:
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aecli.cli import console
-from aecli.cli.options import RunOptions, found, open_chosen, parse_options
+from aecli.cli.options import RunOptions, found, open_all, parse_options
 from aecli.errors import UsageError
 from aecli.places import OUTPUTS
 from aecli.runs.discovery import runs_below
@@ -62,15 +62,14 @@ def main(arguments: list[str]) -> None:
     if not options.run:
         raise UsageError("explore takes the folder of a finished run or of a sweep: give one")
     folders = [found(text, find_folder) for text in options.run]
-    paths = [run.path for folder in folders for run in _finished(folder)]
+    runs = [run for folder in folders for run in _finished(folder)]
+    paths = list({run.path.resolve(): run.path for run in runs}.values())
 
     from aecli.analysis.explore.content import check_count, check_runs, describe
     from aecli.analysis.explore.page import explore_page
 
     check_count(options.n)
-    # The images of the first run are shown for all.
-    others = replace(options, images=[])
-    models = [open_chosen(paths[0], options), *(open_chosen(path, others) for path in paths[1:])]
+    models = open_all(paths, options)
     check_runs(models)
     with _results(folders, models, options) as results:
         content = describe(models, options.n, options.seed)

@@ -12,7 +12,8 @@ from matplotlib.colors import to_hex
 from torch import Tensor
 
 from aecli.analysis.anomaly import error_detector
-from aecli.analysis.denoise import check_same_images, draw, noise_name
+from aecli.analysis.denoise import check_same_images, noise_name
+from aecli.analysis.drawn import draw, image_count
 from aecli.analysis.embed import choose_images, label_images
 from aecli.analysis.explore.layers import resize_matrices
 from aecli.analysis.explore.network import HALF, MARGIN, SINGLE, TOLERANCE, Arrays, network
@@ -84,9 +85,8 @@ def describe(models: list[Trained], n: int | None, seed: int) -> Content:
     first = models[0]
     data = first.data()
     test, _ = label_images(first, data)
-    if n is None:
-        n = min(DEFAULT_IMAGES, max(2, MAX_VALUES // test.images[0].numel()))
-    indices = choose_images(len(test), n, seed)
+    count = image_count(n, test, DEFAULT_IMAGES, MAX_VALUES)
+    indices = choose_images(len(test), count, seed)
     shown = test[indices.to(test.images.device)]
     content.values = {
         "images": _images(first, shown, indices, content.arrays),
@@ -149,7 +149,7 @@ def _run(trained: Trained, data: Data, shown: Split, arrays: Arrays, seed: int) 
     config, summary = trained.config, trained.run.load_summary()
     scale = trained.normalisation
     checked = scale.apply(to_pixels(shown.images[:CHECKED])).cpu()
-    codes = trained.codes(draw(data.train, TRAINING_IMAGES, seed))
+    codes = trained.codes(draw(data.train, TRAINING_IMAGES, seed).images)
     return {
         "name": config.name,
         "model": config.model.name,
@@ -182,7 +182,7 @@ def _positions(
     }
     if trained.config.latent == 2:
         positions["points"] = arrays.add(shown_codes)
-        positions["to_pca"] = _to_pca(codes, draw(data.train, TRAINING_IMAGES, seed), data)
+        positions["to_pca"] = _to_pca(codes, draw(data.train, TRAINING_IMAGES, seed).images, data)
     return positions
 
 
@@ -226,9 +226,7 @@ def _usual_errors(trained: Trained, data: Data, seed: int) -> list[float] | None
     if not trained.config.data.has_validation:
         return None
     images = draw(data.validation, VALIDATION_IMAGES, seed)
-    errors = error_detector(trained, trained.reconstruct)(
-        Split(images, torch.zeros(len(images), dtype=torch.int64))
-    )
+    errors = error_detector(trained, trained.reconstruct)(images)
     quantiles = torch.quantile(errors.double(), torch.linspace(0, 1, 101, dtype=torch.float64))
     listed: list[float] = quantiles.tolist()
     return listed
