@@ -201,13 +201,14 @@ class PointMap {
     const context = sharp(this.canvas), box = this.box;
     context.drawImage(this.under, 0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     let [x, y] = this.toScreen(u, v);
-    x = Math.min(Math.max(x, box.x), box.x + box.width);
-    y = Math.min(Math.max(y, box.y), box.y + box.height);
+    const radius = 9, room = radius + 2;
+    x = Math.min(Math.max(x, box.x + room), box.x + box.width - room);
+    y = Math.min(Math.max(y, box.y + room), box.y + box.height - room);
     for (const [colour, width] of [[ink("paper"), 6], [ink("ink"), 2.5]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
-      context.arc(x, y, 9, 0, 2 * Math.PI);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
       context.stroke();
     }
   }
