@@ -9,8 +9,8 @@ way from one image to another, through codes and through pixels; and a sheet to 
 code, the reconstruction, PCA's, the error and the mse while one draws. Runs with a corruption also
 have a slider for the noise, and the restored image.
 
-With several runs on the same images, or with a sweep, the same drawing goes through all of them. The
-page of a sweep lies in its folder, that of several runs in a new one below outputs/explore.
+With several runs on the same images, or with a sweep, the same drawing goes through all of them.
+The page of a sweep lies in its folder, that of several runs in a new one below outputs/explore.
 
 examples:
   aecli explore outputs/conv-z25/2026-11-21_10-15-00-123456
