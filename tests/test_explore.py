@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.browser import opened
 ENGINE = Path(aecli.analysis.explore.__file__).with_name("engine.js")
 SHAPE = (1, 28, 28)
 COLOUR = (3, 17, 22)
+GAUSSIAN = "with a Gaussian code"
 
 CONV = ConvConfig(
     name="conv",
@@ -76,6 +78,10 @@ def networks() -> dict[str, tuple[ModelConfig, UpsampleConfig, tuple[int, int, i
             COLOUR,
         ),
     }
+    tied = FCConfig(name="fc", latent=9, widths=[30], tied=True)
+    found["fc, tied"] = (tied, UpsampleConfig(), SHAPE)
+    found["fc, variational"] = (replace(tied, name=GAUSSIAN, tied=False), UpsampleConfig(), SHAPE)
+    found["conv, variational"] = (replace(CONV, name=GAUSSIAN), UpsampleConfig(), SHAPE)
     for config, shape in ((CONV, SHAPE), (DENOISING, SHAPE), (DEEP, SHAPE), (ODD, COLOUR)):
         for method in Upsampling:
             found[f"{config.name}, {method.name}"] = (config, UpsampleConfig(method), shape)
@@ -88,7 +94,7 @@ def build(
     config: ModelConfig, upsample: UpsampleConfig, shape: tuple[int, int, int]
 ) -> Autoencoder:
     """A network with statistics of its own in every batch normalisation."""
-    model = build_model(config, upsample, shape)
+    model = build_model(config, upsample, shape, gaussian_code=config.name == GAUSSIAN)
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):

@@ -88,6 +88,15 @@ const MAKERS = {
   sigmoid: layer => elementwise(layer, value => 1 / (1 + Math.exp(-value))),
   silu: layer => elementwise(layer, value => value / (1 + Math.exp(-value))),
 
+  // The first numbers of a code and its variances.
+  first(layer) {
+    const out = new Float64Array(size(layer.to));
+    return rows => {
+      for (let n = 0; n < out.length; n++) out[n] = rows[n];
+      return out;
+    };
+  },
+
   linear(layer, block) {
     const weight = unpack(block, layer.weight), bias = unpack(block, layer.bias);
     const inputs = size(layer.from), out = new Float64Array(size(layer.to));

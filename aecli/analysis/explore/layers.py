@@ -16,6 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from aecli.errors import UsageError
 from aecli.models import Autoencoder
+from aecli.models.autoencoder import PosteriorMean
+from aecli.models.linear import TiedLinear
 from aecli.models.pooling import MaxPool, MaxUnpool, Switches, run
 from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
@@ -111,7 +113,9 @@ def _operation(
     if kind is not None:
         slope = {"slope": layer.negative_slope} if isinstance(layer, nn.LeakyReLU) else {}
         return {"op": kind, **sizes, **slope}
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, PosteriorMean):
+        return {"op": "first", **sizes}
+    if isinstance(layer, nn.Linear | TiedLinear):
         return {"op": "linear", **sizes, **_weights(layer, store)}
     if isinstance(layer, _CONVOLUTIONS):
         is_transposed = isinstance(layer, nn.ConvTranspose2d)
