@@ -61,9 +61,13 @@ def settled(browser: Browser, expression: str = "0") -> Any:
     """The value of some JavaScript, and then the page has been drawn anew."""
     script = f"""(async () => {{
       const later = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+      const drawn = async () => {{
+        for (let n = 0; n < 3; n++) await new Promise(requestAnimationFrame);
+      }};
       while (document.body.dataset.ready !== "true") await later(20);
+      await drawn();
       const value = {expression};
-      for (let n = 0; n < 3; n++) await new Promise(requestAnimationFrame);
+      await drawn();
       return value ?? null;
     }})()"""
     result = browser.call(
