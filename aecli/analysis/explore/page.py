@@ -8,7 +8,14 @@ from aecli.figures.web_page import as_json, render
 from aecli.text import listed
 
 TEMPLATE = Path(__file__).with_name("explore.html.j2")
-LIBRARIES = ("engine.js", "pictures.js")
+LIBRARIES = (
+    "engine.js",
+    "pictures.js",
+    "runs.js",
+    "codes_view.js",
+    "between_view.js",
+    "draw_view.js",
+)
 
 
 def explore_page(title: str, content: Content, command: str) -> str:
