@@ -78,3 +78,19 @@ def test_nothing_in_the_package_knows_the_size_of_mnist() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, int)
         }
         assert path.name in allowed or not numbers & {28, 784}, path
+
+
+@pytest.mark.parametrize("kind", ["py", "js", "css", "j2"])
+def test_a_file_has_at_most_400_lines(kind: str) -> None:
+    for path in sorted(PACKAGE.rglob(f"*.{kind}")):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+def test_the_body_of_a_function_has_at_most_40_lines() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if body:
+                    end = body[-1].end_lineno or 0
+                    assert end - body[0].lineno < 40, f"{path}: {node.name}"

@@ -52,20 +52,18 @@ SOURCES = {
 
 def model_card(model: Model) -> str:
     """The model card, in Markdown."""
-    test, pca = model.summary["test"], model.summary["baselines"]["pca"]
-    name, data = escape_markdown(model.name), model.summary["data"]
-    shape, sizes = "x".join(map(str, model.image_shape)), ", ".join(map(str, model.image_shape))
+    shape, sizes = (sign.join(map(str, model.image_shape)) for sign in ("x", ", "))
     return f"""\
 ---
 library_name: aecli
 tags: [autoencoder, image-feature-extraction]
 ---
 
-# {name}
+# {escape_markdown(model.name)}
 
 An autoencoder of {shape} images: {escape_markdown(model.config.model.name)}, with a code of
-{model.latent} numbers and {model.summary["parameters"]:,} parameters, trained with
-aecli {__version__}.
+{model.latent} numbers and {model.summary["parameters"]:,} parameters.
+Trained with aecli {__version__}.
 
 ## Use
 
@@ -78,6 +76,22 @@ codes = model.encode(images)  # (N, {model.latent})
 outputs = model.decode(codes)
 ```
 
+{_results(model)}
+## Training
+
+{_training(model)}
+
+## Data
+
+{_source(model)}
+"""
+
+
+def _results(model: Model) -> str:
+    """The test errors beside those of PCA."""
+    test, pca = model.summary["test"], model.summary["baselines"]["pca"]
+    data = model.summary["data"]
+    return f"""\
 ## Results
 
 On the {data["test"]:,} test images of {escape_markdown(data["name"])}, pixels in [0, 1]:
@@ -86,14 +100,6 @@ On the {data["test"]:,} test images of {escape_markdown(data["name"])}, pixels i
 | --- | ---: | ---: | ---: |
 | this model | {_scores(test)} |
 | PCA with {model.latent} components | {_scores(pca)} |
-
-## Training
-
-{_training(model)}
-
-## Data
-
-{_source(model)}
 """
 
 

@@ -130,7 +130,7 @@ def _values(command: str) -> dict[str, list[str]]:
     groups = _groups()
     schemas = {
         name: fields
-        for file in ("augment", "model", "objective", "schema")
+        for file in ("augment", "model", "objective", "optimization", "schema")
         for name, fields in _schemas(f"config/{file}.py").items()
     }
     enums = _enums("config/choices.py")

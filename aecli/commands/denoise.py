@@ -18,6 +18,7 @@ examples:
 """
 
 # Annotations are not postponed: the type of `Options.run` is looked up, and must not be a string.
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from aecli.cli import console
 from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
 
 if TYPE_CHECKING:
-    from aecli.analysis.denoise import Denoised
+    from aecli.analysis.denoise import Denoised, Images
     from aecli.data.foreign import ForeignImages
     from aecli.runs.trained import Trained
 
@@ -85,8 +86,6 @@ def main(arguments: list[str]) -> None:
 
     from aecli.analysis import denoise as analysis
     from aecli.analysis.denoise_findings import findings
-    from aecli.baselines.restoration import MAX_NUMBERS
-    from aecli.data.corruption import NOISES
     from aecli.runs.results import Results
     from aecli.runtime.progress import Bar
 
@@ -119,17 +118,26 @@ def main(arguments: list[str]) -> None:
         console.paragraph(EXPLANATION)
     if len(names) > 1:
         console.facts({f"model {number}": name for number, name in enumerate(names, 1)})
+    for caveat in _caveats(models, images):
+        console.warn(caveat)
+    console.facts({"results": str(results.folder)})
+
+
+def _caveats(models: list["Trained"], images: "Images") -> Iterator[str]:
+    """What the results lack."""
+    from aecli.baselines.restoration import MAX_NUMBERS
+    from aecli.data.corruption import NOISES
+
     if not images.allow_linear:
-        console.warn(_no_linear_denoiser(images.test[0].numel(), MAX_NUMBERS))
+        yield _no_linear_denoiser(images.test[0].numel(), MAX_NUMBERS)
     if not models[0].config.data.has_validation:
-        console.warn(
+        yield (
             "the run has no validation images (data.val_size=0), so the settings of the filters "
             "are chosen on training images"
         )
     with_noise = [model.config.corruption.name in NOISES for model in models]
     if all(with_noise) or not any(with_noise):
-        console.warn(_second_run(all(with_noise)))
-    console.facts({"results": str(results.folder)})
+        yield _second_run(all(with_noise))
 
 
 def _images_name(model: "Trained", foreign: "ForeignImages | None") -> str:

@@ -29,6 +29,7 @@ from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
 
 if TYPE_CHECKING:
     from aecli.analysis.embed import Encoded, Map, Neighbourhoods
+    from aecli.runs.results import Results
     from aecli.runs.trained import Trained
 
 DIGITS = 5  # of the saved coordinates: more than a figure can show
@@ -78,7 +79,6 @@ def main(arguments: list[str]) -> None:
 
     from aecli.analysis import embed
     from aecli.analysis.probe import feature_names
-    from aecli.runs.projector import CONFIG, projector_files
     from aecli.runs.results import Results
 
     trained = open_chosen(path, options)
@@ -97,15 +97,7 @@ def main(arguments: list[str]) -> None:
         settings = {"k": options.k, "latent": latent, "n": len(codes), "seed": options.seed}
         for name, figure in embed.figures(trained, encoded, code_map).items():
             results.figure(name, figure)
-        files = projector_files(
-            embed.projected_points(trained, encoded),
-            embed.thumbnails(encoded),
-            columns,
-            results.path_in_tensorboard,
-        )
-        results.file_for_tensorboard(CONFIG, files.pop(CONFIG))
-        for file, content in files.items():
-            results.file(file, content)
+        _save_projector(results, trained, encoded, columns)
         results.numbers(
             {
                 **_scores("accuracy", accuracies),
@@ -121,6 +113,24 @@ def main(arguments: list[str]) -> None:
     for caveat in [*embed.plane_caveats(trained), *_caveats(encoded)]:
         console.warn(caveat)
     console.facts({"map": code_map.name, "results": str(results.folder)})
+
+
+def _save_projector(
+    results: Results, trained: Trained, encoded: Encoded, columns: dict[str, list[str]]
+) -> None:
+    """Save what TensorBoard's projector shows."""
+    from aecli.analysis import embed
+    from aecli.runs.projector import CONFIG, projector_files
+
+    files = projector_files(
+        embed.projected_points(trained, encoded),
+        embed.thumbnails(encoded),
+        columns,
+        results.path_in_tensorboard,
+    )
+    results.file_for_tensorboard(CONFIG, files.pop(CONFIG))
+    for file, content in files.items():
+        results.file(file, content)
 
 
 def _warn_if_slow(kind: MapKind | None, count: int) -> None:

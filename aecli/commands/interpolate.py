@@ -17,7 +17,7 @@ examples:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -27,6 +27,8 @@ from aecli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from aecli.analysis.interpolate import MappedPaths
 
 
 @dataclass
@@ -90,22 +92,26 @@ def main(arguments: list[str]) -> None:
         results.figure("interpolation", figure(title, paths, pair_names(data.test, pairs)))
         results.figure("map", map_figure(trained, mapped, data.test, pairs, options.spherical))
         results.file("interpolation.gif", to_gif(paths))
-        results.numbers(
-            {
-                "pairs": [list(pair) for pair in pairs],
-                "labels": [[int(data.test.labels[each]) for each in pair] for pair in pairs],
-                "spherical": options.spherical,
-                "map": {
-                    "kind": mapped.map.kind,
-                    "variance": mapped.map.variance,
-                    "paths": mapped.paths.tolist(),
-                },
-                "nearest_mse": {name: mse.tolist() for name, mse in distances.items()},
-                **{f"nearest_mse_{name}": float(mse.mean()) for name, mse in distances.items()},
-            }
-        )
+        labels = [[int(data.test.labels[each]) for each in pair] for pair in pairs]
+        chosen = {"pairs": [list(pair) for pair in pairs], "labels": labels}
+        shape = {"spherical": options.spherical}
+        results.numbers(chosen | shape | _map_numbers(mapped) | _nearest(distances))
     console.table(_table(title, distances, options.spherical))
     console.facts({"results": str(results.folder)})
+
+
+def _map_numbers(mapped: MappedPaths) -> dict[str, Any]:
+    """The paths on the map."""
+    paths = mapped.paths.tolist()
+    return {"map": {"kind": mapped.map.kind, "variance": mapped.map.variance, "paths": paths}}
+
+
+def _nearest(distances: dict[str, Tensor]) -> dict[str, Any]:
+    """The mse of each step to the nearest training image, and its mean."""
+    return {
+        "nearest_mse": {name: mse.tolist() for name, mse in distances.items()},
+        **{f"nearest_mse_{name}": float(mse.mean()) for name, mse in distances.items()},
+    }
 
 
 def _table(title: str, distances: dict[str, Tensor], along_arcs: bool) -> Table:

@@ -38,13 +38,12 @@ from aecli.config.loading import (
 )
 from aecli.config.model import MODEL_CONFIGS, ConvConfig, FCConfig, LayerConfig, ModelConfig
 from aecli.config.objective import RegularizerConfig
+from aecli.config.optimization import CheckpointConfig, OptimizerConfig
 from aecli.config.schema import (
     FOLDER,
     SHORT_KEYS,
-    CheckpointConfig,
     CorruptionConfig,
     DataConfig,
-    OptimizerConfig,
     TrainConfig,
     UpsampleConfig,
     default_data_dir,

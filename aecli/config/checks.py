@@ -82,5 +82,6 @@ _OUTPUTS = {
     Activation.identity: "any number",
     Activation.relu: "any number from 0 up",
     Activation.leaky_relu: "any number",
+    Activation.silu: "any number from -0.28 up",
     Activation.tanh: "from -1 to 1",
 }

@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config.model import MODEL_CONFIGS, ModelConfig
-from aecli.config.schema import SHORT_KEYS, OptimizerConfig, TrainConfig, short_key
+from aecli.config.optimization import OptimizerConfig
+from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
 from aecli.places import LECTURE

@@ -35,6 +35,7 @@ from aecli.config.limits import (
     expand_user,
 )
 from aecli.config.objective import RegularizerConfig
+from aecli.config.optimization import CheckpointConfig, OptimizerConfig
 from aecli.places import OUTPUTS
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
@@ -213,40 +214,6 @@ class CorruptionConfig:
 
 
 @dataclass
-class OptimizerConfig:
-    """Adam's learning rate schedule and gradient clipping."""
-
-    schedule: Schedule = Schedule.constant
-    """Learning rate after the warm-up: constant, or cosine decay to zero."""
-
-    warmup_epochs: float = 0.0
-    """Epochs over which the learning rate rises from zero to `lr`."""
-
-    clip_norm: float | None = None
-    """Maximum Euclidean norm of the gradients; null: no clipping."""
-
-    def __post_init__(self) -> None:
-        check_number("optimizer.warmup_epochs", self.warmup_epochs, MAX_EPOCHS)
-        if self.clip_norm is not None:
-            check_number("optimizer.clip_norm", self.clip_norm, MAX_FLOAT, above=True)
-
-
-@dataclass
-class CheckpointConfig:
-    """How often checkpoints are written."""
-
-    epochs: int = 1
-    """Epochs between checkpoints; the last epoch always writes one."""
-
-    minutes: float = 10.0
-    """Minutes between checkpoints, also within an epoch."""
-
-    def __post_init__(self) -> None:
-        check_integer("checkpoint.epochs", self.epochs, MAX_EPOCHS)
-        check_number("checkpoint.minutes", self.minutes, MAX_MINUTES)
-
-
-@dataclass
 class TrainConfig:
     """One training run."""
 
@@ -331,6 +298,25 @@ class TrainConfig:
     model: Any = MISSING
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_validation()
+        for key in ("output_dir", "data_dir"):
+            check_path(key, getattr(self, key))
+            setattr(self, key, os.path.expanduser(getattr(self, key)))
+        check_valid(
+            DEVICE_PATTERN.fullmatch(self.device) is not None,
+            "device",
+            self.device,
+            "auto, cpu, cuda, cuda:1 or mps",
+        )
+        check_valid(
+            NAME_PATTERN.fullmatch(self.name) is not None,
+            "name",
+            self.name,
+            "letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        )
+
+    def _check_numbers(self) -> None:
         check_integer("latent", self.latent, MAX_UNITS)
         check_integer("epochs", self.epochs, MAX_EPOCHS)
         if self.steps is not None:
@@ -349,6 +335,10 @@ class TrainConfig:
         check_number("lr", self.lr, MAX_FLOAT, above=True)
         check_number("weight_decay", self.weight_decay, MAX_FLOAT)
         check_number("min_delta", self.min_delta, MAX_FLOAT)
+        check_seed(self.seed)
+
+    def _check_validation(self) -> None:
+        """Check that there are validation images for what needs them."""
         if self.patience is not None:
             check_integer("patience", self.patience, MAX_EPOCHS)
             check_valid(
@@ -362,22 +352,6 @@ class TrainConfig:
             "data.val_size",
             0,
             "keep=last beside it, since only validation images tell which weights are the best",
-        )
-        check_seed(self.seed)
-        for key in ("output_dir", "data_dir"):
-            check_path(key, getattr(self, key))
-            setattr(self, key, os.path.expanduser(getattr(self, key)))
-        check_valid(
-            DEVICE_PATTERN.fullmatch(self.device) is not None,
-            "device",
-            self.device,
-            "auto, cpu, cuda, cuda:1 or mps",
-        )
-        check_valid(
-            NAME_PATTERN.fullmatch(self.name) is not None,
-            "name",
-            self.name,
-            "letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
 
     @property

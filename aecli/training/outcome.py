@@ -107,6 +107,22 @@ def measure_outcome(
 
 def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, Any]:
     """The content of `summary.json`: the final metrics and everything they depend on."""
+    return {
+        **_measured(outcome),
+        **_settings(config),
+        "data": _about(data),
+        "device": device_name(data.train.images.device, outcome.training.group.size),
+        "versions": {
+            "aecli": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": version("torchvision"),
+        },
+    }
+
+
+def _measured(outcome: Outcome) -> dict[str, Any]:
+    """The final metrics, and those of the epoch whose weights are kept."""
     records, kept = outcome.records, outcome.kept
     scores = {name: asdict(score) for name, score in outcome.scores.items()}
     return {
@@ -129,35 +145,38 @@ def summarise(config: TrainConfig, data: Data, outcome: Outcome) -> dict[str, An
         "epochs": len(records),
         "closed": outcome.closed,
         "seconds": sum(record.seconds for record in records),
+        "parameters": sum(parameter.numel() for parameter in outcome.training.model.parameters()),
+    }
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What a reader wants to know first of the configuration; config.yaml has all of it."""
+    return {
         "model": config.model.name,
         "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
         "corruption": config.corruption.name.name,
         "loss": config.loss.name,
         "regularizer": config.regularizer.name.name,
         "latent": config.latent,
-        "parameters": sum(parameter.numel() for parameter in outcome.training.model.parameters()),
         "seed": config.seed,
         "batch_size": config.batch_size,
         "lr": config.lr,
         "weight_decay": config.weight_decay,
-        "data": {
-            "name": data.name,
-            "requested": data.requested,
-            "source": data.source,
-            "image_shape": list(data.image_shape),
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "test": len(data.test),
-            "test_copies": data.copies,
-            "fingerprints": data.fingerprints,
-        },
-        "device": device_name(data.train.images.device, outcome.training.group.size),
-        "versions": {
-            "aecli": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": version("torchvision"),
-        },
+    }
+
+
+def _about(data: Data) -> dict[str, Any]:
+    """Which images they are."""
+    return {
+        "name": data.name,
+        "requested": data.requested,
+        "source": data.source,
+        "image_shape": list(data.image_shape),
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.test),
+        "test_copies": data.copies,
+        "fingerprints": data.fingerprints,
     }
 
 

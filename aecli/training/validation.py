@@ -18,7 +18,7 @@ from aecli.models import Autoencoder
 from aecli.runs.records import Terms, Validation
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.runtime.rng import EVALUATION, generator_for
-from aecli.training.objective import Objective, evaluation_noise, penalty_weight
+from aecli.training.objective import Objective, evaluation_noise
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def validate(
     Reconstructions are those of the codes that `encode` gives. The loss of a variational
     autoencoder is its bound, of codes that are drawn with the same noise every time.
     """
-    images = data.validation.images
-    objective = Objective(config, model)
+    images, objective = data.validation.images, Objective(config, model)
     normalisation = Normalisation(config.data.mean, config.data.std)
     sums = torch.zeros(2, device=images.device)  # the loss, and squared errors of pixels
     penalties = torch.zeros((), device=images.device)
@@ -52,11 +51,12 @@ def validate(
     units = VariationAccumulator((model.latent,), images.device)
     activity = ActivityAccumulator(model.latent, images.device)
     output_pixels = VariationAccumulator(images.shape[1:], images.device)
-
     model.eval()
     for batch in _batches(config, images, group):
         codes, scores = objective.reconstruct(batch.inputs)
         outputs = objective.outputs(scores)
+        units.add(codes)
+        output_pixels.add(outputs)
         if objective.regularizer is not None:
             noise = evaluation_noise(objective, config, batch.number, batch.pixels)
             scores, penalty = objective.regularized(batch.inputs, noise)
@@ -66,26 +66,22 @@ def validate(
         reconstructed = normalisation.invert(outputs)
         sums[1] += (reconstructed - batch.pixels).square().sum()
         grid.add(reconstructed)
-        units.add(codes)
-        output_pixels.add(outputs)
     for part in (sums, penalties, grid.pixels, grid.squares, activity.sums):
         group.all_reduce_sum(part)
-    for ranges in (units, output_pixels):
-        group.all_reduce_max(ranges.bounds)
+    for bounds in (units.bounds, output_pixels.bounds):
+        group.all_reduce_max(bounds)
     grid.count = len(images)
     loss, mse = (sums / images.numel()).tolist()
-    terms = None
-    if objective.regularizer is not None:
-        weight = penalty_weight(config, data.image_shape)
-        terms = Terms(loss, penalties.item() / len(images), weight)
+    terms = Terms(loss, penalties.item() / len(images), objective.penalty_weight)
+    is_regularized = objective.regularizer is not None
     return Validation(
-        terms.total if terms else loss,
+        terms.total if is_regularized else loss,
         mse,
         grid.score(stride_grid(config.model)),
-        live_units=int(units.varies().sum()),
-        constant_pixels=int((varying_pixels(images) & ~output_pixels.varies()).sum()),
-        terms=terms,
-        active_units=activity.count(len(images)) if config.has_gaussian_code else None,
+        int(units.varies().sum()),
+        int((varying_pixels(images) & ~output_pixels.varies()).sum()),
+        terms if is_regularized else None,
+        activity.count(len(images)) if config.has_gaussian_code else None,
     )
 
 
