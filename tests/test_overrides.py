@@ -128,7 +128,7 @@ def test_a_glob_names_the_choices_that_match() -> None:
     assert read_arguments(["model=glob([f*,d*], exclude=deep)"]) == ["model=denoising,fc"]
     with pytest.raises(UsageError, match=r"model=glob\(x\*\) matches none: valid names are conv"):
         read_arguments(["model=glob(x*)"])
-    with pytest.raises(UsageError, match=r"latent=glob\(\*\): only budget, corruption, data, "):
+    with pytest.raises(UsageError, match=r"latent=glob\(\*\): only augment, budget, corruption, "):
         read_arguments(["latent=glob(*)"])
 
 

@@ -115,13 +115,14 @@ def test_mistakes_of_the_line_are_told_in_one(
         "evaluate",
         "reconstruct",
         "interpolate",
-        "sample",
+        "sample",  # of several runs, too
         "export",
         "anomaly",
     ):
+        twice = "is given twice" if command == "sample" else "one finished run, not 2"
         for line, words in (
             ([], f"{command} takes the folder of one finished run, but none is given"),
-            ([run, run], "takes the folder of one finished run, not 2"),
+            ([run, run], twice),
             ([run, "devcie=cpu"], "there is no key 'devcie': did you mean device?"),
             ([run, "device=tpu"], "device=tpu"),
             ([run, "--fast"], "there is no option --fast"),
