@@ -209,6 +209,18 @@ def test_other_images_are_not_taken_for_those_of_the_model(
         aecli.load(saved, data_dir=str(data_dir)).data()
 
 
+def test_a_saved_model_looks_for_the_images_where_this_machine_has_them(
+    model: aecli.Model, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = model.save_pretrained(tmp_path / "model")
+    config = json.loads((saved / "config.json").read_bytes())["config"]
+    assert not {"data_dir", "output_dir", "device"} & config.keys()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AECLI_DATA", str(data_dir))
+    images = aecli.load(saved).data().test.images
+    assert torch.equal(images, model.data().test.images)
+
+
 def test_the_card_has_the_numbers_beside_pca_and_the_line(
     model: aecli.Model, tmp_path: Path
 ) -> None:

@@ -17,7 +17,6 @@ from aecli.documents import to_json
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.files import read_file, read_json, write_atomically
 from aecli.models import build_network
-from aecli.places import OUTPUTS
 from aecli.runs.directory import RunDirectory
 from aecli.runs.file_set import check_file_set, file_set
 from aecli.runs.summary import check_summary, image_fingerprints
@@ -42,11 +41,15 @@ def save(model: Model, folder: Path) -> Path:
         UsageError: the folder is a run.
         StorageError: a file of somebody else is in the way, or it cannot be written.
     """
-    config, summary = _without_places(model.config), _without_source(model.summary)
-    described = {"format": FORMAT, "aecli": __version__, "config": plain(config)}
+    described = {
+        "format": FORMAT,
+        "aecli": __version__,
+        "config": _without_places(model.config),
+        "summary": _without_source(model.summary),
+    }
     contents = {
         WEIGHTS: to_bytes(model.network.state_dict()),
-        CONFIG: to_json({**described, "summary": summary}),
+        CONFIG: to_json(described),
         CARD: model_card(model).encode(),
     }
     check_file_set(folder, contents, "folder")
@@ -115,10 +118,15 @@ def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
     return data
 
 
-def _without_places(config: TrainConfig) -> TrainConfig:
-    """The configuration without the folders of the machine that trained it."""
-    data = config.data if config.data.path is None else replace(config.data, path=FOLDER)
-    return replace(config, data=data, device="auto", output_dir=OUTPUTS, data_dir="data")
+def _without_places(config: TrainConfig) -> dict[str, Any]:
+    """The configuration without the folders and the device of the machine that trained it: where it
+    is loaded, the defaults take their place."""
+    saved: dict[str, Any] = plain(config)
+    for key in ("data_dir", "output_dir", "device"):
+        del saved[key]
+    if config.data.path is not None:
+        saved["data"]["path"] = FOLDER
+    return saved
 
 
 def _without_source(summary: dict[str, Any]) -> dict[str, Any]:
