@@ -107,7 +107,8 @@ def fit_detectors(trained: Trained, data: Data, seed: int) -> dict[str, Detector
     """
     rows = data.train.images.flatten(1)
     features = ContrastComponents.fit(rows, seed)
-    forest, svm = (fit(features(rows), seed) for fit in (fit_forest, fit_svm))
+    training = features(rows)
+    forest, svm = (fit(training, seed) for fit in (fit_forest, fit_svm))
     latent = trained.config.latent
     pca = pca_of(data.train, latent)
     return {

@@ -4,10 +4,12 @@ the median, non-local means, total variation."""
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aecli.config import CorruptionKind
@@ -185,15 +187,12 @@ def non_local_means(noisy: Tensor, cut_off: float, patch: int) -> Tensor:
     """
     from skimage.restoration import denoise_nl_means
 
-    rows = noisy.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, C)
-    denoised = [
-        # scikit-image drops the channel axis if there is only one channel.
-        denoise_nl_means(
+    return _one_by_one(
+        noisy,
+        lambda image: denoise_nl_means(
             image, patch, PATCH_DISTANCE, cut_off, fast_mode=True, channel_axis=-1
-        ).reshape(image.shape)
-        for image in rows
-    ]
-    return torch.from_numpy(np.stack(denoised)).permute(0, 3, 1, 2).clamp(0, 1).to(noisy.device)
+        ),
+    )
 
 
 def best_total_variation(noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
@@ -209,9 +208,15 @@ def total_variation(noisy: Tensor, weight: float) -> Tensor:
     """
     from skimage.restoration import denoise_tv_chambolle
 
-    rows = noisy.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, C)
-    denoised = [denoise_tv_chambolle(image, weight, channel_axis=-1) for image in rows]
-    return torch.from_numpy(np.stack(denoised)).permute(0, 3, 1, 2).clamp(0, 1).to(noisy.device)
+    return _one_by_one(noisy, lambda image: denoise_tv_chambolle(image, weight, channel_axis=-1))
+
+
+def _one_by_one(noisy: Tensor, restore: Callable[[NDArray[Any]], NDArray[Any]]) -> Tensor:
+    """Apply scikit-image's `restore`, (H, W, C) -> (H, W, C), to each image (B, C, H, W)."""
+    rows = noisy.permute(0, 2, 3, 1).cpu().numpy()
+    # It may drop the channel axis if there is only one channel.
+    restored = np.stack([restore(image).reshape(image.shape) for image in rows])
+    return torch.from_numpy(restored).permute(0, 3, 1, 2).clamp(0, 1).to(noisy.device)
 
 
 def _best(filters: Iterable[Restore], noisy: Tensor, clean: Tensor, correct: Restore) -> Restore:
@@ -226,5 +231,13 @@ def _best(filters: Iterable[Restore], noisy: Tensor, clean: Tensor, correct: Res
     def corrected(pixels: Tensor, restore: Restore) -> Tensor:
         return correct(restore(pixels))
 
-    candidates = [each for one in filters for each in (one, partial(corrected, restore=one))]
-    return min(candidates, key=lambda each: F.mse_loss(each(noisy), clean).item())
+    candidates: list[tuple[float, Restore]] = []
+    for restore in filters:
+        restored = restore(noisy)  # which takes far longer than the correction
+        for outputs, candidate in (
+            (restored, restore),
+            (correct(restored), partial(corrected, restore=restore)),
+        ):
+            candidates.append((F.mse_loss(outputs, clean).item(), candidate))
+    _, best = min(candidates, key=lambda each: each[0])
+    return best
