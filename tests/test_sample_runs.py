@@ -18,7 +18,7 @@ from aecli.analysis.sample_runs import (
     short_names,
 )
 from aecli.cli import main as cli
-from tests.conftest import TINY
+from tests.conftest import TINY, train_once
 
 pytestmark = pytest.mark.undrawn
 
@@ -135,3 +135,18 @@ def test_a_difference_is_claimed_where_it_is_the_same_for_every_seed() -> None:
 def test_nothing_is_claimed_with_a_single_seed() -> None:
     (sentence,) = findings(sampled(setting("plain", 2, 5), setting("vae", 2, 1)))
     assert sentence.startswith("Nothing is claimed")
+
+
+def test_of_a_single_family_nothing_is_said() -> None:
+    assert findings(sampled(setting("plain", 2, 5, 6, 7), setting("plain", 8, 1, 2, 3))) == []
+
+
+def test_several_runs_hear_what_one_does(
+    sweep: Path, aecli: Aecli, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unpooling = train_once(tmp_path / "unpooling", data_dir, "upsample=max_unpool", "latent=3")
+    plain, _ = sorted(path.parent for path in sweep.glob("*/summary.json"))
+    assert aecli("sample", str(plain), str(unpooling), "device=cpu", "components=3") == 0
+    errors = capsys.readouterr().err
+    assert "components=3 is ignored: it is for density=gmm" in errors
+    assert errors.count("the decoder unpools") == 1

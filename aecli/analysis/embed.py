@@ -310,4 +310,4 @@ def decode_plane(trained: Trained, x: list[float], y: list[float]) -> Tensor:
 
 def plane_caveats(trained: Trained) -> list[str]:
     """Limitations of the images in the plane, which exists only with latent=2."""
-    return decoding_caveats(trained) if trained.config.latent == 2 else []
+    return decoding_caveats(trained.config) if trained.config.latent == 2 else []

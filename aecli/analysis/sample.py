@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.config import Upsampling
+from aecli.config import TrainConfig, Upsampling
 from aecli.data import Data
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.errors import UsageError
@@ -204,9 +204,9 @@ def _logits(classifier: LinearClassifier, batches: Iterator[Tensor]) -> Tensor:
     return torch.cat([classifier.logits(pixels.flatten(1)) for pixels in batches])
 
 
-def decoding_caveats(trained: Trained) -> list[str]:
+def decoding_caveats(config: TrainConfig) -> list[str]:
     """Reasons why images decoded from codes alone are worse than reconstructions."""
-    if trained.config.upsample.name is not Upsampling.max_unpool:
+    if config.upsample.name is not Upsampling.max_unpool:
         return []
     return [
         "the decoder unpools, and a code alone has no positions of maxima: each value goes to the "

@@ -214,7 +214,10 @@ def short_names(families: Sequence[str]) -> dict[str, str]:
 
 
 def findings(result: SampledRuns) -> list[str]:
-    """How each family compares with the first, where several seeds allow to say so."""
+    """How each family compares with the first, where several seeds allow to say so; nothing if
+    there is only one family."""
+    if len(result.families(SAMPLES)) < 2:
+        return []
     sentences = []
     for quantity, name in QUANTITIES.items():
         families = result.families(quantity)

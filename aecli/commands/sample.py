@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,8 @@ def main(arguments: list[str]) -> None:
         DataError, StorageError: the run's images or files cannot be used.
     """
     options = parse_options("sample", Options, arguments)
+    if options.density is not Density.gmm and options.components != Options.components:
+        console.warn(f"components={options.components} is ignored: it is for density=gmm")
     sweeps = [Path(each) for each in options.run if is_sweep(Path(each))]
     if sweeps or len(options.run) > 1:
         _sample_several(options, sweeps)
@@ -105,8 +108,6 @@ def main(arguments: list[str]) -> None:
     from aecli.analysis.sample import decoding_caveats, figure, sample
     from aecli.runs.results import Results
 
-    if options.density is not Density.gmm and options.components != Options.components:
-        console.warn(f"components={options.components} is ignored: it is for density=gmm")
     trained = open_chosen(path, options)
     with Results.for_run(trained.run, "sample", options.output) as results:
         density, components = options.density and options.density.value, options.components
@@ -121,7 +122,7 @@ def main(arguments: list[str]) -> None:
         }
         results.numbers({**settings, **_numbers(samples)})
     console.table(_table(title, trained.images_kind, samples))
-    for caveat in [*decoding_caveats(trained), *_caveats(trained, samples)]:
+    for caveat in [*decoding_caveats(trained.config), *_caveats(trained, samples)]:
         console.warn(caveat)
     console.facts({"results": str(results.folder)})
 
@@ -135,6 +136,7 @@ def _sample_several(options: Options, sweeps: list[Path]) -> None:
     runs = some_runs("sample", replace(options, run=single)) if single else []
 
     from aecli.analysis import sample_runs as analysis
+    from aecli.analysis.sample import decoding_caveats
     from aecli.comparison.gather import gather
     from aecli.runtime.progress import Bar
 
@@ -161,6 +163,9 @@ def _sample_several(options: Options, sweeps: list[Path]) -> None:
         results.numbers(analysis.as_json(found) | {"seed": options.seed})
     console.table(_several_table(title, found))
     console.bullets(analysis.findings(found))
+    caveats = [decoding_caveats(result.config) for result in comparison.results]
+    for caveat in dict.fromkeys(chain.from_iterable(caveats)):
+        console.warn(caveat)
     console.facts({"results": str(results.folder)})
 
 

@@ -161,7 +161,7 @@ def _run(trained: Trained, data: Data, shown: Split, arrays: Arrays, seed: int) 
         **_positions(trained, data, codes, shown, arrays, seed),
         "corruption": _corruption(config, arrays),
         "usual": _usual_errors(trained, data, seed),
-        "caveats": decoding_caveats(trained),
+        "caveats": decoding_caveats(trained.config),
     }
 
 
