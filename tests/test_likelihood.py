@@ -114,7 +114,7 @@ def test_the_bernoulli_likelihood_by_hand() -> None:
 
 
 def test_the_standard_error_is_over_the_images() -> None:
-    found = Likelihood(torch.tensor([1.0, 2.0, 3.0, 6.0], dtype=torch.float64))
+    found = Likelihood(torch.tensor([1.0, 2.0, 3.0, 6.0], dtype=torch.float64), 5)
     assert found.mean == 3
     assert found.standard_error == pytest.approx(math.sqrt(14 / 3 / 4))
-    assert Likelihood(torch.ones(1)).standard_error is None
+    assert Likelihood(torch.ones(1), 5).standard_error is None

@@ -11,7 +11,7 @@ Of a linear network it also measures the angles between its subspace and that of
 Of a variational autoencoder with a Bernoulli likelihood (regularizer=vae loss=bce), likelihood=5000
 estimates the negative log-likelihood of the test images by importance sampling with 5,000 codes
 each. The images are binarised, each pixel once, with its grey value as the probability. It takes
-5,000 times as long as decoding them: on MNIST some 10 minutes.
+5,000 times as long as decoding them.
 
 Of images=... of your own it says which the run was trained or validated on.
 
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
                 **asdict(evaluation.overall["model"]),
                 **({} if pca is None else {"mse_pca": pca.mse}),
                 **({} if angles is None else {"angles_to_pca": angles}),
-                **_likelihood_numbers(found, options.likelihood),
+                **_likelihood_numbers(found),
                 "used_in_training": {
                     name: trained.image_names(numbers)
                     for name, numbers in trained.used_in_training.items()
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
     if angles is not None:
         console.facts({"subspace": console.describe_angles(angles)})
     if found is not None:
-        console.facts({"likelihood": _describe(found, options.likelihood)})
+        console.facts({"likelihood": _describe(found)})
     console.facts({"results": str(results.folder)})
 
 
@@ -103,23 +103,23 @@ def _likelihood(trained: Trained, samples: int) -> Likelihood:
         return likelihood(trained, samples, bar.advance)
 
 
-def _likelihood_numbers(found: Likelihood | None, samples: int | None) -> dict[str, Any]:
+def _likelihood_numbers(found: Likelihood | None) -> dict[str, Any]:
     if found is None:
         return {}
     return {
         "negative_log_likelihood": found.mean,
         "negative_log_likelihood_standard_error": found.standard_error,
-        "likelihood_samples": samples,
+        "likelihood_samples": found.samples,
     }
 
 
-def _describe(found: Likelihood, samples: int | None) -> str:
+def _describe(found: Likelihood) -> str:
     error = found.standard_error
     spread = "" if error is None else f" ± {error:.2f} (standard error)"
     count = len(found.per_image)
     return (
         f"-log p = {found.mean:.2f}{spread} nats an image, over {count:,} binarised image"
-        f"{'s' * (count != 1)} with {samples:,} codes each"
+        f"{'s' * (count != 1)} with {found.samples:,} codes each"
     )
 
 

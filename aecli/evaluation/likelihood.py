@@ -23,6 +23,8 @@ class Likelihood:
     """Negative log-likelihood of images, in nats."""
 
     per_image: Tensor  # (N,), in double precision, on the CPU
+    samples: int
+    """Codes drawn for each image."""
 
     @property
     def mean(self) -> float:
@@ -76,4 +78,4 @@ def importance_weighted(
             total = torch.logaddexp(total, weights.logsumexp(0))
         found.append(math.log(samples) - total)
         advance(len(batch))
-    return Likelihood(torch.cat(found))
+    return Likelihood(torch.cat(found), samples)
