@@ -1,5 +1,8 @@
 """Where runs and lectures are looked for, and the word for the newest run."""
 
+from datetime import datetime
+from pathlib import Path
+
 OUTPUTS = "outputs"
 """The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
 LATEST = "latest"
@@ -8,3 +11,8 @@ DEPTH = 3
 """Folders between OUTPUTS and a run, at most, so that a misspelt name fails fast."""
 LECTURE = "lecture"
 """The folder of the lectures beside those of the choices, among which it is none."""
+
+
+def dated_folder(command: str) -> Path:
+    """A new folder below OUTPUTS for the results of a command about several runs."""
+    return Path(OUTPUTS, command, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")

@@ -20,7 +20,7 @@ from aecli.models.regularizers import REGULARIZERS
 from aecli.models.regularizers.contractive import JacobianNorm
 from aecli.models.regularizers.sparse import rate_divergence
 from aecli.models.regularizers.vae import gaussian_divergence
-from aecli.training.loop import new_model, penalty_warmth
+from aecli.training.loop import new_model, warmup_factor
 from aecli.training.objective import Objective, evaluation_noise
 from aecli.training.validation import validate
 from tests.test_conf import some_data
@@ -296,8 +296,8 @@ def test_a_heavier_penalty_is_a_smaller_one(name: str) -> None:
 
 def test_the_weight_rises_over_the_warm_up() -> None:
     config = compose(["regularizer=vae", "regularizer.warmup=4", "regularizer.beta=2"])
-    assert [penalty_warmth(config, epochs) for epochs in (0, 1, 3, 4, 9)] == [0, 0.25, 0.75, 1, 1]
-    assert penalty_warmth(compose(["regularizer=vae"]), 0) == 1
+    assert [warmup_factor(config, epochs) for epochs in (0, 1, 3, 4, 9)] == [0, 0.25, 0.75, 1, 1]
+    assert warmup_factor(compose(["regularizer=vae"]), 0) == 1
 
 
 def test_the_first_step_of_a_warm_up_ignores_the_penalty(tmp_path: Path) -> None:

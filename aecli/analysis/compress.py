@@ -15,19 +15,19 @@ from aecli.baselines.codecs import SUPPORTED_CHANNELS, Encoded, as_jpeg, as_png
 from aecli.baselines.pca import pca_of
 from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, bootstrap_over_images
 from aecli.config import Upsampling
+from aecli.config.limits import read_integers
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import RateCurve, Row, image_grid, rate_distortion
 from aecli.latent.quantisation import MAX_BITS, Quantiser
 from aecli.runs.trained import Trained
-from aecli.text import listed, shortened
+from aecli.text import listed
 
 QUALITIES = (1, 5, 10, 20, 30, 50, 75, 90, 95)
 """Of JPEG; above 95 files only grow."""
 JPEG, PNG = "JPEG", "PNG"
 DEFAULT_IMAGES, MAX_VALUES = 1000, 2**23  # fewer than so many if they have more values than this
-MAX_SETTINGS = 12  # numbers of bits
 SHOWN = 10  # images in the figure
 
 
@@ -84,16 +84,9 @@ def read_bits(text: str) -> list[int]:
     """`2,4,6,8` as ascending numbers of bits without duplicates.
 
     Raises:
-        UsageError: they are not whole numbers from 1 to `MAX_BITS`, or too many.
+        UsageError: they are not whole numbers from 1 to `MAX_BITS`.
     """
-    parts = [part.strip() for part in text.split(",")]
-    valid = all(part.isdecimal() and len(part) < 4 and 1 <= int(part) <= MAX_BITS for part in parts)
-    if not valid or len(set(parts)) > MAX_SETTINGS:
-        raise UsageError(
-            f"bits={shortened(text)} is not valid: give whole numbers from 1 to {MAX_BITS}, as in "
-            f"2,4,6,8"
-        )
-    return sorted({int(part) for part in parts})
+    return read_integers("bits", text, MAX_BITS, "2,4,6,8")
 
 
 def check_codes(models: list[Trained]) -> None:

@@ -12,13 +12,12 @@ from torch.nn.functional import interpolate
 
 from aecli.baselines.pca import pca_of
 from aecli.config.choices import SPLITS, TEST, TRAIN, VALIDATION
+from aecli.config.limits import read_integers
 from aecli.data import Data, Split
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.data.images import NO_FOLDER
-from aecli.errors import UsageError
 from aecli.evaluation.metrics import evaluation_batch, image_mse
 from aecli.figures import Row, image_grid
-from aecli.text import shortened
 
 PER_CLASS = 10  # images in a row of the sheet
 MAX_CLASSES = 20  # rows; more would not be seen at a glance
@@ -118,14 +117,7 @@ def read_sizes(text: str, data: Data) -> list[int]:
             the training images.
     """
     most = min(data.train.images[0].numel(), len(data.train))
-    parts = [part.strip() for part in text.split(",")]
-    valid = all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= most for part in parts)
-    if not valid:
-        raise UsageError(
-            f"pca={shortened(text)} is not valid: give numbers of components from 1 to {most:,}, "
-            f"as in 2,4,8"
-        )
-    return sorted({int(part) for part in parts})
+    return read_integers("pca", text, most, "2,4,8", "numbers of components")
 
 
 @torch.inference_mode()

@@ -1,5 +1,5 @@
 """aecli in Python: `aecli/__init__.py` has the names that are public."""
 
-from aecli.runtime.contention import bound_spinning
+from aecli.runtime.contention import limit_spinning
 
-bound_spinning()  # before the modules of this package import torch
+limit_spinning()  # before the modules of this package import torch

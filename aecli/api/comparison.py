@@ -4,12 +4,11 @@ import html
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from aecli.comparison.findings import findings
 from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison as Gathered
-from aecli.comparison.table import columns, notes, rows, to_markdown
+from aecli.comparison.table import Value, columns, notes, records, rows, to_markdown
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
 from aecli.runs.lookup import find_folder
@@ -23,14 +22,12 @@ class Comparison:
     """The runs, grouped by their settings."""
 
     @property
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, Value]]:
         """A row for each setting, with all digits, as in `table.csv`: `pandas.DataFrame(table)`.
 
         Runs that differ only in their seed share a row, with mean and standard deviation.
         """
-        settings = self.gathered.settings
-        cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
-        return [{name: cell(setting) for name, cell in cells.items()} for setting in settings]
+        return records(self.gathered.settings)
 
     @property
     def findings(self) -> list[str]:

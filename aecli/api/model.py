@@ -15,6 +15,7 @@ from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.errors import UsageError
 from aecli.evaluation.metrics import evaluation_batch
+from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder
 from aecli.text import one_line
 
@@ -52,6 +53,7 @@ class Model:
         self.network = network.eval()
         self._load_data = load_data
         self._normalisation = Normalisation(config.data.mean, config.data.std)
+        self._reconstruct = make_reconstruct_fn(self.network, config)
 
     @property
     def name(self) -> str:
@@ -189,9 +191,6 @@ class Model:
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self._normalisation.invert(self.network.decode(codes))
-
-    def _reconstruct(self, pixels: Tensor) -> Tensor:
-        return self._normalisation.invert(self.network(self._normalisation.apply(pixels)))
 
     def _pixels(self, images: Tensor) -> Tensor:
         """Images as float pixels in [0, 1]."""

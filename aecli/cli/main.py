@@ -18,7 +18,7 @@ from aecli.errors import (
     UsageError,
     storage_error,
 )
-from aecli.runtime.contention import bound_spinning
+from aecli.runtime.contention import limit_spinning
 from aecli.runtime.signals import end_at_once
 from aecli.runtime.status import announce_torch, erase_status
 from aecli.runtime.streams import protect_standard_streams
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     protect_standard_streams()
     gc.set_threshold(GC_THRESHOLD)
-    bound_spinning()
+    limit_spinning()
     signal.signal(signal.SIGTERM, _terminate)
     status = run(sys.argv[1:] if arguments is None else arguments)
     end_at_once()

@@ -16,13 +16,12 @@ examples:
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
 from aecli.cli.options import found, parse_options
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
+from aecli.places import dated_folder
 from aecli.runs.lookup import find_folder
 
 
@@ -86,6 +85,6 @@ def main(arguments: list[str]) -> None:
     elif len(folders) == 1:
         output = folders[0] / FOLDER
     else:
-        output = Path(OUTPUTS, FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        output = dated_folder(FOLDER)
     show_status("comparing the runs ...")
     console.comparison(compare(folders, output, options.sort.value, options.data))

@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, found, open_all, parse_options
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
+from aecli.places import dated_folder
 from aecli.runs.discovery import runs_below
 from aecli.runs.lookup import find_folder
 
@@ -116,7 +115,7 @@ def _results(folders: list[Path], models: list[Trained], options: Options) -> Re
         return Results.for_run(models[0].run, FOLDER, options.output)
     if len(folders) == 1:
         return Results(folders[0] / FOLDER, FOLDER)
-    return Results(Path(OUTPUTS, FOLDER, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"), FOLDER)
+    return Results(dated_folder(FOLDER), FOLDER)
 
 
 def _title(models: list[Trained]) -> str:

@@ -149,10 +149,14 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
 
 def to_csv(settings: Sequence[RunGroup]) -> str:
     """CSV for programs: all digits, and standard deviations in columns of their own."""
+    found = records(settings)
+    return documents.to_csv([found[0], *(each.values() for each in found)])
+
+
+def records(settings: Sequence[RunGroup]) -> list[dict[str, Value]]:
+    """A row for each setting, of which there is at least one: column in CSV -> value."""
     cells = {name: cell for each in columns(settings) for name, cell in each.values.items()}
-    return documents.to_csv(
-        [cells, *([cell(setting) for cell in cells.values()] for setting in settings)]
-    )
+    return [{name: cell(setting) for name, cell in cells.items()} for setting in settings]
 
 
 def to_markdown(settings: Sequence[RunGroup]) -> str:

@@ -18,7 +18,7 @@ class AugmentConfig:
     """Most degrees by which an image is turned, to either side."""
 
     flip: bool = False
-    """Mirror every other image from left to right."""
+    """Mirror each image from left to right with a probability of a half."""
 
     def __post_init__(self) -> None:
         check_integer("augment.shift", self.shift, MAX_PIXELS, minimum=0)

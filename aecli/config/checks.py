@@ -7,7 +7,7 @@ from aecli.errors import UsageError
 
 
 def check_unread_keys(config: TrainConfig) -> None:
-    """Reject options that the chosen data set or corruption does not read.
+    """Reject options that the chosen data set, corruption or regulariser does not read.
 
     Raises:
         UsageError: there is one.

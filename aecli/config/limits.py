@@ -77,3 +77,22 @@ def expand_user(key: str, path: str) -> str:
 def check_seed(seed: int) -> None:
     """Raise a UsageError unless every library takes `seed`."""
     check_valid(0 <= seed < 2**32, "seed", seed, "a whole number from 0 to 4294967295")
+
+
+def read_integers(
+    key: str, text: str, maximum: int, example: str, what: str = "whole numbers"
+) -> list[int]:
+    """A text such as `2,4,8` as ascending numbers without duplicates.
+
+    Raises:
+        UsageError: they are not whole numbers from 1 to `maximum`; `what` says what is counted, and
+            `example` shows some that are valid.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    # int() takes long for thousands of digits.
+    if not all(each.isdecimal() and len(each) < 10 and 1 <= int(each) <= maximum for each in parts):
+        raise UsageError(
+            f"{key}={shortened(text)} is not valid: give {what} from 1 to {maximum:,}, as in "
+            f"{example}"
+        )
+    return sorted({int(each) for each in parts})

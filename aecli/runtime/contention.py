@@ -14,7 +14,7 @@ SCHEDULE = Path("/proc/thread-self/schedstat")
 OPENMP_SPIN_COUNT = "50000"
 
 
-def bound_spinning() -> None:
+def limit_spinning() -> None:
     """Have OpenMP's threads sleep after a while, unless the user has set how they wait.
 
     OpenMP reads the variable when torch is imported.

@@ -138,7 +138,7 @@ def train_epoch(
     with training_arithmetic(data.train.images.device, config.deterministic):
         while state.step < steps:
             done = epochs_done(state.epoch, state.step, steps)
-            step(learning_rate(config, done), penalty_warmth(config, done))
+            step(learning_rate(config, done), warmup_factor(config, done))
             state.step += 1
             state.seconds = time.perf_counter() - started
             on_step_end()
@@ -181,7 +181,7 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def penalty_warmth(config: TrainConfig, epochs: float) -> float:
+def warmup_factor(config: TrainConfig, epochs: float) -> float:
     """The part of the penalty's weight that is reached after `epochs` epochs, from 0 to 1."""
     warmup = config.regularizer.warmup
     return epochs / warmup if epochs < warmup else 1.0

@@ -60,10 +60,11 @@ class TrainingStep:
         self._corrupt = build_corruption(config.corruption)
         self._normalise = Normalisation(config.data.mean, config.data.std).apply
         self._noise = torch.Generator(images.device)
-        self._is_random = bool(config.augment.is_on or self._corrupt or objective.is_random)
+        self._augments = config.augment.is_on
+        self._is_random = bool(self._augments or self._corrupt or objective.is_random)
         self._epoch = self._step = 0
         self._lr: float | None = None
-        self._warmth: float | None = None
+        self._warmup_factor: float | None = None
         self._penalty_weight = torch.zeros((), device=images.device)
 
         device = images.device
@@ -88,14 +89,15 @@ class TrainingStep:
         self._position.fill_(steps_done * self._config.batch_size)
         self._epoch, self._step = epoch, steps_done
 
-    def __call__(self, lr: float, warmth: float = 1.0) -> None:
-        """Take the next step, with the learning rate `lr` and this part of the penalty's weight."""
+    def __call__(self, lr: float, warmup_factor: float = 1.0) -> None:
+        """Take the next step, with the learning rate `lr`, and the penalty's weight times
+        `warmup_factor`."""
         if lr != self._lr:
             self._optimizer.set_learning_rate(lr)
             self._lr = lr
-        if warmth != self._warmth:
-            self._penalty_weight.fill_(warmth * self._objective.penalty_weight)
-            self._warmth = warmth
+        if warmup_factor != self._warmup_factor:
+            self._penalty_weight.fill_(warmup_factor * self._objective.penalty_weight)
+            self._warmup_factor = warmup_factor
         if self._is_random:  # noise that depends only on seed, epoch and step
             reseed(self._noise, self._config.seed, self._epoch, self._step)
         batch = self._batches[self._step]
@@ -115,12 +117,11 @@ class TrainingStep:
         """Train on the images with indices `batch` (B,)."""
         # 1. Gather the batch and change all of it on every rank, so that the noise is the same.
         pixels = gather(self._images, batch)  # (B, C, H, W)
-        if self._config.augment.is_on:
+        if self._augments:
             pixels = augment(pixels, self._config.augment, self._noise)
         inputs = self._corrupt(pixels, self._noise) if self._corrupt else pixels
         targets = inputs if self._config.corruption.target is Target.input else pixels
         inputs, targets = self._group.local_shard(inputs), self._group.local_shard(targets)
-
         noise = self._draw_code_noise(len(batch))
 
         # 2. Forward pass.
