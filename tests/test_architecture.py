@@ -53,13 +53,15 @@ def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_the_first_step_waits_for_no_figure_and_no_baseline(data_dir: Path, tmp_path: Path) -> None:
+def test_the_first_step_waits_for_no_figure_baseline_or_compiler(
+    data_dir: Path, tmp_path: Path
+) -> None:
     code = (
         "import os, sys\nfrom unittest.mock import patch\nimport aecli.training.recorder\n"
         "from aecli.cli.main import run\n"
         "reference_scores = 'aecli.training.recorder.reference_scores'\n"
         "too_early = patch(reference_scores, side_effect=AssertionError)\n"
-        "stop = lambda _: os._exit('matplotlib' in sys.modules)\n"
+        "stop = lambda _: os._exit(bool({'matplotlib', 'torch._dynamo'} & {*sys.modules}))\n"
         "with too_early, patch('aecli.runs.tracker.Tracker.step', stop):\n"
         "    run(sys.argv[1:])\n"
         "sys.exit('there was no step')"

@@ -15,6 +15,7 @@ DERIVATIVES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.ReLU: lambda values: (values > 0).float(),
 }
 """Of each activation, at its values."""
+Projection = Callable[[Autoencoder, Tensor, Tensor, Switches], tuple[Tensor, Tensor]]
 
 
 class JacobianNorm:
@@ -28,13 +29,18 @@ class JacobianNorm:
     def __init__(self, _: RegularizerConfig, model: Autoencoder) -> None:
         self._layer, self._derivative = single_layer(model)
         self.is_random = self._layer is None
+        self._projected: Projection = projected
+        if self._layer is None:
+            # Its second derivatives are beyond torch.compile. This decorator imports the compiler,
+            # which takes a second and a half: only these runs wait for it.
+            self._projected = torch.compiler.disable(projected)
 
     def __call__(
         self, model: Autoencoder, images: Tensor, noise: Tensor | None, switches: Switches
     ) -> tuple[Tensor, Tensor]:
         """The codes (B, D), and the mean penalty of an image ()."""
         if noise is not None:
-            codes, penalty = projected(model, images, noise, switches)
+            codes, penalty = self._projected(model, images, noise, switches)
             return codes, penalty
         assert self._layer is not None, "without noise there is one layer"
         codes = model.run_encoder(images, switches)
@@ -55,7 +61,6 @@ def single_layer(
     return None, torch.ones_like
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # it has no second derivatives
 def projected(
     model: Autoencoder, images: Tensor, noise: Tensor, switches: Switches
 ) -> tuple[Tensor, Tensor]:
