@@ -147,13 +147,13 @@ def test_the_fit_ends_where_distances_between_logits_no_longer_change(
 ) -> None:
     split = load_synthetic(data_dir).train[:2000]
     pixels = flat_pixels(split.images)
+    torch.manual_seed(0)
     noisy = (pixels + 0.2 * torch.randn(pixels.shape)).clamp(0, 1)
 
     def distance() -> float:
         classifier = fit_to_pixels(split)
         return frechet_distance(*(gaussian(classifier.logits(each)) for each in (pixels, noisy)))
 
-    torch.manual_seed(0)
     found = distance()
-    monkeypatch.setattr(linear_probe, "GRADIENT_TOLERANCE", 1e-6)
+    monkeypatch.setattr(linear_probe, "GRADIENT_TOLERANCE", 2e-7)
     assert found == pytest.approx(distance(), rel=1e-2)

@@ -197,7 +197,9 @@ def test_errors_are_those_of_the_table(comparison: Comparison) -> None:
         [2, sum(result.mse for result in small.results) / 2],
         [4, large.first.mse],
     ]
-    assert drawn["PCA"] == [[size, mse] for size, mse in conv.first.pca_curve.items()]
+    # Where a network has that size, as it was measured beside it: the same, rounded otherwise.
+    curve = [[size, mse] for size, mse in conv.first.pca_curve.items()]
+    assert np.asarray(drawn["PCA"]) == pytest.approx(np.asarray(curve), rel=1e-6)
     assert np.asarray(axes.lines[-1].get_ydata()) == pytest.approx(conv.first.mean_image_mse)
     assert "standard deviation" in picture.caption  # of the two seeds
     assert "measured as for" not in picture.caption
