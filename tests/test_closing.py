@@ -192,7 +192,7 @@ def test_what_is_given_beside_it_is_checked_for_a_finished_run_as_well(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", "resume=run", "finish=true", "lr=5") == 2
-    assert "only data_dir, path, device may be given" in capsys.readouterr().err
+    assert "only data_dir, path, device, tracker may be given" in capsys.readouterr().err
 
 
 def test_a_run_without_an_epoch_is_refused_and_stays_as_it_is(

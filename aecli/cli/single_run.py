@@ -162,9 +162,9 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         console.warn(f"{run.path} is finished: there is nothing to do")
 
 
-# What may be given on resuming: more epochs or time, where the images are now, and the device.
+# What may be given on resuming: more epochs or time; where the images are now, device and tracker.
 MORE_TRAINING = ("epochs", "minutes")
-PLACES = ("data_dir", "data.path", "device")
+PLACES = ("data_dir", "data.path", "device", "tracker")
 CHANGEABLE = (*MORE_TRAINING, *PLACES)
 
 

@@ -18,6 +18,7 @@ from aecli.config.choices import (
     RegularizerKind,
     Schedule,
     Target,
+    TrackerKind,
     Upsampling,
 )
 from aecli.config.loading import (
@@ -76,6 +77,7 @@ __all__ = [
     "RegularizerKind",
     "Schedule",
     "Target",
+    "TrackerKind",
     "TrainConfig",
     "UpsampleConfig",
     "Upsampling",

@@ -118,6 +118,17 @@ class RegularizerKind(Enum):
     """Square of the encoder's derivatives."""
 
 
+class TrackerKind(Enum):
+    """Where a run is shown beside TensorBoard."""
+
+    none = "none"
+    wandb = "wandb"
+    """Weights & Biases."""
+
+    mlflow = "mlflow"
+    """MLflow."""
+
+
 class CorruptionKind(Enum):
     """Corruption of the encoder's input."""
 

@@ -152,7 +152,7 @@ def plain(config: Any) -> Any:
 
 INCIDENTAL = {
     "name", "output_dir", "data_dir", "data.path", "data.name", "data.image_shape",
-    "device", "checkpoint.epochs", "checkpoint.minutes",
+    "device", "checkpoint.epochs", "checkpoint.minutes", "tracker",
 }  # fmt: skip
 """Keys that do not affect a result: where a run and its images are stored, and where it ran. The
 images themselves are known by their fingerprints."""

@@ -17,6 +17,7 @@ from aecli.config.choices import (
     RegularizerKind,
     Schedule,
     Target,
+    TrackerKind,
     Upsampling,
 )
 from aecli.config.limits import (
@@ -277,6 +278,10 @@ class TrainConfig:
 
     keep: Keep = Keep.best
     """Weights that the run keeps: best, of the epoch with the lowest validation loss, or last."""
+
+    tracker: TrackerKind = TrackerKind.none
+    """Where curves, images and results are also logged: wandb (Weights & Biases) or mlflow, each an
+    extra; its own environment variables name the project and the server."""
 
     name: str = MISSING
     """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25, and

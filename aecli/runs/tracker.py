@@ -1,4 +1,4 @@
-"""Live output of a run: TensorBoard, metrics.jsonl and the terminal."""
+"""Live output of a run: TensorBoard, metrics.jsonl, the terminal and a tracker of others."""
 
 import json
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from aecli.files import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
 from aecli.runs.display import Display, Progress, Standing
+from aecli.runs.external import ExternalTracker
 from aecli.runs.owned import OwnedFiles
 from aecli.runs.records import EpochRecord
 from aecli.runs.tensorboard import EventsFile
@@ -104,6 +105,7 @@ class Tracker:
         display: Display | None = None,
         resumed: Resumed | None = None,
         layout: Layout = LAYOUT,
+        external: ExternalTracker | None = None,
     ) -> None:
         """
         Args:
@@ -114,8 +116,9 @@ class Tracker:
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
             layout: TensorBoard's charts with several curves.
+            external: a tracker to log to as well; it is closed with the files.
         """
-        self._run = run
+        self._run, self._external = run, external
         lines = [_json_line(record) for record in resumed.records] if resumed else []
         metrics_file = run.working_file(METRICS)
         write_atomically(metrics_file, "".join(lines).encode())
@@ -140,7 +143,9 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if self._external is not None:
+            self._external.close(is_complete=failure is None)
         self._files.close()
 
     def step(self) -> None:
@@ -170,10 +175,12 @@ class Tracker:
             "training/images_per_second": record.images_per_second,
             "training/epochs_per_second": 1 / record.seconds,
         }
-        for tag, value in scalars.items():
-            if value is not None:
-                self._events.scalar(tag, value, record.epoch)
+        measured = {tag: value for tag, value in scalars.items() if value is not None}
+        for tag, value in measured.items():
+            self._events.scalar(tag, value, record.epoch)
         self._events.flush()
+        if self._external is not None:
+            self._external.metrics(measured, record.epoch)
         self._progress.losses(record)
 
     def line(self, record: EpochRecord, standing: Standing) -> None:
@@ -194,6 +201,8 @@ class Tracker:
         pixels = to_array(figure)
         self._run.check_lock()
         self._events.image(tag, pixels, epoch)
+        if self._external is not None:
+            self._external.image(tag, pixels, epoch)
 
     def graph(self, layers: list[Layer]) -> None:
         """Log the model as TensorBoard's graph: a chain of layers inside encoder and decoder.
@@ -236,3 +245,5 @@ class Tracker:
             self._events.summary(summary)
         for tag, value in metrics.items():
             self._events.scalar(tag, value, epoch)
+        if self._external is not None:
+            self._external.metrics(metrics, epoch)

@@ -8,6 +8,7 @@ from aecli.errors import UsageError
 from aecli.evaluation.scores import reference_scores
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Progress
+from aecli.runs.external import ExternalTracker
 from aecli.runs.remaining import is_interrupted
 from aecli.runs.tracker import Resumed, Tracker
 from aecli.training.experiment import restore
@@ -64,6 +65,7 @@ def close_run(
             f"epoch: {advice}"
         )
     run.check_replaceable()
+    external = ExternalTracker(config, run.path, warn)
     reason = run.failure() if has_failed else Status.interrupted.value
     state.model.load_state_dict(state.kept_weights)
     kept = state.records[state.kept_epoch - 1]
@@ -81,7 +83,8 @@ def close_run(
     summary = summarise(config, data, outcome)
     # A run that failed stays so, with its reason, until the summary is there.
     run.save_working_config(config)
-    with Tracker(run, config.epochs, steps, resumed=Resumed(state.records, 0)) as tracker:
+    at_end = Resumed(state.records, 0)
+    with Tracker(run, config.epochs, steps, resumed=at_end, external=external) as tracker:
         tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
     save_results(data, outcome, summary, run)
     return outcome

@@ -13,6 +13,7 @@ from aecli.errors import AecliError, StorageError, storage_error
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display
+from aecli.runs.external import ExternalTracker
 from aecli.runs.tracker import LAYOUT, Resumed, Tracker, drawable
 from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
@@ -104,10 +105,12 @@ def run_experiment(
         display: what the terminal shows of the run; None for nothing.
         group: the training processes; rank 0 calls this, the others call `run_worker`.
         restart: start from the beginning and remove the checkpoints.
-        warn: receives a message for each damaged checkpoint, and one if the processor is busy.
+        warn: receives a message for each damaged checkpoint, if the processor is busy, and if the
+            tracker fails.
 
     Raises:
         DivergenceError: the loss is no longer finite.
+        UsageError: the tracker refuses the run; nothing has been changed.
         DataError: the run was trained on other images; nothing has been changed.
         StorageError: all checkpoints are damaged or missing, or somebody has changed a file that
             would be replaced; nothing has been changed.
@@ -120,6 +123,7 @@ def run_experiment(
     if not is_resumed:
         load_initial(config, state.model)
     run.check_replaceable()
+    external = ExternalTracker(config, run.path, warn)
     # Nothing has been changed so far.
     run.begin(config)
     if restart:
@@ -129,7 +133,7 @@ def run_experiment(
     if is_resumed:
         resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
     layout = drawable(LAYOUT, [config])
-    with Tracker(run, config.epochs, steps, display, resumed, layout) as tracker:
+    with Tracker(run, config.epochs, steps, display, resumed, layout, external) as tracker:
         if not is_resumed:
             tracker.graph(describe(state.model))
         task = {"config": to_yaml(config), "run": str(run.path), "state": saved}

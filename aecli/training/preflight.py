@@ -12,6 +12,7 @@ from aecli.errors import UsageError
 from aecli.files import check_writable, writable_folder
 from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
+from aecli.runs.external import check_tracker
 from aecli.runtime import memory
 from aecli.runtime.device import check_compiler
 from aecli.training.initial import check_initial
@@ -38,7 +39,8 @@ def check_without_writing(config: TrainConfig, *, is_new: bool = True) -> Data:
 
 
 def _check_trainable(config: TrainConfig, is_new: bool) -> Data:
-    """Check device, data, layers and memory; return the data."""
+    """Check tracker, device, data, layers and memory; return the data."""
+    check_tracker(config)
     data = load_cached_data(config)
     device = data.train.images.device
     if config.compile:

@@ -1,0 +1,134 @@
+"""Trackers of others that show a run while it trains, beside TensorBoard."""
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecli.config import TrackerKind, TrainConfig, settings
+from aecli.errors import UsageError
+from aecli.runs.discovery import is_sweep
+from aecli.text import one_line
+
+PROJECT = "aecli"
+"""The project, or experiment, of the runs where the tracker's own environment names none."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a tracker is told of a run before it trains."""
+
+    id: str
+    """The same for a run that is resumed."""
+    name: str
+    group: str | None
+    """The sweep that it belongs to."""
+    folder: Path
+    settings: dict[str, object]
+    """Every setting that affects the result, keyed as on the command line."""
+
+
+class TrackedRun(Protocol):
+    """One run at a tracker. Any method may raise one of the `ERRORS` of its module."""
+
+    @property
+    def place(self) -> str:
+        """Where to look at it: an address, a folder or a database."""
+
+    def metrics(self, values: dict[str, float], epoch: int) -> None:
+        """Log the scalars of an epoch, by their tags."""
+
+    def image(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
+        """Log an image (H, W, C) of an epoch."""
+
+    def close(self, *, is_complete: bool) -> None:
+        """Send what is left, and mark the run as complete or as failed."""
+
+
+def check_tracker(config: TrainConfig) -> None:
+    """Check that the package of the tracker is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if config.tracker is TrackerKind.none:
+        return
+    name = config.tracker.name
+    found = find_spec(name)
+    # A folder of that name, as wandb makes one, passes for a package without an origin.
+    if found is None or found.origin is None:
+        raise UsageError(f"tracker={name} is an extra: pip install 'aecli[{name}]'")
+
+
+class ExternalTracker:
+    """The tracker that a run has chosen, or none.
+
+    One that fails later, as without a network, is left out from there on: the run goes on.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, warn: Callable[[str], None]) -> None:
+        """Open the run of `folder` there; the same one for a run that is resumed.
+
+        Args:
+            config: the configuration of the run.
+            folder: its run directory.
+            warn: receives where the run is logged, and a message if that fails.
+
+        Raises:
+            UsageError: the tracker refuses, as without a login.
+        """
+        self._name, self._warn = config.tracker.name, warn
+        self._run: TrackedRun | None = None
+        if config.tracker is TrackerKind.none:
+            return
+        check_tracker(config)
+        # Imported late: each is an extra, and takes a second.
+        module = importlib.import_module(f"aecli.runs.external.{self._name}")
+        self._errors: tuple[type[Exception], ...] = module.ERRORS
+        try:
+            self._run = module.start(_facts(config, folder))
+        except self._errors as error:
+            reason = one_line(error).rstrip(".")
+            raise UsageError(f"tracker={self._name}: {reason}. {module.ADVICE}") from error
+        warn(f"tracker={self._name} logs to {self._run.place}")
+
+    def metrics(self, values: dict[str, float], epoch: int) -> None:
+        """Log scalars of an epoch, by their tags."""
+        self._try(lambda run: run.metrics(values, epoch))
+
+    def image(self, tag: str, pixels: NDArray[np.uint8], epoch: int) -> None:
+        """Log an image (H, W, C) of an epoch."""
+        self._try(lambda run: run.image(tag, pixels, epoch))
+
+    def close(self, *, is_complete: bool) -> None:
+        """Send what is left, and mark the run as complete or as failed."""
+        self._try(lambda run: run.close(is_complete=is_complete))
+
+    def _try(self, action: Callable[[TrackedRun], None]) -> None:
+        if self._run is None:
+            return
+        try:
+            action(self._run)
+        except self._errors as error:
+            self._run = None
+            self._warn(
+                f"tracker={self._name} failed: {one_line(error)}; the run goes on without it"
+            )
+
+
+def _facts(config: TrainConfig, folder: Path) -> RunFacts:
+    home = folder.resolve()
+    sweep = home.parent
+    return RunFacts(
+        id=hashlib.sha256(str(home).encode()).hexdigest()[:16],
+        name=config.name,
+        group=f"{sweep.parent.name}/{sweep.name}" if is_sweep(sweep) else None,
+        folder=home,
+        settings=settings(config),
+    )
