@@ -337,6 +337,7 @@ def test_values_are_typed_as_the_command_line_has_them(value: object, typed: str
     assert _typed(value) == typed
 
 
+@pytest.mark.undrawn("compare")
 def test_a_comparison_has_the_rows_of_its_csv(
     aecli: Cli, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_seed_repeats_and_resumes_to_the_bit_and_changes_the_training(tmp_path
     ],
 )
 def test_invalid_values_are_named(line: str, message: str) -> None:
-    from aecli.cli.compose import check_overrides
+    from aecli.cli.override_checks import check_overrides
 
     with pytest.raises(UsageError, match=message):
         check_overrides([line], multirun=False)

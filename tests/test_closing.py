@@ -78,6 +78,7 @@ def test_the_line_that_ends_an_interrupted_run_says_how_to_use_it(
     )
 
 
+@pytest.mark.undrawn("train", "evaluate", "compare")
 def test_an_interrupted_run_is_closed_and_every_table_says_so(
     begun: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,7 @@ def test_the_report_opens_in_a_browser_on_its_own(study: Path) -> None:
     assert all(width > 0 for width in widths)
 
 
+@pytest.mark.undrawn("compare")
 def test_the_command_compares_runs_and_sweeps_alike(
     study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +137,7 @@ def test_the_command_compares_runs_and_sweeps_alike(
     assert [row["seeds"] for row in table(tmp_path / "one")] == ["0"]
 
 
+@pytest.mark.undrawn("compare")
 def test_several_folders_have_their_comparison_in_a_new_one(
     study: Path, aecli: Aecli, tmp_path: Path
 ) -> None:
@@ -315,6 +317,7 @@ def test_with_data_the_runs_left_out_are_those_on_it_and_those_of_which_it_is_no
     assert all(str(run.path) in "".join(left_out) for run in (damaged, same))
 
 
+@pytest.mark.undrawn("compare")
 def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -327,6 +330,7 @@ def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
     assert mine.read_text() == "mine" and not (copied / "compare" / "synthetic").exists()
 
 
+@pytest.mark.undrawn("compare")
 def test_what_is_left_out_is_named_with_its_data_set_and_once(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

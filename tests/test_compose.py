@@ -1,6 +1,7 @@
 """From words on the command line to configurations."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from aecli.cli.compose import (
-    check_overrides,
     compose,
     compose_sweep,
 )
 from aecli.cli.engine import hydra_engine
 from aecli.cli.jobs import show_config
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.config.schema import DEFAULT_FACTOR
@@ -365,3 +366,21 @@ def test_the_configuration_that_is_shown_has_the_name_and_no_more_than_was_typed
     show_config("job", resolve, ["latent=7"])
     shown = OmegaConf.create(capsys.readouterr().out)
     assert shown.name == "conv-z7" and "hydra" not in shown
+
+
+def test_the_runs_of_a_sweep_are_what_hydra_composes_one_by_one() -> None:
+    line = read_arguments(
+        [
+            "sweep=latent",
+            "model=fc,denoising",
+            "corruption=masking",
+            "latent=3,2",
+            "corruption.rate=0.5",
+            "data.classes=[a,b]",
+            "lr=1e-3,0.5",
+        ]
+    )
+    jobs = compose_sweep(line).jobs
+    assert jobs is not None and len(jobs) == 8
+    for job in jobs:
+        assert replace(job.config, name="x") == replace(compose(job.overrides), name="x")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import compose
+from aecli.cli.override_checks import check_overrides
 from aecli.config import CONF_DIR, config_groups
 from aecli.data import DATASETS, Data, Split
 from aecli.models import MODELS

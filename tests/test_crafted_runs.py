@@ -126,6 +126,7 @@ def test_a_configuration_that_is_none_is_damaged(
     assert_damaged(run, "config.yaml is damaged: it ", aecli, capsys)
 
 
+@pytest.mark.undrawn("compare")
 def test_a_comparison_leaves_a_damaged_run_out_and_names_it(
     finished: Path, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_comparison_leaves_a_damaged_run_out_and_names_it(
 NOT_READ = [("metrics.jsonl", "evaluate"), ("best.safetensors", "compare")]
 
 
+@pytest.mark.undrawn("compare", "evaluate")
 @pytest.mark.parametrize(
     "name", ["config.yaml", "manifest.json", "summary.json", "metrics.jsonl", "best.safetensors"]
 )

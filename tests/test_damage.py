@@ -136,6 +136,7 @@ def interrupted(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 KEPT = ["0000000006", "0000000003"]  # two steps and the end of an epoch, twice and once
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize(
     "name",

@@ -15,11 +15,12 @@ from unittest.mock import patch
 import pytest
 
 from aecli.cli.completion import OWN_KEYS, SCRIPTS
-from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.compose import compose, compose_sweep
 from aecli.cli.engine import EXTRAS
 from aecli.cli.help import SECTIONS, help_for
 from aecli.cli.lookup import COMPOSED, LIST, command_names, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments
 from aecli.cli.single_run import CHANGEABLE
 from aecli.commands import data, train

@@ -63,6 +63,7 @@ def test_the_scores_are_those_of_the_summary_and_add_up(
             assert (run.path / "evaluate" / f"{name}.{suffix}").stat().st_size > 1000
 
 
+@pytest.mark.undrawn("evaluate", "compare")
 def test_a_run_may_be_evaluated_again_and_is_still_compared(
     run: RunDirectory, aecli: Aecli
 ) -> None:

@@ -84,6 +84,7 @@ def test_nothing_is_logged_without_the_lock(log: str, run: RunDirectory) -> None
         assert contents(run.path) == before
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize(
     ("owner", "name"),
     [

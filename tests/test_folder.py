@@ -762,6 +762,7 @@ def test_every_model_trains_on_own_images(
     }
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_runs_on_one_folder_are_compared_and_on_two_each_for_itself(
     noise: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

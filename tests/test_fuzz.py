@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import compose
+from aecli.cli.override_checks import check_overrides
 from aecli.config import check_objective, check_unread_keys, config_groups, plain
 from aecli.errors import AecliError
 from aecli.training.loop import new_model, train_epoch, training_step

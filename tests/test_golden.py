@@ -33,6 +33,7 @@ def test_a_finished_run_is_evaluated(golden: Path, aecli: Aecli) -> None:
     assert numbers["mse"] == pytest.approx(run.load_summary()["test"]["mse"], rel=1e-4)
 
 
+@pytest.mark.undrawn("compare")
 def test_a_finished_run_is_compared_and_the_other_is_named(
     golden: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,8 @@ from tests.conftest import TINY
 
 Aecli = Callable[..., int]
 
+pytestmark = pytest.mark.undrawn
+
 
 @pytest.fixture
 def first(aecli: Aecli) -> RunDirectory:

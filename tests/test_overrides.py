@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.compose import compose, compose_sweep
 from aecli.cli.options import parse_options
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import MAX_RUNS, override, parse_overrides, read_arguments, split
 from aecli.commands import embed
 from aecli.config import TrainConfig, config_groups

@@ -378,6 +378,7 @@ def interrupted(
                 os.killpg(int(file.read_text()), signal.SIGKILL)
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize(
     ("launcher", "number", "status"),
     [

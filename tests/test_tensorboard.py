@@ -39,6 +39,7 @@ def read(folder: Path, tag: str) -> tuple[list[int], list[float]]:
     return [event.step for event in events], [event.wall_time for event in events]
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize(
     "offsets",
     [[0, -1], [0, -1, -1], [0, -1, -2, -3], [0, 365, 0, 0], [0, 0, 0, 0]],

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from aecli.api.loading import load
 from aecli.api.model import Model
-from aecli.cli.compose import check_overrides, compose_run
+from aecli.cli.compose import compose_run
 from aecli.cli.jobs import run_once
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import override, read_arguments
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config

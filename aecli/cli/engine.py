@@ -9,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -84,6 +85,13 @@ def as_usage_errors() -> Iterator[None]:
         raise UsageError(explain(error)) from error
     except YAMLError as error:  # in a file of one's own
         raise UsageError(one_line(error)) from error
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """Remove Hydra's own keys from a composed configuration, and return it."""
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed
 
 
 def _missing_extra(error: MissingConfigException) -> UsageError | None:

@@ -99,6 +99,11 @@ def split(overrides: list[str]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
+def is_hydra_override(override: Override) -> bool:
+    """Whether an override is of a key or a group of Hydra's own."""
+    return override.key_or_group.split(".")[0].split("/")[0] == "hydra"
+
+
 def is_given(key: str, overrides: Iterable[str]) -> bool:
     """Whether one of the overrides sets `key`."""
     return any(each.key_or_group == key for each in parse_overrides(overrides))

@@ -32,9 +32,10 @@ from rich.table import Table
 from rich.text import Text
 
 from aecli.cli import console
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import compose
 from aecli.cli.naming import data_word
 from aecli.cli.options import pop_value
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import known_choices, override, parse_overrides, read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.config import FOLDER

@@ -23,9 +23,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aecli.cli.compose import check_overrides, compose
+from aecli.cli.compose import compose
 from aecli.cli.naming import default_name
 from aecli.cli.options import pop_value
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.config import ConvConfig, LayerConfig, TrainConfig, Upsampling

@@ -45,9 +45,9 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from aecli.cli.compose import check_overrides
 from aecli.cli.jobs import show_config
 from aecli.cli.options import found, pop_value
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments
 from aecli.cli.own_config import pop_config_dir
 from aecli.cli.single_run import (

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from aecli.cli.compose import check_overrides, compose, compose_sweep
+from aecli.cli.compose import compose, compose_sweep
 from aecli.cli.lookup import module
+from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import override, read_arguments
 from aecli.config import CheckpointConfig, TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config

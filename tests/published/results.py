@@ -74,8 +74,15 @@ def _add(result: Result, row: Row, place: Path) -> None:
     result.values.append(number(place, row.file, row.key))
     for name, key in row.beside.items():
         result.beside.setdefault(name, []).append(number(place, row.file, key))
+    result.processor = _machine()
+
+
+def _machine() -> str:
+    """What the times depend on."""
     about = machine()
-    result.processor = f"{about['processor']}; {about['cores']} cores, torch {about['torch']}"
+    threads = os.environ.get("OMP_NUM_THREADS")  # beside other work, one is faster than several
+    cores = f"{about['cores']} cores" + (f", OMP_NUM_THREADS={threads}" if threads else "")
+    return f"{about['processor']}; {cores}, torch {about['torch']}"
 
 
 def _run_lines(row: Row, seed: int | None, place: Path) -> tuple[float, float]:
