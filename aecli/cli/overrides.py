@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import get_type_hints
 
@@ -195,6 +195,7 @@ def _parsed(key: str, value: str) -> Override | None:
         return None
 
 
+@lru_cache(1024)  # a command line is read several times, and once for each run of a sweep
 def _parse(line: str) -> Override:
     if "=" not in line and not line.startswith("~"):
         raise UsageError(f"{shortened(line)!r} is not of the form key=value")
