@@ -213,6 +213,7 @@ def test_what_uses_a_run_works_without_validation(
     )
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_a_comparison_chooses_nothing_without_validation(
     unvalidated: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_comparison_chooses_nothing_without_validation(
     assert "seeds" not in charts and list(Path("sweep/compare").glob(EVENTS))
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_runs_with_and_without_validation_are_compared_but_not_ranked(
     unvalidated: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +254,7 @@ def test_runs_with_and_without_validation_are_compared_but_not_ranked(
 @pytest.mark.undrawn
 def test_the_loss_may_compare_with_the_corrupted_input(aecli: Aecli) -> None:
     black = ["corruption=masking", "corruption.rate=1", "epochs=300", "lr=0.02"]
+    black += ["val_every=300", "checkpoint.epochs=300"]
     clean = run_in("clean", aecli, *LAST, *black)
     noisy = run_in("noisy", aecli, *LAST, *black, "corruption.target=input")
     mean_image = clean.load_summary()["baselines"]["mean_image"]["mse"]

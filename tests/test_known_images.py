@@ -393,6 +393,7 @@ def test_models_are_compared_on_the_same_images_only(
 # Comparing.
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_folders_of_one_name_are_not_one_data_set(
     photos: Path, aecli: Aecli, tmp_path: Path, capsys: Capture
 ) -> None:
