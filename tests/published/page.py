@@ -27,19 +27,19 @@ HEAD = """\
 
 Numbers from the literature beside those of aecli. Each row can be rerun by the lines below its
 table. `make published` runs the rows that have no result, keeps the results in
-`docs/published/results/`, and makes this page of them and of `docs/published/rows.yaml`.
+`docs/published/results/`, and makes this page from them and from `docs/published/rows.yaml`.
 `make published ROWS=hinton-pca,hinton` runs these rows alone; their names are above the lines, and
-a row that has several sizes of the code is called `pca-2`, `pca-4` and so on.
+rows for several sizes of the code are called `pca-2`, `pca-4` and so on.
 
 How to read it:
 
 - **ours** is the mean over `n` seeds ± their standard deviation, on all test images. Without `n`
-  nothing is drawn, so that there is only one result.
-- **met** is *yes* if the mean and each single seed lie where they are to, *on average* if only the
-  mean does, and *no* otherwise; then the reason is below the table.
-- **time** is that of one seed, from return to prompt, with the time of all cores together in
-  parentheses. If others were using the machine, the first is longer than it would be alone, and the
-  second is about the same.
+  no seed plays a part, so there is only one result.
+- **met** is *yes* if the mean and each single seed lie within what is **to reach**, *on average* if
+  only the mean does, and *no* otherwise; then the reason is below the table.
+- **time** is that of one seed, from pressing return to the next prompt, with the time of all cores
+  together in parentheses. If other programs were using the machine, the first is longer than it
+  would be alone, and the second is about the same.
 - The settings of a network are chosen on validation images; the test images are measured once, at
   the end.
 """
@@ -128,8 +128,8 @@ def _reasons(entry: Entry, known: Known) -> Iterator[str]:
     for row in entry.rows:
         result = known[row.name]
         if result is None:
-            needed = f"it needs {row.needs}" if row.needs else "nobody has run it yet"
-            sizes.setdefault(f"not run: {row.reason or needed}", []).append(row.size)
+            why = row.reason or (f"it needs {row.needs}" if row.needs else "")
+            sizes.setdefault(f"not run: {why}" if why else "not run yet", []).append(row.size)
         elif verdict(row, result.values) == NO:
             sizes.setdefault(f"not met: {row.reason}", []).append(row.size)
     for reason, own in sizes.items():
