@@ -43,8 +43,8 @@ SWEEP_KEYS = {
 }
 
 RESULTS = (
-    "Writes to the folder {command} of the run, or to output, and replaces earlier results of its "
-    "own: figures (PNG and SVG), their numbers (JSON), and event files for TensorBoard."
+    "Writes figures (PNG and SVG), their numbers (JSON) and event files for TensorBoard to the "
+    "folder {command} of the run, or to output, where they replace earlier results of this command."
 )
 
 # Heading -> prefix of the keys, and the dataclass that defines them.
@@ -97,7 +97,7 @@ def _keys(command: str) -> Iterator[str]:
 def _train_keys() -> Iterator[str]:
     groups = [_row(f"{group}=", ", ".join(choices)) for group, choices in _choices().items()]
     yield "\n".join(["With -m, also:", *(_row(key, text) for key, text in SWEEP_KEYS.items())])
-    heading = "Choices (files under conf/; the default first, but no experiment, budget or sweep):"
+    heading = "Choices (files under conf/), the default first; experiment, budget, sweep have none:"
     yield "\n".join([heading, *groups])
     yield "\n".join(["Keys, with their defaults:", *_rows("", TrainConfig)])
     for heading, (prefix, schema) in SECTIONS.items():

@@ -11,8 +11,8 @@ and a one-class SVM, both on images of equal contrast (pip install 'aecli[uses]'
 your own, for any run, writes the error of each image to scores.csv, and whether it is above the
 threshold. Images are not corrupted, even if the run was trained with a corruption.
 
-shuffle=true also shows that detection lives on the correlations between pixels: it shuffles the
-pixels of each image by a permutation of its own, which leaves no more than its grey levels, and
+shuffle=true also measures how far detection depends on the correlations between pixels: it shuffles
+the pixels of each image by a permutation of its own, which leaves no more than its grey levels, and
 compares the AUROC of the same detectors, of a network trained on shuffled images with the settings
 of the run (which takes as long as the run), and of brightness alone.
 

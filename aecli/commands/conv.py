@@ -133,7 +133,7 @@ class Options:
     input with zeros); null: stamps if transposed, else direct."""
 
     torch: bool = True
-    """Compare the output with torch's own layer; false: need not wait for torch."""
+    """Compare the output with torch's own layer; false: do not, and do not wait for torch."""
 
     output: str | None = None
     """Folder for the figure; null: one below outputs/conv, named after the layer."""

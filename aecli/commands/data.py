@@ -1,15 +1,15 @@
-"""Show a data set without a run: a sheet of its images, and what is known of them.
+"""Show a data set without training: images of each class, counts, mean and deviation.
 
 usage: aecli data [NAME] [key=value ...]
 
 Shows the images that aecli train would use with the same arguments: the first ones of each class as
 a figure; how many there are for training, validation and test, also class by class; their size and
-channels; the mean and the standard deviation of their pixels, which data.mean and data.std can
-undo; where the files lie, and what was left out. A bare word such as mnist stands for data=mnist.
+channels; the mean and the standard deviation of their pixels, for data.mean and data.std; where the
+files are, and what was left out. A bare word such as mnist stands for data=mnist.
 
-pca=2,4,8 also measures what a network has to beat: the error of PCA with so many numbers on the
-test images, fitted to the training images. The literature reports it as it comes; the comparisons
-of aecli clip all reconstructions to [0, 1].
+pca=2,4,8 also measures what a network has to beat: the error on the test images of PCA with that
+many components, fitted to the training images. It is given unclipped, as in most of the literature,
+and clipped to [0, 1], as all reconstructions are in the comparisons of aecli.
 
 output=FOLDER is the folder for the figure (PNG and SVG), its numbers (JSON), and both for
 TensorBoard; without it they are in a folder of the data set's name below outputs/data. Earlier

@@ -7,8 +7,8 @@ model, by the best linear denoiser (Wiener), by a median filter, by non-local me
 variation, compared with no denoising. The filters' settings are chosen on validation images. With
 several runs, shows the gain of the first over the others. With data=... or images=..., does the
 same with images that the models were not trained for, beside the run's own test images, and says
-where the first model is worse than another method: all methods are as they are for the run's own
-images.
+where the first model is worse than another method. Every method stays fitted to the run's own
+images, or tuned on them.
 
 examples:
   aecli denoise outputs/conv-z25/2026-11-21_10-15-00-123456

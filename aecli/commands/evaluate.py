@@ -3,17 +3,17 @@
 usage: aecli evaluate RUN [key=value ...]
 
 Scores a trained model on the test images, overall and by class, compared with PCA of the same
-latent size, and shows the images that it reconstructs best and worst. PCA is left out, and that is
-said, if the training images are no longer those that the run was trained on.
+latent size, and shows the images that it reconstructs best and worst. PCA is left out, with a
+notice, if the training images are no longer those that the run was trained on.
 
-Of a linear network it also measures the angles between its subspace and that of PCA.
+For a linear network it also measures the angles between its subspace and that of PCA.
 
-Of a variational autoencoder with a Bernoulli likelihood (regularizer=vae loss=bce), likelihood=5000
-estimates the negative log-likelihood of the test images by importance sampling with 5,000 codes
-each. The images are binarised, each pixel once, with its grey value as the probability. It takes
-5,000 times as long as decoding them.
+For a variational autoencoder with a Bernoulli likelihood (regularizer=vae loss=bce),
+likelihood=5000 estimates the negative log-likelihood of the test images by importance sampling with
+5,000 codes each. The images are binarised, each pixel once, with its grey value as the probability.
+It takes 5,000 times as long as decoding them.
 
-Of images=... of your own it says which the run was trained or validated on.
+With images=..., it says which of your images the run was trained or validated on.
 
 examples:
   aecli evaluate outputs/conv-z25/2026-11-21_10-15-00-123456

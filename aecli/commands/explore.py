@@ -3,10 +3,10 @@
 usage: aecli explore RUN ... [key=value ...]
 
 Writes one HTML file that holds the network and computes it, in any browser, without a network
-connection and without Python. Its views: the codes of test images as a map, with an image that is
-decoded wherever one goes (latent=2), or with sliders along the directions of largest variance; the
+connection and without Python. Its views: the codes of test images as a map, with the image that is
+decoded at the pointer (latent=2), or with sliders along the directions of largest variance; the
 way from one image to another, through codes and through pixels; and a sheet to draw on, with the
-code, the reconstruction, PCA's, the error and the mse while one draws. Runs with a corruption also
+code, the reconstruction, PCA's, the error and the mse as you draw. Runs with a corruption also
 have a slider for the noise, and the restored image.
 
 With several runs on the same images, or with a sweep, the same drawing goes through all of them.

@@ -43,7 +43,7 @@ class Options(RunOptions):
     class:5-6,6-0, of which each takes the next image of its class; null: drawn by seed."""
 
     steps: int = 12
-    """Images in a row, the two ends among them."""
+    """Images in a row, including the two ends."""
 
     seed: int = 0
     """Seed for drawing the pairs."""

@@ -6,9 +6,9 @@ usage: aecli lecture list
 A lecture is a list of slides: each has a command, and the numbers that its result must have. The
 command trains the runs that the slides need, or finds finished ones of the same configuration below
 outputs; runs every line; and checks the numbers. NAME is one of the lectures of aecli lecture list,
-or a YAML file of one's own. What a training cannot reach in quick=true is not asserted there.
+or a YAML file of your own. With quick=true, what only the full training reaches is not checked.
 
-Into outputs/lectures/NAME, or output, it writes index.html, a page with everything in it, of which
+It writes to outputs/lectures/NAME, or to output: index.html, a page with everything in it, of which
 index.html?slides shows one slide a screen; the pictures in figures, named after the slides; and
 lecture.ipynb, a notebook of the same lines. They replace earlier ones once all are complete. If it
 is interrupted, the same line goes on with the trainings.
@@ -49,7 +49,7 @@ class Options:
     """The slides to run, by their ids, with commas between; null: all."""
 
     quick: bool = False
-    """Train shortly, for a rehearsal: minutes in all."""
+    """Train only briefly, for a rehearsal: minutes in all."""
 
     output: str | None = None
     """Folder for the page, the figures and the notebook; null: outputs/lectures/NAME."""

@@ -5,10 +5,10 @@ usage: aecli robust RUN [key=value ...]
 Trains a small convolutional classifier on the run's training images and their labels, and
 classifies test images with and without the autoencoder in front: under noise of the kind that the
 run was trained with, else Gaussian, and under two attacks, FGSM and PGD, which change no pixel by
-more than eps. PCA of the same size in front is the baseline. The attacker either does not
-know of what is in front, and attacks the classifier alone, or knows, and follows the gradient
-through both: an image then counts as correct only if it withstands both attacks. Accuracies come
-with 95 % intervals over the test images; the classifier is not saved.
+more than eps. The baseline is PCA of the same size in front. The attacker either does not know what
+is in front, and attacks the classifier alone, or knows, and follows the gradient through both: an
+image then counts as correct only if it withstands both attacks. Accuracies come with 95 % intervals
+over the test images; the classifier is not saved.
 
 examples:
   aecli robust outputs/conv-z25/2026-11-21_10-15-00-123456

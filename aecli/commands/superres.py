@@ -4,7 +4,7 @@ usage: aecli superres RUN [key=value ...]
 
 Needs a run that was trained with corruption=downsample. Shows images at the lower resolution and as
 upscaled by bicubic interpolation, by the best linear function of the low-resolution image, and by
-the model; scores all three on all images. The linear function is left out, and that is said, if the
+the model; scores all three on all images. The linear function is left out, with a notice, if the
 training images are no longer those that the run was trained on.
 
 examples:

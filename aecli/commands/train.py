@@ -16,16 +16,16 @@ sweep=... supplies ready-made lists, which values on the command line override.
 model begins with "defaults: [conv_schema]" or "[fc_schema]", and those under conf/ are examples.
 
 resume=FOLDER continues an interrupted run, or all unfinished runs of a sweep, each from its newest
-checkpoint; epochs=... and minutes=... may be raised, even for a finished run. With restart=true a
-run is trained from the beginning instead. The results of a finished run stay until the new ones are
-complete. The beginning of a name, or latest, may stand for FOLDER.
+checkpoint. For a single run, even a finished one, epochs=... and minutes=... may be raised, and
+restart=true trains it from the beginning instead. The results of a finished run stay until the new
+ones are complete. The beginning of a name, or latest, may stand for FOLDER.
 
 resume=FOLDER finish=true trains no further: it closes an interrupted run, or those of a sweep, with
 the best weights so far, so that every command can use it. Its results say at which epoch it was
 closed, and resume=FOLDER trains it on later.
 
-On a terminal a bar shows the progress; log=lines prints a line for each epoch instead, on stdout,
-as is done where there is no terminal.
+On a terminal a bar shows the progress. With log=lines, and wherever there is no terminal, a line
+for each epoch is printed on stdout instead.
 
 Under torchrun, all processes train one run together; batch_size is their total.
 

@@ -12,10 +12,10 @@ class AugmentConfig:
     """Random changes of the training images, drawn anew at each step."""
 
     shift: int = 0
-    """Most pixels by which an image is moved along each axis; what moves in is black."""
+    """Largest shift along each axis, in pixels; what moves in is black."""
 
     rotate: float = 0.0
-    """Most degrees by which an image is turned, to either side."""
+    """Largest angle by which an image is turned to either side, in degrees."""
 
     flip: bool = False
     """Mirror each image from left to right with a probability of a half."""

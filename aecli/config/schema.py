@@ -95,14 +95,14 @@ class DataConfig:
     """Classes to exclude, by name; null: none."""
 
     train_size: int | None = None
-    """Images to train on; null: all but the validation split."""
+    """Number of images to train on; null: all but the validation split."""
 
     val_size: int | None = 5000
     """Images at the end of the training set used for validation; 0: none, all are trained on, which
     needs keep=last; null, as with data=folder: a tenth of them, or the images in its folder val."""
 
     test_size: int | None = None
-    """Test images to evaluate on; null: all."""
+    """Number of test images to evaluate on; null: all."""
 
     mean: float = 0.0
     """Subtracted from every pixel in [0, 1] before the model sees it."""
@@ -284,8 +284,8 @@ class TrainConfig:
     extra; its own environment variables name the project and the server."""
 
     name: str = MISSING
-    """Name of the run and of its folder in output_dir; default: model and latent, as conv-z25, and
-    what is not usual, as conv-z25-kmnist-nearest-s1."""
+    """Name of the run and of its folder in output_dir; default: model and latent, as in conv-z25,
+    and what differs from the defaults, as in conv-z25-kmnist-nearest-s1."""
 
     output_dir: str = OUTPUTS
     """Folder for the run folders."""
