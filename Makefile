@@ -1,6 +1,6 @@
 # make train   a first run, from a fresh clone: environment, installation, training
 # make test    lint, types and tests
-# make bench   how fast it is: whole runs beside the lectures' loop (half an hour), then more
+# make bench   how fast it is: whole runs beside the lectures' loop (three quarters of an hour), then more
 # make published  the rows of docs/published.md that have no result, ROWS=name,name of them, and the page
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
 # make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at

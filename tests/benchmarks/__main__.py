@@ -1,11 +1,10 @@
 """How fast aecli is, beside what people would use instead: `make bench`.
 
-First whole runs, from return to prompt, which are what people wait for (runs.py): half an hour. In
-the parts that follow every number is a ratio of two times that were measured one after the other:
-each contestant has a process of its own, and in every round they train an epoch in turn, while the
-others wait. It is the median of several rounds, with the smallest and the largest. To be run on a
-machine that does
-nothing else: an hour on two cores.
+First whole runs, from return to prompt, which are what people wait for (runs.py): three quarters of
+an hour. In the parts that follow every number is a ratio of two times that were measured one after
+the other: each contestant has a process of its own, and in every round they train an epoch in turn,
+while the others wait. It is the median of several rounds, with the smallest and the largest. To be
+run on a machine that does nothing else: an hour on two cores.
 """
 
 import argparse

@@ -55,7 +55,8 @@ SLOWEST = 1.5  # times the median epoch, at most
 
 
 def measure(rounds: int, epochs: int = EPOCHS) -> Iterator[list[dict[str, Any]]]:
-    """Every run and its lecture in turn. It takes half an hour: yields what is known after each."""
+    """Every run and its lecture in turn; yields what is known after each. It takes three quarters
+    of an hour."""
     found: list[dict[str, Any]] = [
         {"line": str(run), "goal": run.goal, "aecli": [], "lecture": []} for run in RUNS
     ]
