@@ -32,7 +32,7 @@ class RunOptions:
     """The keys shared by all commands that use a finished run."""
 
     run: list[str] = field(default_factory=list)
-    """Folder of a finished run, the beginning of its name, or latest. A bare word means the same."""
+    """Folder of a finished run, the beginning of its name, or latest; a bare word is the same."""
 
     device: str = "auto"
     """Device that runs the model: auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps."""
