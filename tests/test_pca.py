@@ -131,3 +131,17 @@ def test_many_large_images_have_their_leading_components(
             ours, theirs = (error(each, data.test.images, size) for each in (pca, exact))
             assert ours == pytest.approx(theirs, rel=1e-3)
     assert fit_pca(data.train.images, 8) is not exact
+
+
+def test_bright_images_of_little_contrast_have_their_best_components() -> None:
+    # Grey levels of 230 with a standard deviation of about one, in eight directions, and rounding.
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(3000, 8, generator=generator) * torch.linspace(1, 0.2, 8)
+    directions = torch.randn(8, 256, generator=generator)
+    noise = 0.3 * torch.randn(3000, 256, generator=generator)
+    images = (230 + codes @ directions / 2 + noise).round().to(torch.uint8).reshape(-1, 1, 16, 16)
+    deviations = np.linalg.svd(images.flatten(1).numpy() / 255 - fit_pca(images).mean.numpy())[1]
+    for latent in (4, 8, 64):
+        # What the other components leave: the squares of their singular values.
+        left_over = (deviations[latent:] ** 2).sum() / (3000 * 256)
+        assert mse(images, latent) == pytest.approx(left_over, rel=1e-4)

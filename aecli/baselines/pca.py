@@ -130,14 +130,17 @@ def _fit_exact(images: Tensor) -> PCA:
     size = images[0].numel()
     total = torch.zeros(size, device=images.device)
     moment = torch.zeros(size, size, device=images.device)
+    # Far from the origin, as on white paper, rounding would swamp small variances.
+    origin = next(_batches(images)).flatten(1).mean(0)
     for pixels in _batches(images):
-        rows = pixels.flatten(1)  # (B, P)
+        rows = pixels.flatten(1).sub_(origin)  # (B, P)
         total += rows.sum(0)
         moment.addmm_(rows.T, rows)
     # On the CPU, where every machine supports it, and in double precision: if some pixels never
     # vary, many eigenvalues are zero, and single precision may not tell them apart.
-    mean = total.cpu().double() / len(images)
-    covariance = moment.cpu().double() / len(images) - torch.outer(mean, mean)
+    offset = total.cpu().double() / len(images)
+    covariance = moment.cpu().double() / len(images) - torch.outer(offset, offset)
+    mean = origin.cpu().double() + offset
     _, vectors = _eigendecomposition(covariance)  # smallest variance first
     components = vectors.T.flip(0).float().contiguous()
     return PCA(mean.float().to(images.device), components.to(images.device))
