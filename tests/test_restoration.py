@@ -219,3 +219,21 @@ def test_images_that_never_vary_have_a_linear_restoration(kind: CorruptionKind, 
         (fit_upscaler(images, 2), clean[..., ::2, ::2]),
     ]:
         assert torch.allclose(restore(degraded), clean, atol=1e-3)
+
+
+@pytest.mark.parametrize("strength", [0.001, 0.003])
+def test_weak_noise_on_bright_images_of_little_contrast_is_removed_as_well_as_it_can_be(
+    strength: float,
+) -> None:
+    codes = torch.randn(3000, 8, generator=generator(0)) * torch.linspace(3, 0.6, 8)
+    directions = torch.randn(8, 256, generator=generator(1)) / 3
+    own = 0.3 * torch.randn(3000, 256, generator=generator(2))
+    images = (230 + codes @ directions + own).round().to(torch.uint8).reshape(-1, 1, 16, 16)
+    clean = images.flatten(1).double().numpy() / 255
+    covariance = np.cov(clean.T, bias=True)
+    # Nothing is clipped. What is left of each eigenvalue v is v s^2 / (v + s^2).
+    values = np.linalg.eigvalsh(covariance).clip(min=0)
+    expected = (values * strength**2 / (values + strength**2)).mean()
+    noisy = NOISES[CorruptionKind.gaussian](to_pixels(images), strength, generator(3))
+    found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, strength)
+    assert mse(found(noisy), to_pixels(images)) == pytest.approx(expected, rel=0.01)

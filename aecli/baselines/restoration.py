@@ -106,9 +106,27 @@ class ImageMoments:
         return counts.reshape(size, 256).double() / len(self.images)
 
     @cached_property
-    def second_moments(self) -> Tensor:
-        """E[x x^T] of the pixels x, (P, P)."""
-        return _second_moments(self.images, LEVELS, LEVELS)
+    def covariance(self) -> Tensor:
+        """Cov(x, x) of the pixels x, (P, P)."""
+        return self.covariance_of(LEVELS, LEVELS)
+
+    def covariance_of(self, left: Tensor, right: Tensor) -> Tensor:
+        """Cov(left(x), right(x)) over all images x, (P, P); both are lookup tables (256,).
+
+        Of values less their means: far from these, rounding to single precision would exceed the
+        variance of weak noise.
+        """
+        size, device = self.images[0].numel(), self.images.device
+        total = torch.zeros(size, size, device=device)
+        tables = [
+            (table.float().to(device), (self.level_shares @ table).float().to(device))
+            for table in (left, right)
+        ]
+        for batch in self.images.split(FITTING_BATCH):
+            levels = batch.flatten(1).int()
+            left_values, right_values = (table[levels] - mean for table, mean in tables)
+            total.addmm_(left_values.T, right_values)
+        return total.cpu().double() / len(self.images)
 
 
 def fit_denoiser(moments: ImageMoments, kind: CorruptionKind, strength: float) -> LinearRestoration:
@@ -118,30 +136,17 @@ def fit_denoiser(moments: ImageMoments, kind: CorruptionKind, strength: float) -
     determine what it adds to the covariances.
     """
     mean_level, square_level = noise_moments(kind, strength)
-    images, shares = moments.images, moments.level_shares
+    shares = moments.level_shares
     mean, noisy_mean = shares @ LEVELS, shares @ mean_level
     noise = shares @ (square_level - mean_level**2)
     slope = mean_level[-1] - mean_level[0]
     if torch.allclose(mean_level, mean_level[0] + slope * LEVELS):
-        clean = moments.second_moments - torch.outer(mean, mean)
-        cross, auto = slope * clean, slope**2 * clean
+        cross, auto = slope * moments.covariance, slope**2 * moments.covariance
     else:
-        cross = _second_moments(images, LEVELS, mean_level) - torch.outer(mean, noisy_mean)
-        auto = _second_moments(images, mean_level, mean_level) - torch.outer(noisy_mean, noisy_mean)
+        cross = moments.covariance_of(LEVELS, mean_level)
+        auto = moments.covariance_of(mean_level, mean_level)
     auto.diagonal().add_(noise)
-    return _wiener_filter(images, mean, noisy_mean, cross, auto)
-
-
-def _second_moments(images: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """E[left(x) right(x)^T] over all images x, (P, P); left and right are lookup tables (256,)."""
-    size = images[0].numel()
-    total = torch.zeros(size, size, device=images.device)
-    tables = [table.float().to(images.device) for table in (left, right)]
-    for batch in images.split(FITTING_BATCH):
-        levels = batch.flatten(1).int()
-        left_values, right_values = (table[levels] for table in tables)
-        total.addmm_(left_values.T, right_values)
-    return total.cpu().double() / len(images)
+    return _wiener_filter(moments.images, mean, noisy_mean, cross, auto)
 
 
 def level_from_mean(kind: CorruptionKind, strength: float) -> Restore:
