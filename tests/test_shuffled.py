@@ -1,6 +1,7 @@
 """`aecli anomaly shuffle=true`: detection where pixels are not correlated."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def test_the_difference_of_two_detectors_is_paired_by_image() -> None:
     assert flipped.value == pytest.approx(1 - 2 * auroc_interval(normal, anomalous).value)
     assert flipped.high < 0
     assert auroc_interval(normal[:1], anomalous)[1:] == (0, 1)  # of one image nothing is known
+
+
+def test_scores_that_do_not_overlap_leave_room_for_chance() -> None:
+    two, three = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0])
+    # Two pairs without a common image: of an AUROC of sqrt(0.025) both are in order by 2.5 %.
+    bound = math.sqrt(0.025)
+    assert auroc_interval(two, three) == pytest.approx((1, bound, 1))
+    assert auroc_interval(three, two) == pytest.approx((0, 0, 1 - bound))
+    # Of a thousand: exp(log(0.025) / 1000), and log(0.025) is -3.68888.
+    many = torch.arange(1000.0)
+    found = auroc_interval(many, many + 1000)
+    assert found == pytest.approx((1, math.exp(-0.00368888), 1), abs=1e-8)
+    assert auroc_interval(torch.ones(5), torch.ones(5)).value == 0.5
 
 
 @pytest.fixture(scope="module")

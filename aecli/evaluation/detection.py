@@ -58,8 +58,16 @@ def auroc_interval(normal: Tensor, anomalous: Tensor) -> AurocInterval:
 
     (DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
     operating characteristic curves", 1988.) The interval is over other images of the same kinds.
+
+    Where all anomalous images score higher than all normal ones, or all lower, that interval has no
+    width, however few they are. Then k = min(N, M) pairs of one of each, no image in two of them,
+    are all in that order, which has a probability of at most AUROC^k: the bound is the AUROC at
+    which this is as improbable as a value beyond one end of the interval.
     """
     value, low, high = _interval(*_placements(normal, anomalous))
+    if low == high and value in (0.0, 1.0):
+        bound = ((1 - CONFIDENCE) / 2) ** (1 / min(len(normal), len(anomalous)))
+        low, high = (bound, 1.0) if value else (0.0, 1 - bound)
     return AurocInterval(value, max(low, 0.0), min(high, 1.0))
 
 
