@@ -300,6 +300,24 @@ def test_the_weight_rises_over_the_warm_up() -> None:
     assert warmup_factor(compose(["regularizer=vae"]), 0) == 1
 
 
+def test_a_rate_is_validated_over_all_images_and_not_batch_by_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = ["model=fc", "latent=3", "model.code_activation=sigmoid", "device=cpu"]
+    line += ["regularizer=sparse", "regularizer.activity=0.1"]
+    config, data, model = compose(line), some_data(), network(*line)
+    with torch.no_grad():
+        activities = model.encode(to_pixels(data.validation.images)).mean(0).tolist()
+    by_hand = sum(0.1 * math.log(0.1 / on) + 0.9 * math.log(0.9 / (1 - on)) for on in activities)
+    for size in (1, 3, 8):  # of 8 images
+        monkeypatch.setattr("aecli.training.validation.evaluation_batch", lambda _, size=size: size)
+        found = validate(config, data, model)
+        assert found.terms is not None
+        assert found.terms.penalty == pytest.approx(by_hand, rel=1e-5)
+        total = found.terms.reconstruction + by_hand / PIXELS
+        assert found.loss == pytest.approx(total, rel=1e-5)
+
+
 def test_the_first_step_of_a_warm_up_ignores_the_penalty(tmp_path: Path) -> None:
     line = ["model=fc", "epochs=1", "batch_size=32", "regularizer=l2"]
     warm, _, _ = trained(tmp_path / "a", *line, "regularizer.beta=1000", "regularizer.warmup=5")

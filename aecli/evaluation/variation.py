@@ -28,7 +28,8 @@ class VariationAccumulator:
 
 
 class ActivityAccumulator:
-    """Counts the active units of Gaussian codes, without synchronising with the device.
+    """The mean of each unit of a code, and which units of a Gaussian one are active, without
+    synchronising with the device.
 
     A unit is active if its mean, as the encoder gives it, has a variance above 0.01 over the images
     (Burda et al., "Importance weighted autoencoders", 2016, section 5.2).
@@ -41,6 +42,10 @@ class ActivityAccumulator:
     def add(self, means: Tensor) -> None:
         """Add a batch (B, D)."""
         self.sums += torch.stack([means, means.square()]).sum(1)
+
+    def mean(self, images: int) -> Tensor:
+        """The mean of each unit over `images` images, (D,)."""
+        return self.sums[0] / images
 
     def count(self, images: int) -> int:
         """How many units are active on `images` images."""

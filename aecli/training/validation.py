@@ -41,7 +41,8 @@ def validate(
     batches.
 
     Reconstructions are those of the codes that `encode` gives. The loss of a variational
-    autoencoder is its bound, of codes that are drawn with the same noise every time.
+    autoencoder is its bound, of codes that are drawn with the same noise every time. A penalty on
+    mean activities is that of their means over all images, whatever the size of the batches.
     """
     images, objective = data.validation.images, Objective(config, model)
     normalisation = Normalisation(config.data.mean, config.data.std)
@@ -72,7 +73,7 @@ def validate(
         group.all_reduce_max(bounds)
     grid.count = len(images)
     loss, mse = (sums / images.numel()).tolist()
-    terms = Terms(loss, penalties.item() / len(images), objective.penalty_weight)
+    terms = _terms(objective, loss, penalties / len(images), activity.mean(len(images)))
     is_regularized = objective.regularizer is not None
     return Validation(
         terms.total if is_regularized else loss,
@@ -83,6 +84,15 @@ def validate(
         terms if is_regularized else None,
         activity.count(len(images)) if config.has_gaussian_code else None,
     )
+
+
+def _terms(objective: Objective, loss: float, penalty: Tensor, mean_code: Tensor) -> Terms:
+    """The terms of the objective over all images, from the mean `penalty` () over their batches and
+    the mean of their codes (D,)."""
+    regularizer = objective.regularizer
+    if regularizer is not None and regularizer.of_mean_code is not None:
+        penalty = regularizer.of_mean_code(mean_code)
+    return Terms(loss, penalty.item(), objective.penalty_weight)
 
 
 def _batches(config: TrainConfig, images: Tensor, group: ProcessGroup) -> Iterator[_Batch]:

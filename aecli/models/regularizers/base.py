@@ -1,5 +1,6 @@
 """What every penalty on the code has."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
@@ -13,6 +14,13 @@ class Regularizer(Protocol):
 
     is_random: bool
     """Whether it needs `noise`: standard normal numbers, one for each of the code's."""
+
+    @property
+    def of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
+        """The penalty () of a set of images from the mean of their codes (D,), if that decides it:
+        it is then not the mean of the penalties of batches. None for a penalty of each image.
+        """
+        ...
 
     def __call__(
         self, model: Autoencoder, images: Tensor, noise: Tensor | None, switches: Switches
