@@ -5,16 +5,20 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from aecli.analysis.evaluate import scores_by_class
+from aecli.analysis.evaluate import check_likelihood, scores_by_class
+from aecli.cli.compose import compose
 from aecli.data import Split
+from aecli.errors import UsageError
 from aecli.evaluation.metrics import PerImageScores
 from aecli.runs.directory import RunDirectory
-from aecli.runs.trained import open_run
+from aecli.runs.trained import Trained, open_run
 
 Aecli = Callable[..., int]
 
@@ -120,3 +124,13 @@ def test_a_likelihood_that_cannot_be_estimated_is_refused_before_anything_is_wri
     errors = capsys.readouterr().err
     assert message in errors and errors.count("\n") == 1
     assert not (run.path / "evaluate").exists()
+
+
+def test_a_decoder_that_gets_more_than_the_code_has_no_likelihood() -> None:
+    def opened(upsample: str) -> Trained:
+        config = compose(["model=conv", "regularizer=vae", "loss=bce", f"upsample={upsample}"])
+        return cast(Trained, SimpleNamespace(config=config, run=SimpleNamespace(path="RUN")))
+
+    check_likelihood(opened("transposed"), 50)
+    with pytest.raises(UsageError, match="that of RUN also gets the positions of the maxima"):
+        check_likelihood(opened("max_unpool"), 50)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aecli.baselines.contestants import LABELS
 from aecli.baselines.pca import pca_of
-from aecli.config import Loss
+from aecli.config import Loss, Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import binarize
@@ -117,6 +117,12 @@ def check_likelihood(trained: Trained, samples: int) -> None:
             f"likelihood={samples} needs a run with regularizer=vae loss=bce, and this one has "
             f"regularizer={config.regularizer.name.name} loss={config.loss.name}: leave "
             f"likelihood out, or give another run"
+        )
+    if config.upsample.name is Upsampling.max_unpool:
+        raise UsageError(
+            f"likelihood={samples} needs a decoder that draws from the code alone, and that of "
+            f"{trained.run.path} also gets the positions of the maxima: leave likelihood out, or "
+            f"give a run without upsample=max_unpool"
         )
 
 
