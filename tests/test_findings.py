@@ -208,7 +208,7 @@ def test_a_linear_network_does_not_lose_to_pca() -> None:
         result.config.model.code_activation = Activation.identity
         result.config.model.output_activation = Activation.identity
     assert said(linear)[0] == (
-        "fc is linear, so it can do no better than PCA of the same size; "
+        "fc is linear, so on its training images it can do no better than PCA of the same size; "
         "its test mse is at most 1.01 times that of PCA."
     )
     linear.first.config.model.widths = [10]  # with ReLU between the layers

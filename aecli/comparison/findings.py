@@ -158,13 +158,16 @@ def _against_pca(
 
 
 def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
-    """A linear network: PCA is the best of them, so it can only come close."""
+    """A linear network: PCA is the best of them on the images that both are fitted to."""
     ratios = [each.ratio_to_pca for each in settings if not is_exact(each.pca_mse)]
     how = f"; its test mse is at most {max(ratios):.5g} times that of PCA" if ratios else ""
     angles = [each.angle_to_pca.mean for each in settings if each.angle_to_pca is not None]
     if angles:
         how += f", and its subspace is within {format_angle(max(angles))} of PCA's"
-    return f"{family} is linear, so it can do no better than PCA of the same size{how}."
+    return (
+        f"{family} is linear, so on its training images it can do no better than PCA of the same "
+        f"size{how}."
+    )
 
 
 def _family_against_pca(

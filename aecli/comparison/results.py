@@ -221,7 +221,7 @@ class RunGroup:
 
     @property
     def is_linear(self) -> bool:
-        """Whether the network is linear, so that no code of its size can do better than PCA's."""
+        """See `aecli.evaluation.linear.is_linear`."""
         return is_linear(self.first.config)
 
     @property

@@ -14,7 +14,8 @@ from aecli.models import Autoencoder
 
 def is_linear(config: TrainConfig) -> bool:
     """Whether the network is linear, so that no code of its size can do better than PCA's: on the
-    images that both are fitted to, which must be the images that are encoded."""
+    images that both are fitted to, which must be the images that are encoded, and before outputs
+    are clipped to [0, 1]."""
     model = config.model
     functions = {model.code_activation, model.output_activation}
     if not isinstance(model, FCConfig) or model.widths:
