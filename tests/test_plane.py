@@ -28,6 +28,9 @@ def test_the_points_are_on_the_curve_but_for_their_levels() -> None:
         points = split.images.reshape(-1, 2).double() / 255
         distances = torch.cdist(points, curve).amin(1)
         assert distances.max() < 0.5**0.5 / 255 + 1e-3
+        # Rounding has a variance of 1 / (12 * 255^2); half of it leads along the curve.
+        nearest_mse = distances.square().mean().item() / 2
+        assert nearest_mse == pytest.approx(1 / (12 * 255**2) / 2, rel=0.1)
     assert loaded.train.labels.unique().tolist() == [*range(len(SECTIONS))]
     start, end = (loaded.train.images[loaded.train.labels == n].double() / 255 for n in (0, 9))
     middle = torch.tensor([0.5, 0.5])

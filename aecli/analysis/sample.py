@@ -185,7 +185,7 @@ def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, 
     Returns:
         The distances of three sets of images: "samples", decoded from `codes` (N, D);
         "reconstructions" of the test images, the best that this decoder could draw; and "training",
-        as many training images as there are test images, which are as close as real images come.
+        as many training images as there are test images, to tell how close real images come.
     """
     if not has_classes(data.train):
         return {}

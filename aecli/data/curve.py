@@ -1,7 +1,9 @@
 """Points on a curve in the plane, as images of two pixels: signals with one degree of freedom.
 
 The first pixel is x and the second y, both in [0, 1]. As all pixels they have 256 levels: a point
-lies up to 0.3 % of the plane beside the curve, which hardly shows, and adds 1.3e-6 to an error.
+lies up to 0.3 % of the plane beside the curve, which hardly shows. The nearest point of the curve
+has an mse of 6e-7: half of 1 / (12 * 255^2), the variance of rounding, because only what leads away
+from the curve counts, and not what leads along it.
 """
 
 import math
