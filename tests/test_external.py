@@ -1,15 +1,18 @@
 """Runs at the trackers of others: W&B in a local folder, MLflow in a local database."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import mlflow
 import pytest
+import wandb
 from mlflow.exceptions import MlflowException
 
 from aecli.cli import main as cli
+from aecli.runs.directory import RunDirectory
 from aecli.runs.external import mlflow as aecli_mlflow
 from tests.conftest import TINY
 
@@ -83,14 +86,16 @@ def test_runs_of_a_sweep_are_tagged_with_it(
     assert len(runs) == 2
 
 
+@pytest.mark.parametrize("kind", [MlflowException, ConnectionResetError, RuntimeError])
 def test_a_tracker_that_fails_does_not_stop_a_run(
+    kind: type[Exception],
     aecli: Callable[..., int],
     database: mlflow.MlflowClient,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> None:
-        raise MlflowException("the server\nis away")
+        raise kind("the server\nis away")
 
     monkeypatch.setattr(aecli_mlflow.MlflowRun, "metrics", fail)
     assert aecli(*RUN, "tracker=mlflow") == 0
@@ -115,16 +120,20 @@ def test_a_tracker_that_refuses_is_a_mistake_of_usage(
     assert not Path("run/metrics.jsonl").exists()
 
 
-def test_wandb_offline_has_the_curves(
-    aecli: Callable[..., int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which W&B keeps its runs."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    yield tmp_path / "wandb"
+    wandb.teardown()  # it reads the variables once
+
+
+def test_wandb_offline_has_the_curves(
+    aecli: Callable[..., int], offline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert aecli(*RUN, "tracker=wandb") == 0
-    [folder] = (tmp_path / "wandb").glob("offline-run-*")
+    [folder] = offline.glob("offline-run-*")
     assert f"tracker=wandb logs to {folder}\n" in capsys.readouterr().err
     [file] = folder.glob("*.wandb")
     content = file.read_bytes()
@@ -146,3 +155,62 @@ def test_a_tracker_that_is_not_installed_is_named(
     assert cli.run(["train", *RUN[1:], "tracker=wandb"]) == 2
     assert "tracker=wandb is an extra: pip install 'aecli[wandb]'" in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+def test_a_run_that_cannot_begin_is_marked_as_failed(
+    aecli: Callable[..., int], database: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "begin", fail)
+    assert aecli(*RUN, "tracker=mlflow") == 5
+    assert the_run(database).info.status == "FAILED"
+
+
+def test_another_training_in_the_folder_of_one_that_was_removed_is_another_run(
+    aecli: Callable[..., int], database: mlflow.MlflowClient
+) -> None:
+    for latent in ("2", "3"):
+        assert aecli(*RUN, "tracker=mlflow", f"latent={latent}") == 0
+        shutil.rmtree("run")
+    experiment = database.get_experiment_by_name("aecli")
+    assert experiment is not None
+    runs = database.search_runs([experiment.experiment_id])
+    assert {run.data.params["latent"] for run in runs} == {"2", "3"}
+
+
+def test_two_runs_of_a_sweep_may_create_the_experiment_at_once(
+    aecli: Callable[..., int], database: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, create = mlflow.MlflowClient.get_experiment_by_name, database.create_experiment
+
+    def find_too_early(client: mlflow.MlflowClient, name: str) -> object:
+        monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", find)
+        create(name)
+        return None
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", find_too_early)
+    assert aecli(*RUN, "tracker=mlflow") == 0
+    assert the_run(database).info.status == "FINISHED"
+
+
+def test_a_run_at_wandb_that_the_caller_has_open_is_left_alone(
+    aecli: Callable[..., int], offline: Path
+) -> None:
+    with wandb.init(settings=wandb.Settings(silent=True)) as mine:
+        assert aecli(*RUN, "tracker=wandb") == 0
+        assert len([*offline.glob("offline-run-*")]) == 2
+        mine.log({"still": "open"})  # which a run that has ended refuses
+
+
+def test_a_variable_of_wandb_that_is_misspelt_is_a_mistake_of_usage(
+    aecli: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:  # the variables are only read at the first run of a process
+        raise ValueError("mode\n  Input should be 'online' or 'offline'")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    assert aecli(*RUN, "tracker=wandb") == 2
+    message = "aecli: tracker=wandb: mode Input should be 'online' or 'offline'. With WANDB_MODE"
+    assert message in capsys.readouterr().err

@@ -116,7 +116,7 @@ class Tracker:
             resumed: the point to resume from, if any. Its epochs stay recorded; everything after
                 them is discarded.
             layout: TensorBoard's charts with several curves.
-            external: a tracker to log to as well; it is closed with the files.
+            external: a tracker to log to as well, which the caller closes.
         """
         self._run, self._external = run, external
         lines = [_json_line(record) for record in resumed.records] if resumed else []
@@ -143,9 +143,7 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        if self._external is not None:
-            self._external.close(is_complete=failure is None)
+    def __exit__(self, *_: object) -> None:
         self._files.close()
 
     def step(self) -> None:

@@ -65,26 +65,28 @@ def close_run(
             f"epoch: {advice}"
         )
     run.check_replaceable()
-    external = ExternalTracker(config, run.path, warn)
-    reason = run.failure() if has_failed else Status.interrupted.value
-    state.model.load_state_dict(state.kept_weights)
-    kept = state.records[state.kept_epoch - 1]
-    if kept.val_loss is None and config.data.has_validation:  # the last, between two validations
-        state.records[-1] = kept.with_validation(validate(config, data, state.model))
-    epochs, steps = len(state.records), steps_per_epoch(config, data)
-    with Progress(display, config.epochs, config.epochs * steps, epochs, epochs * steps) as shown:
-        with shown.phase("testing"):
-            references = reference_scores(config, data)
-            closed = None if state.is_over(config) else reason
-            outcome = measure_outcome(config, data, state, references, closed)
-        save_example_images(outcome, run)
-        with shown.phase("drawing"):
-            save_figures(config, data, outcome, run)
-    summary = summarise(config, data, outcome)
-    # A run that failed stays so, with its reason, until the summary is there.
-    run.save_working_config(config)
-    at_end = Resumed(state.records, 0)
-    with Tracker(run, config.epochs, steps, resumed=at_end, external=external) as tracker:
-        tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
-    save_results(data, outcome, summary, run)
+    with ExternalTracker(config, run.path, warn) as external:
+        reason = run.failure() if has_failed else Status.interrupted.value
+        state.model.load_state_dict(state.kept_weights)
+        kept = state.records[state.kept_epoch - 1]
+        # The last epoch, between two validations.
+        if kept.val_loss is None and config.data.has_validation:
+            state.records[-1] = kept.with_validation(validate(config, data, state.model))
+        epochs, steps = len(state.records), steps_per_epoch(config, data)
+        counts = config.epochs, config.epochs * steps, epochs, epochs * steps
+        with Progress(display, *counts) as shown:
+            with shown.phase("testing"):
+                references = reference_scores(config, data)
+                closed = None if state.is_over(config) else reason
+                outcome = measure_outcome(config, data, state, references, closed)
+            save_example_images(outcome, run)
+            with shown.phase("drawing"):
+                save_figures(config, data, outcome, run)
+        summary = summarise(config, data, outcome)
+        # A run that failed stays so, with its reason, until the summary is there.
+        run.save_working_config(config)
+        at_end = Resumed(state.records, 0)
+        with Tracker(run, config.epochs, steps, resumed=at_end, external=external) as tracker:
+            tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
+        save_results(data, outcome, summary, run)
     return outcome

@@ -123,33 +123,33 @@ def run_experiment(
     if not is_resumed:
         load_initial(config, state.model)
     run.check_replaceable()
-    external = ExternalTracker(config, run.path, warn)
-    # Nothing has been changed so far.
-    run.begin(config)
-    if restart:
-        run.remove_checkpoints()
-    steps = steps_per_epoch(config, data)
-    resumed = None
-    if is_resumed:
-        resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
-    layout = drawable(LAYOUT, [config])
-    with Tracker(run, config.epochs, steps, display, resumed, layout, external) as tracker:
-        if not is_resumed:
-            tracker.graph(describe(state.model))
-        task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
-        group.broadcast_object({**task, "images": data.fingerprints})
-        recorder = Recorder(config, data, state, run, tracker, warn)
-        train(config, data, state, recorder)
-        group.shutdown()
-        with tracker.phase("testing"):
-            outcome = measure_outcome(config, data, state, recorder.references)
-        summary = summarise(config, data, outcome)
-        columns = hyperparameters(config, summary)
-        tracker.results(columns, final_metrics(outcome.scores), len(state.records))
-        save_example_images(outcome, run)
-        with tracker.phase("drawing"):
-            save_figures(config, data, outcome, run)
-    save_results(data, outcome, summary, run)
+    with ExternalTracker(config, run.path, warn) as external:
+        # Nothing has been changed so far.
+        run.begin(config)
+        if restart:
+            run.remove_checkpoints()
+        steps = steps_per_epoch(config, data)
+        resumed = None
+        if is_resumed:
+            resumed = Resumed(state.records[:-1], len(state.records) * steps + state.step)
+        layout = drawable(LAYOUT, [config])
+        with Tracker(run, config.epochs, steps, display, resumed, layout, external) as tracker:
+            if not is_resumed:
+                tracker.graph(describe(state.model))
+            task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
+            group.broadcast_object({**task, "images": data.fingerprints})
+            recorder = Recorder(config, data, state, run, tracker, warn)
+            train(config, data, state, recorder)
+            group.shutdown()
+            with tracker.phase("testing"):
+                outcome = measure_outcome(config, data, state, recorder.references)
+            summary = summarise(config, data, outcome)
+            columns = hyperparameters(config, summary)
+            tracker.results(columns, final_metrics(outcome.scores), len(state.records))
+            save_example_images(outcome, run)
+            with tracker.phase("drawing"):
+                save_figures(config, data, outcome, run)
+        save_results(data, outcome, summary, run)
     return outcome
 
 

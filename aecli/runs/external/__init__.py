@@ -2,11 +2,13 @@
 
 import hashlib
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ class RunFacts:
 
 
 class TrackedRun(Protocol):
-    """One run at a tracker. Any method may raise one of the `ERRORS` of its module."""
+    """One run at a tracker. Any method may raise what its package raises."""
 
     @property
     def place(self) -> str:
@@ -67,7 +69,7 @@ def check_tracker(config: TrainConfig) -> None:
 
 
 class ExternalTracker:
-    """The tracker that a run has chosen, or none.
+    """The tracker that a run has chosen, or none; a context manager that closes the run there.
 
     One that fails later, as without a network, is left out from there on: the run goes on.
     """
@@ -90,13 +92,20 @@ class ExternalTracker:
         check_tracker(config)
         # Imported late: each is an extra, and takes a second.
         module = importlib.import_module(f"aecli.runs.external.{self._name}")
-        self._errors: tuple[type[Exception], ...] = module.ERRORS
         try:
             self._run = module.start(_facts(config, folder))
-        except self._errors as error:
+        except module.ERRORS as error:
             reason = one_line(error).rstrip(".")
             raise UsageError(f"tracker={self._name}: {reason}. {module.ADVICE}") from error
         warn(f"tracker={self._name} logs to {self._run.place}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._try(lambda run: run.close(is_complete=kind is None))
 
     def metrics(self, values: dict[str, float], epoch: int) -> None:
         """Log scalars of an epoch, by their tags."""
@@ -106,16 +115,12 @@ class ExternalTracker:
         """Log an image (H, W, C) of an epoch."""
         self._try(lambda run: run.image(tag, pixels, epoch))
 
-    def close(self, *, is_complete: bool) -> None:
-        """Send what is left, and mark the run as complete or as failed."""
-        self._try(lambda run: run.close(is_complete=is_complete))
-
     def _try(self, action: Callable[[TrackedRun], None]) -> None:
         if self._run is None:
             return
         try:
             action(self._run)
-        except self._errors as error:
+        except Exception as error:  # whatever its package raises, the training is worth more
             self._run = None
             self._warn(
                 f"tracker={self._name} failed: {one_line(error)}; the run goes on without it"
@@ -123,12 +128,20 @@ class ExternalTracker:
 
 
 def _facts(config: TrainConfig, folder: Path) -> RunFacts:
-    home = folder.resolve()
+    home, decided = folder.resolve(), settings(config)
     sweep = home.parent
     return RunFacts(
-        id=hashlib.sha256(str(home).encode()).hexdigest()[:16],
+        id=_id(home, decided),
         name=config.name,
         group=f"{sweep.parent.name}/{sweep.name}" if is_sweep(sweep) else None,
         folder=home,
-        settings=settings(config),
+        settings=decided,
     )
+
+
+def _id(home: Path, decided: dict[str, object]) -> str:
+    """Known by the folder and by all settings but those that a run is resumed with, so that another
+    training in the folder of one that was removed is another run."""
+    kept = {key: value for key, value in decided.items() if key not in ("epochs", "minutes")}
+    text = json.dumps([str(home), kept], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -24,8 +24,7 @@ class MlflowRun:
     def __init__(self, facts: RunFacts) -> None:
         self._client = MlflowClient()
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
-        experiment = self._client.get_experiment_by_name(name)
-        home = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        home = _experiment(self._client, name)
         known = self._client.search_runs([home], f"tags.`{OWN_ID}` = '{facts.id}'", max_results=1)
         if known:
             self._run = known[0].info.run_id
@@ -54,6 +53,19 @@ class MlflowRun:
 
     def close(self, *, is_complete: bool) -> None:
         self._client.set_terminated(self._run, "FINISHED" if is_complete else "FAILED")
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of this name, which is created if there is none."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:  # another run of the sweep may just have created it
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return found.experiment_id
 
 
 def start(facts: RunFacts) -> MlflowRun:

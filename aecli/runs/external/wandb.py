@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aecli.runs.external import PROJECT, RunFacts
 
-ERRORS = (wandb.Error,)
+ERRORS = (wandb.Error, ValueError)  # of a value in its environment that it does not know
 ADVICE = "With WANDB_MODE=offline it logs to a folder, which wandb sync uploads later"
 
 
@@ -24,6 +24,7 @@ class WandbRun:
             group=facts.group,
             config={**facts.settings, "folder": str(facts.folder)},
             resume="allow",
+            reinit="create_new",  # and not the run that the caller has open, if there is one
             # The terminal is aecli's: its progress would be copied, and mixed with messages.
             settings=wandb.Settings(console="off", silent=True),
         )
