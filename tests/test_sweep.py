@@ -640,3 +640,16 @@ def test_progress_is_read_off_the_folders(
     assert (total.completed, total.total) == (1, 3)
     assert (first.description, first.completed, first.total) == ("0", 2, 7)
     assert "1: the loss became nan" in capsys.readouterr().err
+
+
+@OLD_OPTUNA
+def test_every_trial_of_a_search_starts_from_the_same_run(aecli: Aecli, tmp_path: Path) -> None:
+    """Also with `latest`, although each trial is newer than the one before it."""
+    own = [*TINY, "model=fc", "latent=2"]
+    assert aecli("train", *own, "hydra.run.dir=outputs/first") == 0
+    line = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "compare=false", "init=latest",
+            "lr=choice(0.001,0.002)", "hydra.sweep.dir=outputs/search"]  # fmt: skip
+    assert aecli("train", "-m", *own, *line) == 0
+    runs = runs_below(tmp_path / "outputs" / "search")
+    assert len(runs) == 3
+    assert {run.load_config().init for run in runs} == {str(tmp_path / "outputs" / "first")}

@@ -11,7 +11,7 @@ from aecli.cli import console
 from aecli.cli.compose import Sweep, compose
 from aecli.cli.engine import BASIC
 from aecli.cli.jobs import run_search
-from aecli.cli.overrides import single_value_overrides
+from aecli.cli.overrides import override, single_value_overrides
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import AecliError, Interrupted, UsageError
@@ -45,7 +45,8 @@ def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
         check_unused(sweep.folder)
         save_search(sweep.folder)
         console.facts({"search": f"{sweep.trials:,} trials in {sweep.folder}"})
-        report(sweep.folder, compare, _search(sweep, overrides, log), is_search=True)
+        failures = _search(sweep, _with_init(overrides, config), log)
+        report(sweep.folder, compare, failures, is_search=True)
 
 
 def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
@@ -67,6 +68,14 @@ def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
             raise UsageError(f"the search cannot start: {describe(error)}") from error
         return [describe(error)]
     return []
+
+
+def _with_init(overrides: list[str], config: TrainConfig) -> list[str]:
+    """The overrides with the run that `init` stands for now: latest would be the last trial."""
+    if config.init is None:
+        return overrides
+    others = [each for each in overrides if not each.startswith("init=")]
+    return [*others, override("init", config.init)]
 
 
 def _check_validated(config: TrainConfig) -> None:
