@@ -374,3 +374,57 @@ def test_runs_on_other_images_are_refused(
 def test_too_many_images_are_refused() -> None:
     with pytest.raises(UsageError, match="n=2001 is not valid: give 2 to 2,000"):
         check_count(2001)
+
+
+def test_a_drawing_is_binarized_for_a_network_that_was_trained_so(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    line = ["model=fc", "latent=3", "regularizer=vae", "loss=bce"]
+    own = ["corruption=binarize", "corruption.target=input"]
+    trained = open_run(train_once(tmp_path / "run", data_dir, *line, *own), device="cpu")
+    path = tmp_path / "page.html"
+    write([trained], path)
+    first = int(describe([trained], 20, seed=0).values["images"]["names"][0])
+    image = levels(to_pixels(trained.images.images[first : first + 1]))
+    with opened(path) as browser:
+        click(browser, "tab-draw")
+        assert not settled(browser, "!!document.getElementById('noise')")
+        seen = painted(browser, ".result canvas")
+        assert {*np.unique(seen)} == {0, 255}
+        # White with the probability of the grey value: black stays black, and so does white.
+        assert (seen[image == 0] == 0).all() and (seen[image == 255] == 255).all()
+        expected, spread = image.sum() / 255, np.sqrt((image / 255 * (1 - image / 255)).sum())
+        assert abs(seen.sum() / 255 - expected) < 6 * spread
+        texts = captions(browser, ".result")
+        assert texts[1].startswith("reconstruction")
+        click(browser, "new-noise")
+        assert (painted(browser, ".result canvas") != seen).any()
+        click(browser, "binary")
+        assert captions(browser, ".result")[0] == "what it seesmse 0"
+        assert browser.complaints() == []
+
+
+def test_points_of_a_curve_have_a_plane_of_codes(data_dir: Path, tmp_path: Path) -> None:
+    folder = train_once(tmp_path / "run", data_dir, "data=curve", "model=fc", "latent=2")
+    path = tmp_path / "page.html"
+    write([open_run(folder, device="cpu")], path)
+    with opened(path) as browser:
+        texts = captions(browser, "#codes-pictures")
+        assert len(texts) == 5 and not any("NaN" in text for text in texts)
+        assert browser.complaints() == []
+
+
+def test_what_is_usual_of_a_run_is_measured_on_its_own_validation_images(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    without = ["data.val_size=0", "keep=last", "data.train_size=300"]
+    folders = [
+        train_once(tmp_path / name, data_dir, "model=fc", "latent=3", *line)
+        for name, line in (("without", without), ("with", []))
+    ]
+    first, second = (open_run(folder, device="cpu") for folder in folders)
+    both = describe([first, second], 5, seed=0).values["runs"]
+    alone = describe([second], 5, seed=0).values["runs"]
+    assert both[0]["usual"] is None
+    assert both[1]["usual"] == alone[0]["usual"]
+    assert both[1]["deviations"] == alone[0]["deviations"]

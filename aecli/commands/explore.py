@@ -7,9 +7,10 @@ connection and without Python. Its views: the codes of test images as a map, wit
 decoded at the pointer (latent=2), or with sliders along the directions of largest variance; the
 way from one image to another, through codes and through pixels; and a sheet to draw on, with the
 code, the reconstruction, PCA's, the error and the mse as you draw. Runs with a corruption also
-have a slider for the noise, and the restored image.
+have a slider or a switch for it, and show what the encoder sees.
 
-With several runs on the same images, or with a sweep, the same drawing goes through all of them.
+With several runs on the same test images, or with a sweep, the same drawing goes through all of
+them; PCA is then that of the training images of the first.
 The page of a sweep lies in its folder, that of several runs in a new one below outputs/explore.
 
 examples:

@@ -19,7 +19,7 @@ from aecli.analysis.explore.layers import resize_matrices
 from aecli.analysis.explore.network import HALF, MARGIN, SINGLE, TOLERANCE, Arrays, network
 from aecli.analysis.sample import decoding_caveats
 from aecli.baselines.pca import PCA, pca_of
-from aecli.config import CorruptionKind, TrainConfig
+from aecli.config import CorruptionKind, Target, TrainConfig
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.data.corruption import downsample, noise_strength
@@ -35,6 +35,7 @@ CHECKED = 100  # images on which precisions are compared
 TRAINING_IMAGES = 10_000  # whose codes the directions are those of
 VALIDATION_IMAGES = 2000  # whose errors say which error is usual
 DIRECTIONS = 8
+PLANE = 2  # numbers of a code that is a point in a plane
 MAX_NOISE = 1.0  # of a slider
 
 
@@ -73,7 +74,8 @@ def check_runs(models: list[Trained]) -> None:
 
 @torch.inference_mode()
 def describe(models: list[Trained], n: int | None, seed: int) -> Content:
-    """Describe finished runs on the same images.
+    """Describe finished runs on the same test images; PCA is that of the training images of the
+    first.
 
     Args:
         n: number of images to show, drawn by `seed`; None for a number that suits their size.
@@ -87,12 +89,13 @@ def describe(models: list[Trained], n: int | None, seed: int) -> Content:
     test, _ = label_images(first, data)
     count = image_count(n, test, DEFAULT_IMAGES, MAX_VALUES)
     indices = choose_images(len(test), count, seed)
+    pca = pca_of(data.train, max(model.config.latent for model in models))
     shown = test[indices.to(test.images.device)]
     content.values = {
         "images": _images(first, shown, indices, content.arrays),
         "errors": content.arrays.add(_error_colours(), "uint8"),
-        "pca": _pca(models, data, shown, content.arrays),
-        "runs": [_run(model, data, shown, content.arrays, seed) for model in models],
+        "pca": _pca(models, pca, shown, content.arrays),
+        "runs": [_run(model, model.data(), pca, shown, content.arrays, seed) for model in models],
     }
     return content
 
@@ -118,16 +121,16 @@ def _error_colours() -> Tensor:
     return torch.from_numpy(colours * 255).round().to(torch.uint8)
 
 
-def _pca(models: list[Trained], data: Data, shown: Split, arrays: Arrays) -> dict[str, Any]:
+def _pca(models: list[Trained], pca: PCA, shown: Split, arrays: Arrays) -> dict[str, Any]:
     """The components that the networks are compared with.
 
-    A code as large as the image loses nothing, so the components for such codes are left out.
+    A code as large as the image loses nothing, so the components for such codes are left out, but
+    for those of two numbers, whose plane is laid over that of the components.
     """
     latents = [model.config.latent for model in models]
     size = shown.images[0].numel()
-    pca = pca_of(data.train, max(latents))
-    count = max([0, *(latent for latent in latents if latent < size)])
-    components = pca.components[:count]
+    needed = [latent for latent in latents if latent < size or latent == PLANE]
+    components = pca.components[: max(needed, default=0)]
     kind = HALF if _halves(PCA(pca.mean, components), shown) else SINGLE
     return {
         "mean": arrays.add(pca.mean),
@@ -144,7 +147,9 @@ def _halves(pca: PCA, shown: Split) -> bool:
     return (one - other).abs().max().item() <= TOLERANCE / MARGIN
 
 
-def _run(trained: Trained, data: Data, shown: Split, arrays: Arrays, seed: int) -> dict[str, Any]:
+def _run(
+    trained: Trained, data: Data, pca: PCA, shown: Split, arrays: Arrays, seed: int
+) -> dict[str, Any]:
     """One run: its network, its numbers, and where the codes of the images lie."""
     config, summary = trained.config, trained.run.load_summary()
     scale = trained.normalisation
@@ -158,7 +163,7 @@ def _run(trained: Trained, data: Data, shown: Split, arrays: Arrays, seed: int) 
         "mse": summary["test"]["mse"],
         "pca_mse": summary["baselines"]["pca"]["mse"],
         "network": network(trained.model, scale.mean, scale.std, checked, arrays),
-        **_positions(trained, data, codes, shown, arrays, seed),
+        **_positions(trained, data, pca, codes, shown, arrays, seed),
         "corruption": _corruption(config, arrays),
         "usual": _usual_errors(trained, data, seed),
         "caveats": decoding_caveats(trained.config),
@@ -166,7 +171,13 @@ def _run(trained: Trained, data: Data, shown: Split, arrays: Arrays, seed: int) 
 
 
 def _positions(
-    trained: Trained, data: Data, codes: Tensor, shown: Split, arrays: Arrays, seed: int
+    trained: Trained,
+    data: Data,
+    pca: PCA,
+    codes: Tensor,
+    shown: Split,
+    arrays: Arrays,
+    seed: int,
 ) -> dict[str, Any]:
     """The directions of largest variance of the training codes (M, D), and where along them the
     codes of the images lie; codes of two values are points already."""
@@ -180,16 +191,16 @@ def _positions(
         "unit_deviations": arrays.add(codes.std(0, correction=0)),
         "points": arrays.add((shown_codes - found.mean) @ found.vectors[:2].T),
     }
-    if trained.config.latent == 2:
+    if trained.config.latent == PLANE:
         positions["points"] = arrays.add(shown_codes)
-        positions["to_pca"] = _to_pca(codes, draw(data.train, TRAINING_IMAGES, seed).images, data)
+        positions["to_pca"] = _to_pca(codes, draw(data.train, TRAINING_IMAGES, seed).images, pca)
     return positions
 
 
-def _to_pca(codes: Tensor, images: Tensor, data: Data) -> list[list[float]]:
+def _to_pca(codes: Tensor, images: Tensor, pca: PCA) -> list[list[float]]:
     """The affine map (2, 3) that lays the codes (M, 2) of images over their first two principal
     components as well as one can, by least squares."""
-    targets = pca_of(data.train, 2).codes(images, 2).cpu().double()
+    targets = pca.codes(images, PLANE).cpu().double()
     rows = torch.cat([codes.cpu().double(), torch.ones(len(codes), 1, dtype=torch.float64)], 1)
     # The smallest of all solutions, if a unit is dead.
     weights = torch.linalg.lstsq(rows, targets, driver="gelsd").solution
@@ -202,6 +213,9 @@ def _corruption(config: TrainConfig, arrays: Arrays) -> dict[str, Any] | None:
     corruption, shape = config.corruption, config.data.image_shape
     if corruption.name is CorruptionKind.none:
         return None
+    common = {"kind": corruption.name.name, "restores": corruption.target is Target.clean}
+    if corruption.name is CorruptionKind.binarize:
+        return common
     if corruption.name is CorruptionKind.downsample:
         factor = corruption.factor or 1
         assert shape is not None, "a finished run has it"
@@ -212,9 +226,9 @@ def _corruption(config: TrainConfig, arrays: Arrays) -> dict[str, Any] | None:
 
         sizes = {"from": shape, "to": shape}
         matrices = resize_matrices(resize, shape[1:], arrays.add)
-        return {"kind": "downsample", "factor": factor, **sizes, **matrices}
+        return {**common, "factor": factor, **sizes, **matrices}
     return {
-        "kind": corruption.name.name,
+        **common,
         "name": noise_name(corruption.name),
         "strength": noise_strength(corruption),
         "largest": max(MAX_NOISE, noise_strength(corruption)),

@@ -26,7 +26,7 @@ class DrawView {
     return {
       run, unusual,
       input: this.corrupted ? picture("what it sees") : null,
-      output: picture(run.corruption ? "restored" : "reconstruction"),
+      output: picture(run.corruption?.restores ? "restored" : "reconstruction"),
       pca: picture("PCA"),
       error: picture("error"),
       bars: new Bars(bars, run.latent, run.usual_codes),
@@ -66,12 +66,13 @@ class DrawView {
     const { seen, input, noise, chance } = this, strength = Number($("noise")?.value);
     input.set(seen);
     if (!this.corrupted) return false;
-    if (!$("noise")) {
-      if (!$("low").checked) return false;
-      this.corrupted.resize(seen).forEach((value, n) => (input[n] = Math.min(Math.max(value, 0), 1)));
+    const { kind } = this.corrupted.corruption, choice = $("low") || $("binary");
+    if (choice) {
+      if (!choice.checked) return false;
+      if (kind === "binarize") for (let n = 0; n < pixelCount; n++) input[n] = chance[n] < seen[n] ? 1 : 0;
+      else this.corrupted.resize(seen).forEach((value, n) => (input[n] = Math.min(Math.max(value, 0), 1)));
       return true;
     }
-    const { kind } = this.corrupted.corruption;
     for (let n = 0; n < pixelCount; n++) {
       if (kind === "gaussian") input[n] = Math.min(Math.max(seen[n] + strength * noise[n], 0), 1);
       else if (kind === "masking") input[n] = chance[n] < strength ? 0 : seen[n];
@@ -180,7 +181,7 @@ class DrawView {
       this.drawNoise();
       this.update();
     });
-    for (const name of ["centre", "noise", "low"]) $(name)?.addEventListener("input", this.update);
+    for (const name of ["centre", "noise", "low", "binary"]) $(name)?.addEventListener("input", this.update);
   }
 
   // Arrow keys move the pen, and the space bar sets it down or lifts it.

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.analysis.explore.content import Content
+from aecli.config import CorruptionKind
 from aecli.figures.web_page import as_json, render
 from aecli.text import listed
 
@@ -38,6 +39,7 @@ def explore_page(title: str, content: Content, command: str) -> str:
         images=f"{count:,} {images['kind']}{'s' * (count != 1)}",
         noise=first if "strength" in first else None,
         factor=first.get("factor"),
+        is_binarized=first.get("kind") == CorruptionKind.binarize.name,
         precisions=listed(sorted({run["network"]["precision"] for run in runs})),
         content=as_json(content.values),
         block=content.block,
