@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 import aecli
 from aecli.api.card import training_line
+from aecli.cli.compose import compose
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.evaluation.metrics import EVALUATION_BATCH
+from aecli.models import build_network
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
 from tests.conftest import TINY, train_once, with_project
@@ -97,6 +100,33 @@ def test_arrays_come_back_as_what_they_were(model: aecli.Model) -> None:
     assert tuple(model.encode(images[:0]).shape) == (0, 3)
     assert model.encode(images.numpy()[:0]).shape == (0, 3)
     assert tuple(model.decode(expected[:0]).shape) == (0, 1, 28, 28)
+
+
+def test_colour_images_come_back_in_the_usual_layout() -> None:
+    config = compose(["model=denoising", "latent=3"])
+    network = build_network(config, (3, 12, 12))
+    model = aecli.Model(Path(), config, {}, network, lambda: pytest.fail("it needs no data"))
+    assert model.decode(torch.zeros(2, 3)).is_contiguous()
+    assert model.reconstruct(np.zeros((2, 3, 12, 12), np.uint8)).flags.c_contiguous
+
+
+def test_doubles_are_not_moved_to_a_device_without_them(
+    model: aecli.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MPS, which has no float64."""
+    move = Tensor.to
+
+    def move_like_mps(tensor: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        moved = move(tensor, *arguments, **options)
+        if isinstance(next(iter(arguments), None), torch.device) and moved.dtype is torch.float64:
+            raise TypeError("the MPS framework does not support float64")
+        return moved
+
+    images = noise(3)
+    expected = model.encode(images)
+    monkeypatch.setattr(Tensor, "to", move_like_mps)
+    found = model.encode(images.numpy() / 255)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_more_images_than_a_batch_are_each_computed(model: aecli.Model) -> None:
@@ -221,6 +251,34 @@ def test_a_saved_model_looks_for_the_images_where_this_machine_has_them(
     assert torch.equal(images, model.data().test.images)
 
 
+def test_a_saved_model_names_no_folder_of_the_machine_that_trained_it(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "private" / "photos"
+    for name in ("a", "b"):
+        (images / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = noise(1)[0, 0].numpy().copy()
+            pixels[0, 0], pixels[0, 1] = number, ord(name)
+            Image.fromarray(pixels).save(images / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    own = ["model=fc", "latent=2", "epochs=1", "device=cpu"]
+    first = aecli.train("data=folder", f"path={images}", *own, "hydra.run.dir=private/first")
+    second = aecli.train(
+        "data=folder", f"path={images}", *own, "init=private/first", "hydra.run.dir=private/second"
+    )
+    for model, name in ((first, "one"), (second, "two")):
+        model.summary["closed"] = f"loss became nan; see {tmp_path}/private/first"
+        saved = model.save_pretrained(tmp_path / name)
+        for file in ("config.json", "README.md"):
+            assert "private" not in (saved / file).read_text()
+        again = aecli.load(saved).save_pretrained(tmp_path / "again" / name)
+        assert (again / "config.json").read_bytes() == (saved / "config.json").read_bytes()
+    assert "aecli train data=folder path=FOLDER model=fc" in Path("one/README.md").read_text()
+    card = Path("two/README.md").read_text()
+    assert "began with the weights of another run, first." in card and "aecli train" not in card
+
+
 def test_the_card_has_the_numbers_beside_pca_and_the_line(
     model: aecli.Model, tmp_path: Path
 ) -> None:
@@ -230,6 +288,24 @@ def test_the_card_has_the_numbers_beside_pca_and_the_line(
     assert "aecli train data=synthetic" in card and "model=fc latent=3 data.mean=0.1" in card
     assert "data_dir" not in card and "hydra.run.dir" not in card
     assert "Licence: MIT, as aecli" in card
+
+
+def test_the_card_says_what_the_errors_are_those_of(data_dir: Path, tmp_path: Path) -> None:
+    line = ["upsample=max_unpool", "latent=2", "corruption=salt_and_pepper"]
+    model = aecli.load(train_once(tmp_path / "run", data_dir, *line))
+    model.summary["closed"], model.config.epochs = "interrupted", 5
+    card = (model.save_pretrained(tmp_path / "model") / "README.md").read_text()
+    assert "reconstructed from corrupted inputs (salt-and-pepper):" in card
+    assert "Beside PCA: the max-pooling indices bypass the code" in card
+    assert "epochs: 1 of 5 (closed early)," in card
+
+
+def test_a_model_is_saved_where_it_is_looked_for(
+    model: aecli.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert model.save_pretrained("~/model") == tmp_path / "model"
+    assert aecli.load("~/model").path == tmp_path / "model"
 
 
 def test_a_line_that_no_longer_says_the_same_is_left_out(folder: Path, tmp_path: Path) -> None:
@@ -309,6 +385,18 @@ def test_training_is_that_of_the_command_line(aecli: Cli, tmp_path: Path) -> Non
     assert (model.path, model.latent) == (Path("called"), 2)
 
 
+def test_keywords_are_what_the_command_line_has(aecli: Cli) -> None:
+    import aecli as package
+
+    keys = {"model": "fc", "model.widths": [5, 4], "patience": None, "lr": np.float64(0.002)}
+    model = package.train(*TINY, **keys, latent=2, name="a", output_dir=Path("o, u"))
+    assert (model.config.model.widths, model.config.patience) == ([5, 4], None)
+    assert (model.config.lr, model.path.parts[:2]) == (0.002, ("o, u", "a"))
+    line = training_line(model.path, model.config)
+    assert line is not None and line.endswith("model=fc 'model.widths=[5,4]' patience=null "
+                                              "lr=0.002 latent=2 name=a")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "keys", "message"),
     [
@@ -329,7 +417,14 @@ def test_mistakes_are_answered_as_on_the_command_line(
 
 @pytest.mark.parametrize(
     ("value", "typed"),
-    [(None, "null"), (True, "true"), ([3, 5], "[3,5]"), (0.1, "0.1"), ("a, b", "a, b")],
+    [
+        (None, "null"),
+        (True, "true"),
+        ([3, 5], "[3,5]"),
+        (["a, b"], "['a, b']"),
+        (0.1, "0.1"),
+        ("a, b", "a, b"),
+    ],
 )
 def test_values_are_typed_as_the_command_line_has_them(value: object, typed: str) -> None:
     from aecli.api.training import _typed

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from aecli import __version__
 from aecli.api.model import Model
-from aecli.config import TrainConfig, settings
+from aecli.config import CorruptionKind, TrainConfig, Upsampling, settings
 from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import AecliError
+from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.files import read_file
 from aecli.runs.directory import HYDRA
+from aecli.runs.summary import closed_early
 from aecli.text import escape_markdown
 
 
@@ -88,19 +90,25 @@ outputs = model.decode(codes)
 
 
 def _results(model: Model) -> str:
-    """The test errors beside those of PCA."""
+    """The test errors beside those of PCA, and what they are those of."""
+    config = model.config
     test, pca = model.summary["test"], model.summary["baselines"]["pca"]
-    data = model.summary["data"]
+    data, noise, caveat = model.summary["data"], "", ""
+    if config.corruption.name is not CorruptionKind.none:
+        kind = config.corruption.name.name.replace("_", "-")
+        noise = f", reconstructed from corrupted inputs ({kind})"
+    if config.upsample.name is Upsampling.max_unpool:
+        caveat = f"\nBeside PCA: {UNPOOLING_BYPASSES_CODE}.\n"
     return f"""\
 ## Results
 
-On the {data["test"]:,} test images of {escape_markdown(data["name"])}, pixels in [0, 1]:
+On the {data["test"]:,} test images of {escape_markdown(data["name"])}, pixels in [0, 1]{noise}:
 
 | | mse | psnr (dB) | ssim |
 | --- | ---: | ---: | ---: |
 | this model | {_scores(test)} |
 | PCA with {model.latent} components | {_scores(pca)} |
-"""
+{caveat}"""
 
 
 def _scores(scores: dict[str, float | None]) -> str:
@@ -110,19 +118,25 @@ def _scores(scores: dict[str, float | None]) -> str:
 
 
 def _training(model: Model) -> str:
-    """How it was trained: the line, if today's `conf/` still makes the same of it."""
-    summary = model.summary
+    """How it was trained: the line, if it needs no other run and today's `conf/` still makes the
+    same of it."""
+    summary, epochs = model.summary, str(model.summary["epochs"])
+    if closed_early(summary) is not None:
+        epochs += f" of {model.config.epochs} (closed early)"
     facts = (
-        f"{summary['data']['train']:,} images, epochs: {summary['epochs']}, "
+        f"{summary['data']['train']:,} images, epochs: {epochs}, "
         f"{summary['seconds']:,.0f} s on {summary['device']}. `config.json` has every setting."
     )
+    if model.config.init is not None:
+        begun = escape_markdown(Path(model.config.init).name)
+        return f"{facts} It began with the weights of another run, {begun}."
     line = training_line(model.path, model.config)
     return facts if line is None else f"```\n{line}\n```\n\n{facts}"
 
 
 def training_line(folder: Path, config: TrainConfig) -> str | None:
-    """The command that trains a run again; None if the run does not tell, or the choices that it
-    names have changed since."""
+    """The command that trains a run again, without the folders of this machine; None if the run
+    does not tell, or the choices that it names have changed since."""
     from aecli.cli.compose import compose  # Hydra takes a while
 
     try:
@@ -132,8 +146,11 @@ def training_line(folder: Path, config: TrainConfig) -> str | None:
         is_same = settings(compose(overrides)) == settings(config)
     except (AecliError, InvalidDocumentError):
         return None
+    if not is_same:
+        return None
     shown = [each for each in overrides if not each.startswith(("data_dir=", "output_dir="))]
-    return shlex.join(["aecli", "train", *shown]) if is_same else None
+    named = ["path=FOLDER" if each.startswith("data.path=") else each for each in shown]
+    return shlex.join(["aecli", "train", *named])
 
 
 def _source(model: Model) -> str:

@@ -1,6 +1,7 @@
 """A trained autoencoder as a Python object."""
 
 import html
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aecli.config import TrainConfig
+from aecli.config.limits import expand_user
 from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.errors import UsageError
@@ -129,7 +131,7 @@ class Model:
         """
         return self._load_data()
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Save weights, configuration and a model card, for `aecli.load` on any machine.
 
         Args:
@@ -143,7 +145,7 @@ class Model:
         """
         from aecli.api.pretrained import save
 
-        return save(self, Path(folder))
+        return save(self, Path(expand_user("folder", os.fspath(folder))))
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}: {value}" for name, value in self._facts().items())
@@ -181,9 +183,11 @@ class Model:
         size = evaluation_batch(torch.empty(1, *self.image_shape, device=self.device))
         with torch.inference_mode():
             found = [
-                function(checked(rows.to(self.device))).to(home) for rows in _split(tensor, size)
+                function(checked(_moved(rows, self.device))).to(home)
+                for rows in _split(tensor, size)
             ]
-        result = torch.cat(found).clone()
+        # In the usual layout, whatever the network computes in.
+        result = torch.cat(found).clone(memory_format=torch.contiguous_format)
         return result if isinstance(given, Tensor) else result.numpy()
 
     def _encode(self, pixels: Tensor) -> Tensor:
@@ -243,6 +247,12 @@ def _split(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
         raise UsageError("a single number is not valid: give an array with a row for each image")
     rows: tuple[Tensor, ...] = tensor.split(size)
     return rows
+
+
+def _moved(rows: Tensor, device: torch.device) -> Tensor:
+    """On `device`, in no more than single precision, the most that MPS has."""
+    is_double = rows.dtype is torch.float64
+    return rows.to(device, torch.float32 if is_double else rows.dtype)
 
 
 def _shape(tensor: Tensor) -> str:

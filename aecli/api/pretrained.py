@@ -17,9 +17,9 @@ from aecli.documents import to_json
 from aecli.errors import DataError, StorageError, UsageError
 from aecli.files import read_file, read_json, write_atomically
 from aecli.models import build_network
-from aecli.runs.directory import RunDirectory
+from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.file_set import check_file_set, file_set
-from aecli.runs.summary import check_summary, image_fingerprints
+from aecli.runs.summary import check_summary, closed_early, image_fingerprints
 from aecli.runs.tensors import from_bytes, to_bytes
 from aecli.runtime.device import open_device
 from aecli.text import one_line
@@ -120,16 +120,21 @@ def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
 
 def _without_places(config: TrainConfig) -> dict[str, Any]:
     """The configuration without the folders and the device of the machine that trained it: where it
-    is loaded, the defaults take their place."""
+    is loaded, the defaults take their place. Of a run that it began with, the name stays."""
     saved: dict[str, Any] = plain(config)
     for key in ("data_dir", "output_dir", "device"):
         del saved[key]
     if config.data.path is not None:
         saved["data"]["path"] = FOLDER
+    if config.init is not None:
+        saved["init"] = Path(config.init).name
     return saved
 
 
 def _without_source(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary without the place of the images."""
+    """The summary without the place of the images, and without the message of a failure, which may
+    name the folder of the run."""
     data = {key: value for key, value in summary["data"].items() if key != "source"}
-    return {**summary, "data": data}
+    has_failed = closed_early(summary) not in (None, Status.interrupted.value)
+    closed = {"closed": Status.failed.value} if has_failed else {}
+    return {**summary, **closed, "data": data}

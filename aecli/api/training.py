@@ -1,5 +1,7 @@
 """Train a run from Python, with the overrides of the command line."""
 
+import os
+import re
 import warnings
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from aecli.api.model import Model
 from aecli.cli.compose import compose_run
 from aecli.cli.jobs import run_once
 from aecli.cli.override_checks import check_overrides
-from aecli.cli.overrides import override, read_arguments
+from aecli.cli.overrides import override, quoted, read_arguments
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import UsageError
@@ -17,6 +19,9 @@ from aecli.runs.display import Display
 from aecli.runtime.device import flush_denormals
 from aecli.training.experiment import exclusive_run, run_experiment
 from aecli.training.preflight import check_runnable
+
+PLAIN = re.compile(r"[\w./~:+-]+")
+"""A text that means the same with and without quotes."""
 
 
 def train(*overrides: str, **keys: object) -> Model:
@@ -36,7 +41,7 @@ def train(*overrides: str, **keys: object) -> Model:
         KeyboardInterrupt: interrupted; a checkpoint has been saved, and
             `aecli train resume=FOLDER` goes on.
     """
-    line = [*overrides, *(override(key, _typed(value)) for key, value in keys.items())]
+    line = [*overrides, *(_argument(key, value) for key, value in keys.items())]
     for key in ("resume", "log", "compare", "restart", "finish"):
         if any(each.startswith(f"{key}=") for each in line):
             raise UsageError(f"{key}= is for the command line: leave it out")
@@ -62,6 +67,12 @@ def _train(config: TrainConfig, run: RunDirectory) -> Path:
     return run.path
 
 
+def _argument(key: str, value: object) -> str:
+    """A key and its value as they are typed on the command line."""
+    needs_quotes = isinstance(value, str | os.PathLike) and not PLAIN.fullmatch(str(value))
+    return override(key, value) if needs_quotes else f"{key}={_typed(value)}"
+
+
 def _typed(value: object) -> str:
     """A value as it is typed on the command line."""
     if value is None:
@@ -69,5 +80,6 @@ def _typed(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_typed, value))}]"
+        words = (quoted(each) if isinstance(each, str) else _typed(each) for each in value)
+        return f"[{','.join(words)}]"
     return str(value)

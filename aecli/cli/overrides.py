@@ -50,7 +50,7 @@ def read_arguments(arguments: Iterable[str]) -> list[str]:
 
 def override(key: str, value: object) -> str:
     """`key=value` with the value quoted, so that it may contain any character."""
-    return f"{key}={_quote(str(value))}"
+    return f"{key}={quoted(str(value))}"
 
 
 SEARCH_PATH = "hydra.searchpath"
@@ -58,7 +58,7 @@ SEARCH_PATH = "hydra.searchpath"
 
 def search_path(folder: Path) -> str:
     """The override with which Hydra also finds choices in `folder`."""
-    return f"{SEARCH_PATH}=[{_quote(f'file://{folder.absolute()}')}]"
+    return f"{SEARCH_PATH}=[{quoted(f'file://{folder.absolute()}')}]"
 
 
 def known_choices(overrides: Iterable[str]) -> dict[str, list[str]]:
@@ -154,7 +154,7 @@ def _translate_value(key: str, value: str) -> str:
         return _LIST_ELEMENT.sub(lambda word: _quote_word(word[0], is_in_list=True), value)
     if key in _text_keys() and not isinstance(result, list | dict):
         return _ELEMENT.sub(lambda word: _quote_word(_expand_user(key, word[0])), value)
-    return _quote(value) if parsed is None and not re.search(r"[][{},]", value) else value
+    return quoted(value) if parsed is None and not re.search(r"[][{},]", value) else value
 
 
 def _expand_user(key: str, word: str) -> str:
@@ -170,10 +170,11 @@ def _quote_word(word: str, is_in_list: bool = False) -> str:
     is_itself = isinstance(value, str | list | dict) or (value is None and not is_in_list)
     if is_itself and not escapes_end:
         return word
-    return _quote(word.strip())
+    return quoted(word.strip())
 
 
-def _quote(text: str) -> str:
+def quoted(text: str) -> str:
+    """`text` in quotes, between which it may contain any character."""
     return QuotedString(text, Quote.single).with_quotes()
 
 
