@@ -1,6 +1,7 @@
 """The page of `aecli explore`, in a browser."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 import aecli.analysis.explore
 from aecli.analysis.explore.content import Content, check_count, describe
@@ -310,6 +312,7 @@ def test_the_command_writes_a_page_into_the_run(
     assert f"{page} (" in capsys.readouterr().out
     assert page.stat().st_size < 1_000_000
     numbers = json.loads((run.path / "explore/numbers.json").read_text())
+    assert ">A test image<" in page.read_text(encoding="utf-8")
     assert numbers["images"] == 10 and numbers["bytes"] == page.stat().st_size
     assert numbers["runs"] == {str(run.path): "float32"}
 
@@ -428,3 +431,25 @@ def test_what_is_usual_of_a_run_is_measured_on_its_own_validation_images(
     assert both[0]["usual"] is None
     assert both[1]["usual"] == alone[0]["usual"]
     assert both[1]["deviations"] == alone[0]["deviations"]
+
+
+@pytest.mark.parametrize("command", ["explore", "compare"])
+def test_a_page_is_written_for_a_folder_whose_name_is_no_text(
+    command: str, run: RunDirectory, aecli: Aecli, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"r\xff")
+    run.path.rename(folder)
+    assert aecli(command, str(folder)) == 0
+    [page] = (folder / command).glob("*.html")
+    assert r"r\udcff" in page.read_text(encoding="utf-8")
+
+
+def test_images_of_ones_own_are_not_called_test_images(
+    run: RunDirectory, aecli: Aecli, tmp_path: Path
+) -> None:
+    for number in range(3):
+        Image.fromarray(np.full((28, 28), 60 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    own = [f"images={tmp_path / f'{number}.png'}" for number in range(3)]
+    assert aecli("explore", str(run.path), *own) == 0
+    page = (run.path / "explore/index.html").read_text(encoding="utf-8")
+    assert ">An image<" in page and "test image" not in page

@@ -33,13 +33,15 @@ def render(template: Path, libraries: Sequence[str] = (), **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(
+    page = environment.get_template(template.name).render(
         script=Markup(script),
         script_digest=_digest(script),
         style=Markup(style),
         style_digest=_digest(style),
         **values,
     )
+    # Bytes of a name that are not UTF-8 are lone surrogates in Python, which no file can hold.
+    return page.encode(errors="backslashreplace").decode()
 
 
 def _digest(text: str) -> str:

@@ -40,6 +40,7 @@ def explore_page(title: str, content: Content, command: str) -> str:
         noise=first if "strength" in first else None,
         factor=first.get("factor"),
         is_binarized=first.get("kind") == CorruptionKind.binarize.name,
+        is_test=images["kind"] == "test image",
         precisions=listed(sorted({run["network"]["precision"] for run in runs})),
         content=as_json(content.values),
         block=content.block,
