@@ -191,6 +191,7 @@ class Tracker:
 
     def sync(self) -> None:
         """Have the curves on disk, for a checkpoint with which they go on."""
+        self._run.check_lock()
         self._events.sync()
 
     def figure(self, tag: str, figure: "Figure", epoch: int) -> None:
@@ -199,6 +200,7 @@ class Tracker:
         pixels = to_array(figure)
         self._run.check_lock()
         self._events.image(tag, pixels, epoch)
+        self._events.flush()
         if self._external is not None:
             self._external.image(tag, pixels, epoch)
 
