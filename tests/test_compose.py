@@ -18,7 +18,7 @@ from aecli.cli.compose import (
 from aecli.cli.engine import hydra_engine
 from aecli.cli.jobs import show_config
 from aecli.cli.override_checks import check_overrides
-from aecli.cli.overrides import read_arguments, split
+from aecli.cli.overrides import read_arguments, search_path, split
 from aecli.config import Activation, Bottleneck, CorruptionKind, Upsampling
 from aecli.config.schema import DEFAULT_FACTOR
 from aecli.errors import UsageError
@@ -384,3 +384,14 @@ def test_the_runs_of_a_sweep_are_what_hydra_composes_one_by_one() -> None:
     assert jobs is not None and len(jobs) == 8
     for job in jobs:
         assert replace(job.config, name="x") == replace(compose(job.overrides), name="x")
+
+
+def test_a_file_of_ones_own_may_put_values_in_the_names_of_folders(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nhydra: {sweep: {subdir: 'lr${lr}'}}\n"
+    )
+    line = [search_path(tmp_path), *read_arguments(["experiment=mine", "lr=0.1,0.2"])]
+    jobs = compose_sweep(line).jobs
+    assert jobs is not None
+    assert [(job.folder, job.config.lr) for job in jobs] == [("lr0.1", 0.1), ("lr0.2", 0.2)]

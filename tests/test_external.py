@@ -53,7 +53,7 @@ def test_mlflow_has_the_curves_the_settings_and_the_images(
     ]
     summary = json.loads(Path("run/summary.json").read_text())
     assert run.data.metrics["test/mse"] == summary["test"]["mse"]
-    assert run.data.params["latent"] == "7"
+    assert (run.data.params["latent"], run.data.params["steps"]) == ("7", "null")
     assert "device" not in run.data.params  # as it decides no result
     assert (run.info.run_name, run.info.status) == ("fc-z7-synthetic", "FINISHED")
     images = database.list_artifacts(run.info.run_id, "reconstructions")

@@ -3,6 +3,7 @@
 `compose` builds the configuration of one run, and `compose_sweep` those of a sweep.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -44,6 +45,7 @@ from aecli.places import LATEST
 from aecli.runs.lookup import find_run
 from aecli.runtime.status import show_status
 
+_INTERPOLATION = re.compile(r"\$\{(.*?)\}")
 _NAME = "<name>"
 """Stands for the name of a run in that of its folder."""
 
@@ -201,8 +203,6 @@ class _JobComposer:
         self._engine, self._for_hydra = engine, for_hydra
         self._groups = known_choices(for_hydra).keys() | EXTRAS.keys()
         self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
-        # A folder that somebody names may have any value in its name.
-        self._shares = not is_given("hydra.sweep.subdir", for_hydra)
 
     def compose(self, line: list[str]) -> tuple[DictConfig, DictConfig]:
         """The configuration of the choices in `line`, with Hydra's own keys, and that of the run,
@@ -214,6 +214,9 @@ class _JobComposer:
             whole = self._compose_whole([*choices])
             self._composed[choices] = whole, without_hydra(deepcopy(whole))
         composed, shared = self._composed[choices]
+        if not _is_named_alike(composed):
+            composed = self._compose_whole(line)
+            return composed, without_hydra(composed.copy())
         config = deepcopy(shared)
         try:
             for each in values:
@@ -225,12 +228,18 @@ class _JobComposer:
 
     def _is_value(self, override: Override) -> bool:
         """Whether it sets a value that choosing from the groups does not depend on."""
-        is_choice = override.key_or_group in self._groups or override.package is not None
-        return self._shares and not is_choice
+        return override.key_or_group not in self._groups and override.package is None
 
     def _compose_whole(self, line: list[str]) -> DictConfig:
         overrides = self._for_hydra + line
         return self._engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
+
+
+def _is_named_alike(composed: DictConfig) -> bool:
+    """Whether the folders of runs have no value in their names but the number and the name."""
+    sweep = OmegaConf.to_container(composed.hydra.sweep)
+    assert isinstance(sweep, dict), "it is a section"
+    return {*_INTERPOLATION.findall(str(sweep["subdir"]))} <= {"hydra.job.num", "name"}
 
 
 def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:

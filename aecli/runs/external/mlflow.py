@@ -10,6 +10,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
+from aecli.config.wording import as_typed
 from aecli.runs.external import PROJECT, RunFacts
 
 ERRORS = (MlflowException, OSError)
@@ -35,7 +36,7 @@ class MlflowRun:
             tags["sweep"] = facts.group
         created = self._client.create_run(home, run_name=facts.name, tags=tags)
         self._run = created.info.run_id
-        params = [Param(key, str(value)) for key, value in facts.settings.items()]
+        params = [Param(key, _as_text(value)) for key, value in facts.settings.items()]
         self._client.log_batch(self._run, params=params)
 
     @property
@@ -66,6 +67,11 @@ def _experiment(client: MlflowClient, name: str) -> str:
             if found is None:
                 raise
     return found.experiment_id
+
+
+def _as_text(value: object) -> str:
+    """A setting as it is typed on the command line, with all digits."""
+    return str(value) if isinstance(value, float) else as_typed(value)
 
 
 def start(facts: RunFacts) -> MlflowRun:
