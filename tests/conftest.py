@@ -39,6 +39,9 @@ TINY = [
     "device=cpu",
 ]
 
+# The fixtures by which a test knows how much to try.
+MORE = {"kills", "states", "soak"}
+
 
 def with_project(**variables: str) -> dict[str, str]:
     """An environment in which a process of its own finds the package, whatever else it finds."""
@@ -57,8 +60,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many states that a power cut leaves are tried",
     )
     parser.addoption(
-        "--soak", action="store_true", help="all the evidence, of which a part is enough as a rule"
+        "--soak", action="store_true", help="the long evidence alone, and all there is of it"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --soak skip the long evidence; with it leave out what is tried without as well."""
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes long: make soak"))
+        return
+    chosen = [item for item in items if item.get_closest_marker("soak") or _has_more(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def _has_more(item: pytest.Item) -> bool:
+    """Whether a test tries more with --soak than without."""
+    return isinstance(item, pytest.Function) and not MORE.isdisjoint(item.fixturenames)
 
 
 def pytest_xdist_auto_num_workers() -> int:

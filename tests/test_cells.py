@@ -124,7 +124,7 @@ def test_numbers_can_be_read_on_their_colours(dark: bool) -> None:
         (square(1, transposed=False), (1, 1)),
         (square(3, stride=2, padding=1, transposed=False), (28, 28)),
         (square(12), (12, 12)),
-        (square(5, stride=3, dilation=2), (12, 12)),
+        pytest.param(square(5, stride=3, dilation=2), (12, 12), marks=pytest.mark.soak),
         (square(3, stride=2), (40, 1)),
         (square(3, stride=2), (1, 40)),
         (square(2, stride=2), (64, 64)),

@@ -157,7 +157,9 @@ def test_two_processes_train_what_one_trains(by_one: RunDirectory, by_two: RunDi
     assert by_two.load_summary()["device"] == "cpu, 1 thread, in each of 2 processes"
 
 
-@pytest.mark.parametrize("whom", ["torchrun", "the second process"])
+@pytest.mark.parametrize(
+    "whom", ["torchrun", pytest.param("the second process", marks=pytest.mark.soak)]
+)
 def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
     whom: str, by_one: RunDirectory, by_two: RunDirectory, mnist_dir: Path, tmp_path: Path
 ) -> None:
@@ -179,7 +181,7 @@ def test_a_signal_to_any_of_them_ends_all_and_the_run_goes_on(
         assert_alike(by_one, run)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_killed_process_ends_all_within_30_seconds(
     rank: int, by_two: RunDirectory, mnist_dir: Path, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_a_mistake_gets_one_line(
     if "RUN" in line:
         shutil.copytree(finished, tmp_path / "RUN")
     words = line.split()
-    if words[0] == "train" and "data" not in line and "resume" not in line:
+    if words[0] == "train" and not re.search(r"\b(data|resume)=", line):
         words.append("data=synthetic")
     assert aecli(*words) == status, capsys.readouterr().err
     errors = capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_sources_have_colours_of_their_own() -> None:
         [(1, 1)],
         [(2, 2), (4, 4), (4, 4), (4, 4), (4, 4), (2, 2), (2, 2), (4, 4)],
         [(3, 40), (6, 80)],
-        [(128, 128)],
+        pytest.param([(128, 128)], marks=pytest.mark.soak),
         [(1, 128), (128, 1)],
     ],
 )

@@ -305,11 +305,10 @@ def test_after_a_power_cut_all_that_was_reported_is_there_and_a_resume_ends_the_
     assert check_power_cuts(scenario, drawn, count, resumes, tmp_path) == count
 
 
+@pytest.mark.soak
 def test_after_any_power_cut_in_a_short_training(
-    scenarios: dict[str, Scenario], soak: bool, tmp_path: Path
+    scenarios: dict[str, Scenario], tmp_path: Path
 ) -> None:
-    if not soak:
-        pytest.skip("needs --soak: all that may be left of one epoch are too many states")
     scenario = scenarios["short"]
     states = every(PowerCuts(scenario.recording))
     assert check_power_cuts(scenario, states, 0, 20, tmp_path) > 10_000

@@ -327,6 +327,7 @@ def test_images_of_one_class_are_refused(
         probe(trained, None, 5, 0)
 
 
+@pytest.mark.soak
 def test_on_mnist_accuracies_are_those_that_logistic_regression_is_known_for(
     mnist_dir: Path,
 ) -> None:

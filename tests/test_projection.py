@@ -75,6 +75,7 @@ def test_t_sne_keeps_clusters_apart_and_is_always_the_same() -> None:
     assert torch.equal(points, t_sne(codes))
 
 
+@pytest.mark.soak
 def test_umap_keeps_clusters_apart_and_follows_its_seed() -> None:
     codes, labels = clusters()
     points = umap(codes, 0)

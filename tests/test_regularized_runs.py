@@ -41,11 +41,15 @@ LINES = [
     "denoising regularizer=contractive upsample=bed_of_nails",
     "fc regularizer=vae tied=true loss=l1",
 ]
-every_line = pytest.mark.parametrize("line", LINES)
+# Each regulariser with the cheapest model, and with the layers that draw or remember something.
+AT_ONCE = [line for line in LINES if line.startswith("fc") or "max_unpool" in line]
 
 
 @pytest.mark.undrawn
-@every_line
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param(each, marks=() if each in AT_ONCE else pytest.mark.soak) for each in LINES],
+)
 def test_a_resumed_run_is_that_of_which_nothing_was_cut(
     line: str, aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +72,10 @@ def test_a_resumed_run_is_that_of_which_nothing_was_cut(
 
 
 @pytest.mark.undrawn
-@pytest.mark.parametrize("line", [LINES[0], LINES[2], LINES[4], LINES[9]])
+@pytest.mark.parametrize(
+    "line",
+    [LINES[0], LINES[4], *(pytest.param(LINES[i], marks=pytest.mark.soak) for i in (2, 9))],
+)
 def test_follow_up_commands_take_every_code(line: str, aecli: Aecli, tmp_path: Path) -> None:
     words = ["train", f"model={line.split()[0]}", *line.split()[1:], *TINY, "epochs=1"]
     assert aecli(*words, "hydra.run.dir=run") == 0

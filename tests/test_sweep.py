@@ -383,9 +383,9 @@ def interrupted(
     ("launcher", "number", "status"),
     [
         ("basic", signal.SIGINT, 130),
-        ("basic", signal.SIGTERM, 143),
-        ("basic", signal.SIGKILL, -9),
-        ("joblib", signal.SIGINT, 130),
+        pytest.param("basic", signal.SIGTERM, 143, marks=pytest.mark.soak),
+        pytest.param("basic", signal.SIGKILL, -9, marks=pytest.mark.soak),
+        pytest.param("joblib", signal.SIGINT, 130, marks=pytest.mark.soak),
         ("joblib", signal.SIGKILL, -9),
     ],
     ids=lambda value: getattr(value, "name", str(value)),

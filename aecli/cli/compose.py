@@ -48,6 +48,8 @@ from aecli.runtime.status import show_status
 _INTERPOLATION = re.compile(r"\$\{(.*?)\}")
 _NAME = "<name>"
 """Stands for the name of a run in that of its folder."""
+_plain_runs: dict[tuple[str, ...], Described] = {}
+"""What `_plain_run` has composed: a process that trains several runs asks for the same ones."""
 
 
 @dataclass(frozen=True)
@@ -247,9 +249,15 @@ def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:
     lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
     if not any(map(is_own, lines)):
         return None
-    line = [lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines]
-    composed = engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
-    return _described(composed.hydra.runtime.choices, without_hydra(composed), line)
+    line = tuple(lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines)
+    if line not in _plain_runs:
+        composed = engine.compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
+        choices = composed.hydra.runtime.choices
+        plain = _described(choices, without_hydra(composed), [*line])
+        if SEARCH_PATH in lines:  # a folder of somebody's own, where files may change
+            return plain
+        _plain_runs[line] = plain
+    return _plain_runs[line]
 
 
 def _described(choices: DictConfig, composed: DictConfig, overrides: list[str]) -> Described:

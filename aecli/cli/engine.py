@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import hydra
 from hydra._internal.hydra import Hydra
@@ -37,8 +38,9 @@ def threads_of(launcher: str) -> int | None:
     return 1 if launcher == JOBLIB else None
 
 
+@cache
 def _register_schemas() -> None:
-    """Register the dataclasses under the names that the YAML defaults lists use."""
+    """Register the dataclasses, once, under the names that the YAML defaults lists use."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():
