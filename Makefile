@@ -3,10 +3,11 @@
 # make bench   how fast it is: whole runs beside the lectures' loop (three quarters of an hour), then more
 # make published  the rows of docs/published.md that have no result, ROWS=name,name of them, and the page
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
-# make soak    all of what make test tries a part of: KILLS kills of a run at random moments, and at
-#              every operation in the writing of a checkpoint; every failing operation on a file;
-#              all that a power cut may leave of a short training, and STATES of what it may leave
-#              of others; five times as many lines that somebody might type
+# make soak    the tests that take long, and all of what make test tries a part of: KILLS kills of a
+#              run at random moments, and at every operation in the writing of a checkpoint; every
+#              failing operation on a file; all that a power cut may leave of a short training, and
+#              STATES of what it may leave of others; five times as many lines that somebody might
+#              type; SOAK=... are further options of pytest
 # make coverage  the tests once more, and which lines they reach
 # make clean   remove the environment and all caches; runs in outputs/ stay
 
@@ -17,7 +18,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 
 KILLS  ?= 200
 STATES ?= 100000
-SOAK   ?= $(addprefix tests/test_,resume.py checkpoints.py failing_disk.py fuzz.py power_cut.py)
+SOAK   ?=
 
 .PHONY: train test bench published gpu soak coverage clean
 

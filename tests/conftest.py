@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states",
         type=int,
-        default=500,
+        default=200,
         help="how many states that a power cut leaves are tried",
     )
     parser.addoption(

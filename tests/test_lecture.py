@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from aecli.training import loop as training
 from aecli.training.validation import validate
 from tests.browser import opened
 from tests.conftest import TINY, with_project
+from tests.undrawn import undrawn
 
 Aecli = Callable[..., int]
 
@@ -90,7 +92,6 @@ def test_every_lecture_is_valid(name: str) -> None:
     assert read_lecture(name).slides
 
 
-@pytest.mark.undrawn("conv", "shapes", "upsample", "data")
 @pytest.mark.parametrize(
     ("name", "slide"), untrained(), ids=lambda value: getattr(value, "id", value)
 )
@@ -104,7 +105,8 @@ def test_what_needs_no_training_is_as_on_the_slide(
     monkeypatch.chdir(tmp_path)
     if "mnist" in (slide.line or "") and not (slide.line or "").startswith("shapes "):
         monkeypatch.setenv("AECLI_DATA", str(request.getfixturevalue("mnist_dir")))
-    kit = make_kit(read_lecture(name), [slide], True, tmp_path, lambda _: None)
+    with undrawn():
+        kit = make_kit(read_lecture(name), [slide], True, tmp_path, lambda _: None)
     assert [shown.failures for shown in kit.slides] == [[]]
 
 
@@ -154,7 +156,7 @@ def test_numbers_are_found_below_their_heading() -> None:
 
 
 def test_a_check_says_how_far_it_is_off(tmp_path: Path) -> None:
-    (tmp_path / "n.json").write_text('{"a": {"b": [1, 0.25]}}')
+    (tmp_path / "n.json").write_text('{"a": {"b": [1, 0.25]}, "unit": 0.05, "zero": 0}')
     results = Results("g\n  1 2\n", tmp_path, {})
     near = judge(Grid("g", [[1, 2.5]], within=0.5), results, quick=False)
     assert (near.holds, near.difference) == (True, 0.5)
@@ -165,6 +167,12 @@ def test_a_check_says_how_far_it_is_off(tmp_path: Path) -> None:
     assert judge(Number("n.json", "a.b.1", 0.2, within=0.01), results, quick=False).holds is False
     assert judge(Number("n.json", "a.b.1", 0.2, full=True), results, quick=True).holds is None
     assert "has no number at a.c" in judge(Number("n.json", "a.c", 1), results, quick=False).text
+    several = Number("n.json", "a.b.1", at_least=3, per="unit")  # 0.25 / 0.05
+    assert judge(several, results, quick=False).text == "a.b.1 / unit = 5, at least 3"
+    assert judge(replace(several, at_least=6), results, quick=False).holds is False
+    for none in ("a.c", "zero"):
+        text = judge(replace(several, per=none), results, quick=False).text
+        assert f"has no number at {none} to divide by" in text
     assert judge(Number("m.json", "a", 1), results, quick=False).holds is False
     assert judge(Says("1   2"), results, quick=False).holds is True
 

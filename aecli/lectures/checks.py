@@ -101,24 +101,36 @@ class Number:
     within: float = 0.0
     at_least: float = -math.inf
     at_most: float = math.inf
+    per: str | None = None
+    """A key of the same file, by whose number that of `key` is divided."""
     full: bool = False
 
     def judge(self, results: Results) -> Verdict:
         """Compare the number with the value, or with the bounds."""
         try:
-            found = _value(read_json(results.locate(self.file)), self.key)
+            content = read_json(results.locate(self.file))
         except StorageError as error:
             return Verdict(False, str(error).replace(f"{results.folder}/", ""))
-        if found is None:
-            return Verdict(False, f"{self.file} has no number at {self.key}")
+        found = _value(content, self.key)
+        unit = 1.0 if self.per is None else _value(content, self.per)
+        if found is None or not unit:
+            missing = self.key if found is None else f"{self.per} to divide by"
+            return Verdict(False, f"{self.file} has no number at {missing}")
+        found /= unit
         if self.value is not None:
-            return _of_difference(f"{self.key} = {found:.6g}", abs(found - self.value), self.within)
+            return _of_difference(
+                f"{self._name} = {found:.6g}", abs(found - self.value), self.within
+            )
         holds = self.at_least <= found <= self.at_most
-        return Verdict(holds, f"{self.key} = {found:.6g}, {self._bounds}", is_exact=False)
+        return Verdict(holds, f"{self._name} = {found:.6g}, {self._bounds}", is_exact=False)
 
     @property
     def subject(self) -> str:
-        return self.key if self.value is not None else f"{self.key} {self._bounds}"
+        return self._name if self.value is not None else f"{self._name} {self._bounds}"
+
+    @property
+    def _name(self) -> str:
+        return self.key if self.per is None else f"{self.key} / {self.per}"
 
     @property
     def _bounds(self) -> str:

@@ -196,9 +196,10 @@ def _check(table: "_Table") -> Check:
         bounds = {key: table.take(key, float) for key in ("at_least", "at_most") if table.has(key)}
         file, key = table.take("file", str), table.take("key", str)
         value, within = table.take("is", float, None), table.take("within", float, 0.0)
+        per = table.take("per", str, None)
         if (value is None) == (not bounds):
             raise table.error("give is, or at_least or at_most")
-        check = Number(file, key, value, within, full=full, **bounds)
+        check = Number(file, key, value, within, per=per, full=full, **bounds)
     else:
         raise table.error("a check has says, grid or file")
     table.end()
