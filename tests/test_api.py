@@ -373,6 +373,21 @@ def test_damaged_weights_are_named(model: aecli.Model, tmp_path: Path) -> None:
 # Training and comparing
 
 
+def test_images_that_were_added_since_the_last_training_are_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    counts = []
+    for number, pixels in enumerate(noise(40)[:, 0].numpy()):
+        Image.fromarray(pixels).save(f"photos/{number}.png")
+        if number in (19, 39):
+            line = ["data=folder", "path=photos", "data.val_size=2", "epochs=1", "device=cpu"]
+            data = aecli.train(*line, model="fc", latent=2).summary["data"]
+            counts.append(data["train"] + data["validation"] + data["test"])
+    assert counts == [20, 40]
+
+
 def test_training_is_that_of_the_command_line(aecli: Cli, tmp_path: Path) -> None:
     import aecli as package
 

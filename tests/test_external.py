@@ -17,7 +17,10 @@ from aecli.runs.external import mlflow as aecli_mlflow
 from tests.conftest import TINY
 
 # MLflow uses what the database library has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.undrawn,
+]
 
 RUN = ["train", *TINY, "model=fc", "epochs=2", "hydra.run.dir=run"]
 

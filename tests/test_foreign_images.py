@@ -18,6 +18,8 @@ from aecli.data.split import LoadedData
 from aecli.runs.directory import RunDirectory
 from aecli.runs.known_images import KnownImages
 
+pytestmark = pytest.mark.undrawn("train", "denoise")
+
 Aecli = Callable[..., int]
 GAUSSIAN = CorruptionKind.gaussian
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from aecli.cli import console
-from aecli.data import Split, load_data, loaded
+from aecli.data import Split, load_data
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
 from aecli.runs.trained import open_run
@@ -26,17 +26,6 @@ Capture = pytest.CaptureFixture[str]
 
 LINE = ["data=folder", "path=photos", "latent=2", "model=fc", "device=cpu", "hydra.run.dir=run"]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def aecli(aecli: Aecli) -> Aecli:
-    """Run a command line as in a process of its own, which has not read the images yet."""
-
-    def fresh(*arguments: str) -> int:
-        loaded._loaded.clear()
-        return aecli(*arguments)
-
-    return fresh
 
 
 def draw(folder: Path, count: int, seed: int, size: int = 16) -> None:

@@ -9,6 +9,8 @@ import pytest
 from aecli.runs.directory import RunDirectory
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.undrawn
+
 Aecli = Callable[..., int]
 MODEL = "defaults: [fc_schema]\n\nname: mine\nlatent: ${latent}\nwidths: [9]\n"
 

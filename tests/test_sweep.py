@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from aecli.cli.compose import compose
 from aecli.config import TrainConfig
-from aecli.data import loaded
+from aecli.data import Data, load_data, loaded
 from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
 from aecli.files import write_atomically
@@ -65,6 +66,21 @@ def test_a_sweep_trains_every_combination_in_a_folder_of_its_own(
         mse = run.load_summary()["test"]["mse"]
         assert re.search(rf"{run.path.name} +│ finished │ {mse:.6f} │ +\d+\.\d s", text)
     assert not [path for path in folder.iterdir() if path.name.startswith(".aecli")]
+
+
+def test_the_images_of_a_sweep_are_loaded_once(
+    aecli: Aecli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+
+    def counted(*arguments: Any) -> Data:
+        loads.append(arguments)
+        return load_data(*arguments)
+
+    monkeypatch.setattr(loaded, "load_data", counted)
+    for sweeps in (1, 2):
+        assert aecli("train", "-m", "model=fc", "latent=2,3", *TINY, "compare=false") == 0
+        assert len(loads) == sweeps
 
 
 def test_the_launchers_train_the_same_models(data_dir: Path, tmp_path: Path) -> None:
@@ -575,7 +591,6 @@ def test_shared_images_are_the_decoded_ones(
         raise AssertionError("decoded once more")
 
     monkeypatch.setattr(loaded, "load_data", refuse)
-    monkeypatch.setattr(loaded, "_loaded", {})
     shared = load_cached_data(config, tmp_path)
     for name in ("train", "validation", "test"):
         for part in ("images", "labels"):

@@ -12,7 +12,7 @@ from aecli.cli.jobs import run_once
 from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import override, quoted, read_arguments
 from aecli.config import TrainConfig
-from aecli.data.loaded import load_cached_data, resolve_config
+from aecli.data.loaded import keep_data, load_cached_data, resolve_config
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.display import Display
@@ -49,9 +49,10 @@ def train(*overrides: str, **keys: object) -> Model:
     check_overrides(line, multirun=False)
     flush_denormals()
     run = compose_run(line)
-    check_runnable(run.config)
     folders: list[Path] = []
-    run_once(run, lambda config, folder: folders.append(_train(config, RunDirectory(folder))))
+    with keep_data():
+        check_runnable(run.config)
+        run_once(run, lambda config, folder: folders.append(_train(config, RunDirectory(folder))))
     return load(folders[0], device=run.config.device)
 
 

@@ -58,6 +58,7 @@ from aecli.cli.single_run import (
     train_single,
 )
 from aecli.config.limits import expand_user
+from aecli.data.loaded import keep_data
 from aecli.errors import UsageError
 from aecli.runs.directory import RunDirectory
 from aecli.runs.display import Log
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> None:
         AecliError: it cannot be done; the message says why.
     """
     flush_denormals()  # before the threads that reduce gradients exist
-    with init_distributed() as group:
+    with keep_data(), init_distributed() as group:
         if group.is_main_process:
             run_main(arguments, group)
             group.release_workers()

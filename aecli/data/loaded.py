@@ -1,8 +1,11 @@
-"""The images of a run, decoded once per process for all runs that use the same data."""
+"""The images of a run, decoded once for all runs of a command that use the same data."""
 
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,25 @@ from aecli.data.shared import load_shared, share
 from aecli.errors import UsageError
 from aecli.runtime.device import open_device
 
-_loaded: dict[tuple[str, str, str], Data] = {}
+_DataKey = tuple[str, str, str]
+_kept: ContextVar[dict[_DataKey, Data]] = ContextVar("kept")
+
+
+@contextmanager
+def keep_data() -> Iterator[None]:
+    """Within this, `load_cached_data` keeps the last data set for the next run that uses it.
+
+    A command does so, and no longer: before the next one, files may have been added or replaced.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
-    """Load the images of a run, cached for the next run that uses the same data.
+    """Load the images of a run, or return those that `keep_data` has kept.
 
     Args:
         config: selects the data set and its location.
@@ -27,17 +44,20 @@ def load_cached_data(config: TrainConfig, shared: Path | None = None) -> Data:
     """
     check_unread_keys(config)
     check_objective(config)
+    kept = _kept.get({})
+    if (key := _data_key(config)) not in kept:
+        kept.clear()  # one data set at a time, also while the next one is loaded
+        data = _load(config, shared)
+        kept[key] = kept[_data_key(resolve_config(config, data))] = data
+    return kept[key]
+
+
+def _load(config: TrainConfig, shared: Path | None) -> Data:
     device = open_device(config.device)
-    if _data_key(config) not in _loaded:
-        file = None if shared is None else _shared_file(config, shared)
-        data = (
-            load_shared(file, device)
-            if file is not None and file.exists()
-            else load_data(config.data, Path(config.data_dir), device)
-        )
-        _loaded.clear()  # keep one data set at a time
-        _loaded[_data_key(config)] = _loaded[_data_key(resolve_config(config, data))] = data
-    return _loaded[_data_key(config)]
+    file = None if shared is None else _shared_file(config, shared)
+    if file is not None and file.exists():
+        return load_shared(file, device)
+    return load_data(config.data, Path(config.data_dir), device)
 
 
 def share_data(config: TrainConfig, folder: Path) -> None:
@@ -46,8 +66,8 @@ def share_data(config: TrainConfig, folder: Path) -> None:
     Memory-mapped images are already shared.
     """
     file = _shared_file(config, folder)
-    if not file.exists() and not load_cached_data(config).is_mapped:
-        share(load_cached_data(config), file)
+    if not file.exists() and not (data := load_cached_data(config)).is_mapped:
+        share(data, file)
 
 
 def _shared_file(config: TrainConfig, folder: Path) -> Path:
@@ -55,7 +75,7 @@ def _shared_file(config: TrainConfig, folder: Path) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def _data_key(config: TrainConfig) -> tuple[str, str, str]:
+def _data_key(config: TrainConfig) -> _DataKey:
     """The settings that two runs must have in common to use the same tensors."""
     return json.dumps(plain(config.data)), config.data_dir, config.device
 
