@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from hydra._internal.hydra import Hydra
@@ -48,8 +49,6 @@ from aecli.runtime.status import show_status
 _INTERPOLATION = re.compile(r"\$\{(.*?)\}")
 _NAME = "<name>"
 """Stands for the name of a run in that of its folder."""
-_plain_runs: dict[tuple[str, ...], Described] = {}
-"""What `_plain_run` has composed: a process that trains several runs asks for the same ones."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,11 @@ def compose_run(overrides: list[str]) -> ComposedRun:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
         config = without_hydra(composed.copy())
         run = _described(composed.hydra.runtime.choices, config, overrides)
-        name = run_name(run, _plain_run(engine, overrides))
-        if name == LATEST:
-            raise UsageError(f"name={name} stands for the newest run: give another")
-        set_name(composed, name)
-        return ComposedRun(replace(run.config, name=name), overrides, composed)
+    name = run_name(run, _plain_run(overrides))
+    if name == LATEST:
+        raise UsageError(f"name={name} stands for the newest run: give another")
+    set_name(composed, name)
+    return ComposedRun(replace(run.config, name=name), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
@@ -244,20 +243,23 @@ def _is_named_alike(composed: DictConfig) -> bool:
     return {*_INTERPOLATION.findall(str(sweep["subdir"]))} <= {"hydra.job.num", "name"}
 
 
-def _plain_run(engine: Hydra, overrides: list[str]) -> Described | None:
+def _plain_run(overrides: list[str]) -> Described | None:
     """The model or the recipe as it comes, if the line has something of its own to compare."""
     lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
     if not any(map(is_own, lines)):
         return None
     line = tuple(lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines)
-    if line not in _plain_runs:
+    # The files in a folder of somebody's own may change.
+    return _compose_plain.__wrapped__(line) if SEARCH_PATH in lines else _compose_plain(line)
+
+
+@cache
+def _compose_plain(line: tuple[str, ...]) -> Described:
+    """Compose the choice of a model or a recipe; a process that trains many runs repeats it."""
+    with hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
-        choices = composed.hydra.runtime.choices
-        plain = _described(choices, without_hydra(composed), [*line])
-        if SEARCH_PATH in lines:  # a folder of somebody's own, where files may change
-            return plain
-        _plain_runs[line] = plain
-    return _plain_runs[line]
+    choices = composed.hydra.runtime.choices
+    return _described(choices, without_hydra(composed), [*line])
 
 
 def _described(choices: DictConfig, composed: DictConfig, overrides: list[str]) -> Described:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import hydra
 from hydra._internal.hydra import Hydra
@@ -38,9 +37,9 @@ def threads_of(launcher: str) -> int | None:
     return 1 if launcher == JOBLIB else None
 
 
-@cache
 def _register_schemas() -> None:
-    """Register the dataclasses, once, under the names that the YAML defaults lists use."""
+    """Register the dataclasses under the names that the YAML defaults lists use."""
+    # Each time anew: where the data lie, which is a default, is read from the environment.
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():
