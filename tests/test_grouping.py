@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from aecli.cli.compose import compose
 from aecli.comparison.grouping import grouped
+from aecli.config import model_values, settings
+from aecli.config.wording import as_typed
 from tests.test_comparison_table import some_setting
 
 
@@ -18,8 +22,7 @@ def families(*lines: str) -> list[str]:
 
 def test_what_differs_as_an_experiment_sets_it_has_the_name_of_the_experiment() -> None:
     lecture, own = families("experiment=lecture_fc latent=5", "model=fc latent=5")
-    assert lecture == "lecture_fc"
-    assert own.startswith("fc, ") and "mean=0" in own
+    assert (lecture, own) == ("lecture_fc", "fc")  # all that differs is as it comes with the model
     lecture, other = families("experiment=lecture_conv latent=5", "experiment=lecture_fc latent=5")
     assert (lecture, other) == ("conv", "fc")  # the models tell them apart
 
@@ -46,8 +49,23 @@ def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
 def test_one_value_that_an_experiment_sets_as_well_does_not_make_a_run_of_it() -> None:
     first, second = families("model=fc lr=0.01", "model=fc")  # 0.01 as in experiment=linear
     assert (first, second) == ("fc, lr=0.01", "fc, lr=0.001")
-    linear, plain = families("experiment=linear", "model=fc latent=32")
-    assert linear == "linear" and plain.startswith("fc, ")
+    assert families("experiment=linear", "model=fc latent=32") == ["linear", "fc"]
+
+
+def test_a_model_has_its_name_alone_only_as_it_comes_and_beside_experiments() -> None:
+    lecture, changed = families("experiment=lecture_fc", "model=fc data.mean=0.1")
+    assert lecture == "lecture_fc" and changed.startswith("fc, mean=0.1, std=1, ")
+    lecture, plain, faster = families("experiment=lecture_fc", "model=fc", "model=fc lr=0.1")
+    assert lecture == "lecture_fc"
+    assert "lr=0.001" in plain and "lr=0.1" in faster
+
+
+@pytest.mark.parametrize("model", ["fc", "conv", "denoising", "deep"])
+def test_the_values_of_a_model_are_those_that_are_composed_of_its_choice(model: str) -> None:
+    composed, known = settings(compose([f"model={model}"])), model_values(model)
+    assert {key for key, value in composed.items() if as_typed(known[key]) != as_typed(value)} == {
+        "model.latent", *(["corruption.name"] if model == "denoising" else []),
+    }  # fmt: skip
 
 
 def test_a_seed_that_was_closed_early_is_not_averaged_with_those_that_were_not() -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from aecli.comparison.results import Result, RunGroup
-from aecli.config import TrainConfig, experiments, optimizer_choice, settings
+from aecli.config import TrainConfig, experiments, model_values, optimizer_choice, settings
 from aecli.config.wording import NULL, as_typed, last_word, shortened, word
 from aecli.files import natural_key
 
@@ -26,9 +26,12 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
-    found = _differences(configs, values)
-    for result, differing in zip(results, _told_apart(results, found), strict=True):
-        family = _family(result, differing, several_upsamplings)
+    told_apart = _told_apart(results, _differences(configs, values))
+    names = _names(results, told_apart)
+    for result, differing, name in zip(results, told_apart, names, strict=True):
+        upsample = [result.upsample] if several_upsamplings and result.upsample else []
+        words = [word(key, value) for key, value in differing.items()] if name is None else []
+        family = ", ".join([name or str(result.config.model.name), *upsample, *words])
         differences[family] = differing
         groups[family, result.config.latent].append(result)
     settings = [
@@ -131,15 +134,30 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
     }
 
 
-def _family(result: Result, differences: dict[str, str], several_upsamplings: bool) -> str:
-    model = str(result.config.model.name)
-    experiment = _experiment(result.config, differences)
-    words = [experiment or model]
-    if several_upsamplings and result.upsample is not None:
-        words.append(result.upsample)
-    if experiment is None:
-        words += [word(key, value) for key, value in differences.items()]
-    return ", ".join(words)
+def _names(results: list[Result], differences: list[dict[str, str]]) -> list[str | None]:
+    """For each run, what says all of its differences in a word: the experiment that it is, or the
+    model, if it is as it comes and all others of this model are experiments; None for the rest."""
+    pairs = [*zip([result.config for result in results], differences, strict=True)]
+    names = [_experiment(config, differing) for config, differing in pairs]
+    others: dict[str, set[str]] = defaultdict(set)
+    for (config, differing), name in zip(pairs, names, strict=True):
+        if name is None:
+            others[config.model.name].add(str(differing))
+    return [
+        config.model.name
+        if name is None and len(others[config.model.name]) == 1 and _is_plain(config, differing)
+        else name
+        for (config, differing), name in zip(pairs, names, strict=True)
+    ]
+
+
+def _is_plain(config: TrainConfig, differences: dict[str, str]) -> bool:
+    """Whether nothing that differs was set, but is as it comes with the model."""
+    values = model_values(config.model.name)
+    named = {
+        short: as_typed(value) for key, value in values.items() for short in (key, last_word(key))
+    }
+    return differences.items() <= named.items()
 
 
 def _experiment(config: TrainConfig, differences: dict[str, str]) -> str | None:
