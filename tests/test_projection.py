@@ -96,7 +96,8 @@ def test_too_few_codes_have_no_map_of_neighbours() -> None:
 def test_codes_of_one_number_or_of_one_place_do_not_stay_on_a_line() -> None:
     one_number = torch.randn(30, 1, generator=generator())
     for codes in (one_number, torch.full((30, 4), 2.0)):
-        assert (t_sne(codes).std(0) > 0.1).all()
+        shorter, longer = t_sne(codes).std(0).sort().values  # which have no unit
+        assert shorter > 0.1 * longer > 0
 
 
 @pytest.mark.parametrize(

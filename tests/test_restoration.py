@@ -62,7 +62,7 @@ def test_no_linear_function_of_drawn_noise_is_better(kind: CorruptionKind, stren
     pixels = to_pixels(images).repeat(80, 1, 1, 1)
     noisy = NOISES[kind](pixels, strength, generator(3))
     rows = torch.cat([noisy.flatten(1), torch.ones(len(noisy), 1)], 1).double().numpy()
-    weights, *_ = np.linalg.lstsq(rows, pixels.flatten(1).double().numpy())
+    weights, *_ = np.linalg.lstsq(rows, pixels.flatten(1).double().numpy(), rcond=None)
     other = torch.from_numpy(rows @ weights).reshape(pixels.shape)
     # 40,000 draws for 21 weights: theirs fits the drawn noise by about 21 in 40,000 too well.
     found = fit_denoiser(ImageMoments(images), kind, strength)(noisy)
