@@ -67,6 +67,7 @@ def test_training_says_what_it_loads_and_leaves_nothing_of_it(
     data_dir: Path, tmp_path: Path
 ) -> None:
     written = on_terminal(tmp_path, data_dir, "train", "model=fc", *TINY)
+    assert written.index("reading the configuration ...") < written.index("loading PyTorch ...")
     assert written.index("loading PyTorch ...") < written.index("loading synthetic ...")
     assert written.index("loading synthetic ...") < written.index("256 training")
     assert "torch first: False" in written

@@ -20,7 +20,7 @@ from aecli.errors import (
 )
 from aecli.runtime.contention import limit_spinning
 from aecli.runtime.signals import end_at_once
-from aecli.runtime.status import announce_torch, erase_status
+from aecli.runtime.status import announce_imports, erase_status
 from aecli.runtime.streams import protect_standard_streams
 from aecli.text import printable, suggest
 
@@ -110,7 +110,7 @@ def dispatch(arguments: Sequence[str]) -> None:
         print(help_for(first), end="")
     else:
         _check_grammar(arguments[1:])
-        announce_torch()
+        announce_imports()
         module(first).main(list(arguments[1:]))
 
 

@@ -21,10 +21,10 @@ def erase_status() -> None:
     _write(ERASE)
 
 
-def announce_torch() -> None:
-    """Show a status when torch is imported, which takes seconds."""
-    if not any(isinstance(finder, _TorchFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _TorchFinder())
+def announce_imports() -> None:
+    """Show a status when Hydra or torch is imported; torch takes seconds, Hydra a third of one."""
+    if not any(isinstance(finder, _AnnouncingFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AnnouncingFinder())
 
 
 def can_erase(stream: TextIO | None) -> bool:
@@ -45,12 +45,15 @@ def _write(text: str) -> None:
         stream.flush()
 
 
-class _TorchFinder(MetaPathFinder):
-    """Finds nothing, but is asked before torch is found."""
+_ANNOUNCED = {"hydra": "reading the configuration ...", "torch": "loading PyTorch ..."}
+
+
+class _AnnouncingFinder(MetaPathFinder):
+    """Finds nothing, but is asked before a module is found."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "torch":
-            show_status("loading PyTorch ...")
+        if fullname in _ANNOUNCED:
+            show_status(_ANNOUNCED[fullname])
         return None
