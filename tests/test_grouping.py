@@ -58,14 +58,28 @@ def test_a_model_has_its_name_alone_only_as_it_comes_and_beside_experiments() ->
     lecture, plain, faster = families("experiment=lecture_fc", "model=fc", "model=fc lr=0.1")
     assert lecture == "lecture_fc"
     assert "lr=0.001" in plain and "lr=0.1" in faster
+    assert families("model=fc", "model=conv lr=0.01") == ["fc, lr=0.001", "conv, lr=0.01"]
 
 
-@pytest.mark.parametrize("model", ["fc", "conv", "denoising", "deep"])
+def test_keys_that_end_alike_are_not_taken_for_one_another() -> None:
+    # checkpoint.epochs is 1 unless it is set, and epochs 25; a layer's kernel is 3.
+    assert families("experiment=hinton", "model=fc") == ["hinton", "fc"]
+    _, short = families("experiment=hinton", "model=fc epochs=1")
+    assert "epochs=1" in short
+    _, kernel = families("experiment=lecture_conv", "model=conv upsample.kernel=3")
+    assert "kernel=3" in kernel
+
+
+@pytest.mark.parametrize("model", ["fc", "conv", "deep"])
 def test_the_values_of_a_model_are_those_that_are_composed_of_its_choice(model: str) -> None:
     composed, known = settings(compose([f"model={model}"])), model_values(model)
-    assert {key for key, value in composed.items() if as_typed(known[key]) != as_typed(value)} == {
-        "model.latent", *(["corruption.name"] if model == "denoising" else []),
-    }  # fmt: skip
+    assert [key for key, value in composed.items() if as_typed(known[key]) != as_typed(value)] == [
+        "model.latent"
+    ]
+
+
+def test_of_a_model_that_overrides_other_groups_nothing_is_known() -> None:
+    assert model_values("denoising") == model_values("mine") == {}
 
 
 def test_a_seed_that_was_closed_early_is_not_averaged_with_those_that_were_not() -> None:

@@ -26,8 +26,13 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     several_upsamplings = len({result.upsample for result in results} - {None}) > 1
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
-    told_apart = _told_apart(results, _differences(configs, values))
-    names = _names(results, told_apart)
+    found = _differences(configs, values)
+    told_apart = _told_apart(results, found)
+    plain = [
+        told == differing and _is_plain(*config, values)
+        for told, differing, config in zip(told_apart, found, configs, strict=True)
+    ]
+    names = _names(results, told_apart, plain)
     for result, differing, name in zip(results, told_apart, names, strict=True):
         upsample = [result.upsample] if several_upsamplings and result.upsample else []
         words = [word(key, value) for key, value in differing.items()] if name is None else []
@@ -134,30 +139,32 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
     }
 
 
-def _names(results: list[Result], differences: list[dict[str, str]]) -> list[str | None]:
-    """For each run, what says all of its differences in a word: the experiment that it is, or the
-    model, if it is as it comes and all others of this model are experiments; None for the rest."""
-    pairs = [*zip([result.config for result in results], differences, strict=True)]
-    names = [_experiment(config, differing) for config, differing in pairs]
+def _names(
+    results: list[Result], differences: list[dict[str, str]], plain: list[bool]
+) -> list[str | None]:
+    """For each run, what says all of its differences in a word: the experiment that it is or, if it
+    is `plain` and all others of its model are experiments, the model; None for the rest."""
+    runs = [*zip([result.config for result in results], differences, plain, strict=True)]
+    experiments = [_experiment(config, differing) for config, differing, _ in runs]
+    of_model: dict[str, set[str]] = defaultdict(set)
     others: dict[str, set[str]] = defaultdict(set)
-    for (config, differing), name in zip(pairs, names, strict=True):
-        if name is None:
-            others[config.model.name].add(str(differing))
+    for (config, differing, _), name in zip(runs, experiments, strict=True):
+        (others if name is None else of_model)[config.model.name].add(str(differing))
     return [
-        config.model.name
-        if name is None and len(others[config.model.name]) == 1 and _is_plain(config, differing)
-        else name
-        for (config, differing), name in zip(pairs, names, strict=True)
+        model if name is None and is_plain and of_model[model] and len(others[model]) == 1 else name
+        for (config, _, is_plain), name in zip(runs, experiments, strict=True)
+        for model in [config.model.name]
     ]
 
 
-def _is_plain(config: TrainConfig, differences: dict[str, str]) -> bool:
-    """Whether nothing that differs was set, but is as it comes with the model."""
-    values = model_values(config.model.name)
-    named = {
-        short: as_typed(value) for key, value in values.items() for short in (key, last_word(key))
-    }
-    return differences.items() <= named.items()
+def _is_plain(model: str, config: dict[Key, str], values: dict[Key, set[str]]) -> bool:
+    """Whether every setting that differs has the value that it has unless somebody sets it."""
+    usual = model_values(model)
+    return bool(usual) and all(
+        as_typed(usual.get(key[1])) == config.get(key, NULL)
+        for key, found in values.items()
+        if len(found) > 1 and key[0] in ("", model)
+    )
 
 
 def _experiment(config: TrainConfig, differences: dict[str, str]) -> str | None:

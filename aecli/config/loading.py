@@ -58,15 +58,16 @@ def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
 @cache
 def model_values(model: str) -> dict[str, Any]:
     """The values of a run of a model on which nothing else is set, by key, with the choice of an
-    optimizer; none of a model that is not under `conf`. What its file takes from other groups is as
-    in other models."""
+    optimizer; none of a model that is not under `conf`, or that overrides other groups."""
     file = CONF_DIR / "model" / f"{model}.yaml"
     if not file.is_file():
         return {}
     content = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
-    schema = content.pop("defaults")[0].removesuffix("_schema")
+    schema, *overrides = content.pop("defaults")
+    if overrides:
+        return {}
     config = OmegaConf.structured(TrainConfig)
-    config.model = OmegaConf.structured(MODEL_CONFIGS[schema])
+    config.model = OmegaConf.structured(MODEL_CONFIGS[schema.removesuffix("_schema")])
     merged = OmegaConf.merge(config, {"model": content})
     values = dict(_leaves(OmegaConf.to_container(merged, enum_to_str=True)))
     return {**values, "optimizer": optimizer_choice(OptimizerConfig())}
