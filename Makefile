@@ -3,7 +3,7 @@
 # make bench   how fast it is: whole runs beside the lectures' loop (three quarters of an hour), then more
 # make published  the rows of docs/published.md that have no result, ROWS=name,name of them, and the page
 # make gpu     what only a GPU can show: the same bits, and seconds an epoch (three minutes)
-# make soak    the tests that take long, and all of what make test tries a part of: KILLS kills of a
+# make soak    the tests that take long, and in full what make test samples: KILLS kills of a
 #              run at random moments, and at every operation in the writing of a checkpoint; every
 #              failing operation on a file; all that a power cut may leave of a short training, and
 #              STATES of what it may leave of others; five times as many lines that somebody might

@@ -60,12 +60,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many states that a power cut leaves are tried",
     )
     parser.addoption(
-        "--soak", action="store_true", help="the long evidence alone, and all there is of it"
+        "--soak",
+        action="store_true",
+        help="run only the long tests, and those that try more with this option",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --soak skip the long evidence; with it leave out what is tried without as well."""
+    """Without --soak skip the long tests; with it run only those, and those that try more then."""
     if not config.getoption("--soak"):
         for item in items:
             if item.get_closest_marker("soak"):

@@ -238,7 +238,7 @@ def side_by_side(line: list[str], folder: Path, dying: int | None = None) -> lis
     befores = [Started(rank, store.port, rank == dying) for rank in range(2)]
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(partial(run_apart, line), folders, befores))
-    # Of the name of a socket's host, which is not found where there is no network.
+    # Without a network torch warns that it cannot find the name of a socket's host.
     warning = re.compile(r"^\[W.*\[c10d\] The hostname of .*\n", re.MULTILINE)
     return [replace(each, errors=warning.sub("", each.errors)) for each in done]
 

@@ -22,8 +22,13 @@ def kinds(cell: dict[str, Any]) -> list[set[str]]:
     return [{*output.get("data", {output["output_type"]})} for output in cell["outputs"]]
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.ipynb"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=pytest.mark.soak if path.stem == "study" else ())
+        for path in sorted(FOLDER.glob("*.ipynb"))
+    ],
+)
 def test_a_notebook_runs_and_shows_what_it_showed(
     name: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

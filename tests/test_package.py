@@ -53,7 +53,7 @@ def test_a_type_checker_sees_the_types_from_outside(environment: Path, tmp_path:
     code = "from aecli.convolution.arithmetic import conv_output_size\n"
     code += "reveal_type(conv_output_size(28, kernel=3, stride=2, padding=1))\n"
     (tmp_path / "outside.py").write_text(code)
-    # Of all that aecli imports nothing is asked: to analyse torch would take half a minute.
+    # What aecli imports is not analysed: for torch that would take half a minute.
     options = "[mypy]\nfollow_imports = skip\n[mypy-aecli.*]\nfollow_imports = silent\n"
     (tmp_path / "mypy.ini").write_text(options)
     line = ["-m", "mypy", f"--python-executable={environment / 'bin' / 'python'}", "outside.py"]

@@ -75,7 +75,6 @@ def test_t_sne_keeps_clusters_apart_and_is_always_the_same() -> None:
     assert torch.equal(points, t_sne(codes))
 
 
-@pytest.mark.soak
 def test_umap_keeps_clusters_apart_and_follows_its_seed() -> None:
     codes, labels = clusters()
     points = umap(codes, 0)
@@ -95,9 +94,10 @@ def test_too_few_codes_have_no_map_of_neighbours() -> None:
 
 def test_codes_of_one_number_or_of_one_place_do_not_stay_on_a_line() -> None:
     one_number = torch.randn(30, 1, generator=generator())
-    for codes in (one_number, torch.full((30, 4), 2.0)):
-        shorter, longer = t_sne(codes).std(0).sort().values  # which have no unit
-        assert shorter > 0.1 * longer > 0
+    assert (t_sne(one_number).std(0) > 0.1).all()
+    # How far equal codes are moved apart depends on rounding.
+    shorter, longer = t_sne(torch.full((30, 4), 2.0)).std(0).sort().values
+    assert shorter > 0.1 * longer > 0
 
 
 @pytest.mark.parametrize(

@@ -399,7 +399,7 @@ def interrupted(
     ("launcher", "number", "status"),
     [
         ("basic", signal.SIGINT, 130),
-        pytest.param("basic", signal.SIGTERM, 143, marks=pytest.mark.soak),
+        ("basic", signal.SIGTERM, 143),
         pytest.param("basic", signal.SIGKILL, -9, marks=pytest.mark.soak),
         pytest.param("joblib", signal.SIGINT, 130, marks=pytest.mark.soak),
         ("joblib", signal.SIGKILL, -9),

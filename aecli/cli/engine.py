@@ -39,7 +39,7 @@ def threads_of(launcher: str) -> int | None:
 
 def _register_schemas() -> None:
     """Register the dataclasses under the names that the YAML defaults lists use."""
-    # Each time anew: where the data lie, which is a default, is read from the environment.
+    # For every line, because the default of data_dir is read from the environment.
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():

@@ -23,7 +23,7 @@ _kept: ContextVar[dict[_DataKey, Data]] = ContextVar("kept")
 def keep_data() -> Iterator[None]:
     """Within this, `load_cached_data` keeps the last data set for the next run that uses it.
 
-    A command does so, and no longer: before the next one, files may have been added or replaced.
+    It lasts for one command: before the next one, files may have been added or replaced.
     """
     token = _kept.set({})
     try:

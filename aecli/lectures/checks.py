@@ -113,9 +113,11 @@ class Number:
             return Verdict(False, str(error).replace(f"{results.folder}/", ""))
         found = _value(content, self.key)
         unit = 1.0 if self.per is None else _value(content, self.per)
-        if found is None or not unit:
-            missing = self.key if found is None else f"{self.per} to divide by"
+        if found is None or unit is None:
+            missing = self.key if found is None else self.per
             return Verdict(False, f"{self.file} has no number at {missing}")
+        if unit == 0:
+            return Verdict(False, f"{self.key} cannot be divided by {self.per}, which is 0")
         found /= unit
         if self.value is not None:
             return _of_difference(

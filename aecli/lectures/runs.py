@@ -13,7 +13,7 @@ from aecli.cli.lookup import module
 from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import override, read_arguments
 from aecli.config import CheckpointConfig, TrainConfig
-from aecli.data.loaded import load_cached_data, resolve_config
+from aecli.data.loaded import keep_data, load_cached_data, resolve_config
 from aecli.errors import AecliError, StorageError, UsageError
 from aecli.lectures.script import Run
 from aecli.places import OUTPUTS
@@ -73,7 +73,8 @@ def _configs(arguments: list[str]) -> list[TrainConfig]:
         if jobs is None:
             raise UsageError("a search chooses its runs itself, so a lecture cannot find it again")
         configs = [job.config for job in jobs]
-    return [_comparable(resolve_config(each, load_cached_data(each))) for each in configs]
+    with keep_data():
+        return [_comparable(resolve_config(each, load_cached_data(each))) for each in configs]
 
 
 def _comparable(config: TrainConfig) -> TrainConfig:
