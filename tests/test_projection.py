@@ -84,6 +84,17 @@ def test_umap_keeps_clusters_apart_and_follows_its_seed() -> None:
     assert umap(codes[:MIN_CODES], 0).isfinite().all()
 
 
+def test_umap_leaves_the_number_of_threads_as_it_is() -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            umap(torch.randn(MIN_CODES, 2, generator=generator()), 0)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_too_few_codes_have_no_map_of_neighbours() -> None:
     codes, _ = clusters(MIN_CODES)
     assert t_sne(codes).isfinite().all()

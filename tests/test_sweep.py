@@ -84,7 +84,7 @@ def test_the_images_of_a_sweep_are_loaded_once(
 
 
 def test_the_launchers_train_the_same_models(data_dir: Path, tmp_path: Path) -> None:
-    # In a process of its own, as joblib's are: one that has used UMAP rounds a sum otherwise.
+    # In a process of its own, as joblib's are.
     for launcher in ("basic", "joblib"):
         place = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "compare=false"]
         line = ["train", "-m", "model=fc", "latent=2,3", *TINY, f"data_dir={data_dir}"]

@@ -102,7 +102,12 @@ def umap(codes: Tensor, seed: int) -> Tensor:
         neighbours = min(UMAP_NEIGHBOURS, len(codes) - 1)
         # With several threads the same seed would not give the same map.
         reducer = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
-        return torch.from_numpy(reducer.fit_transform(_pad_to_two(codes).cpu().numpy()))
+        threads = torch.get_num_threads()
+        try:
+            return torch.from_numpy(reducer.fit_transform(_pad_to_two(codes).cpu().numpy()))
+        finally:
+            # Numba changes it for all that uses OpenMP, and later sums would be rounded otherwise.
+            torch.set_num_threads(threads)
 
 
 def _pad_to_two(codes: Tensor) -> Tensor:
