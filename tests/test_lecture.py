@@ -167,14 +167,14 @@ def test_a_check_says_how_far_it_is_off(tmp_path: Path) -> None:
     assert judge(Number("n.json", "a.b.1", 0.2, within=0.01), results, quick=False).holds is False
     assert judge(Number("n.json", "a.b.1", 0.2, full=True), results, quick=True).holds is None
     assert "has no number at a.c" in judge(Number("n.json", "a.c", 1), results, quick=False).text
-    several = Number("n.json", "a.b.1", at_least=3, per="unit")  # 0.25 / 0.05
-    assert judge(several, results, quick=False).text == "a.b.1 / unit = 5, at least 3"
-    assert judge(replace(several, at_least=6), results, quick=False).holds is False
+    ratio = Number("n.json", "a.b.1", at_least=3, per="unit")  # 0.25 / 0.05
+    assert judge(ratio, results, quick=False).text == "a.b.1 / unit = 5, at least 3"
+    assert judge(replace(ratio, at_least=6), results, quick=False).holds is False
     for unit, problem in {
         "a.c": "n.json has no number at a.c",
         "zero": "a.b.1 cannot be divided by zero, which is 0",
     }.items():
-        assert judge(replace(several, per=unit), results, quick=False).text == problem
+        assert judge(replace(ratio, per=unit), results, quick=False).text == problem
     assert judge(Number("m.json", "a", 1), results, quick=False).holds is False
     assert judge(Says("1   2"), results, quick=False).holds is True
 

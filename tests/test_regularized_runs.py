@@ -41,14 +41,14 @@ LINES = [
     "denoising regularizer=contractive upsample=bed_of_nails",
     "fc regularizer=vae tied=true loss=l1",
 ]
-# Each regulariser with the cheapest model, and with the layers that draw or remember something.
-AT_ONCE = [line for line in LINES if line.startswith("fc") or "max_unpool" in line]
+# Tried without --soak: each regulariser with the cheapest model, and with unpooling.
+QUICK_LINES = [line for line in LINES if line.startswith("fc") or "max_unpool" in line]
 
 
 @pytest.mark.undrawn
 @pytest.mark.parametrize(
     "line",
-    [pytest.param(each, marks=() if each in AT_ONCE else pytest.mark.soak) for each in LINES],
+    [pytest.param(each, marks=() if each in QUICK_LINES else pytest.mark.soak) for each in LINES],
 )
 def test_a_resumed_run_is_that_of_which_nothing_was_cut(
     line: str, aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

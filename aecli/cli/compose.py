@@ -18,7 +18,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from aecli.cli.engine import BASIC, EXTRAS, PRIMARY, hydra_engine, without_hydra
+from aecli.cli.engine import (
+    BASIC,
+    EXTRAS,
+    PRIMARY,
+    current_engine,
+    hydra_engine,
+    without_hydra,
+)
 from aecli.cli.naming import (
     MODEL_CHOICES,
     Described,
@@ -118,11 +125,11 @@ def compose_run(overrides: list[str]) -> ComposedRun:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
         config = without_hydra(composed.copy())
         run = _described(composed.hydra.runtime.choices, config, overrides)
-    name = run_name(run, _plain_run(overrides))
-    if name == LATEST:
-        raise UsageError(f"name={name} stands for the newest run: give another")
-    set_name(composed, name)
-    return ComposedRun(replace(run.config, name=name), overrides, composed)
+        name = run_name(run, _plain_run(overrides))
+        if name == LATEST:
+            raise UsageError(f"name={name} stands for the newest run: give another")
+        set_name(composed, name)
+        return ComposedRun(replace(run.config, name=name), overrides, composed)
 
 
 def compose_sweep(overrides: list[str]) -> Sweep:
@@ -256,8 +263,7 @@ def _plain_run(overrides: list[str]) -> Described | None:
 @cache
 def _compose_plain(line: tuple[str, ...]) -> Described:
     """Compose the choice of a model or a recipe; a process that trains many runs repeats it."""
-    with hydra_engine() as engine:
-        composed = engine.compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
+    composed = current_engine().compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
     choices = composed.hydra.runtime.choices
     return _described(choices, without_hydra(composed), [*line])
 

@@ -65,9 +65,14 @@ def hydra_engine() -> Iterator[Hydra]:
         as_usage_errors(),
         hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"),
     ):
-        engine = GlobalHydra.instance().hydra
-        assert engine is not None, "it has just been initialised"
-        yield engine
+        yield current_engine()
+
+
+def current_engine() -> Hydra:
+    """The engine that `hydra_engine` has yielded."""
+    engine = GlobalHydra.instance().hydra
+    assert engine is not None, "called within hydra_engine"
+    return engine
 
 
 @contextmanager
