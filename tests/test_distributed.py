@@ -210,8 +210,18 @@ class Started:
     """Where what torchrun keeps for them is to be asked for."""
     dies: bool = False
     """As soon as all have joined."""
+    is_terminated: bool = False
+    """By a signal that arrives while it leaves the others, as torchrun sends one when one dies."""
 
     def __call__(self) -> None:
+        if self.is_terminated:
+            leave = dist.destroy_process_group
+
+            def leave_terminated(group: Any = None) -> None:
+                os.kill(os.getpid(), signal.SIGTERM)
+                leave(group)
+
+            dist.destroy_process_group = leave_terminated
         os.environ |= {
             "TORCHELASTIC_RUN_ID": "none",
             "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -227,7 +237,9 @@ class Started:
                 os._exit(1)
 
 
-def side_by_side(line: list[str], folder: Path, dying: int | None = None) -> list[Done]:
+def side_by_side(
+    line: list[str], folder: Path, dying: int | None = None, terminated: int | None = None
+) -> list[Done]:
     """Have two processes run a line, of which one may die; torchrun takes more time."""
     store = dist.TCPStore(  # type: ignore[attr-defined]
         "localhost", 0, is_master=True, wait_for_workers=False
@@ -235,7 +247,7 @@ def side_by_side(line: list[str], folder: Path, dying: int | None = None) -> lis
     folders = [folder / str(rank) for rank in range(2)]
     for each in folders:
         each.mkdir()
-    befores = [Started(rank, store.port, rank == dying) for rank in range(2)]
+    befores = [Started(rank, store.port, rank == dying, rank == terminated) for rank in range(2)]
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(partial(run_apart, line), folders, befores))
     # Without a network torch warns that it cannot find the name of a socket's host.
@@ -279,6 +291,15 @@ def test_the_loss_of_the_first_process_is_told_by_another(tmp_path: Path) -> Non
     assert (first.status, first.errors) == (1, "")
     line = "aecli: one of the training processes has ended\n"
     assert (second.status, second.errors) == (1, line)
+
+
+def test_the_signal_that_follows_a_loss_does_not_hide_it(mnist_dir: Path, tmp_path: Path) -> None:
+    line = [*LINE, f"data_dir={mnist_dir}"]
+    first, second = side_by_side(line, tmp_path, dying=1, terminated=0)
+    assert second == Done(1, "")
+    assert first.status == 1
+    assert "one of the training processes has ended" in first.errors
+    assert "aecli train resume=run" in first.errors
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from aecli.errors import AecliError
-from aecli.runtime.signals import EXCEPTIONS
+from aecli.runtime.signals import EXCEPTIONS, ignore_signals
 
 # How long a rank waits for another that is alive: rank 0 may be busy with a PCA or a slow disk.
 # A rank that has ended is noticed at once.
@@ -188,19 +188,20 @@ def init_distributed() -> Iterator[ProcessGroup]:
         backend, store=store, rank=group.rank, world_size=group.size, timeout=COLLECTIVE_TIMEOUT
     )
     ours = PrefixStore("aecli", store)
-    try:
-        with _exit_on_signal(ours):
+    with _exit_on_signal(ours):
+        try:
             yield replace(group, store=ours)
-    except BaseException as error:
-        is_secondary = isinstance(error, KeyboardInterrupt) and not group.is_main_process
-        if is_secondary or not _is_first_failure(ours):
-            raise SystemExit(getattr(error, "status", 1)) from error
-        if is_process_lost(error):
-            raise AecliError(PROCESS_LOST) from error
-        raise
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        except BaseException as error:
+            ignore_signals()  # torchrun ends all once one has failed, which would hide the reason
+            is_secondary = isinstance(error, KeyboardInterrupt) and not group.is_main_process
+            if is_secondary or not _is_first_failure(ours):
+                raise SystemExit(getattr(error, "status", 1)) from error
+            if is_process_lost(error):
+                raise AecliError(PROCESS_LOST) from error
+            raise
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
 
 def is_process_lost(error: BaseException) -> bool:

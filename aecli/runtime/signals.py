@@ -58,6 +58,16 @@ class StopRequest:
         self._pending = EXCEPTIONS[number]
 
 
+def ignore_signals() -> None:
+    """Make signals do nothing from now on, since the process is ending and has yet to say why.
+
+    They still reach a wakeup file descriptor.
+    """
+    for number in EXCEPTIONS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
+
+
 def end_at_once() -> None:
     """Make signals end the process silently from now on, since its output is complete.
 
