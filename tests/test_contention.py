@@ -1,26 +1,47 @@
 """A run on a busy processor says so, once."""
 
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from aecli.cli.compose import compose
+from aecli.runs.directory import RunDirectory
 from aecli.runtime import contention
-from aecli.runtime.contention import ProcessorWait
+from aecli.runtime.contention import THREADS, ProcessorWait, one_core_per_thread
 from aecli.training import recorder
+from aecli.training.callback import Callback
+from aecli.training.loop import new_model, train
+from aecli.training.state import TrainingState
+from tests.test_conf import some_data
 from tests.test_training import trained
 
 
-def test_the_share_is_the_time_in_the_run_queue(
+def telling(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, str]], None]:
+    """Has the system tell of the threads what is written by this."""
+    monkeypatch.setattr(contention, "THREADS", folder)
+
+    def tell(told: dict[int, str]) -> None:
+        for thread, line in told.items():
+            (folder / str(thread)).mkdir(exist_ok=True)
+            (folder / str(thread) / "schedstat").write_text(line)
+
+    return tell
+
+
+def test_the_share_is_the_longest_time_of_a_thread_in_the_run_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule = tmp_path / "schedstat"
-    monkeypatch.setattr(contention, "SCHEDULE", schedule)
+    tell = telling(tmp_path, monkeypatch)
     clock = iter([100.0, 104.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    schedule.write_text("7000000000 500000000 12\n")
+    tell({7: "7000000000 500000000 12\n", 8: "7000000000 900000000 12\n"})
     wait = ProcessorWait()
-    schedule.write_text("8000000000 3500000000 19\n")  # 1 s running, 3 s waiting
+    # 1 s running, 3 s waiting; all the time running; a thread that was started in between.
+    tell({7: "8000000000 3500000000 19\n", 8: "11000000000 900000000 19\n", 9: "0 5000000000 1\n"})
     assert wait.share() == 0.75
 
 
@@ -28,11 +49,75 @@ def test_the_share_is_the_time_in_the_run_queue(
 def test_where_the_system_does_not_tell_there_is_no_share(
     content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule = tmp_path / "schedstat"
+    tell = telling(tmp_path, monkeypatch)
     if content is not None:
-        schedule.write_text(content)
-    monkeypatch.setattr(contention, "SCHEDULE", schedule)
+        tell({7: content})
     assert ProcessorWait().share() is None
+
+
+@pytest.fixture
+def cores() -> Iterator[set[int]]:
+    """The two cores that this process has, for as many threads."""
+    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs Linux and two cores")
+    usual, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    two = set(sorted(usual)[:2])
+    for thread in THREADS.iterdir():
+        os.sched_setaffinity(int(thread.name), two)
+    torch.set_num_threads(2)
+    yield two
+    torch.set_num_threads(threads)
+    for thread in THREADS.iterdir():
+        os.sched_setaffinity(int(thread.name), usual)
+
+
+def where() -> list[set[int]]:
+    """The cores on which each thread of this process may run."""
+    return [os.sched_getaffinity(int(thread.name)) for thread in THREADS.iterdir()]
+
+
+def test_each_thread_has_a_core_of_its_own_and_all_of_them_afterwards(cores: set[int]) -> None:
+    with one_core_per_thread():
+        inside = where()
+    one, other = (each for each in inside if each != cores)
+    assert one | other == cores and len(one) == len(other) == 1
+    assert all(each == cores for each in where())
+
+
+def test_with_fewer_threads_than_cores_they_stay_free_to_move(cores: set[int]) -> None:
+    torch.set_num_threads(1)
+    with one_core_per_thread():
+        assert all(each == cores for each in where())
+
+
+@pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
+def test_where_threads_cannot_be_confined_they_stay_as_they_are(
+    error: type[OSError], cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: int, wanted: set[int]) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sched_setaffinity", refuse)
+        with one_core_per_thread():
+            assert all(each == cores for each in where())
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_training_has_a_core_for_each_thread_unless_it_is_compiled(tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(Callback):
+        def on_epoch_end(self) -> None:
+            seen.append(sum(len(each) == 1 for each in where()))
+
+    for line in (["model=fc"], ["model=fc", "compile=true"]):
+        config, data = compose(["epochs=1", *line]), some_data()
+        state = TrainingState(config, new_model(config, data), data.fingerprints)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "compile", lambda model: model)
+            train(config, data, state, Watching(RunDirectory(tmp_path)))
+    assert seen == [2, 0]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from aecli.errors import DivergenceError
 from aecli.models import Autoencoder, build_network
 from aecli.runs.directory import WEIGHTS, RunDirectory
 from aecli.runs.records import EpochRecord, Terms, Validation
+from aecli.runtime.contention import one_core_per_thread
 from aecli.runtime.device import training_arithmetic
 from aecli.runtime.signals import StopRequest
 from aecli.training.callback import Callback
@@ -69,7 +71,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
     step = training_step(config, data, state)
     checkpoints = CheckpointScheduler(config, state, callback, steps)
 
-    with StopRequest() as stop:
+    with StopRequest() as stop, computing_threads(config, data):
 
         def on_step_end() -> None:
             callback.on_step_end()
@@ -103,6 +105,14 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
             # 5. Save a checkpoint if one is due.
             checkpoints.on_epoch_end(stop)
     state.model.load_state_dict(state.kept_weights)
+
+
+def computing_threads(config: TrainConfig, data: Data) -> AbstractContextManager[None]:
+    """Spreads torch's threads over the cores while it trains on the CPU."""
+    # A compiler starts processes, and all of them would have the core of this thread.
+    if data.train.images.device.type == "cpu" and not config.compile:
+        return one_core_per_thread()
+    return nullcontext()
 
 
 def training_step(config: TrainConfig, data: Data, state: TrainingState) -> TrainingStep:
