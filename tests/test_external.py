@@ -143,7 +143,9 @@ def test_wandb_offline_has_the_curves(
     for record in records(Path("run")):
         assert json.dumps(record["train_loss"]).encode() in content
     assert b"test/mse" in content
-    assert len([*(folder / "files/media/images").iterdir()]) == 2
+    images = folder / "files/media/images"
+    assert len([*images.glob("reconstructions_*.png")]) == 2
+    assert len([*images.glob("training/losses_*.png")]) == 1
 
 
 @pytest.mark.parametrize("found", [None, ModuleSpec("wandb", None)])

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +20,8 @@ from aecli.evaluation.checkerboard import checkerboard
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import build_model
 from aecli.runs.directory import RunDirectory, Status
+from aecli.runs.records import EpochRecord
+from aecli.training.outcome import losses_figure
 from tests.conftest import TINY
 from tests.scores import score
 
@@ -124,6 +127,17 @@ def test_tensorboard_finds_every_tag(run: RunDirectory) -> None:
 def test_tensorboard_keeps_the_pictures_of_the_first_and_the_last_epoch(run: RunDirectory) -> None:
     events = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()
     assert [picture.step for picture in events.Images("reconstructions")] == [1, 2]
+
+
+def test_tensorboard_has_both_losses_in_two_colours_at_the_end(run: RunDirectory) -> None:
+    events = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()
+    assert [picture.step for picture in events.Images("training/losses")] == [2]
+    records = [EpochRecord(**line) for line in run.load_metrics()]
+    (axes,) = losses_figure(run.load_config(), records).axes
+    train, validation = axes.lines
+    assert train.get_color() != validation.get_color()
+    for line, key in ((train, "train_loss"), (validation, "val_loss")):
+        assert np.array_equal(line.get_ydata(), [record[key] for record in run.load_metrics()])
 
 
 def test_tensorboard_draws_train_and_validation_in_one_chart(run: RunDirectory) -> None:

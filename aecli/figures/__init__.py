@@ -14,6 +14,7 @@ from aecli.figures.curves import (
     loss_figure,
     psnr_by_strength,
     roc_curves,
+    small_loss_figure,
     study_losses,
 )
 from aecli.figures.grids import Row, error_scale, image_grid, panels
@@ -55,6 +56,7 @@ __all__ = [
     "kernel_curves",
     "interval_dots",
     "loss_figure",
+    "small_loss_figure",
     "network_figure",
     "number_panels",
     "overlap_figure",

@@ -112,7 +112,8 @@ def loss_figure(
         measured = {name: value for name, curve in named.items() for value in curve.values()}
         mse = dict(zip(["validation"], val_mse.values(), strict=False))
         return bars_of_one_epoch(title, measured, mse | references if mse else {}, loss)
-    figure, (losses, *errors) = axes_by_epoch(title, _quantities(loss, bool(val_mse)))
+    quantities = [loss if val_loss else f"training {loss}", *[f"validation {MSE}"] * bool(val_mse)]
+    figure, (losses, *errors) = axes_by_epoch(title, quantities)
     line(losses, train_loss, marker=".", label="train")
     if val_loss:
         line(losses, val_loss, marker=".", label="validation")
@@ -126,9 +127,13 @@ def loss_figure(
     return figure
 
 
-def _quantities(loss: str, are_validated: bool) -> list[str]:
-    """What is drawn by epoch; without validation images there is no mse."""
-    return [loss, f"validation {MSE}"] if are_validated else [f"training {loss}"]
+def small_loss_figure(
+    title: str, train_loss: dict[int, float], val_loss: dict[int, float], loss: str = LOSS
+) -> Figure:
+    """The losses of `loss_figure` alone, in the size in which TensorBoard shows its pictures."""
+    figure = loss_figure(title, train_loss, val_loss, {}, {}, loss)
+    figure.set_size_inches(HEIGHT * 1.25, HEIGHT)
+    return figure
 
 
 def study_losses(title: str, curves: list[Curve], loss: str = LOSS) -> Figure:
@@ -143,7 +148,8 @@ def study_losses(title: str, curves: list[Curve], loss: str = LOSS) -> Figure:
     if all(len(curve.train) == 1 for curve in curves):
         return _study_of_one_epoch(title, by_label, loss)
     are_validated = any(curve.mse for curve in curves)
-    figure, (losses, *errors) = axes_by_epoch(title, _quantities(loss, are_validated))
+    quantities = [loss, f"validation {MSE}"] if are_validated else [f"training {loss}"]
+    figure, (losses, *errors) = axes_by_epoch(title, quantities)
     families = [seeds[0].family for seeds in by_label.values()]
     styles = dict(zip(by_label, line_styles(colours_by_family(families)), strict=True))
     for label, seeds in by_label.items():

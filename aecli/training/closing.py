@@ -14,9 +14,11 @@ from aecli.runs.tracker import Resumed, Tracker
 from aecli.training.experiment import restore
 from aecli.training.loop import new_model, steps_per_epoch
 from aecli.training.outcome import (
+    LOSSES,
     Outcome,
     final_metrics,
     hyperparameters,
+    losses_figure,
     measure_outcome,
     save_example_images,
     save_figures,
@@ -88,5 +90,6 @@ def close_run(
         at_end = Resumed(state.records, 0)
         with Tracker(run, config.epochs, steps, resumed=at_end, external=external) as tracker:
             tracker.results(hyperparameters(config, summary), final_metrics(outcome.scores), epochs)
+            tracker.figure(LOSSES, losses_figure(config, state.records), epochs)
         save_results(data, outcome, summary, run)
     return outcome

@@ -22,9 +22,11 @@ from aecli.training.callback import Callback
 from aecli.training.initial import load_initial
 from aecli.training.loop import new_model, steps_per_epoch, train
 from aecli.training.outcome import (
+    LOSSES,
     Outcome,
     final_metrics,
     hyperparameters,
+    losses_figure,
     measure_outcome,
     save_example_images,
     save_figures,
@@ -149,6 +151,7 @@ def run_experiment(
             save_example_images(outcome, run)
             with tracker.phase("drawing"):
                 save_figures(config, data, outcome, run)
+                tracker.figure(LOSSES, losses_figure(config, state.records), len(state.records))
         save_results(data, outcome, summary, run)
     return outcome
 

@@ -3,7 +3,7 @@
 import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -36,6 +36,12 @@ from aecli.runs.records import EpochRecord
 from aecli.runtime.device import device_name
 from aecli.training.state import TrainingState
 from aecli.training.validation import validate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSSES = "training/losses"
+"""TensorBoard's tag of the picture with both losses; it shows the curves of `loss/` above it."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,15 @@ def save_figures(config: TrainConfig, data: Data, outcome: Outcome, run: RunDire
     if outcome.plane is not None:
         arrays = {name: each.double().numpy() for name, each in vars(outcome.plane).items()}
         save(plane_figure(f"{title}: f and g", PlaneChart(**arrays)), run.figure(CURVE))
+
+
+def losses_figure(config: TrainConfig, records: list[EpochRecord]) -> "Figure":
+    """The losses by epoch, for TensorBoard, whose own charts have one colour for each run."""
+    from aecli.figures import small_loss_figure  # late, as above
+
+    train_loss = {record.epoch: record.train_loss for record in records}
+    val_loss = {record.epoch: record.val_loss for record in records if record.val_loss is not None}
+    return small_loss_figure(config.name, train_loss, val_loss, loss_label([config]))
 
 
 def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:
