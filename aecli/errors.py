@@ -48,6 +48,15 @@ def storage_error(error: OSError) -> StorageError:
     return StorageError(f"{place}{error.strerror or error}")
 
 
+def missing_extra(what: str, extra: str, advice: str = "") -> UsageError:
+    """The error for `what`, such as map=umap, if the packages of `extra` are not installed.
+
+    Args:
+        advice: what to do without them; follows the command that installs them.
+    """
+    return UsageError(f"{what} is an extra: pip install 'aecli[{extra}]'{advice}")
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C. Not an AecliError: code that continues after a failure must not catch it."""
 

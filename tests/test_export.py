@@ -384,7 +384,7 @@ def test_without_its_libraries_only_onnx_is_refused(
     for line in ([], ["format=both"]):
         assert aecli("export", str(run.path), *line) == 2
         assert capsys.readouterr().err == (
-            "aecli: format=onnx needs an extra: pip install 'aecli[export]'; "
+            "aecli: format=onnx is an extra: pip install 'aecli[export]'; "
             "format=torch_export needs none\n"
         )
     assert aecli("export", str(run.path), "format=torch_export", "part=encoder") == 0

@@ -24,7 +24,7 @@ from aecli import __version__
 from aecli.config import Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
-from aecli.errors import UsageError
+from aecli.errors import UsageError, missing_extra
 from aecli.evaluation.examples import example_images
 from aecli.figures import Row, error_scale, image_grid
 from aecli.runs.trained import Trained
@@ -109,10 +109,8 @@ def _require_onnx() -> None:
         for library in ("onnx", "onnxscript", "onnxruntime"):
             importlib.import_module(library)
     except ImportError as error:
-        raise UsageError(
-            "format=onnx needs an extra: pip install 'aecli[export]'; "
-            "format=torch_export needs none"
-        ) from error
+        advice = "; format=torch_export needs none"
+        raise missing_extra("format=onnx", "export", advice) from error
 
 
 def network_parts(trained: Trained, format: str) -> list[Part]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aecli.errors import UsageError
+from aecli.errors import missing_extra
 
 KEPT_VARIANCE = 0.95  # by the principal components, as Ruff et al. do
 MAX_IMAGES = 10_000  # that a forest is fitted to; each tree sees 256
@@ -142,6 +142,4 @@ def scikit_learn(module: str) -> Any:
     try:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:
-        raise UsageError(
-            "AUROC, isolation forests and one-class SVMs are an extra: pip install 'aecli[uses]'"
-        ) from error
+        raise missing_extra("each of AUROC, isolation forest and one-class SVM", "uses") from error

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from aecli.config import CONF_DIR, MODEL_CONFIGS, TrainConfig, explain
-from aecli.errors import UsageError
+from aecli.errors import UsageError, missing_extra
 from aecli.text import one_line
 
 PRIMARY = "train"
@@ -107,4 +107,4 @@ def _missing_extra(error: MissingConfigException) -> UsageError | None:
     extra = EXTRAS.get(group, {}).get(choice)
     if extra is None:
         return None
-    return UsageError(f"{group}={choice} is an extra: pip install 'aecli[{extra}]'")
+    return missing_extra(f"{group}={choice}", extra)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aecli.errors import UsageError
+from aecli.errors import missing_extra
 
 MIXTURE_CODES = 10_000  # most that a mixture is fitted to; takes a few seconds
 ROUNDING = 1e-9  # relative to the largest variance; anything below is rounding
@@ -119,7 +119,7 @@ def _expectation_maximisation(rows: Tensor, components: int, seed: int) -> Mixtu
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
-        raise UsageError("density=gmm is an extra: pip install 'aecli[uses]'") from error
+        raise missing_extra("density=gmm", "uses") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = GaussianMixture(components, random_state=seed).fit(rows.numpy())

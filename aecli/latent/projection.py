@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from aecli.errors import UsageError
+from aecli.errors import UsageError, missing_extra
 from aecli.latent.density import gaussian
 
 # Neighbours that a code is kept near to: the usual values, or fewer if there are few codes.
@@ -71,7 +71,7 @@ def t_sne(codes: Tensor) -> Tensor:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise UsageError("map=tsne is an extra: pip install 'aecli[uses]'") from error
+        raise missing_extra("map=tsne", "uses") from error
     perplexity = min(PERPLEXITY, (len(codes) - 1) / 3)
     varied = torch.linalg.matrix_rank(codes - codes.mean(0)) > 1  # if not, all stay on a line
     tsne = TSNE(
@@ -98,7 +98,7 @@ def umap(codes: Tensor, seed: int) -> Tensor:
         try:
             from umap import UMAP
         except ImportError as error:
-            raise UsageError("map=umap is an extra: pip install 'aecli[umap]'") from error
+            raise missing_extra("map=umap", "umap") from error
         neighbours = min(UMAP_NEIGHBOURS, len(codes) - 1)
         # With several threads the same seed would not give the same map.
         reducer = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)

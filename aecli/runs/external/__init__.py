@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aecli.config import TrackerKind, TrainConfig, settings
-from aecli.errors import UsageError
+from aecli.errors import UsageError, missing_extra
 from aecli.runs.discovery import is_sweep
 from aecli.text import one_line
 
@@ -65,7 +65,7 @@ def check_tracker(config: TrainConfig) -> None:
     found = find_spec(name)
     # A folder of that name, as wandb makes one, passes for a package without an origin.
     if found is None or found.origin is None:
-        raise UsageError(f"tracker={name} is an extra: pip install 'aecli[{name}]'")
+        raise missing_extra(f"tracker={name}", name)
 
 
 class ExternalTracker:
