@@ -26,7 +26,8 @@ import pickle
 import random
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,36 +111,58 @@ class Recording:
 
     def left(self, kept: Iterator[Operation]) -> Tree:
         """What is on the disk if `kept` has reached it, in this order."""
-        names: dict[int, dict[str, int]] = {}
+        names: dict[tuple[int, str], int] = {}
         contents: dict[int, bytearray] = {}
         for operation in itertools.chain(self.before, kept):
             match operation:
-                case Data(file, offset, content):
-                    held = contents.setdefault(file, bytearray())
-                    held.extend(bytes(max(0, offset - len(held))))
-                    held[offset : offset + len(content)] = content
-                case Size(file, size):
-                    held = contents.setdefault(file, bytearray())
-                    del held[size:]
-                    held.extend(bytes(size - len(held)))
-                case Names(changes):
-                    for folder, name, node in changes:
-                        if node is None:
-                            names.setdefault(folder, {}).pop(name, None)
-                        else:
-                            names.setdefault(folder, {})[name] = node
+                case Data(file) | Size(file):
+                    change_content(contents.setdefault(file, bytearray()), operation)
+                case Names():
+                    change_names(names, operation)
+        return self.tree(names, contents)
+
+    def tree(
+        self, names: dict[tuple[int, str], int], contents: Mapping[int, bytes | bytearray]
+    ) -> Tree:
+        """What has a name.
+
+        Args:
+            names: (folder, name) -> file or folder.
+            contents: file -> its content; nothing if it is missing.
+        """
+        below: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for (folder, name), node in names.items():
+            below[folder].append((name, node))
         tree: Tree = {}
         waiting = [("", ROOT)]
         while waiting:
-            path, node = waiting.pop()
-            for name, below in names.get(node, {}).items():
+            path, folder = waiting.pop()
+            for name, node in below[folder]:
                 place = f"{path}{name}"
-                if below in self.folders:
+                if node in self.folders:
                     tree[place] = None
-                    waiting.append((f"{place}/", below))
+                    waiting.append((f"{place}/", node))
                 else:
-                    tree[place] = bytes(contents.get(below, b""))
+                    tree[place] = bytes(contents.get(node, b""))
         return tree
+
+
+def change_content(content: bytearray, operation: Data | Size) -> None:
+    match operation:
+        case Data(_, offset, written):
+            content.extend(bytes(max(0, offset - len(content))))
+            content[offset : offset + len(written)] = written
+        case Size(_, size):
+            del content[size:]
+            content.extend(bytes(size - len(content)))
+
+
+def change_names(names: dict[tuple[int, str], int], operation: Names) -> None:
+    for folder, name, node in operation.changes:
+        if node is None:
+            names.pop((folder, name), None)
+        else:
+            names[folder, name] = node
 
 
 class PowerCuts:
@@ -148,14 +171,6 @@ class PowerCuts:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._synced_at = recording.synced_at()
-
-    def unsynced(self, end: int) -> list[int]:
-        """The numbers of the operations that may be lost if the power is cut before `end`."""
-        return [
-            number
-            for number, synced_at in enumerate(self._synced_at[:end])
-            if synced_at >= end and not isinstance(self.recording.operations[number], Sync | Report)
-        ]
 
     def at(self, end: int, fate: Callable[[Operation], Operation | None]) -> Tree:
         """What is left if the power is cut before operation `end`.
@@ -175,11 +190,34 @@ class PowerCuts:
         return self.recording.left(kept())
 
     def every(self, end: int) -> Iterator[Tree]:
-        """All that may be left at `end`, except for parts of operations."""
-        unsynced = [self.recording.operations[number] for number in self.unsynced(end)]
-        for are_kept in itertools.product((False, True), repeat=len(unsynced)):
-            kept = {id(operation) for operation in itertools.compress(unsynced, are_kept)}
-            yield self.at(end, _only(kept))
+        """All that may be left at `end`, except for parts of operations.
+
+        What a file holds does not depend on the fate of other files, nor on that of the names. So
+        the contents of each that are possible, and the names, are found by themselves.
+        """
+        contents: dict[int, set[bytes]] = defaultdict(lambda: {b""})
+        namings: set[frozenset[tuple[tuple[int, str], int]]] = {frozenset()}
+        for number, operation in self._until(end):
+            may_be_lost = number is not None and self._synced_at[number] >= end
+            match operation:
+                case Data(file) | Size(file):
+                    before = contents[file]
+                    contents[file] = {_with_content(each, operation) for each in before}
+                    contents[file] |= before if may_be_lost else set()
+                case Names():
+                    earlier = namings
+                    namings = {_with_names(each, operation) for each in earlier}
+                    namings |= earlier if may_be_lost else set()
+        for naming in namings:
+            names = dict(naming)
+            files = [*set(names.values()) - self.recording.folders]
+            for held in itertools.product(*(contents[file] for file in files)):
+                yield self.recording.tree(names, dict(zip(files, held, strict=True)))
+
+    def _until(self, end: int) -> Iterator[tuple[int | None, Operation]]:
+        """All operations before `end`, with their numbers; those that came first have none."""
+        yield from ((None, operation) for operation in self.recording.before)
+        yield from enumerate(self.recording.operations[:end])
 
     def draw(self, draw: random.Random, end: int) -> Tree:
         """One of the states that are possible at `end`, drawn at random."""
@@ -193,8 +231,18 @@ class PowerCuts:
         return self.at(end, fate)
 
 
-def _only(kept: set[int]) -> Callable[[Operation], Operation | None]:
-    return lambda operation: operation if id(operation) in kept else None
+def _with_content(content: bytes, operation: Data | Size) -> bytes:
+    changed = bytearray(content)
+    change_content(changed, operation)
+    return bytes(changed)
+
+
+def _with_names(
+    naming: frozenset[tuple[tuple[int, str], int]], operation: Names
+) -> frozenset[tuple[tuple[int, str], int]]:
+    changed = dict(naming)
+    change_names(changed, operation)
+    return frozenset(changed.items())
 
 
 def fates(operation: Operation) -> list[Operation | None]:
