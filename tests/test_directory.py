@@ -44,8 +44,9 @@ def test_a_configuration_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_summary_is_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is not a finished run: it has no summary.json"):
+    with pytest.raises(StorageError) as caught:
         RunDirectory(tmp_path).load_summary()
+    assert str(caught.value) == f"{tmp_path} is not a finished run: it has no summary.json"
 
 
 def test_a_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
@@ -92,6 +93,9 @@ def test_its_files_tell_what_has_become_of_a_run(tmp_path: Path) -> None:
     seen.append(run.status)
     run.save_summary({"mse": 0.1})
     seen.append(run.status)
+    assert [each.value for each in seen] == [
+        "not started", "interrupted", "failed", "interrupted", "finished",
+    ]  # fmt: skip
     assert seen == [
         Status.planned, Status.interrupted, Status.failed, Status.interrupted, Status.finished,
     ]  # fmt: skip
@@ -167,7 +171,7 @@ def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path:
     assert run.newest_checkpoint() == ({"epoch": 2}, [])
     for file in run.checkpoints.folder.glob("*.json"):
         file.unlink()
-    with pytest.raises(StorageError, match=r"checkpoints lacks the checkpoints of this run"):
+    with pytest.raises(StorageError, match=r"checkpoints lacks .* with resume=.* restart=true$"):
         run.newest_checkpoint()
     run.remove_checkpoints()
     assert run.newest_checkpoint() == (None, []) and run.checkpoints.files() == []
@@ -266,8 +270,62 @@ def test_a_new_run_overwrites_nothing(tmp_path: Path) -> None:
         run.check_vacant()
     run.config_file.unlink()
     run.save_config(config("a"))
-    with pytest.raises(UsageError, match=f"already holds a run: resume it with resume={tmp_path}"):
+    with pytest.raises(UsageError) as caught:
         run.check_vacant()
+    assert str(caught.value) == (
+        f"{tmp_path} already holds a run: resume it with resume={tmp_path}, or give another "
+        f"hydra.run.dir"
+    )
+
+
+def test_only_the_files_that_hydra_wrote_for_a_new_run_are_taken_for_its_own(
+    tmp_path: Path,
+) -> None:
+    run, later = RunDirectory(tmp_path), OwnedFiles(tmp_path)
+    (tmp_path / ".hydra").mkdir()
+    for name in ("config", "hydra", "overrides", "notes"):
+        (tmp_path / f".hydra/{name}.yaml").write_text(name)
+    run.begin(config("a"))
+    theirs = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"]
+    assert [name for name in later.manifest() if ".hydra" in name] == theirs
+    (tmp_path / ".hydra/config.yaml").write_text("mine")
+    run.working_file(METRICS).write_text('{"epoch": 1}\n')
+    run.save_summary({})
+    before = later.manifest()
+    run.begin(config("a"))
+    assert later.manifest() == before
+
+
+def test_results_shown_in_tensorboard_replace_those_of_the_same_command(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    run.show_results("sample", {"events.1.sample": b"a", "events.2.sample": b"b"})
+    run.show_results("evaluate", {"events.3.evaluate": b"c", "events.4.resample": b"d"})
+    (tmp_path / "events.5.sample").write_bytes(b"mine")
+    run.show_results("sample", {"events.6.sample": b"e"})
+    names = ("events.3.evaluate", "events.4.resample", "events.5.sample", "events.6.sample")
+    assert [file.name for file in sorted(tmp_path.glob("events.*"))] == [*names]
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"c", b"d", b"mine", b"e"]
+    with pytest.raises(StorageError, match=r"events\.5\.sample"):
+        run.show_results("sample", {"events.7.sample": b"f", "events.5.sample": b"g"})
+    assert (tmp_path / "events.5.sample").read_bytes() == b"mine"
+    assert (tmp_path / "events.6.sample").exists() and not (tmp_path / "events.7.sample").exists()
+    with RunDirectory(tmp_path).locked(), pytest.raises(StorageError, match="in use"):
+        run.show_results("sample", {})
+
+
+def test_only_a_training_that_has_begun_can_fail(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.has_begun is False
+    run.begin(config("a"))
+    assert run.has_begun is True
+
+
+def test_a_run_that_failed_and_is_closed_has_failed_no_longer(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.begin(config("a"))
+    run.save_failure("the loss is nan")
+    run.save_summary({})
+    assert not run.failure_file.exists()
 
 
 def test_results_that_somebody_has_changed_are_not_replaced(tmp_path: Path) -> None:
