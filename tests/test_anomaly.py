@@ -259,7 +259,7 @@ def test_without_scikit_learn_only_own_images_are_scored(
         monkeypatch.setitem(sys.modules, name, None)
     assert aecli("anomaly", str(ones.path)) == 2
     assert capsys.readouterr().err == (
-        "aecli: each of AUROC, isolation forest and one-class SVM is an extra: pip install "
+        "aecli: AUROC, like isolation forests and one-class SVMs, is an extra: pip install "
         "'aecli[uses]'\n"
     )
     put(Path("photos/a.png"), 0)

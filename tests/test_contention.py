@@ -1,8 +1,11 @@
 """A run on a busy processor says so, once."""
 
+import errno
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,22 +61,31 @@ def test_where_the_system_does_not_tell_there_is_no_share(
 @pytest.fixture
 def cores() -> Iterator[set[int]]:
     """The two cores that this process has, for as many threads."""
-    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("needs Linux and two cores")
+    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2 or not contention._schedule():
+        pytest.skip("needs Linux, the times of its threads and two cores")
     usual, threads = os.sched_getaffinity(0), torch.get_num_threads()
     two = set(sorted(usual)[:2])
-    for thread in THREADS.iterdir():
-        os.sched_setaffinity(int(thread.name), two)
     torch.set_num_threads(2)
+    torch.ones(2**20).add_(1)  # ends those that are too many
+    confine(two)
     yield two
     torch.set_num_threads(threads)
+    confine(usual)
+
+
+def confine(cores: set[int]) -> None:
     for thread in THREADS.iterdir():
-        os.sched_setaffinity(int(thread.name), usual)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def where() -> list[set[int]]:
     """The cores on which each thread of this process may run."""
-    return [os.sched_getaffinity(int(thread.name)) for thread in THREADS.iterdir()]
+    found = []
+    for thread in THREADS.iterdir():
+        with suppress(ProcessLookupError):
+            found.append(os.sched_getaffinity(int(thread.name)))
+    return found
 
 
 def test_each_thread_has_a_core_of_its_own_and_all_of_them_afterwards(cores: set[int]) -> None:
@@ -84,18 +96,52 @@ def test_each_thread_has_a_core_of_its_own_and_all_of_them_afterwards(cores: set
     assert all(each == cores for each in where())
 
 
-def test_with_fewer_threads_than_cores_they_stay_free_to_move(cores: set[int]) -> None:
-    torch.set_num_threads(1)
+def test_another_run_begins_with_the_other_core(
+    cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, first = os.getpid(), []
+    for number in (process, process + 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda number=number: number)
+            with one_core_per_thread():
+                first.append(os.sched_getaffinity(process))
+    assert first[0] | first[1] == cores and len(first[0]) == len(first[1]) == 1
+
+
+def test_a_thread_that_was_started_inside_is_free_afterwards(cores: set[int]) -> None:
+    end = threading.Event()
+    with one_core_per_thread():
+        thread = threading.Thread(target=end.wait)
+        thread.start()
+        assert thread.native_id is not None
+        assert len(os.sched_getaffinity(thread.native_id)) == 1
+    assert os.sched_getaffinity(thread.native_id) == cores
+    end.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_other_than_two_threads_stay_free_to_move(threads: int, cores: set[int]) -> None:
+    torch.set_num_threads(threads)
     with one_core_per_thread():
         assert all(each == cores for each in where())
 
 
-@pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
+@pytest.mark.parametrize("variable", ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"])
+def test_threads_stay_where_the_user_has_placed_them(
+    variable: str, cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "false")
+    with one_core_per_thread():
+        assert all(each == cores for each in where())
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ESRCH, errno.EINVAL, errno.ENOSYS])
 def test_where_threads_cannot_be_confined_they_stay_as_they_are(
-    error: type[OSError], cores: set[int], monkeypatch: pytest.MonkeyPatch
+    number: int, cores: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: int, wanted: set[int]) -> None:
-        raise error
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "sched_setaffinity", refuse)

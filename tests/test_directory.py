@@ -171,8 +171,12 @@ def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path:
     assert run.newest_checkpoint() == ({"epoch": 2}, [])
     for file in run.checkpoints.folder.glob("*.json"):
         file.unlink()
-    with pytest.raises(StorageError, match=r"checkpoints lacks .* with resume=.* restart=true$"):
+    with pytest.raises(StorageError) as caught:
         run.newest_checkpoint()
+    assert str(caught.value) == (
+        f"{tmp_path}/checkpoints lacks the checkpoints of this run, each a .pt and a .json file: "
+        f"put them back, or train it from the beginning with resume={tmp_path} restart=true"
+    )
     run.remove_checkpoints()
     assert run.newest_checkpoint() == (None, []) and run.checkpoints.files() == []
 

@@ -142,4 +142,4 @@ def scikit_learn(module: str) -> Any:
     try:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:
-        raise missing_extra("each of AUROC, isolation forest and one-class SVM", "uses") from error
+        raise missing_extra("AUROC, like isolation forests and one-class SVMs,", "uses") from error

@@ -17,9 +17,12 @@ ran and those that it waited to run; Linux only."""
 # and takes 0.2 s with this value. With a tenth of it, conv takes 50 % longer on idle cores.
 OPENMP_SPIN_COUNT = "50000"
 
-# For which torch's threads are watched to tell them from others. Linux updates the times of a
-# thread that is running at least every 10 ms.
+# For which torch's threads are watched to tell them from others. Linux usually updates the times of
+# a thread that is running every 10 ms or more often.
 WATCHED_SECONDS = 0.05
+
+PLACEMENT = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
+"""Variables with which users place OpenMP's threads themselves."""
 
 
 def limit_spinning() -> None:
@@ -33,49 +36,58 @@ def limit_spinning() -> None:
 
 @contextmanager
 def one_core_per_thread() -> Iterator[None]:
-    """Keep each of torch's threads on a core of its own, if it has as many threads as cores.
+    """Keep torch's two threads on a core each, if there are two cores.
 
-    At every operation its threads wait for one another. On a busy machine the scheduler may put two
-    of them on one core, where the one that waits polls while the other cannot run: beside one other
-    process on two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1.4 s on cores of
-    their own. The results are the same to the bit.
+    At every operation they wait for one another. On a busy machine the scheduler may put both on
+    one core, where the one that waits polls while the other cannot run: beside another process on
+    two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1.4 s with a core for each.
+    The results are the same to the bit.
 
-    Threads that the calling thread starts inside stay on its core, so it is for computing only.
+    With more than two, OpenMP may end some and start others, which would all have the core of the
+    thread that starts them. So would any thread that the caller starts inside, until the end.
     """
-    if sys.platform != "linux":
-        yield
-        return
-    cores = os.sched_getaffinity(0)
-    threads = _torch_threads(len(cores))
+    cores = _cores()
+    earlier, threads = {*_schedule()}, _torch_threads(len(cores))
     try:
-        for thread, core in zip(threads, sorted(cores), strict=False):
-            _confine(thread, {core})
+        # Another run begins with another core, and what only one thread computes is then on both.
+        for number, thread in enumerate(threads, start=os.getpid()):
+            _confine(thread, {cores[number % len(cores)]})
         yield
     finally:
-        for thread in threads:
-            _confine(thread, cores)
+        started = {*_schedule()} - earlier
+        for thread in {*threads} | started if threads else ():
+            _confine(thread, {*cores})
+
+
+def _cores() -> list[int]:
+    """The cores, with hyperthreading the logical ones, on which the calling thread may run; none
+    where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 def _confine(thread: int, cores: set[int]) -> None:
-    # A sandbox may forbid it: then it stays as it is, which is slower on a busy machine at worst.
-    with suppress(PermissionError, ProcessLookupError):
-        os.sched_setaffinity(thread, cores)
+    # It may have ended, or a sandbox forbid it, or the cores be others by now. Then it stays as it
+    # is, which is slower at worst.
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.sched_setaffinity(thread, cores)
 
 
-def _torch_threads(count: int) -> list[int]:
-    """The threads with which torch computes, if it does so with `count`; otherwise none."""
+def _torch_threads(cores: int) -> list[int]:
+    """The two threads with which torch computes on two cores; otherwise, or if the user has placed
+    them, none."""
     import torch  # `limit_spinning` is called before it is imported
 
-    if count == 1 or torch.get_num_threads() != count:
+    if cores != 2 or torch.get_num_threads() != 2 or os.environ.keys() & set(PLACEMENT):
         return []
-    numbers = torch.ones(count * 2**17)  # each thread gets at least 2**15
+    numbers = torch.ones(2**18)  # half of them are enough for a thread of its own
     before = {thread: ran for thread, (ran, _) in _schedule().items()}
     until = time.perf_counter() + WATCHED_SECONDS
     while time.perf_counter() < until:
         numbers.add_(1)
     ran = {thread: ran - before.get(thread, 0) for thread, (ran, _) in _schedule().items()}
     busy = [thread for thread, time_run in ran.items() if time_run > max(ran.values()) / 10]
-    return busy if len(busy) == count else []
+    return busy if len(busy) == 2 else []
 
 
 class ProcessorWait:

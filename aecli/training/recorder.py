@@ -91,18 +91,18 @@ class Recorder(Callback):
         At every operation they wait for one another, and each for its turn on a core. On two cores
         of an AMD EPYC, fc and conv took 2.1 to 3.4 times as long in two threads as in one beside
         one busy process or another run, and 1.7 times beside five; without `one_core_per_thread` 10
-        to 40 times.
+        to 50 times.
         """
         if self._wait is None or self._wait.seconds < SECONDS_TO_TELL:
             return
         share = self._wait.share()
         self._wait = ProcessorWait()
         if share is not None and share > BUSY:
-            self._wait = None
+            self._wait, threads = None, torch.get_num_threads()
             self._warn(
                 f"the processor is busy: for {share:.0%} of the time this run waits for other "
-                f"programs, and its {torch.get_num_threads()} threads for one another. Until they "
-                f"have ended, a run with OMP_NUM_THREADS=1 is about twice as fast"
+                f"programs, and its {threads} threads for one another. Until they "
+                f"have ended, a run with OMP_NUM_THREADS={threads // 2} is likely to be faster"
             )
 
     def _log(self, record: EpochRecord) -> None:
