@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 
 from aecli.cli import main as cli
-from aecli.config import loading
 from aecli.errors import AecliError
 from aecli.files import SCRATCH
 from aecli.runs import directory, lock
@@ -192,19 +191,23 @@ class Seen:
 def remembering(memory: dict[object, Any]) -> Iterator[None]:
     """Parse the same bytes only once, which would take most of the time."""
 
-    def remembered(name: str, parse: Callable[..., Any], key: Callable[[Any], Any]) -> Any:
-        def parsed(content: Any, **options: Any) -> Any:
-            known = (name, key(content))
+    def remembered(name: str, parse: Callable[..., Any], key: Callable[..., Any]) -> Any:
+        def parsed(*arguments: Any, **options: Any) -> Any:
+            known = (name, key(*arguments))
             if known not in memory:
-                memory[known] = parse(content, **options)
+                memory[known] = parse(*arguments, **options)
             return memory[known]
 
         return parsed
 
     with pytest.MonkeyPatch.context() as patch:
-        load, from_yaml = torch.load, loading.from_yaml
+        load, parse_config = torch.load, directory._parse_config
         patch.setattr(torch, "load", remembered("checkpoint", load, lambda file: file.getvalue()))
-        patch.setattr(directory, "from_yaml", remembered("config", from_yaml, lambda text: text))
+        patch.setattr(
+            directory,
+            "_parse_config",
+            remembered("config", parse_config, lambda file, content: content),
+        )
         yield
 
 
