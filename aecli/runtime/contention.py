@@ -40,7 +40,7 @@ def one_core_per_thread() -> Iterator[None]:
 
     At every operation they wait for one another. On a busy machine the scheduler may put both on
     one core, where the one that waits polls while the other cannot run: beside another process on
-    two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1.4 s with a core for each.
+    two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1 to 2 s now.
     The results are the same to the bit.
 
     With more than two, OpenMP may end some and start others, which would all have the core of the
