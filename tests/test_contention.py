@@ -1,4 +1,4 @@
-"""A run on a busy processor says so, once."""
+"""On a busy processor: each thread has a core of its own, and a run that waits says so, once."""
 
 import errno
 import os

@@ -191,7 +191,10 @@ def test_on_a_digit_of_mnist_both_are_better_than_the_published_ones(mnist_dir: 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sklearn", "sklearn.ensemble", "sklearn.metrics", "sklearn.svm"):
         monkeypatch.setitem(sys.modules, name, None)
-    words = r"^AUROC, like .* and one-class SVMs, is an extra: pip install 'aecli\[uses\]'$"
+    words = (
+        r"^AUROC, like isolation forests and one-class SVMs, is an extra: "
+        r"pip install 'aecli\[uses\]'$"
+    )
     for fit in (fit_forest, fit_svm):
         with pytest.raises(UsageError, match=words):
             fit(blobs(10, 0), 0)

@@ -29,6 +29,7 @@ from aecli.figures import (
     score_by_family,
     study_losses,
 )
+from aecli.runs.records import by_epoch
 from aecli.text import listed
 
 MAX_FAMILIES = 8  # in figures on upsampling: one more than there are methods
@@ -101,13 +102,12 @@ def _differ(values: Iterable[object]) -> bool:
 
 
 def _curve(setting: RunGroup, result: Result) -> Curve:
-    records = result.records
     return Curve(
         setting.label,
         family=setting.family,
-        train={r.epoch: r.train_loss for r in records},
-        validation={r.epoch: r.val_loss for r in records if r.val_loss is not None},
-        mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
+        train=by_epoch(result.records, "train_loss"),
+        validation=by_epoch(result.records, "val_loss"),
+        mse=by_epoch(result.records, "val_mse"),
     )
 
 

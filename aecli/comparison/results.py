@@ -17,7 +17,7 @@ from aecli.evaluation.linear import is_linear
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
 from aecli.runs.directory import ERRORS, RunDirectory
-from aecli.runs.records import DataFacts, EpochRecord
+from aecli.runs.records import DataFacts, EpochRecord, by_epoch
 from aecli.runs.summary import check_summary, closed_early, image_fingerprints, kept_epoch
 
 # The images that figures need of every run; `corrupted` and the epochs are optional.
@@ -293,7 +293,7 @@ def _with_kept(records: list[EpochRecord], summary: dict[str, Any], name: str) -
         ValueError: the file called `name`, whose records they are, lacks what it must have.
     """
     epoch = kept_epoch(summary)
-    errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
+    errors = by_epoch(records, "val_mse")
     is_validated = summary["validation"]["mse"] is not None
     if is_validated and (epoch not in errors or min(errors.values()) < 0):
         raise ValueError(f"{name} has no valid val_mse in epoch {epoch}")

@@ -112,7 +112,7 @@ def loss_figure(
         measured = {name: value for name, curve in named.items() for value in curve.values()}
         mse = dict(zip(["validation"], val_mse.values(), strict=False))
         return bars_of_one_epoch(title, measured, mse | references if mse else {}, loss)
-    quantities = [loss if val_loss else f"training {loss}", *[f"validation {MSE}"] * bool(val_mse)]
+    quantities = _quantities(loss, bool(val_loss), bool(val_mse))
     figure, (losses, *errors) = axes_by_epoch(title, quantities)
     line(losses, train_loss, marker=".", label="train")
     if val_loss:
@@ -127,12 +127,17 @@ def loss_figure(
     return figure
 
 
+def _quantities(loss: str, is_validated: bool, has_mse: bool) -> list[str]:
+    """What is drawn by epoch."""
+    return [loss if is_validated else f"training {loss}", *[f"validation {MSE}"] * has_mse]
+
+
 def small_loss_figure(
     title: str, train_loss: dict[int, float], val_loss: dict[int, float], loss: str = LOSS
 ) -> Figure:
-    """The losses of `loss_figure` alone, in the size in which TensorBoard shows its pictures."""
+    """The losses of `loss_figure` alone, legible in TensorBoard's cards, 350 pixels wide."""
     figure = loss_figure(title, train_loss, val_loss, {}, {}, loss)
-    figure.set_size_inches(HEIGHT * 1.25, HEIGHT)
+    figure.set_size_inches(WIDTH / 2, HEIGHT)  # as if it still stood beside another chart
     return figure
 
 
@@ -148,7 +153,7 @@ def study_losses(title: str, curves: list[Curve], loss: str = LOSS) -> Figure:
     if all(len(curve.train) == 1 for curve in curves):
         return _study_of_one_epoch(title, by_label, loss)
     are_validated = any(curve.mse for curve in curves)
-    quantities = [loss, f"validation {MSE}"] if are_validated else [f"training {loss}"]
+    quantities = _quantities(loss, are_validated, are_validated)
     figure, (losses, *errors) = axes_by_epoch(title, quantities)
     families = [seeds[0].family for seeds in by_label.values()]
     styles = dict(zip(by_label, line_styles(colours_by_family(families)), strict=True))

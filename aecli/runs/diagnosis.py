@@ -7,7 +7,7 @@ from enum import Enum
 
 from aecli.config import Activation, Keep, TrainConfig
 from aecli.runs.directory import SUMMARY, Status
-from aecli.runs.records import EpochRecord
+from aecli.runs.records import EpochRecord, by_epoch
 
 NOTICEABLE_FALL = 0.01
 """Of the validation mse in an epoch: what is less need not go on."""
@@ -115,7 +115,7 @@ def _constant_pixels(config: TrainConfig, kept: EpochRecord) -> list[Finding]:
 def _curve(
     config: TrainConfig, records: Sequence[EpochRecord], kept: EpochRecord, steps: int
 ) -> list[Finding]:
-    errors = {record.epoch: record.val_mse for record in records if record.val_mse is not None}
+    errors = by_epoch(records, "val_mse")
     if not errors:
         return []
     best = kept.epoch if config.keep is Keep.best else min(errors, key=errors.__getitem__)

@@ -1,5 +1,6 @@
 """What is recorded of an epoch and of the images of a run."""
 
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Self
 
@@ -159,3 +160,10 @@ class EpochRecord:
             val_penalty=validation.terms.penalty if validation.terms else None,
             active_units=validation.active_units,
         )
+
+
+def by_epoch(records: Iterable[EpochRecord], field: str) -> dict[int, float]:
+    """Epoch -> a number of `records`, such as val_loss, without the epochs that lack it."""
+    return {
+        record.epoch: value for record in records if (value := getattr(record, field)) is not None
+    }

@@ -48,6 +48,9 @@ def one_core_per_thread() -> Iterator[None]:
     """
     cores = _cores()
     earlier, threads = {*_schedule()}, _torch_threads(len(cores))
+    if not threads:
+        yield
+        return
     try:
         # Another run begins with another core, and what only one thread computes is then on both.
         for number, thread in enumerate(threads, start=os.getpid()):
@@ -55,7 +58,7 @@ def one_core_per_thread() -> Iterator[None]:
         yield
     finally:
         started = {*_schedule()} - earlier
-        for thread in {*threads} | started if threads else ():
+        for thread in {*threads} | started:
             _confine(thread, {*cores})
 
 

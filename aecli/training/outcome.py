@@ -32,7 +32,7 @@ from aecli.evaluation.scores import (
     score_test_split,
 )
 from aecli.runs.directory import CURVE, EPOCHS, LOSS, RECONSTRUCTIONS, RunDirectory
-from aecli.runs.records import EpochRecord
+from aecli.runs.records import EpochRecord, by_epoch
 from aecli.runtime.device import device_name
 from aecli.training.state import TrainingState
 from aecli.training.validation import validate
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = "training/losses"
-"""TensorBoard's tag of the picture with both losses; it shows the curves of `loss/` above it."""
+"""TensorBoard's tag of the picture with both losses, which comes after the curves of `loss/`."""
 
 
 @dataclass(frozen=True)
@@ -246,9 +246,9 @@ def save_figures(config: TrainConfig, data: Data, outcome: Outcome, run: RunDire
     records = outcome.records
     curves = loss_figure(
         title,
-        train_loss={r.epoch: r.train_loss for r in records},
-        val_loss={r.epoch: r.val_loss for r in records if r.val_loss is not None},
-        val_mse={r.epoch: r.val_mse for r in records if r.val_mse is not None},
+        train_loss=by_epoch(records, "train_loss"),
+        val_loss=by_epoch(records, "val_loss"),
+        val_mse=by_epoch(records, "val_mse"),
         references={LABELS[name]: mse for name, mse in outcome.references.mse.items()},
         loss=loss_label([config]),
     )
@@ -262,9 +262,12 @@ def losses_figure(config: TrainConfig, records: list[EpochRecord]) -> "Figure":
     """The losses by epoch, for TensorBoard, whose own charts have one colour for each run."""
     from aecli.figures import small_loss_figure  # late, as above
 
-    train_loss = {record.epoch: record.train_loss for record in records}
-    val_loss = {record.epoch: record.val_loss for record in records if record.val_loss is not None}
-    return small_loss_figure(config.name, train_loss, val_loss, loss_label([config]))
+    return small_loss_figure(
+        config.name,
+        train_loss=by_epoch(records, "train_loss"),
+        val_loss=by_epoch(records, "val_loss"),
+        loss=loss_label([config]),
+    )
 
 
 def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:

@@ -98,11 +98,12 @@ class Recorder(Callback):
         share = self._wait.share()
         self._wait = ProcessorWait()
         if share is not None and share > BUSY:
-            self._wait, threads = None, torch.get_num_threads()
+            self._wait = None
+            threads = torch.get_num_threads()
             self._warn(
                 f"the processor is busy: for {share:.0%} of the time this run waits for other "
-                f"programs, and its {threads} threads for one another. Until they "
-                f"have ended, a run with OMP_NUM_THREADS={threads // 2} is likely to be faster"
+                f"programs, and its {threads} threads for one another. Until they have ended, a "
+                f"run with OMP_NUM_THREADS={threads // 2} is likely to be faster"
             )
 
     def _log(self, record: EpochRecord) -> None:
