@@ -5,7 +5,10 @@ seconds an epoch, on MNIST where it is on disk. Needs aecli as it is installed a
 without a CUDA device there is nothing to do.
 """
 
+import contextlib
+import io
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 
 from aecli.cli.compose import compose
+from aecli.cli.main import run
 from aecli.config import Precision, TrainConfig, config_groups
 from aecli.data import Data, Split, load_data
 from aecli.errors import Terminated
@@ -51,6 +55,19 @@ LINES = [
     ["model=conv", "optimizer=adam_cosine"],
     ["model=conv", "data.mean=0.1307", "data.std=0.3081"],
 ]
+
+# Commands that compute on the device, below the training of the run that they are about.
+TINY = "train latent=4 epochs=1 data.train_size=2000 data.val_size=100 data.test_size=500"
+COMMANDS = {
+    f"{TINY} model=conv": [
+        *["evaluate RUN", "reconstruct RUN", "embed RUN", "interpolate RUN", "explore RUN n=200"],
+        *["sample RUN density=gmm components=2", "compress RUN n=100", "probe RUN draws=2"],
+        *["denoise RUN n=20", "robust RUN n=100"],
+    ],
+    f"{TINY} model=fc regularizer=vae loss=bce": ["evaluate RUN likelihood=5", "sample RUN"],
+    f"{TINY} model=conv corruption=downsample": ["superres RUN"],
+    f"{TINY} model=conv data.exclude_classes=[1]": ["anomaly RUN"],
+}
 
 
 class EagerCall(CapturedCall):
@@ -125,6 +142,26 @@ def check_resumed(line: list[str], device: torch.device) -> bool:
     return True
 
 
+def check_commands(lines: list[str], device: torch.device) -> bool:
+    """A run that was trained on a device can be used there by every command."""
+    training, *commands = lines
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "run"))
+        common = [f"device={device}", f"data_dir={folder}/data"]
+        call([*shlex.split(training), *common, "data=synthetic", f"hydra.run.dir={path}"])
+        for command in commands:
+            call([*command.replace("RUN", path).split(), *common])
+    return True
+
+
+def call(words: list[str]) -> None:
+    """Run a line of aecli in this process; an error has the last thing that it said."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = run(words)
+    assert status == 0, f"{' '.join(words)}: {said.getvalue().splitlines()[-1:]}"
+
+
 def train(*line: str, stop_at: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`aecli train` in a process of its own, which gets a SIGTERM once there is such a file."""
     process = subprocess.Popen(
@@ -151,6 +188,8 @@ def checks() -> Iterator[tuple[str, Check, list[str]]]:
     sizes = ["epochs=8", "data.train_size=20000", "data.test_size=1000"]
     early = ["patience=2", "min_delta=0.01"]  # which end it before the eighth epoch
     yield "stopped and resumed", check_resumed, ["model=denoising", *sizes, *early]
+    for training, commands in COMMANDS.items():
+        yield "used by other commands", check_commands, [training, *commands]
 
 
 @dataclass(frozen=True)

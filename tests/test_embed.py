@@ -147,7 +147,9 @@ def test_units_that_never_vary_are_counted(
 ) -> None:
     codes = Trained.codes
     live = torch.tensor([1.0, 0.0, 1.0])
-    monkeypatch.setattr(Trained, "codes", lambda self, images: codes(self, images) * live)
+    monkeypatch.setattr(
+        Trained, "codes", lambda self, images: codes(self, images) * live.to(images.device)
+    )
     assert aecli("embed", str(run.path)) == 0
     assert numbers_of(run)["live_units"] == 2
     out = capsys.readouterr().out
@@ -168,7 +170,8 @@ def test_active_units_are_those_whose_means_vary_noticeably(
     def by_hand(self: Trained, images: Tensor) -> Tensor:
         signs = torch.tensor([1.0, -1.0]).repeat(len(images))[: len(images), None]
         # Of variance 0.0121, 0.0081 and 0: active, live and dead.
-        return codes(self, images) * 0 + 5 + signs * torch.tensor([0.11, 0.09, 0.0])
+        means = 5 + signs * torch.tensor([0.11, 0.09, 0.0])
+        return codes(self, images) * 0 + means.to(images.device)
 
     monkeypatch.setattr(Trained, "codes", by_hand)
     assert aecli("embed", str(path)) == 0

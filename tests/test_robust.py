@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aecli.analysis import robust
@@ -33,7 +34,12 @@ from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
 from aecli.evaluation.attacks import clip_straight_through, fgsm, pgd
-from aecli.evaluation.classifier import accuracy_interval, step_count, train_classifier
+from aecli.evaluation.classifier import (
+    AveragePool,
+    accuracy_interval,
+    step_count,
+    train_classifier,
+)
 from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
 
@@ -131,6 +137,12 @@ def test_a_classifier_learns_and_its_seed_gives_the_same_one(
         first(pixels), other(pixels)
     )
     assert (first(pixels).argmax(1) == labels).all()
+
+
+@pytest.mark.parametrize("size", [(4, 4), (7, 10), (3, 13), (1, 2)])
+def test_the_pooled_cells_are_those_of_torch(size: tuple[int, int]) -> None:
+    maps = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(AveragePool(4, *size)(maps), F.adaptive_avg_pool2d(maps, 4), atol=1e-6)
 
 
 def test_what_is_in_front_is_the_model_and_pca_as_everywhere(trained: Trained) -> None:

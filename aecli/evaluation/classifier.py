@@ -46,7 +46,7 @@ def train_classifier(
     device, count = split.images.device, len(split)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _network(split.images.shape[1], classes).to(device)
+        model = _network(split.images.shape[1:], classes).to(device)
     optimizer = torch.optim.Adam(model.parameters(), LR)
     generator = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.int64)
@@ -62,14 +62,44 @@ def train_classifier(
     return model.eval().requires_grad_(False)
 
 
-def _network(channels: int, classes: int) -> nn.Module:
-    """(B, C, H, W) -> logits (B, K)."""
+class AveragePool(nn.Module):
+    """The means of `cells` x `cells` parts of a map: (B, C, H, W) -> (B, C, cells, cells).
+
+    What `nn.AdaptiveAvgPool2d` computes, as a product of matrices: that layer has no deterministic
+    gradient on a GPU.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, cells: int, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", _shares(cells, height), persistent=False)
+        self.register_buffer("columns", _shares(cells, width), persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.rows @ maps @ self.columns.T
+
+
+def _shares(cells: int, length: int) -> Tensor:
+    """The weight of each position in the mean of each cell: (cells, length)."""
+    shares = torch.zeros(cells, length)
+    for cell in range(cells):
+        first, end = cell * length // cells, math.ceil((cell + 1) * length / cells)
+        shares[cell, first:end] = 1 / (end - first)
+    return shares
+
+
+def _network(shape: torch.Size, classes: int) -> nn.Module:
+    """For images of a shape (C, H, W): (B, C, H, W) -> logits (B, K)."""
+    channels, height, width = shape
     layers: list[nn.Module] = []
     for before, after in zip((channels, *CHANNELS), CHANNELS, strict=False):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
     return nn.Sequential(
         *layers,
-        nn.AdaptiveAvgPool2d(POOLED),
+        AveragePool(POOLED, height, width),
         nn.Flatten(),
         nn.Linear(CHANNELS[-1] * POOLED**2, HIDDEN),
         nn.ReLU(),
