@@ -110,6 +110,7 @@ def test_a_spread_has_the_digits_of_the_published_number_and_the_count() -> None
     assert spread([13.866], ROW) == "13.87"
     assert spread([13.866], seeded) == "13.87 (n = 1)"
     assert spread([1, 2, 3], seeded) == "2.00 ± 1.00 (n = 3)"
+    assert spread([2, 2], seeded) == "2.00 (n = 2)"  # PCA, say, which no seed changes
     assert spread([0.5], replace(ROW, published=None, digits=4)) == "0.5000"
 
 
@@ -121,7 +122,7 @@ def test_durations_have_two_or_three_digits() -> None:
 
 def made(folder: Path, row: Row, values: list[float]) -> None:
     seconds = [90.0] * len(values)
-    result = Result(row.name, row.line, values, {}, seconds, seconds, "a processor")
+    result = Result(row.name, row.line, values, {}, seconds, seconds, ["a processor"] * len(values))
     (folder / f"{row.name}.json").write_text(json.dumps(vars(result)))
 
 
@@ -141,6 +142,16 @@ def test_the_page_shows_what_is_met_what_is_not_and_what_was_not_run(tmp_path: P
     assert "- A: a processor" in text
     assert "- Hinton: a paper.\n" in text and text.endswith("\n[here]: https://example.org\n")
     assert "- a: b" not in text, "nothing cites it"
+
+
+def test_times_are_told_for_each_machine(tmp_path: Path) -> None:
+    machines = ["fast", "slow", "fast"]
+    result = Result(ROW.name, ROW.line, [13.8] * 3, {}, [60, 600, 80], [90, 90, 90], machines)
+    (tmp_path / f"{ROW.name}.json").write_text(json.dumps(vars(result)))
+    entry = Entry(ROW.name, ROW.what, [ROW], list(ROW.lines))
+    text = render(Page(SOURCES, [Table("Errors", "", [entry], "")]), tmp_path)
+    assert "| yes | 70 s (90 s) on A, 10 min (90 s) on B |" in text
+    assert "- A: fast\n- B: slow\n" in text
 
 
 def test_sizes_with_the_same_reason_share_a_sentence(tmp_path: Path) -> None:
@@ -197,7 +208,11 @@ def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
         if words[0] == "train":
             seed = int(words[-1].partition("=")[2])
             (place / "outputs" / "run").mkdir(parents=True)
-            summary = {"test": {"sse": 10.0 + seed}, "baselines": {"pca": {"sse": 20.0}}}
+            summary = {
+                "test": {"sse": 10.0 + seed},
+                "baselines": {"pca": {"sse": 20.0}},
+                "device": "cuda:0, a GPU" if seed else "cpu, 2 threads",
+            }
             (place / "outputs" / "run" / "summary.json").write_text(json.dumps(summary))
 
     monkeypatch.setattr(results, "_aecli", pretend)
@@ -209,10 +224,12 @@ def test_a_row_runs_seed_by_seed_and_goes_on_where_it_was(
     assert [words for _, words in calls] == [
         ["train", "latent=3", "seed=0"], ["probe", "outputs/run"], ["train", "latent=3", "seed=1"]
     ]  # fmt: skip
+    first = load(row, tmp_path)
     calls += [("", [])] * 2
     run([row], tmp_path / "work", tmp_path)
     kept = load(row, tmp_path)
-    assert kept is not None
+    assert first is not None and kept is not None
+    assert kept.processors == [*first.processors, f"a GPU; {first.processors[0]}"]
     assert (kept.values, kept.beside) == ([10, 11], {"PCA": [20, 20]})
     assert [place for place, _ in calls[5:]] == ["seed-1", "seed-1"]
     run([row, pca], tmp_path / "work", tmp_path)  # the other one lacks both seeds

@@ -54,7 +54,9 @@ Known = dict[str, Result | None]
 def render(page: Page, folder: Path | None = None) -> str:
     """The page as Markdown; its results are in `folder`, or where they are kept."""
     known = {row.name: load(row, folder) for row in page.rows}
-    machines = list(dict.fromkeys(each.processor for each in known.values() if each))
+    machines = list(
+        dict.fromkeys(name for each in known.values() if each for name in each.processors)
+    )
     cited = {row.source for row in page.rows}
     sources = {key: each for key, each in page.sources.items() if key in cited}
     parts = [HEAD, *(_table(table, page.sources, known, machines) for table in page.tables)]
@@ -117,9 +119,17 @@ def _cells(
     ours = spread(result.values, row)
     for name, values in result.beside.items():
         ours += f"; {name} {spread(values, row, count=False)}"
-    where = _letter(machines.index(result.processor))
-    time = f"{duration(result.seconds)} ({duration(result.processor_seconds)}) on {where}"
-    return [row.what, *published, ours, verdict(row, result.values) or NONE, time]
+    times = ", ".join(_times(result, machines))
+    return [row.what, *published, ours, verdict(row, result.values) or NONE, times]
+
+
+def _times(result: Result, machines: list[str]) -> Iterator[str]:
+    """How long a seed took, on each machine that ran one."""
+    every = [*zip(result.processors, result.seconds, result.processor_seconds, strict=True)]
+    for number, machine in enumerate(machines):
+        if own := [(seconds, used) for name, seconds, used in every if name == machine]:
+            seconds, used = (duration([*each]) for each in zip(*own, strict=True))
+            yield f"{seconds} ({used}) on {_letter(number)}"
 
 
 def _reasons(entry: Entry, known: Known) -> Iterator[str]:
@@ -143,7 +153,7 @@ def spread(values: list[float], row: Row, count: bool = True) -> str:
     mean = f"{statistics.fmean(values):.{digits}f}"
     if not row.seeds:
         return mean
-    if len(values) > 1:
+    if len({*values}) > 1:  # what is the same with every seed has no spread
         mean += f" ± {statistics.stdev(values):.{digits}f}"
     return f"{mean} (n = {len(values)})" if count else mean
 

@@ -35,8 +35,8 @@ class Result:
     """From return to prompt, of all lines of a seed."""
     processor_seconds: list[float] = field(default_factory=list)
     """Of all cores together, which another busy process hardly changes."""
-    processor: str = ""
-    """The machine of the last seed."""
+    processors: list[str] = field(default_factory=list)
+    """The machine that each seed ran on."""
 
 
 def load(row: Row, folder: Path | None = None) -> Result | None:
@@ -74,15 +74,18 @@ def _add(result: Result, row: Row, place: Path) -> None:
     result.values.append(number(place, row.file, row.key))
     for name, key in row.beside.items():
         result.beside.setdefault(name, []).append(number(place, row.file, key))
-    result.processor = _machine()
+    result.processors.append(_machine(place))
 
 
-def _machine() -> str:
-    """What the times depend on."""
+def _machine(place: Path) -> str:
+    """What the times depend on; with the GPU, if the runs below a folder used one."""
     about = machine()
     threads = os.environ.get("OMP_NUM_THREADS")  # beside other work, one is faster than several
     cores = f"{about['cores']} cores" + (f", OMP_NUM_THREADS={threads}" if threads else "")
-    return f"{about['processor']}; {cores}, torch {about['torch']}"
+    text = f"{about['processor']}; {cores}, torch {about['torch']}"
+    run = next(place.rglob("summary.json"), None)
+    device = json.loads(run.read_text(encoding="utf-8"))["device"] if run else "cpu"
+    return text if device.startswith("cpu") else f"{device.partition(', ')[2]}; {text}"
 
 
 def _run_lines(row: Row, seed: int | None, place: Path) -> tuple[float, float]:
