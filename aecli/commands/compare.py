@@ -58,6 +58,10 @@ class Options:
     """Keep only runs on the data set of this name, such as mnist; null: all runs, with a comparison
     for each data set if they are on several."""
 
+    kernel_pca: bool = False
+    """Add the error of kernel PCA, a classical code that is not linear, at each latent size. It
+    opens the images of the runs, takes about ten seconds a size, and needs scikit-learn."""
+
     output: str | None = None
     """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new
     one below outputs/compare."""
@@ -68,6 +72,7 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         UsageError: there are no runs, or they cannot be compared.
+        DataError: kernel PCA needs images that are not there, or have changed.
         StorageError: the comparison cannot be written.
     """
     options = parse_options("compare", Options, arguments)
@@ -87,4 +92,5 @@ def main(arguments: list[str]) -> None:
     else:
         output = dated_folder(FOLDER)
     show_status("comparing the runs ...")
-    console.comparison(compare(folders, output, options.sort.value, options.data))
+    sort, data = options.sort.value, options.data
+    console.comparison(compare(folders, output, sort, data, options.kernel_pca))

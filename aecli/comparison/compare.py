@@ -28,7 +28,11 @@ class Compared:
 
 
 def compare(
-    folders: list[Path], output: Path, sort: str = "model", data: str | None = None
+    folders: list[Path],
+    output: Path,
+    sort: str = "model",
+    data: str | None = None,
+    kernel_pca: bool = False,
 ) -> list[Compared]:
     """Compare all runs below `folders` and write the comparison to the folder `output`.
 
@@ -40,14 +44,21 @@ def compare(
         output: takes the place of what an earlier comparison has written there.
         sort: a key of `SORT_KEYS`.
         data: keep only runs on the data set of this name; None for all.
+        kernel_pca: see `aecli.comparison.classical.with_kernel_pca`.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or scikit-learn is not installed.
+        DataError: the images that kernel PCA needs cannot be loaded, or have changed.
         StorageError, OSError: the comparison cannot be written, or a file of somebody else is in
             the way.
     """
     comparisons = gather(folders, data)
+    if kernel_pca:
+        from aecli.comparison.classical import with_kernel_pca  # which alone needs models and data
+
+        comparisons = {name: with_kernel_pca(each) for name, each in comparisons.items()}
     chosen = [] if data is None else [f"data={data}"]
+    chosen += ["kernel_pca=true"] if kernel_pca else []
     command = ["aecli", "compare", *map(str, folders), *chosen, f"sort={sort}", f"output={output}"]
     compared = []
     for name, comparison in comparisons.items():

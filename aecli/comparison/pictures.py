@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
+from aecli.baselines.kernel_pca import MAX_FITTED
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
@@ -134,9 +135,19 @@ def _mse_by_latent(comparison: Comparison) -> Picture:
         family: [Point(each.latent, each.mse, each.spread("mse").std) for each in members]
         for family, members in comparison.families.items()
     }
+    kernel_pca = {
+        each.latent: each.kernel_pca_mse
+        for each in comparison.settings
+        if each.kernel_pca_mse is not None
+    }
+    if kernel_pca:
+        caption += (
+            f" Dash-dotted: kernel PCA of images without corruption, fitted to at most "
+            f"{MAX_FITTED:,} training images."
+        )
     mean_image = fmean(setting.first.mean_image_mse for setting in settings)
     title = f"Test error by latent size on {comparison.data}"
-    draw = partial(error_by_latent, title, points, pca, mean_image)
+    draw = partial(error_by_latent, title, points, pca, mean_image, kernel_pca)
     return Picture("mse-by-latent", "Error by latent size", caption, draw)
 
 

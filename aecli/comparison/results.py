@@ -94,6 +94,8 @@ class Result:
     """Why the training ended before it was over; None if it was over."""
     angles_to_pca: list[float] | None = None
     """Of a linear network: see `RunGroup.angle_to_pca`."""
+    kernel_pca_mse: float | None = None
+    """Test mse of kernel PCA at the same latent size, where it was asked for."""
 
     @property
     def identity(self) -> str:
@@ -264,6 +266,11 @@ class RunGroup:
     @property
     def pca_mse(self) -> float:
         return statistics.fmean(result.pca_mse for result in self.results)
+
+    @property
+    def kernel_pca_mse(self) -> float | None:
+        known = _mean_std_of_known([result.kernel_pca_mse for result in self.results])
+        return None if known is None else known.mean
 
     @property
     def ratio_to_pca(self) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aecli import documents
+from aecli.baselines.kernel_pca import MAX_FITTED
 from aecli.comparison.results import MeanStd, RunGroup
 from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
@@ -116,8 +117,7 @@ def columns(settings: Sequence[RunGroup]) -> list[Column]:
     sizes = [*_sizes(settings), *([_LIVE_UNITS] if any(map(_has_dead_units, settings)) else [])]
     has_validation = any(each.validation is not None for each in settings)
     errors = _errors() if has_validation else _errors()[1:]
-    pca_and_time = _pca_and_time(any(each.angle_to_pca is not None for each in settings))
-    return [*shown, *map(_difference, keys), *sizes, *errors, *pca_and_time]
+    return [*shown, *map(_difference, keys), *sizes, *errors, *_pca_and_time(settings)]
 
 
 def rows(settings: Sequence[RunGroup], shown: Sequence[Column]) -> list[Row]:
@@ -326,8 +326,19 @@ _ANGLE = _measured(
 )  # fmt: skip
 
 
-def _pca_and_time(has_linear: bool) -> list[Column]:
+_KERNEL_PCA = Column(
+    "kernel PCA mse",
+    lambda each: "" if each.kernel_pca_mse is None else format_mse(each.kernel_pca_mse),
+    {"kernel_pca_mse": lambda each: each.kernel_pca_mse},
+    meaning=f"test mse of kernel PCA with as many components, fitted to at most {MAX_FITTED:,} "
+    f"training images",
+)
+
+
+def _pca_and_time(settings: Sequence[RunGroup]) -> list[Column]:
     """Columns for the comparison with PCA and for the training time."""
+    has_linear = any(each.angle_to_pca is not None for each in settings)
+    has_kernel_pca = any(each.kernel_pca_mse is not None for each in settings)
     return [
         Column(
             "PCA mse",
@@ -342,6 +353,7 @@ def _pca_and_time(has_linear: bool) -> list[Column]:
             meaning="test mse divided by the PCA mse: below 1 the network is better",
         ),
         *([_ANGLE] if has_linear else []),
+        *([_KERNEL_PCA] if has_kernel_pca else []),
         Column(
             "training time",
             lambda each: f"{each.spread('seconds').mean:,.1f} s",

@@ -25,6 +25,7 @@ EXPENDABLE = (
     "checkerboard (ppm)",
     "psnr (dB)",
     "validation mse",
+    "kernel PCA mse",
 )
 GAP = 2  # spaces between columns in the terminal
 

@@ -210,7 +210,11 @@ def _mean_and_std(values: list[float]) -> tuple[float, float]:
 
 
 def error_by_latent(
-    title: str, families: dict[str, list[Point]], pca: dict[int, float], mean_image: float
+    title: str,
+    families: dict[str, list[Point]],
+    pca: dict[int, float],
+    mean_image: float,
+    kernel_pca: dict[int, float] | None = None,
 ) -> Figure:
     """Test mse by latent size, compared with PCA and the mean image.
 
@@ -219,6 +223,7 @@ def error_by_latent(
         families: label -> points by increasing latent size, at least one.
         pca: latent size -> mse. The curve is cut off at half of the smallest error compared.
         mean_image: mse, drawn as a horizontal line.
+        kernel_pca: latent size -> mse; None or empty if it is not compared.
     """
     figure = Figure((WIDTH, 4.2), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
@@ -230,13 +235,17 @@ def error_by_latent(
             families.items(), line_styles(categories(len(families))), strict=True
         )
     ]
-    pca = dict(sorted(pca.items()))
+    pca, others = dict(sorted(pca.items())), dict(sorted((kernel_pca or {}).items()))
+    style = {"color": neutral(), "marker": ".", "zorder": 1}
     baselines = [
-        line(axes, pca, color=neutral(), linestyle="--", marker=".", label="PCA", zorder=1),
+        line(axes, pca, linestyle="--", label="PCA", **style),
+        *([line(axes, others, linestyle="-.", label="kernel PCA", **style)] if others else []),
         axes.axhline(mean_image, color=neutral(), linestyle=":", label="mean image"),
     ]
     legend_below(figure, truncated_legend(lines) + baselines)
-    _set_limits(axes, [point for points in families.values() for point in points], pca, mean_image)
+    shown = [point for points in families.values() for point in points]
+    shown += [Point(size, mse, None) for size, mse in others.items()]
+    _set_limits(axes, shown, pca, mean_image)
     return figure
 
 
