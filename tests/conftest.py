@@ -21,7 +21,7 @@ import torch  # noqa: E402
 
 from aecli.cli import main as cli  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
-from aecli.files import fingerprint  # noqa: E402
+from aecli.files.storage import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
 from tests.undrawn import undrawn  # noqa: E402
 

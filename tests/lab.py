@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from aecli.files import natural_key
+from aecli.files.storage import natural_key
 from aecli.runs.directory import CONFIG, FAILURE, METRICS, SUMMARY, RunDirectory
 from aecli.runs.sweep_plan import SWEEP_FILE, save_plan
 from tests.conftest import undo

@@ -1,6 +1,7 @@
 """What is imported when, and what is written nowhere; pyproject.toml has the order of the rooms."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,27 @@ def test_nothing_in_the_package_knows_the_size_of_mnist() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, int)
         }
         assert path.name in allowed or not numbers & {28, 784}, path
+
+
+def modules(package: Path) -> set[str]:
+    """The names of what a package holds: its modules and packages."""
+    files = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    return files | {path.parent.name for path in package.glob("*/__init__.py")}
+
+
+def test_the_first_floor_has_at_most_20_rooms() -> None:
+    assert len(modules(PACKAGE)) <= 20
+
+
+def test_the_documentation_leaves_no_module_out() -> None:
+    """Where it names modules of a package at all, and not only a single one of them."""
+    page = Path(__file__).parents[1] / "docs" / "architecture.md"
+    text = page.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", text, re.MULTILINE))
+    assert rows.keys() == modules(PACKAGE)
+    for name, contents in rows.items():
+        there, named = modules(PACKAGE / name), {*re.findall(r"`(\w+)/?`", contents)}
+        assert len(named & there) < 2 or named == there, name
 
 
 @pytest.mark.parametrize("kind", ["py", "js", "css", "j2"])

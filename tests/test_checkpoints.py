@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from aecli import files
 from aecli.errors import StorageError
+from aecli.files import storage
 from aecli.runs.checkpoints import KEEP_LAST, Checkpoints
 from aecli.runs.directory import RunDirectory
 from tests.apart import run_apart
@@ -263,7 +263,7 @@ class Stepped:
 
         for name in ("fsync", "replace", "unlink"):
             setattr(os, name, around(name, getattr(os, name)))
-        files.open = around("open", Slow)  # type: ignore[attr-defined]
+        storage.open = around("open", Slow)  # type: ignore[attr-defined]
         save = Checkpoints.save
 
         def stepped_save(*arguments: Any) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from aecli.data.image_cache import ImageCache
 from aecli.data.images import Broken, decode_images
-from aecli.documents import to_json
 from aecli.errors import StorageError
-from aecli.files import fingerprint
+from aecli.files.documents import to_json
+from aecli.files.storage import fingerprint
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.summary import check_summary

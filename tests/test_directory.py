@@ -9,7 +9,7 @@ from safetensors.torch import save
 
 from aecli.config import FCConfig, TrainConfig, UpsampleConfig, to_yaml
 from aecli.errors import StorageError, UsageError
-from aecli.files import fingerprint
+from aecli.files.storage import fingerprint
 from aecli.models import Autoencoder, build_model
 from aecli.runs.directory import CONFIG, METRICS, RunDirectory, Status
 from aecli.runs.discovery import has_runs, runs_below

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aecli.config import from_yaml
-from aecli.documents import (
+from aecli.errors import StorageError, UsageError
+from aecli.files.documents import (
     MAX_DEPTH,
     MAX_YAML_BYTES,
     InvalidDocumentError,
@@ -18,8 +19,7 @@ from aecli.documents import (
     to_csv,
     to_json,
 )
-from aecli.errors import StorageError, UsageError
-from aecli.files import read_json
+from aecli.files.storage import read_json
 
 SOON = 10.0  # seconds, on a busy machine
 

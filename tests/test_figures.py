@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from PIL import Image
 
+from aecli.errors.text import printable
 from aecli.figures import (
     Accuracy,
     Curve,
@@ -41,7 +42,6 @@ from aecli.figures import (
     to_array,
 )
 from aecli.figures.theme import CATEGORIES, categories, sequence
-from aecli.text import printable
 
 BLACK, WHITE = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
 FAMILIES = {

@@ -9,8 +9,8 @@ from torch import Tensor
 from aecli.comparison.findings import findings
 from aecli.comparison.results import Comparison, RunGroup, SkippedRun
 from aecli.config import Activation, CorruptionKind
+from aecli.errors.text import listed
 from aecli.runs.directory import RunDirectory
-from aecli.text import listed
 from tests.test_comparison_table import some_setting
 
 TWO_SEEDS = "Differences are paired by seed and hold with 95% confidence, over n = 2 seeds."

@@ -9,7 +9,7 @@ import pytest
 
 from aecli.cli.lookup import command_names
 from aecli.config import CONF_DIR
-from aecli.documents import parse_yaml
+from aecli.files.documents import parse_yaml
 
 ROWS = 175
 """What the five lectures show: systems, formulas, numbers, figures, claims and uses."""

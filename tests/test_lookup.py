@@ -9,7 +9,7 @@ import pytest
 
 from aecli.cli import completion
 from aecli.errors import UsageError
-from aecli.places import LATEST
+from aecli.files.places import LATEST
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.lookup import find_folder, find_run, find_run_or_sweep

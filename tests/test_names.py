@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecli.files import natural_key
+from aecli.errors.text import escaped
+from aecli.files.storage import natural_key
 from aecli.runs.directory import RunDirectory
-from aecli.text import escaped
 
 Aecli = Callable[..., int]
 

@@ -19,13 +19,13 @@ from PIL import Image
 
 from aecli.cli import main as cli
 from aecli.errors import AecliError
-from aecli.files import SCRATCH
+from aecli.errors.text import one_line
+from aecli.files.storage import SCRATCH
 from aecli.runs import directory, lock
 from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.lock import LOCK
 from aecli.runs.trained import open_run
-from aecli.text import one_line
 from tests.apart import run_apart
 from tests.same_run import assert_same_run
 from tests.simulated_disk import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aecli.text import printable
+from aecli.errors.text import printable
 from tests.conftest import TINY, with_project
 
 TRAIN = ["train", "model=fc", "latent=2", *TINY, "hydra.run.dir=run"]

@@ -21,7 +21,7 @@ from aecli.config import TrainConfig
 from aecli.data import Data, load_data, loaded
 from aecli.data.loaded import load_cached_data, resolve_config, share_data
 from aecli.errors import UsageError
-from aecli.files import write_atomically
+from aecli.files.storage import write_atomically
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.lookup import find_run_or_sweep

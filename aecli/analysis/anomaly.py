@@ -15,7 +15,6 @@ from aecli.config.limits import check_seed
 from aecli.data import Data
 from aecli.data.batches import to_pixels
 from aecli.data.own_images import OwnImages
-from aecli.documents import to_csv
 from aecli.errors import UsageError
 from aecli.evaluation.anomaly import (
     MIN_ERROR,
@@ -29,6 +28,7 @@ from aecli.evaluation.anomaly import (
 from aecli.evaluation.metrics import mse_of_each
 from aecli.evaluation.scores import EXTREMES, Examples, reconstructed
 from aecli.figures import Row, error_histogram, panels, roc_curves
+from aecli.files.documents import to_csv
 from aecli.runs.trained import Trained
 
 DETECTORS = {

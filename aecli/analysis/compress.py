@@ -18,11 +18,11 @@ from aecli.config import Upsampling
 from aecli.config.limits import read_integers
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
+from aecli.errors.text import listed
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import RateCurve, Row, image_grid, rate_distortion
 from aecli.latent.quantisation import MAX_BITS, Quantiser
 from aecli.runs.trained import Trained
-from aecli.text import listed
 
 QUALITIES = (1, 5, 10, 20, 30, 50, 75, 90, 95)
 """Of JPEG; above 95 files only grow."""

@@ -7,7 +7,7 @@ import torch
 
 from aecli.analysis.denoise import NOISY, Denoised
 from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, Difference, bootstrap_over_images
-from aecli.text import listed
+from aecli.errors.text import listed
 
 NAMES = {NOISY: "doing nothing"}
 """Names of methods in a sentence, where they are others than in a table."""

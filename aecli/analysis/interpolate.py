@@ -13,12 +13,12 @@ from aecli.analysis.embed import Map, choose_images, map_codes, points_by_class
 from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
+from aecli.errors.text import MAX_SHOWN, escaped, shortened
 from aecli.figures import Course, Row, as_gif, as_image, image_grid, scatter_map
-from aecli.files import natural_key
+from aecli.files.storage import natural_key
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
 from aecli.runs.trained import Trained
-from aecli.text import MAX_SHOWN, escaped, shortened
 
 PAIRS = 6  # unless more or fewer are asked for
 MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure

@@ -15,8 +15,8 @@ from aecli.config import FOLDER, DataConfig, config_groups
 from aecli.data import Split, load_data
 from aecli.data.own_images import OwnPictures, open_own_pictures
 from aecli.errors import DataError, UsageError
+from aecli.errors.text import escaped, invalid_choice
 from aecli.evaluation.examples import example_indices
-from aecli.text import escaped, invalid_choice
 
 Pixels = NDArray[np.float32]
 """(..., height, width) in [0, 1]."""

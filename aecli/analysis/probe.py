@@ -17,6 +17,7 @@ from aecli.config.choices import TEST, TRAIN
 from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
 from aecli.errors import DataError, UsageError
+from aecli.errors.text import MAX_SHOWN, escaped, shortened
 from aecli.evaluation.proportions import CONFIDENCE, interval, mcnemar
 from aecli.figures import Accuracy, accuracy_by_labels
 from aecli.latent.linear_probe import (
@@ -28,7 +29,6 @@ from aecli.latent.linear_probe import (
 )
 from aecli.runs.summary import image_fingerprints
 from aecli.runs.trained import Trained
-from aecli.text import MAX_SHOWN, escaped, shortened
 
 DEFAULT_LABELS = (10, 100)  # labelled images per class
 MIN_P = 0.0001  # below which no p-value is shown

@@ -20,6 +20,7 @@ from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.data.corruption import NOISES
 from aecli.errors import UsageError
+from aecli.errors.text import listed, shortened
 from aecli.evaluation.attacks import Classify, clip_straight_through, fgsm, pgd
 from aecli.evaluation.classifier import (
     AccuracyInterval,
@@ -31,7 +32,6 @@ from aecli.figures import Row, accuracy_by_strength, image_grid
 from aecli.latent.linear_probe import class_count, has_classes
 from aecli.runs.trained import Trained
 from aecli.runtime.device import keep_freed_memory
-from aecli.text import listed, shortened
 
 DEFAULT_EPS = (0.05, 0.1, 0.2, 0.3)
 MAX_STRENGTHS = 12

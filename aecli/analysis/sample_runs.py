@@ -20,12 +20,12 @@ from aecli.comparison.significance import over_pairs
 from aecli.data import Data
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.errors import UsageError
+from aecli.errors.text import listed
 from aecli.evaluation.metrics import EVALUATION_BATCH
 from aecli.figures import Point, Quantity, Row, panels, quantities_by_latent
 from aecli.latent.interpolation import straight
 from aecli.latent.linear_probe import has_classes
 from aecli.runs.trained import Trained
-from aecli.text import listed
 
 SHOWN = 4  # samples of a setting in the figure
 STEPS = 5  # from one image to another in the figure

@@ -7,13 +7,13 @@ from pathlib import Path
 from aecli import __version__
 from aecli.api.model import Model
 from aecli.config import CorruptionKind, TrainConfig, Upsampling, settings
-from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import AecliError
+from aecli.errors.text import escape_markdown
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
-from aecli.files import read_file
+from aecli.files.documents import InvalidDocumentError, parse_yaml
+from aecli.files.storage import read_file
 from aecli.runs.directory import HYDRA
 from aecli.runs.summary import closed_early
-from aecli.text import escape_markdown
 
 
 @dataclass(frozen=True)

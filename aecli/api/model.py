@@ -16,10 +16,10 @@ from aecli.config.limits import expand_user
 from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.errors import UsageError
+from aecli.errors.text import one_line
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder
-from aecli.text import one_line
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 """What goes in as a numpy array comes out as one, and a torch tensor as a tensor on its device."""

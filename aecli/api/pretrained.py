@@ -13,16 +13,16 @@ from aecli.api.model import Model
 from aecli.config import FOLDER, TrainConfig, from_plain, plain
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate
-from aecli.documents import to_json
 from aecli.errors import DataError, StorageError, UsageError
-from aecli.files import read_file, read_json, write_atomically
+from aecli.errors.text import one_line
+from aecli.files.documents import to_json
+from aecli.files.storage import read_file, read_json, write_atomically
 from aecli.models import build_network
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.file_set import check_file_set, file_set
 from aecli.runs.summary import check_summary, closed_early, image_fingerprints
 from aecli.runs.tensors import from_bytes, to_bytes
 from aecli.runtime.device import open_device
-from aecli.text import one_line
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1

@@ -49,7 +49,7 @@ from aecli.cli.overrides import (
 from aecli.config import TrainConfig, to_config
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
-from aecli.places import LATEST
+from aecli.files.places import LATEST
 from aecli.runs.lookup import find_run
 from aecli.runtime.status import show_status
 

@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from aecli.config import CONF_DIR, MODEL_CONFIGS, TrainConfig, explain
 from aecli.errors import UsageError, missing_extra
-from aecli.text import one_line
+from aecli.errors.text import one_line
 
 PRIMARY = "train"
 

@@ -32,7 +32,7 @@ from aecli.cli.naming import name_base, trial_name
 from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
 from aecli.errors import AecliError
-from aecli.files import fsync_folder, writable_folder
+from aecli.files.storage import fsync_folder, writable_folder
 from aecli.runs.directory import HYDRA_FILES, RunDirectory, Status
 
 Job = Callable[[TrainConfig, Path], None]

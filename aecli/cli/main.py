@@ -18,11 +18,11 @@ from aecli.errors import (
     UsageError,
     storage_error,
 )
+from aecli.errors.text import printable, suggest
 from aecli.runtime.contention import limit_spinning
 from aecli.runtime.signals import end_at_once
 from aecli.runtime.status import announce_imports, erase_status
 from aecli.runtime.streams import protect_standard_streams
-from aecli.text import printable, suggest
 
 # Python collects garbage after this many net allocations. A command's imports allocate a million
 # objects that stay alive; with Python 3.11's default of 700, scanning them took a seventh of the

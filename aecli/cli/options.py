@@ -15,9 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config import explain
 from aecli.config.limits import MAX_COUNT, check_seed, check_valid, expand_user
 from aecli.errors import UsageError
+from aecli.errors.text import invalid_choice, shortened, suggest
 from aecli.runs.discovery import is_run, is_sweep
 from aecli.runs.lookup import find_run
-from aecli.text import invalid_choice, shortened, suggest
 
 if TYPE_CHECKING:
     from aecli.runs.trained import Trained

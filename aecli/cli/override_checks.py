@@ -20,8 +20,8 @@ from aecli.cli.overrides import (
 )
 from aecli.config import MODEL_CONFIGS, RENAMED_KEYS, SHORT_KEYS
 from aecli.errors import UsageError
-from aecli.files import is_inside
-from aecli.text import suggest
+from aecli.errors.text import suggest
+from aecli.files.storage import is_inside
 
 
 def check_overrides(overrides: list[str], multirun: bool) -> None:

@@ -27,7 +27,7 @@ from hydra.errors import HydraException, OverrideParseException
 from aecli.config import MODEL_CONFIGS, SHORT_KEYS, TrainConfig, config_groups, short_key
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
-from aecli.text import shortened
+from aecli.errors.text import shortened
 
 MAX_RUNS = 10_000
 """In one sweep; each has a folder of its own, and composing them takes minutes already."""

@@ -6,8 +6,8 @@ from aecli.cli.overrides import search_path
 from aecli.config import config_groups
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
-from aecli.places import LECTURE
-from aecli.text import listed
+from aecli.errors.text import listed
+from aecli.files.places import LECTURE
 
 FLAG = "--config-dir"
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from aecli.cli.tables import fit_first_column
+from aecli.errors.text import escaped
 from aecli.runs.discovery import Entry
 from aecli.runs.listing import Listed, RunFacts, State
-from aecli.text import escaped
 
 EXPENDABLE = ("epochs", "data", "size", "ratio\nto PCA", "age")
 """Columns that are left out in a narrow terminal, in this order."""

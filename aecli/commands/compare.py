@@ -21,7 +21,7 @@ from pathlib import Path
 
 from aecli.cli.options import found, parse_options
 from aecli.errors import UsageError
-from aecli.places import dated_folder
+from aecli.files.places import dated_folder
 from aecli.runs.lookup import find_folder
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aecli.cli.completion import SCRIPTS, candidates
 from aecli.errors import UsageError
-from aecli.text import suggest
+from aecli.errors.text import suggest
 
 WORDS = "words"
 """`aecli completion words LINE` is what the scripts call."""

@@ -58,7 +58,7 @@ from aecli.convolution.reference import Array, overlap
 from aecli.convolution.round_trip import round_trip
 from aecli.convolution.walk import View, walk
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
+from aecli.files.places import OUTPUTS
 
 
 class Order(Enum):

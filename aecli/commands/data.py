@@ -42,8 +42,8 @@ from aecli.config import FOLDER
 from aecli.config.choices import SPLITS
 from aecli.config.limits import expand_user
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
-from aecli.text import escaped
+from aecli.errors.text import escaped
+from aecli.files.places import OUTPUTS
 
 if TYPE_CHECKING:
     from aecli.analysis.data_sheet import PCAError, PixelStatistics

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from aecli.cli import console
 from aecli.cli.options import RunOptions, found, open_all, parse_options
 from aecli.errors import UsageError
-from aecli.places import dated_folder
+from aecli.files.places import dated_folder
 from aecli.runs.discovery import runs_below
 from aecli.runs.lookup import find_folder
 

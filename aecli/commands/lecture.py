@@ -33,9 +33,9 @@ from aecli.cli import console
 from aecli.cli.lookup import LIST
 from aecli.cli.options import parse_options
 from aecli.errors import AecliError, Interrupted, UsageError
+from aecli.errors.text import suggest
+from aecli.files.places import OUTPUTS
 from aecli.lectures.script import Lecture, Slide, lecture_names, read_lecture
-from aecli.places import OUTPUTS
-from aecli.text import suggest
 
 if TYPE_CHECKING:
     from aecli.lectures.kit import Kit

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
-from aecli.text import listed
+from aecli.errors.text import listed
 
 if TYPE_CHECKING:
     from aecli.analysis.probe import Probe

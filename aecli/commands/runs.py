@@ -39,13 +39,13 @@ from aecli.cli import console
 from aecli.cli.lookup import REMOVE
 from aecli.cli.options import found, parse_options
 from aecli.cli.run_table import relative_name, run_table, short_names, size
-from aecli.documents import to_json
 from aecli.errors import UsageError
+from aecli.errors.text import escaped, invalid_choice
+from aecli.files.documents import to_json
 from aecli.runs.discovery import Entry, is_sweep, last_written
 from aecli.runs.listing import Listed, RunFacts, State, list_runs, read_facts
 from aecli.runs.lookup import OUTPUTS, find_folder, find_run_or_sweep
 from aecli.runs.removal import check_removable, contents, remove, runs_of
-from aecli.text import escaped, invalid_choice
 
 FILTERS = ("data", "model", "latent", "status")
 

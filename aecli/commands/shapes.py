@@ -40,9 +40,9 @@ from aecli.convolution.arithmetic import (
 )
 from aecli.convolution.arrays import read_image_size
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
+from aecli.errors.text import shortened
+from aecli.files.places import OUTPUTS
 from aecli.runs.file_set import check_file_set, file_set
-from aecli.text import shortened
 
 if TYPE_CHECKING:
     from aecli.models import Layer

@@ -60,13 +60,13 @@ from aecli.cli.single_run import (
 from aecli.config.limits import expand_user
 from aecli.data.loaded import keep_data
 from aecli.errors import UsageError
+from aecli.errors.text import invalid_choice
 from aecli.runs.directory import RunDirectory
 from aecli.runs.display import Log
 from aecli.runs.lookup import find_run_or_sweep
 from aecli.runs.sweep_plan import SWEEP_FILE, is_search
 from aecli.runtime.device import flush_denormals
 from aecli.runtime.distributed import ProcessGroup, init_distributed
-from aecli.text import invalid_choice
 from aecli.training.experiment import run_worker
 
 

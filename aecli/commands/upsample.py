@@ -38,7 +38,7 @@ from aecli.convolution.upsampling_options import (
     read_small_image,
 )
 from aecli.errors import UsageError
-from aecli.places import OUTPUTS
+from aecli.files.places import OUTPUTS
 from aecli.runs.file_set import check_file_set, file_set
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from aecli.comparison.significance import (
     differences_from_pca,
 )
 from aecli.comparison.table import best_setting, eligible, format_angle, format_mse, format_ppm
+from aecli.errors.text import listed
 from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.runs.diagnosis import Finding, Symptom
-from aecli.text import listed
 
 # How much worse than the best a smaller code may be and still count as good enough.
 TOLERANCE = 0.05

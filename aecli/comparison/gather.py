@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from aecli.comparison.grouping import grouped
 from aecli.comparison.results import COPY, Comparison, Result, SkippedRun
 from aecli.errors import AecliError, StorageError, UsageError
+from aecli.errors.text import one_line, suggest
 from aecli.runs.directory import FIGURES, RunDirectory, Status
 from aecli.runs.discovery import folders_below, runs_below
 from aecli.runs.records import DataFacts
 from aecli.runs.summary import data_names, plain_name, with_fingerprint
 from aecli.runs.sweep_plan import PLAN_FILE, missing_runs
-from aecli.text import one_line, suggest
 
 # The errors that damaged files in a run directory can raise.
 DAMAGE = (

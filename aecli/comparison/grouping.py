@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aecli.comparison.results import Result, RunGroup
 from aecli.config import TrainConfig, experiments, model_values, optimizer_choice, settings
 from aecli.config.wording import NULL, as_typed, last_word, shortened, word
-from aecli.files import natural_key
+from aecli.files.storage import natural_key
 
 SEED = {"seed"}  # averaged over
 # Keys with a column or an axis of their own, and the data set, of which a comparison has one.

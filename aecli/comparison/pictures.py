@@ -17,6 +17,7 @@ from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import MILLION, format_ppm
 from aecli.config import plain
 from aecli.config.wording import loss_label
+from aecli.errors.text import listed
 from aecli.evaluation.checkerboard import high_pass
 from aecli.evaluation.metrics import image_mse
 from aecli.evaluation.scores import stride_grid
@@ -31,7 +32,6 @@ from aecli.figures import (
     study_losses,
 )
 from aecli.runs.records import by_epoch
-from aecli.text import listed
 
 MAX_FAMILIES = 8  # in figures on upsampling: one more than there are methods
 MAX_LATENTS = 8  # of one family

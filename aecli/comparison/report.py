@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
+from aecli.errors.text import listed
 from aecli.figures import Spot
 from aecli.figures.web_page import render as render_page
 from aecli.runs.directory import RunDirectory
-from aecli.text import listed
 
 PIXELS_PER_POINT = 96 / 72  # in CSS
 TEMPLATE = Path(__file__).with_name("report.html.j2")

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aecli import documents
 from aecli.baselines.kernel_pca import MAX_FITTED
 from aecli.comparison.results import MeanStd, RunGroup
+from aecli.errors.text import escape_markdown
 from aecli.evaluation.metrics import is_exact
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
-from aecli.text import escape_markdown
+from aecli.files import documents
 
 SIGNIFICANT_DIGITS = 4
 MILLION = 1e6

@@ -3,7 +3,7 @@
 import os
 
 from aecli.errors import UsageError
-from aecli.text import shortened
+from aecli.errors.text import shortened
 
 MAX_EPOCHS = 1_000_000
 """Each is a line in every checkpoint and a point in TensorBoard."""

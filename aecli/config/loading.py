@@ -18,10 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 from aecli.config.model import MODEL_CONFIGS, ModelConfig
 from aecli.config.optimization import OptimizerConfig
 from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
-from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
-from aecli.places import LECTURE
-from aecli.text import invalid_choice, one_line, shortened
+from aecli.errors.text import invalid_choice, one_line, shortened
+from aecli.files.documents import InvalidDocumentError, parse_yaml
+from aecli.files.places import LECTURE
 
 # In a wheel the YAML files are inside the package; in a checkout they are beside it.
 _PACKAGE = Path(__file__).parents[1]

@@ -37,7 +37,7 @@ from aecli.config.limits import (
 )
 from aecli.config.objective import RegularizerConfig
 from aecli.config.optimization import CheckpointConfig, OptimizerConfig
-from aecli.places import OUTPUTS
+from aecli.files.places import OUTPUTS
 
 # A run's name is also its folder's, so it contains nothing that needs quoting in a shell or a URL.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

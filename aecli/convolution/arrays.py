@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aecli.config.limits import MAX_PIXELS, check_integer
 from aecli.convolution.arithmetic import Sizes
 from aecli.errors import StorageError, UsageError
-from aecli.text import shortened
+from aecli.errors.text import shortened
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from aecli.convolution.reference import (
 )
 from aecli.convolution.settings import AXES, MIN_VALUES, ConvSettings, shape_text
 from aecli.errors import UsageError
-from aecli.text import listed, shortened
+from aecli.errors.text import listed, shortened
 
 MAX_NUMBERS = 2**22  # in the images, the weights and the output
 MAX_WITH_ZEROS = 2**24  # in the images with zeros around and between

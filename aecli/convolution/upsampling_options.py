@@ -9,7 +9,7 @@ from aecli.convolution.interpolation import TORCH_A, Kernel, bicubic, keys_bicub
 from aecli.convolution.layer import MAX_NUMBERS, consecutive, read_input
 from aecli.convolution.settings import shape_text
 from aecli.errors import UsageError
-from aecli.text import shortened
+from aecli.errors.text import shortened
 
 MAX_FACTOR = 8
 MAX_PARAMETER = 10.0  # of a bicubic kernel; with any such one the image is no longer recognised

@@ -21,8 +21,8 @@ from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError
+from aecli.errors.text import invalid_choice
 from aecli.runtime.status import show_status
-from aecli.text import invalid_choice
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
 

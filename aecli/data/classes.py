@@ -6,7 +6,7 @@ from torch import Tensor
 from aecli.config import DataConfig
 from aecli.data.split import Split
 from aecli.errors import DataError, UsageError
-from aecli.text import escaped, suggest
+from aecli.errors.text import escaped, suggest
 
 
 def select_classes(config: DataConfig, split: Split, name: str) -> Split:

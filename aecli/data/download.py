@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from aecli.errors import DataError
-from aecli.files import writable_folder
+from aecli.errors.text import one_line
+from aecli.files.storage import writable_folder
 from aecli.runtime.progress import BYTES, Bar
 from aecli.runtime.scratch import temporary_folder
-from aecli.text import one_line
 
 POLL_SECONDS = 0.2
 

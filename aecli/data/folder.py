@@ -38,8 +38,8 @@ from aecli.data.images import (
 from aecli.data.split import LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError, UsageError
-from aecli.files import file_version, writable_folder
-from aecli.text import escaped
+from aecli.errors.text import escaped
+from aecli.files.storage import file_version, writable_folder
 
 MAX_NAME = 40  # characters of the folder's name in the name of its cache
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from aecli.config.choices import SPLITS, TEST, TRAIN, VALIDATION
 from aecli.data.images import NO_FOLDER
 from aecli.errors import DataError
-from aecli.files import natural_key
-from aecli.text import escaped
+from aecli.errors.text import escaped
+from aecli.files.storage import natural_key
 
 # Word -> split.
 SPLIT_WORDS = {

@@ -12,7 +12,7 @@ from aecli.data import DATASETS, load_data
 from aecli.data.images import fit_pixels, size_text
 from aecli.data.split import Split
 from aecli.errors import DataError, UsageError
-from aecli.text import invalid_choice
+from aecli.errors.text import invalid_choice
 
 
 class ForeignImages(NamedTuple):

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from aecli.data.fingerprint import image_digests
-from aecli.documents import parse_json
 from aecli.errors import StorageError
-from aecli.files import MAX_JSON_BYTES, read_regular, write_atomically
+from aecli.files.documents import parse_json
+from aecli.files.storage import MAX_JSON_BYTES, read_regular, write_atomically
 
 try:
     import fcntl

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from aecli.data.pixels import BrokenImageError, is_grey, to_8_bits
 from aecli.errors import DataError, StorageError
-from aecli.files import natural_key
+from aecli.errors.text import escaped, one_line
+from aecli.files.storage import natural_key
 from aecli.runtime.progress import Bar
-from aecli.text import escaped, one_line
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif",

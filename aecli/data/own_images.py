@@ -24,8 +24,8 @@ from aecli.data.images import (
 from aecli.data.split import Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError
-from aecli.files import natural_key
-from aecli.text import escaped
+from aecli.errors.text import escaped
+from aecli.files.storage import natural_key
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aecli.config.choices import SPLITS
 from aecli.data.fingerprint import image_digests, image_keys, split_fingerprint
-from aecli.text import escaped
+from aecli.errors.text import escaped
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from aecli.data import synthetic
 from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import read_tensors, write_tensors
-from aecli.files import writable_folder
+from aecli.files.storage import writable_folder
 
 VERSION = 1
 """To be raised whenever digits are drawn differently, which tests/test_synthetic.py notices."""

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from aecli.files import write_atomically
+from aecli.files.storage import write_atomically
 
 Tensors = dict[str, Tensor]
 

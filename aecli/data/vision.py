@@ -21,9 +21,9 @@ from aecli.data.download import MissingDataError, download, fetch_command
 from aecli.data.fingerprint import image_digests
 from aecli.data.split import LoadedData, Split
 from aecli.data.tensor_cache import cache_dir, read_tensors, write_tensors
-from aecli.documents import parse_json
 from aecli.errors import DataError, StorageError
-from aecli.files import file_version, read_regular
+from aecli.files.documents import parse_json
+from aecli.files.storage import file_version, read_regular
 
 # Seconds without new data, and in total, after which a download is aborted; an hour allows for slow
 # connections.

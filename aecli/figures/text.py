@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 
-from aecli.text import printable
+from aecli.errors.text import printable
 
 DPI = 100
 LINE = 1.35  # height of a line of text, in font sizes

@@ -5,7 +5,7 @@ from pathlib import Path
 from aecli.convolution.walk import Walk
 from aecli.figures.walk import WalkFigure, gif
 from aecli.figures.walk_page import walk_page
-from aecli.files import make_folder, write_atomically
+from aecli.files.storage import make_folder, write_atomically
 from aecli.runtime.progress import Bar
 
 

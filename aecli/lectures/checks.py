@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.errors import StorageError
-from aecli.files import read_json
+from aecli.files.storage import read_json
 
 Numbers = list[list[float]]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aecli.errors import AecliError, StorageError
-from aecli.files import make_folder, read_file, write_atomically
+from aecli.files.storage import make_folder, read_file, write_atomically
 from aecli.lectures.checks import Results, Verdict, judge
 from aecli.lectures.lines import ELSEWHERE, run_line
 from aecli.lectures.runs import Prepared, prepare

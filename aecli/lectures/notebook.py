@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aecli import __version__
-from aecli.documents import to_json
+from aecli.files.documents import to_json
 from aecli.lectures.kit import NOTEBOOK, Kit, Picture, Shown
 
 Cell = dict[str, Any]

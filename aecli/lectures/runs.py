@@ -15,8 +15,8 @@ from aecli.cli.overrides import override, read_arguments
 from aecli.config import CheckpointConfig, TrainConfig
 from aecli.data.loaded import keep_data, load_cached_data, resolve_config
 from aecli.errors import AecliError, StorageError, UsageError
+from aecli.files.places import OUTPUTS
 from aecli.lectures.script import Run
-from aecli.places import OUTPUTS
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import entries_below
 from aecli.runs.listing import State, read_facts

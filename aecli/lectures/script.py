@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from aecli.cli.lookup import command_names
 from aecli.config import CONF_DIR
-from aecli.documents import InvalidDocumentError, parse_yaml
 from aecli.errors import UsageError
-from aecli.files import is_inside, read_file
+from aecli.errors.text import shortened, suggest
+from aecli.files.documents import InvalidDocumentError, parse_yaml
+from aecli.files.places import LECTURE
+from aecli.files.storage import is_inside, read_file
 from aecli.lectures.checks import Check, Grid, Number, Says
-from aecli.places import LECTURE
-from aecli.text import shortened, suggest
 
 FOLDER = CONF_DIR / LECTURE
 PICTURES = (".png", ".svg", ".gif")

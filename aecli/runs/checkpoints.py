@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.errors import StorageError
-from aecli.files import (
+from aecli.files.storage import (
     fingerprint,
     make_folder,
     read_json,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aecli.config import TrainConfig, from_plain, from_yaml, to_yaml
-from aecli.documents import MAX_YAML_BYTES, parse_json, parse_yaml, to_json
 from aecli.errors import StorageError, UsageError
-from aecli.files import (
+from aecli.errors.text import one_line
+from aecli.files.documents import MAX_YAML_BYTES, parse_json, parse_yaml, to_json
+from aecli.files.storage import (
     MAX_JSON_BYTES,
     make_folder,
     naming_damage,
@@ -26,7 +27,6 @@ from aecli.runs.checkpoints import Checkpoints
 from aecli.runs.lock import locked
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
 from aecli.runs.tensors import from_bytes, to_bytes
-from aecli.text import one_line
 
 if TYPE_CHECKING:  # runs are listed without waiting for torch
     from torch import Tensor, nn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aecli.errors import UsageError
-from aecli.files import natural_key
+from aecli.files.storage import natural_key
 from aecli.runs.directory import CONFIG, FAILURE, HYDRA, METRICS, SUMMARY, RunDirectory
 from aecli.runs.owned import MANIFEST, NEXT, OwnedFiles
 from aecli.runs.sweep_plan import PLAN_FILE, SWEEP_FILES

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from aecli.errors import UsageError
-from aecli.files import writable_folder
+from aecli.files.storage import writable_folder
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import OwnedFiles

@@ -10,9 +10,9 @@ from aecli.data import Data, Split
 from aecli.data.images import MAX_LISTED
 from aecli.data.own_images import OwnImages
 from aecli.errors import DataError
+from aecli.errors.text import escaped, listed
 from aecli.runs.directory import RunDirectory
 from aecli.runs.summary import image_fingerprints
-from aecli.text import escaped, listed
 
 
 def used_in_training(run: RunDirectory, own: OwnImages) -> dict[str, list[int]]:

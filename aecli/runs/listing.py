@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aecli.config.choices import TEST
-from aecli.documents import MAX_YAML_BYTES, parse_yaml
 from aecli.errors import AecliError, StorageError
-from aecli.files import naming_damage
+from aecli.errors.text import one_line
+from aecli.files.documents import MAX_YAML_BYTES, parse_yaml
+from aecli.files.storage import naming_damage
 from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import Entry, entries_below, last_written
 from aecli.runs.lock import is_held
 from aecli.runs.owned import OwnedFiles
 from aecli.runs.summary import check_summary, closed_early, data_names, image_fingerprints
-from aecli.text import one_line
 
 
 class State(Enum):

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from aecli.errors import StorageError
-from aecli.files import read_json
+from aecli.files.storage import read_json
 from aecli.runtime import terminal
 from aecli.runtime.process import ProcessId
 from aecli.runtime.scratch import scratch_folder

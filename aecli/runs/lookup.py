@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from aecli import places
 from aecli.errors import UsageError
-from aecli.files import natural_key
-from aecli.places import DEPTH, LATEST
+from aecli.files import places
+from aecli.files.places import DEPTH, LATEST
+from aecli.files.storage import natural_key
 from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import entries_below, is_sweep, last_written
 

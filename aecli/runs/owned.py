@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from aecli.documents import InvalidDocumentError, parse_json, to_json
 from aecli.errors import StorageError
-from aecli.files import (
+from aecli.files.documents import InvalidDocumentError, parse_json, to_json
+from aecli.files.storage import (
     MAX_JSON_BYTES,
     Fingerprint,
     fingerprint,

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from aecli.errors.text import one_line
 from aecli.figures import as_png
-from aecli.text import one_line
 
 # In pixels. The projector accepts up to 8192, but not every graphics card can show more than this.
 SPRITE_SIDE = 4096

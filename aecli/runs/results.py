@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
-from aecli.documents import to_json
 from aecli.errors import StorageError, UsageError, storage_error
 from aecli.figures import save, to_array
-from aecli.files import make_folder, writable_folder, write_atomically
+from aecli.files.documents import to_json
+from aecli.files.storage import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import locked
 from aecli.runs.owned import Manifest, OwnedFiles

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from aecli.documents import parse_json, to_json
 from aecli.errors import StorageError
-from aecli.files import MAX_JSON_BYTES, read_regular, write_atomically
+from aecli.files.documents import parse_json, to_json
+from aecli.files.storage import MAX_JSON_BYTES, read_regular, write_atomically
 from aecli.runs.directory import CONFIG
 
 SWEEP_FILE = "multirun.yaml"

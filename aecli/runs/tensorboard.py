@@ -24,7 +24,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, image, scalar
 
-from aecli.files import fsync_folder, make_folder
+from aecli.files.storage import fsync_folder, make_folder
 
 NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\..*")
 """TensorBoard recognises event files by this name."""

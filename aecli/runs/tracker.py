@@ -13,7 +13,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
 
 from aecli.config import RegularizerKind, TrainConfig
-from aecli.files import write_atomically
+from aecli.files.storage import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
 from aecli.runs.display import Display, Progress, Standing

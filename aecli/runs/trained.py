@@ -17,6 +17,7 @@ from aecli.data.classes import class_mask
 from aecli.data.loaded import load_cached_data, relocate
 from aecli.data.own_images import OwnImages, load_own_images
 from aecli.errors import DataError, StorageError, UsageError
+from aecli.errors.text import escaped, one_line
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder, build_network
@@ -28,7 +29,6 @@ from aecli.runs.lookup import not_a_run
 from aecli.runs.summary import check_summary
 from aecli.runs.sweep_plan import SWEEP_FILE
 from aecli.runtime.device import open_device
-from aecli.text import escaped, one_line
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from aecli.errors.text import printable
 from aecli.runtime.status import erase_status
-from aecli.text import printable
 
 
 class SafeConsole(Console):

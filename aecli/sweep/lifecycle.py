@@ -17,7 +17,8 @@ from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import resolve_config
 from aecli.errors import AecliError, StorageError, UsageError
-from aecli.files import make_folder
+from aecli.errors.text import one_line
+from aecli.files.storage import make_folder
 from aecli.runs.directory import CONFIG, RunDirectory
 from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
@@ -29,7 +30,6 @@ from aecli.sweep.launch import launch_runs
 from aecli.sweep.planned import plan
 from aecli.sweep.report import load_configs, report, resume_advice
 from aecli.sweep.search import search
-from aecli.text import one_line
 from aecli.training.closing import close_run
 from aecli.training.preflight import check_runnable
 

@@ -11,7 +11,7 @@ from aecli.cli import console
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, UsageError
-from aecli.files import make_folder
+from aecli.files.storage import make_folder
 from aecli.models import build_outline
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs

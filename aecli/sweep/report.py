@@ -14,11 +14,11 @@ from aecli.comparison.write import FOLDER as COMPARISON
 from aecli.config import TrainConfig, settings
 from aecli.config.wording import NULL, word
 from aecli.errors import AecliError, StorageError, UsageError
+from aecli.errors.text import one_line
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import runs_below
 from aecli.runs.remaining import is_over
 from aecli.runtime.status import show_status
-from aecli.text import one_line
 
 
 def report(

@@ -15,7 +15,7 @@ from aecli.cli.overrides import override, single_value_overrides
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, resolve_config
 from aecli.errors import AecliError, Interrupted, UsageError
-from aecli.files import make_folder
+from aecli.files.storage import make_folder
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.discovery import has_runs, runs_below
 from aecli.runs.display import Display, Log

@@ -10,6 +10,7 @@ from aecli.config import TrainConfig, from_yaml, to_yaml
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.errors import AecliError, StorageError, storage_error
+from aecli.errors.text import one_line
 from aecli.models import describe
 from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display
@@ -17,7 +18,6 @@ from aecli.runs.external import ExternalTracker
 from aecli.runs.tracker import LAYOUT, Resumed, Tracker, drawable
 from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
-from aecli.text import one_line
 from aecli.training.callback import Callback
 from aecli.training.initial import load_initial
 from aecli.training.loop import new_model, steps_per_epoch, train

@@ -6,9 +6,9 @@ from safetensors import SafetensorError
 
 from aecli.config import TrainConfig
 from aecli.errors import StorageError, UsageError
+from aecli.errors.text import one_line
 from aecli.models import Autoencoder, ImageShape, build_outline
 from aecli.runs.directory import RunDirectory, Status
-from aecli.text import one_line
 
 
 def check_initial(config: TrainConfig, image_shape: ImageShape) -> None:

@@ -9,7 +9,7 @@ from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.errors import UsageError
-from aecli.files import check_writable, writable_folder
+from aecli.files.storage import check_writable, writable_folder
 from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
 from aecli.runs.external import check_tracker

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from aecli.config import Keep, TrainConfig, settings
 from aecli.errors import DataError, StorageError
+from aecli.errors.text import listed
 from aecli.models import Autoencoder
 from aecli.runs.records import EpochRecord
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from aecli.text import listed
 from aecli.training.optimizer import Adam
 
 

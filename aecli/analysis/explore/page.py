@@ -5,8 +5,8 @@ from typing import Any
 
 from aecli.analysis.explore.content import Content
 from aecli.config import CorruptionKind
+from aecli.errors.text import listed
 from aecli.figures.web_page import as_json, render
-from aecli.text import listed
 
 TEMPLATE = Path(__file__).with_name("explore.html.j2")
 LIBRARIES = (

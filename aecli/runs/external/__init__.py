@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from aecli.config import TrackerKind, TrainConfig, settings
 from aecli.errors import UsageError, missing_extra
+from aecli.errors.text import one_line
 from aecli.runs.discovery import is_sweep
-from aecli.text import one_line
 
 PROJECT = "aecli"
 """The project, or experiment, of the runs where the tracker's own environment names none."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from aecli.text import one_line, printable
+from aecli.errors.text import one_line, printable
 
 MAX_YAML_BYTES = 2**18  # a configuration has 2 kB; YAML is slow to parse
 MAX_DEPTH = 50

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
-from aecli.documents import InvalidDocumentError, parse_json
 from aecli.errors import StorageError
+from aecli.files.documents import InvalidDocumentError, parse_json
 
 MAX_JSON_BYTES = 2**26  # parsed within a second
 SCRATCH = ".aecli-part"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aecli.errors import StorageError
-from aecli.files import (
+from aecli.files.storage import (
     fingerprint,
     fsync_file,
     make_folder,
