@@ -5,6 +5,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from aecli.comparison.table import (
     to_csv,
     to_markdown,
 )
-from aecli.comparison.terminal import terminal_table
+from aecli.comparison.terminal import EXPENDABLE, terminal_table
 from aecli.config import FCConfig, TrainConfig
 from aecli.evaluation.metrics import psnr
 from aecli.runs.directory import RunDirectory
@@ -99,6 +100,12 @@ def printed(settings: Sequence[RunGroup], width: int) -> str:
     file = io.StringIO()
     Console(file=file, width=width).print(terminal_table(settings, width))
     return file.getvalue()
+
+
+def test_columns_that_may_be_left_out_are_columns() -> None:
+    setting = some_setting(0.01, live_units=3)
+    result = replace(setting.first, angles_to_pca=[1.0], kernel_pca_mse=0.1)
+    assert {*EXPENDABLE} <= {each.name for each in columns([replace(setting, results=[result])])}
 
 
 def test_a_row_says_what_was_measured() -> None:

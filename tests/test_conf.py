@@ -8,8 +8,9 @@ import torch
 
 from aecli.cli.compose import compose
 from aecli.cli.override_checks import check_overrides
-from aecli.config import CONF_DIR, config_groups
+from aecli.config import config_groups
 from aecli.data import DATASETS, Data, Split
+from aecli.files.places import CONF_DIR
 from aecli.models import MODELS
 from aecli.runs.directory import RunDirectory
 from aecli.training.experiment import run_experiment

@@ -25,13 +25,13 @@ from aecli.cli.overrides import read_arguments
 from aecli.cli.single_run import CHANGEABLE
 from aecli.commands import data, train
 from aecli.config import (
-    CONF_DIR,
     SHORT_KEYS,
     TrainConfig,
     check_unread_keys,
     config_groups,
     field_docs,
 )
+from aecli.files.places import CONF_DIR
 from aecli.lectures.script import read_lecture
 from aecli.runs.directory import RunDirectory
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aecli.cli.lookup import command_names
-from aecli.config import CONF_DIR
 from aecli.files.documents import parse_yaml
+from aecli.files.places import CONF_DIR
 
 ROWS = 175
 """What the five lectures show: systems, formulas, numbers, figures, claims and uses."""

@@ -12,8 +12,8 @@ from aecli.cli.engine import PRIMARY, hydra_engine
 from aecli.cli.jobs import _TrialLoader
 from aecli.cli.naming import MAX_NAME, Base, default_name, sweep_folder, trial_name
 from aecli.cli.overrides import read_arguments, search_path
-from aecli.config import CONF_DIR
 from aecli.config.schema import NAME_PATTERN
+from aecli.files.places import CONF_DIR
 from aecli.sweep.report import told_apart
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import aecli
 from aecli.cli.lookup import COMPOSED, LIST, REMOVE, command_names
 from aecli.cli.main import FLAGS
-from aecli.files.places import DEPTH, LATEST, LECTURE, OUTPUTS
+from aecli.files.places import CONF_DIR, DEPTH, LATEST, LECTURE, OUTPUTS
 
 PACKAGE = Path(aecli.__path__[0])
-CONF_DIR = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
 OWN_KEYS: dict[str, dict[str, list[str]]] = {
     "train": {
         **dict.fromkeys(("compare", "restart", "finish"), ["true", "false"]),

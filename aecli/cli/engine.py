@@ -13,9 +13,10 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from aecli.config import CONF_DIR, MODEL_CONFIGS, TrainConfig, explain
+from aecli.config import MODEL_CONFIGS, TrainConfig, explain
 from aecli.errors import UsageError, missing_extra
 from aecli.errors.text import one_line
+from aecli.files.places import CONF_DIR
 
 PRIMARY = "train"
 

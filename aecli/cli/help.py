@@ -12,7 +12,6 @@ import yaml
 from aecli.cli.lookup import COMPOSED, command_names, docstring, module
 from aecli.cli.options import RunOptions
 from aecli.config import (
-    CONF_DIR,
     AugmentConfig,
     CheckpointConfig,
     ConvConfig,
@@ -28,6 +27,7 @@ from aecli.config import (
     field_docs,
     short_key,
 )
+from aecli.files.places import CONF_DIR
 
 WIDTH = 100
 INDENT = 34

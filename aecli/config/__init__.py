@@ -22,7 +22,6 @@ from aecli.config.choices import (
     Upsampling,
 )
 from aecli.config.loading import (
-    CONF_DIR,
     RENAMED_KEYS,
     as_text,
     config_groups,
@@ -53,7 +52,6 @@ from aecli.config.schema import (
 )
 
 __all__ = [
-    "CONF_DIR",
     "FOLDER",
     "MODEL_CONFIGS",
     "RENAMED_KEYS",

@@ -21,13 +21,7 @@ from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
 from aecli.errors import UsageError
 from aecli.errors.text import invalid_choice, one_line, shortened
 from aecli.files.documents import InvalidDocumentError, parse_yaml
-from aecli.files.places import LECTURE
-
-# In a wheel the YAML files are inside the package; in a checkout they are beside it.
-_PACKAGE = Path(__file__).parents[1]
-CONF_DIR = next(
-    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()
-)
+from aecli.files.places import CONF_DIR, LECTURE
 
 
 def config_groups(root: Path = CONF_DIR) -> dict[str, list[str]]:

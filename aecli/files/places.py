@@ -1,8 +1,13 @@
-"""Where runs and lectures are looked for, and the word for the newest run."""
+"""Where choices, runs and lectures are looked for, and the word for the newest run."""
 
 from datetime import datetime
 from pathlib import Path
 
+_PACKAGE = Path(__file__).parents[1]
+CONF_DIR = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()
+)
+"""The folder of the choices: in a wheel inside the package, in a checkout beside it."""
 OUTPUTS = "outputs"
 """The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
 LATEST = "latest"

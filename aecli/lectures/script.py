@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aecli.cli.lookup import command_names
-from aecli.config import CONF_DIR
 from aecli.errors import UsageError
 from aecli.errors.text import shortened, suggest
 from aecli.files.documents import InvalidDocumentError, parse_yaml
-from aecli.files.places import LECTURE
+from aecli.files.places import CONF_DIR, LECTURE
 from aecli.files.storage import is_inside, read_file
 from aecli.lectures.checks import Check, Grid, Number, Says
 

@@ -84,15 +84,15 @@ def _gradients(
 @cache
 def _has_gradients() -> bool:
     """Whether the operator of `_gradients`, which is not public, computes what it should."""
-    settings = (1, 1), (0, 0), (0, 0)
+    settings = (2, 3), (1, 0), (1, 2)  # which gives every argument away that changes places
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast("cpu", enabled=False),
     ):
         maps = torch.arange(8.0).view(1, 2, 2, 2).requires_grad_()
-        weight = torch.arange(24.0).view(2, 3, 2, 2).requires_grad_()
-        gradient = torch.arange(27.0).view(1, 3, 3, 3)
+        weight = torch.arange(54.0).view(2, 3, 3, 3).requires_grad_()
+        gradient = torch.arange(96.0).view(1, 3, 4, 8)
         result = F.conv_transpose2d(maps, weight, None, *settings)
         expected = torch.autograd.grad(result, (maps, weight), gradient)
         try:

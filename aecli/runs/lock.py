@@ -13,6 +13,9 @@ The protocol:
   another container or another boot, the heartbeat decides: the last one must be two minutes old by
   the clock of the disk; then none may come while the other process watches, whatever clocks say.
 
+The lease of the package filelock is not used: it lets others in only when it has run out, also if
+its holder is known to be gone, and does not say who holds it, which our error does.
+
 What the protocol cannot exclude is a process that is stopped between its check and its write for as
 long as all this takes.
 """
