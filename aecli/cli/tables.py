@@ -2,8 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -63,12 +62,24 @@ def fit_first_column(
         if _room_for_first(content, width) >= min(min_text, _natural_width(content.columns[0])):
             break
         kept = [each for each in content.columns if each.header != heading]
-        content.columns = [replace(each, _index=number) for number, each in enumerate(kept)]
+        _fill(content, kept, [[*each.cells] for each in kept])
         dropped.append(heading)
     room = max(_room_for_first(content, width), 1)
-    first = content.columns[0]
-    first._cells = [_wrapped(_at_slashes(_as_text(cell), room), room) for cell in first.cells]
+    first, *others = content.columns
+    paths = [_wrapped(_at_slashes(_as_text(cell), room), room) for cell in first.cells]
+    _fill(content, [first, *others], [paths, *([*each.cells] for each in others)])
     return dropped
+
+
+def _fill(content: Table, columns: list[Column], cells: Sequence[Sequence[RenderableType]]) -> None:
+    """Give a table these columns and their cells in place of its own; its rows keep their style."""
+    rows, content.columns, content.rows = content.rows, [], []
+    for column in columns:
+        content.add_column(
+            column.header, justify=column.justify, no_wrap=column.no_wrap, overflow=column.overflow
+        )
+    for row, own in zip(rows, zip(*cells, strict=True), strict=True):
+        content.add_row(*own, style=row.style, end_section=row.end_section)
 
 
 def _at_slashes(path: Text, width: int) -> Text:

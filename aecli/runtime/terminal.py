@@ -23,11 +23,11 @@ class SafeConsole(Console):
     @contextmanager
     def of_width(self, width: int) -> Iterator[None]:
         """Print for a page of this width, whatever the terminal has."""
-        before, self._width = self._width, width
+        before, self.width = self.width, width
         try:
             yield
         finally:
-            self._width = before
+            self.width = before
 
     def print(self, *objects: Any, **options: Any) -> None:
         erase_status()
