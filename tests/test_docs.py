@@ -18,7 +18,7 @@ from aecli.cli.completion import OWN_KEYS, SCRIPTS
 from aecli.cli.compose import compose, compose_sweep
 from aecli.cli.engine import EXTRAS
 from aecli.cli.help import SECTIONS, help_for
-from aecli.cli.lookup import COMPOSED, LIST, command_names, module
+from aecli.cli.lookup import COMPOSED, LIST, command_names, docstring, module
 from aecli.cli.options import RunOptions, one_run, parse_options, some_runs
 from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments
@@ -252,6 +252,14 @@ def test_the_readme_is_short() -> None:
 def test_the_readme_lists_every_command() -> None:
     rows = re.findall(r"^\| `aecli (\w+)", read(PAGES[0]), re.MULTILINE)
     assert sorted(rows) == sorted(command_names())
+
+
+def test_a_command_is_described_in_the_same_words_everywhere() -> None:
+    rows = dict(re.findall(r"^\| `aecli (\w+)[^`]*` \| (.*) \|$", read(PAGES[0]), re.MULTILINE))
+    for name in command_names():
+        summary, _ = docstring(name)
+        text = rows[name].replace("`", "")
+        assert text[0].upper() + text[1:] + "." == summary
 
 
 def test_every_choice_and_every_key_is_documented_with_its_default() -> None:

@@ -75,7 +75,7 @@ def test_the_best_of_several_families_comes_first() -> None:
 def test_where_the_network_beats_pca_and_where_it_loses() -> None:
     assert said(*sizes(0.03, 0.01, 0.02, 0.0199))[1] == (
         "fc beats PCA of the same size at latent 10 and 20, and loses to it at 5, "
-        "and cannot be told from it at 15."
+        "and is not significantly different from it at 15."
     )
     assert said(*sizes(0.03, 0.04, 0.05))[1] == (
         "fc loses to PCA of the same size at latent 5, 10 and 15."
@@ -140,7 +140,8 @@ def test_what_differs_less_than_seeds_do_cannot_be_told() -> None:
     certain = some_setting(0.0190, 0.0191, pca_mse=0.02)  # -0.00095 ± 0.000635
     unsure = some_setting(0.0180, 0.0198, latent=5, pca_mse=0.02)  # -0.0011 ± 0.0114
     assert said(unsure, certain)[1:] == [
-        "fc beats PCA of the same size at latent 25, and cannot be told from it at 5.",
+        "fc beats PCA of the same size at latent 25, and is not significantly different from it "
+        "at 5.",
         TWO_SEEDS,
     ]
 
@@ -152,11 +153,11 @@ def test_validation_chooses_and_the_test_images_judge() -> None:
     worse = some_setting(0.03, 0.03, model="other", val_mses=[0.012, 0.012])
     sentence = "fc, latent 25 has the lowest validation mse of all; its test mse is 0.02000, which "
     assert said(chosen, lower, unsure, worse)[0] == sentence + (
-        "is higher than that of conv, latent 25 (0.01900) and cannot be told from that of "
-        "deep, latent 25 (0.02000)."
+        "is higher than that of conv, latent 25 (0.01900) and not significantly different from "
+        "that of deep, latent 25 (0.02000)."
     )
     assert said(chosen, unsure)[0] == (
-        f"{sentence}cannot be told from that of deep, latent 25 (0.02000)."
+        f"{sentence}is not significantly different from that of deep, latent 25 (0.02000)."
     )
     sizes = [
         some_setting(0.02, 0.02, latent=5, val_mses=[0.01, 0.01]),
@@ -173,7 +174,8 @@ def test_one_seed_is_judged_by_its_test_images(tmp_path: Path) -> None:
     fc = one_seed(tmp_path / "fc", 5, {"model": 0.010 + noise, "pca": 0.011 - noise})
     conv = one_seed(tmp_path / "conv", 25, {"model": 0.010 + noise, "pca": 0.010 - noise})
     assert said(fc, conv)[1:] == [
-        "fc beats PCA of the same size at latent 5, and cannot be told from it at 25.",
+        "fc beats PCA of the same size at latent 5, and is not significantly different from it "
+        "at 25.",
         "With one seed each, the errors of the same test images are compared, with 95% confidence "
         "over the images: another seed may change the result by a few per cent.",
     ]
@@ -186,7 +188,8 @@ def test_without_the_error_of_each_image_one_seed_says_nothing(tmp_path: Path) -
         some_setting(0.01, 0.01, path=tmp_path, latent=2),
     ]
     assert said(*settings)[1:] == [
-        "fc beats PCA of the same size at latent 2, and cannot be told from it at 5 and 25.",
+        "fc beats PCA of the same size at latent 2, and is not significantly different from it "
+        "at 5 and 25.",
         TWO_SEEDS,
         "2 settings have one seed, trained by an earlier version that kept no error of each "
         "image, so no difference can be shown.",

@@ -169,4 +169,4 @@ def test_a_sentence_claims_what_the_images_support() -> None:
     (few,) = findings({"there": [result(0.1, noisy=level[:5], net=level[:5] * 2)]}, ["net"])
     assert few == "there, gaussian noise: nothing is claimed for fewer than 20 images"
     (equal,) = findings({"there": [result(0.1, noisy=level + noise, net=level)]}, ["net"])
-    assert equal.endswith("net is not told apart by chance from any other method")
+    assert equal.endswith("net is not significantly different from any other method")

@@ -119,7 +119,7 @@ def test_what_needs_no_training_is_as_on_the_slide(
         ({"id": "A b"}, "slide 1: id: A b may have small letters, digits and dashes"),
         ({"line": "evaluate {conv}"}, "slide convolution: there is no run 'conv'; valid: small"),
         ({"line": "eval x"}, "slide convolution: line: there is no command 'eval'"),
-        ({"line": 'conv "'}, 'slide convolution: line: conv " is no command line'),
+        ({"line": 'conv "'}, 'slide convolution: line: conv " is not a command line'),
         ({"show": "../x.png"}, "show: ../x.png is no .png, .svg, .gif of the results"),
         ({"checks": [{"syas": "x"}]}, "slide convolution, check 1: a check has says, grid or file"),
         ({"checks": [{"grid": "x", "is": [["a"]]}]}, "is: give rows of numbers"),
@@ -454,7 +454,7 @@ def test_own_choices_may_not_be_lectures(
 ) -> None:
     (tmp_path / "own/lecture").mkdir(parents=True)
     assert aecli("train", "--config-dir", "own", "epochs=1") == 2
-    assert "own holds lecture, which is no group of choices" in capsys.readouterr().err
+    assert "own holds lecture, which is not a group of choices" in capsys.readouterr().err
 
 
 def test_the_list_has_every_lecture(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_a_mistake_gets_one_line(
         ("model/mine.yaml", "name: mine\n_target_: os.system\n", "defaults: [fc_schema]"),
         ("model/mine.yaml", "defaults: [fc_schema\nname: mine\n", "mine.yaml"),
         ("model/conv.yaml", MODEL, "has the name of a choice that exists, model=conv"),
-        ("models/x.yaml", MODEL, "holds models, which is no group of choices"),
+        ("models/x.yaml", MODEL, "holds models, which is not a group of choices"),
         ("hydra/launcher/joblib.yaml", "_target_: os.system\n", "holds hydra, which is no group"),
     ],
 )

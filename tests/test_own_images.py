@@ -229,7 +229,7 @@ def test_a_probe_knows_classes_by_their_names(
     (digits.parent / "named" / str(labels[0])).rename(digits.parent / "named/zebra")
     assert aecli(*line, f"images={digits.parent / 'named'}") == 3
     errors = capsys.readouterr().err
-    assert "in a folder zebra, which is no class that the run knows" in errors
+    assert "in a folder zebra, which is not a class that the run knows" in errors
 
 
 def test_mistakes_have_the_status_of_data(

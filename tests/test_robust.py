@@ -252,8 +252,8 @@ def test_a_sentence_says_what_the_images_support() -> None:
     assert findings(result) == [
         "images as they are: accuracy with the autoencoder is lower, 50.0 % instead of 100.0 %",
         "gaussian noise: accuracy with the autoencoder is higher at 0.5 and lower at 0.1",
-        "PGD, attacker does not know: accuracy with the autoencoder is not told apart by chance "
-        "from that without it",
+        "PGD, attacker does not know: accuracy with the autoencoder is not significantly "
+        "different from that without it",
         "PGD, attacker knows: accuracy with the autoencoder is lower at 0.1",
     ]
     few = replace(result, clean={name: each[:5] for name, each in clean.items()})

@@ -126,8 +126,8 @@ def test_a_difference_is_claimed_where_it_is_the_same_for_every_seed() -> None:
         )
     )  # fmt: skip
     assert found == [
-        "Fréchet distance of samples, beside plain: vae is lower at latent 2, is higher at latent "
-        "16 and cannot be told from it at latent 8.",
+        "Fréchet distance of samples, compared with plain: vae is lower at latent 2, is higher at "
+        "latent 16 and is not significantly different at latent 8.",
         "Differences are paired by seed and hold with 95% confidence, over n = 3 seeds.",
     ]
 

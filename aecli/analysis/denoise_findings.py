@@ -43,7 +43,7 @@ def _sentence(results: list[Denoised], models: Sequence[str]) -> str:
                 better[method].append(result.strength)
     strengths = [result.strength for result in results]
     clauses = [*_clauses("worse", worse, strengths), *_clauses("better", better, strengths)]
-    nothing = "not told apart by chance from any other method"
+    nothing = "not significantly different from any other method"
     return f"{models[0]} is {'; '.join(clauses) or nothing}"
 
 

@@ -151,7 +151,7 @@ def match_labels(own: Split, train: Split) -> Split:
         if name not in labels:
             where = "in no folder" if name == NO_FOLDER else f"in a folder {escaped(name)}"
             raise DataError(
-                f"there are images {where}, which is no class that the run knows: put each into "
+                f"there are images {where}, which is not a class that the run knows: put each into "
                 f"a folder that is named after its class: {escaped(', '.join(labels))}"
             )
     new_labels = torch.tensor([labels[name] for name in own.classes], device=own.labels.device)

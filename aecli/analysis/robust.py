@@ -45,7 +45,7 @@ ALONE, MODEL, PCA = "classifier alone", BASELINE_LABELS["model"], "PCA"
 AWARE = "attacker knows"
 """Added to the name of a system whose attacker follows the gradient through all of it."""
 SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
-UNDECIDED = "not told apart by chance from that without it"
+UNDECIDED = "not significantly different from that without it"
 NOISE, FGSM, PGD = "noise", "FGSM", "PGD"
 
 Front = Callable[[Tensor], Tensor]

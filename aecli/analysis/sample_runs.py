@@ -230,7 +230,7 @@ def findings(result: SampledRuns) -> list[str]:
         ]
         if clauses:
             sentences.append(
-                f"{name[0].upper()}{name[1:]}, beside {reference}: {'; '.join(clauses)}."
+                f"{name[0].upper()}{name[1:]}, compared with {reference}: {'; '.join(clauses)}."
             )
     seeds = {len(each.values[SAMPLES]) for each in result.settings} - {1}
     if not sentences:
@@ -247,7 +247,8 @@ def findings(result: SampledRuns) -> list[str]:
 
 def _compare(settings: Sequence[Setting], references: dict[int, Setting], quantity: str) -> str:
     """The sizes at which a family is lower, higher, or neither can be said; empty without seeds."""
-    latents: dict[str, list[int]] = {"is lower": [], "is higher": [], "cannot be told from it": []}
+    similar = "is not significantly different"
+    latents: dict[str, list[int]] = {"is lower": [], "is higher": [], similar: []}
     for setting in settings:
         reference = references.get(setting.latent)
         ours = setting.values[quantity]
@@ -257,7 +258,7 @@ def _compare(settings: Sequence[Setting], references: dict[int, Setting], quanti
             continue
         found = over_pairs([ours[seed] - theirs[seed] for seed in seeds])
         verdict = "is lower" if found.is_lower else "is higher" if found.is_higher else None
-        latents[verdict or "cannot be told from it"].append(setting.latent)
+        latents[verdict or similar].append(setting.latent)
     clauses = [
         f"{verdict} at latent {listed(sorted(sizes))}"
         for verdict, sizes in latents.items()

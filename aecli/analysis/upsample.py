@@ -42,7 +42,7 @@ class Restored:
     """How many there are."""
 
     interval: tuple[float, float] | None
-    """In which the mean lies but for chance; None for fewer than `MIN_IMAGES`."""
+    """The confidence interval of the mean; None for fewer than `MIN_IMAGES`."""
 
     @property
     def psnr(self) -> float:

@@ -109,7 +109,7 @@ class Model:
         """Encode and decode images.
 
         Of a network with `upsample=max_unpool` this is more than `decode(encode(images))`: the
-        positions of the maxima go past the code.
+        positions of the maxima bypass the code.
 
         Args:
             images: (N, C, H, W), uint8 or floats in [0, 1].

@@ -156,8 +156,8 @@ def check_folder(folder: Path) -> None:
     """Raise a UsageError for a folder that Hydra cannot use: it resolves ${ in its own paths."""
     if "${" in str(folder.absolute()):
         raise UsageError(
-            f"a run cannot be in {folder.absolute()}, because ${{ in the name of a folder has a "
-            f"meaning of its own: give another output_dir"
+            f"a run cannot be in {folder.absolute()}, because ${{ in the name of a folder would be "
+            f"interpolated: give another output_dir"
         )
 
 

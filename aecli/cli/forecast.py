@@ -93,7 +93,7 @@ def show_search(
     )
     console.paragraph(
         f"{_basis(found, [task])} The search chooses its runs as it goes, so the estimate is for "
-        f"runs with what they share. {REST} Nothing was written."
+        f"a run with the settings common to all. {REST} Nothing was written."
     )
 
 

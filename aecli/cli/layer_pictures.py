@@ -44,7 +44,7 @@ class LayerPictures:
             check_file_set(self.folder, self._names)
         path = self.folder / self.view.value
         if self.steps and path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is no folder: choose another with output=...")
+            raise UsageError(f"{path} is not a folder: choose another with output=...")
 
     def draw(self, command: str) -> dict[str, str]:
         """Draw the pictures, in place of earlier ones of the same view.

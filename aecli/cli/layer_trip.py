@@ -19,7 +19,7 @@ def print_round_trip(layer: ConvLayer, trip: RoundTrip) -> None:
     """Print what comes back of the shape, and what of the numbers."""
     if len(layer.images) > 1:
         out.print()
-        out.print(f"Of the {len(layer.images)} images the first:")
+        out.print(f"The first of {len(layer.images)} images:")
     x, y, z = layer.images[:1], trip.forth[None], trip.back[None]
     grids = maps("x, the input", x)
     number_grids(grids, maps("y, there", y), maps("z, and back", z))

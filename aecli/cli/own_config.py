@@ -44,7 +44,7 @@ def _check_choices(folder: Path) -> None:
     unknown += [name for name in ("hydra", LECTURE) if (folder / name).exists()]
     if unknown:
         raise UsageError(
-            f"{folder} holds {listed(unknown)}, which is no group of choices: its "
+            f"{folder} holds {listed(unknown)}, which is not a group of choices: its "
             f"folders may be {', '.join(groups)}"
         )
     if not any(own.values()):

@@ -1,4 +1,4 @@
-"""Put runs side by side and beside PCA: a table, figures, a report.
+"""Put runs side by side and compare them with PCA: a table, figures, a report.
 
 usage: aecli compare FOLDER ... [key=value ...]
 

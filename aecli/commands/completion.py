@@ -1,4 +1,4 @@
-"""Print a script that completes aecli's command lines in a shell.
+"""Print a script that completes command lines in bash, zsh or fish.
 
 usage: aecli completion bash|zsh|fish
 

@@ -1,4 +1,4 @@
-"""Show the arithmetic of one (transposed) convolution.
+"""Show the arithmetic of one convolution or transposed convolution.
 
 usage: aecli conv input=... kernel=... [key=value ...]
 
@@ -79,15 +79,15 @@ class Options:
     a file: .json, .csv, .txt (one row per line) or .npy."""
 
     dims: int | None = None
-    """Axes that the kernel moves along, 1, 2 or 3, of which 8x64x64 has 3, or 2 and channels; null:
-    as the kernel, the weights or the input suggest."""
+    """Number of axes that the kernel moves along, 1, 2 or 3: 8x64x64 is three, or two with 8
+    channels; null: inferred from the kernel, the weights or the input."""
 
     kernel: str | None = None
     """Height and width of the kernel, in pixels; it is filled with 1, 2, 3, ...; 3x1 is 3 rows of
     1. Not needed with weight."""
 
     out_channels: int | None = None
-    """Channels of the output; null: 1, or as weight has."""
+    """Channels of the output; null: 1, or those of weight."""
 
     stride: str = "1"
     """Step between kernel positions, in pixels; if transposed, in the output."""

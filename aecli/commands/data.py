@@ -95,7 +95,7 @@ def _with_data_set(overrides: list[str]) -> list[str]:
     """The overrides with data=NAME for the bare word NAME.
 
     Raises:
-        UsageError: it is no data set, or there are several.
+        UsageError: it is not a data set, or there are several.
     """
     words = [each for each in overrides if "=" not in each and not each.startswith(("-", "~"))]
     if not words:

@@ -64,8 +64,8 @@ class Options(RunOptions):
     0.1,0.5; null: several that suit the kind of noise."""
 
     data: str | None = None
-    """Another data set, such as fashion_mnist, whose test images stand beside the run's own; null:
-    none, or your own images."""
+    """Another data set, such as fashion_mnist, whose test images are shown with the run's own;
+    null: none, or your own images."""
 
     n: int | None = None
     """Number of images to measure on, drawn by seed; null: 500, or fewer if they are large."""

@@ -36,7 +36,7 @@ class Options(RunOptions):
     """Which images to go between, and how."""
 
     n: int | None = None
-    """Pairs that are drawn where none are given; null: 6, or as many as there are."""
+    """Number of random pairs if pairs is not given; null: 6, or as many as there are."""
 
     pairs: str | None = None
     """Pairs of images by number, the first being 0, as in 3:7,12:40; or by class, as in

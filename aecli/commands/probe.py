@@ -1,4 +1,4 @@
-"""Classify by the codes, beside PCA codes and pixels.
+"""Classify by the codes, compared with PCA codes and pixels.
 
 usage: aecli probe RUN [OTHER ...] [key=value ...]
 

@@ -1,4 +1,4 @@
-"""Decode codes drawn from a density.
+"""Decode codes drawn from a prior, or from a density fitted to the training codes.
 
 usage: aecli sample RUN|SWEEP ... [key=value ...]
 

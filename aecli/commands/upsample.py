@@ -1,4 +1,4 @@
-"""Show how an image is enlarged without trained weights.
+"""Show how numbers or pictures are enlarged without training.
 
 usage: aecli upsample input=... | images=... | data=... [key=value ...]
 
@@ -100,8 +100,8 @@ class Options:
     as for input, one number for each cell."""
 
     count: int = 3
-    """Of how many pictures to save figures and enlarged pictures: the first of each class, then
-    others; errors are measured on all."""
+    """Number of pictures to draw and to save enlarged: the first of each class, then others; errors
+    are measured on all."""
 
     data_dir: str | None = None
     """Folder that holds the data sets; null: data, or AECLI_DATA."""

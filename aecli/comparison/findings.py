@@ -81,10 +81,10 @@ def _best_of_all(best: RunGroup, settings: Sequence[RunGroup]) -> str:
     if lower:
         clauses.append(f"higher than that of {_labels(lower)}")
     if similar:
-        clauses.append(f"cannot be told from that of {_labels(similar)}")
+        clauses.append(f"not significantly different from that of {_labels(similar)}")
     if not clauses:
         return f"{sentence}{format_mse(best.mse)}, lower than that of every other."
-    return f"{sentence}{format_mse(best.mse)}, which {'is ' * bool(lower)}{listed(clauses)}."
+    return f"{sentence}{format_mse(best.mse)}, which is {listed(clauses)}."
 
 
 def _labels(settings: Sequence[RunGroup]) -> str:
@@ -174,14 +174,15 @@ def _family_against_pca(
     family: str, settings: Sequence[RunGroup], differences: Sequence[Difference | None]
 ) -> str:
     """The latent sizes at which the network beats PCA, loses to it, or neither can be said."""
-    latents: dict[str, list[int]] = {"beats": [], "loses to": [], "cannot be told from": []}
+    similar = "is not significantly different from"
+    latents: dict[str, list[int]] = {"beats": [], "loses to": [], similar: []}
     for setting, difference in zip(settings, differences, strict=True):
         if difference is not None and difference.is_lower:
             latents["beats"].append(setting.latent)
         elif difference is not None and difference.is_higher:
             latents["loses to"].append(setting.latent)
         else:
-            latents["cannot be told from"].append(setting.latent)
+            latents[similar].append(setting.latent)
     clauses: list[str] = []
     for verb, sizes in latents.items():
         if sizes:

@@ -1,4 +1,4 @@
-"""Paired differences of test errors, and the intervals in which they lie but for chance.
+"""Paired differences of test errors, and their confidence intervals.
 
 The errors of two networks, or of a network and PCA, are paired: by seed if there are several seeds,
 else by test image. An interval over seeds holds for another training with the same settings; one

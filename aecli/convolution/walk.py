@@ -3,7 +3,8 @@
 There are three views, after Dumoulin and Visin, "A guide to convolution arithmetic for deep
 learning" (2016), and Odena et al., "Deconvolution and checkerboard artifacts" (2016). `direct`
 gathers: each output pixel is the sum of what the kernel covers. `stamps` scatters: each input pixel
-of a transposed convolution lays the kernel down, scaled, and what lies there already is added to.
+of a transposed convolution adds the kernel, scaled by its value, to the output, where overlaps are
+summed.
 `zero_inserted` gathers from the input with zeros between and around its pixels.
 
 All is flat: a layer with one axis is a single row.

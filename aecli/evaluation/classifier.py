@@ -20,7 +20,7 @@ EPOCHS, MAX_STEPS = 5, 1000  # whichever ends first
 
 
 class AccuracyInterval(NamedTuple):
-    """A share of images, and the interval in which it lies but for chance."""
+    """A share of images, and its confidence interval."""
 
     value: float
     low: float

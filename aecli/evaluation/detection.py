@@ -46,7 +46,7 @@ _QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 class AurocInterval(NamedTuple):
-    """An AUROC, or the difference of two, and the interval in which it lies but for chance."""
+    """An AUROC, or the difference of two, and its confidence interval."""
 
     value: float
     low: float

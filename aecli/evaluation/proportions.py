@@ -1,4 +1,4 @@
-"""Shares of the test images: the interval of one, and whether two differ but for chance."""
+"""Shares of the test images: confidence intervals, and whether two differ significantly."""
 
 import math
 

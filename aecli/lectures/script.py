@@ -178,7 +178,7 @@ def _check_slide(slide: Slide, table: "_Table") -> None:
     try:
         command = shlex.split(slide.line)[0]
     except (ValueError, IndexError) as error:
-        raise table.error(f"line: {shortened(slide.line)} is no command line") from error
+        raise table.error(f"line: {shortened(slide.line)} is not a command line") from error
     if command not in command_names():
         raise table.error(f"line: there is no command {command!r}")
 

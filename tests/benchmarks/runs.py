@@ -148,7 +148,7 @@ def summary(found: dict[str, Any]) -> list[str]:
 def table() -> str:
     """README's table, of all files in docs/benchmarks."""
     rows = [
-        "| processor | line | aecli | lectures' loop | times as fast | slowest to median epoch |",
+        "| processor | command | aecli | lectures' loop | speed-up | slowest to median epoch |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for path in sorted(FOLDER.glob("*.json")):

@@ -25,7 +25,7 @@ WIDTH = 110
 HEAD = """\
 # Published numbers
 
-Numbers from the literature beside those of aecli. Each row can be rerun by the lines below its
+Numbers from the literature next to those of aecli. Each row can be rerun by the commands below its
 table. `make published` runs the rows that have no result, keeps the results in
 `docs/published/results/`, and makes this page from them and from `docs/published/rows.yaml`.
 `make published ROWS=hinton-pca,hinton` runs these rows alone; their names are above the lines, and
