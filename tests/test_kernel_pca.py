@@ -72,6 +72,14 @@ def test_the_errors_are_those_of_the_formulas(monkeypatch: pytest.MonkeyPatch) -
         assert mse == pytest.approx(by_hand(train, test, size), rel=1e-6)
 
 
+def test_of_large_images_fewer_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NUMBERS", 9 * 50)
+    monkeypatch.setattr(module, "BATCH_NUMBERS", 9 * 7)
+    train, test = drawn(60, 0), drawn(20, 1)
+    ((_, mse),) = kernel_pca_errors(train, test, [3])
+    assert mse == pytest.approx(by_hand(train[:50], test, 3), rel=1e-6)
+
+
 def test_sizes_that_need_more_images_are_left_out() -> None:
     # Of ten training images eight are fitted, and two choose the strength of the ridge.
     assert [size for size, _ in kernel_pca_errors(drawn(10, 0), drawn(5, 1), [7, 8, 784])] == [7]

@@ -1,4 +1,4 @@
-"""Kernel PCA with a way back to the images that is learned: a classical code that is not linear."""
+"""Kernel PCA with an inverse that is learned: a classical code that is not linear."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,9 +12,11 @@ from aecli.errors import missing_extra
 # Time and memory grow with the square of the number of fitted images or faster.
 MAX_FITTED = 4000
 MAX_CHOOSING = 1000
+MAX_NUMBERS = 2**26  # in all these images; of large ones there are fewer
 # Of the ridge; the best by training images that neither part is fitted to.
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
-BATCH = 2000  # images whose kernels with all fitted ones are in memory at once
+# Images in a batch, and fewer if they are large: at most so many values.
+BATCH, BATCH_NUMBERS = 2000, 2**24
 
 
 def kernel_pca_errors(
@@ -24,12 +26,13 @@ def kernel_pca_errors(
 
     The kernel is exp(-d²/v) of the distance d of two images, where v is the sum of the variances
     of all pixels (Schölkopf, Smola and Müller, "Nonlinear component analysis as a kernel eigenvalue
-    problem", 1998). It has no exact way back: kernel ridge regression, with such a kernel of the
+    problem", 1998). It has no exact inverse: kernel ridge regression, with such a kernel of the
     codes, learns one (Bakır, Weston and Schölkopf, "Learning to find pre-images", 2003).
 
     Args:
-        train: uint8 images (N, C, H, W), at least 5, of which the first `MAX_FITTED` are fitted, or
-            four fifths if there are few; those that follow choose the strength of the ridge.
+        train: uint8 images (N, C, H, W), of which the first `MAX_FITTED` are fitted, or four fifths
+            if there are fewer or they are large; those that follow choose the strength of the
+            ridge.
         test: uint8 images (M, C, H, W).
         sizes: numbers of components; those that are not below the number of fitted images are
             left out.
@@ -38,39 +41,47 @@ def kernel_pca_errors(
         UsageError: scikit-learn is not installed.
     """
     decomposition, regression = _scikit_learn()
-    images = _rows(train[: MAX_FITTED + MAX_CHOOSING])
+    images = train[: min(MAX_FITTED + MAX_CHOOSING, MAX_NUMBERS // train[0].numel())]
     count = min(MAX_FITTED, len(images) * 4 // 5)
-    fitted, choosing, tested = images[:count], images[count:], _rows(test)
+    fitted, choosing = _rows(images[:count]), images[count:]
     possible = sorted(size for size in {*sizes} if size < count)
     if not possible:
         return
     fit = decomposition(possible[-1], kernel="rbf", gamma=_gamma(fitted), random_state=0)
     codes = torch.from_numpy(fit.fit_transform(fitted.numpy()))
-    choosing_codes, tested_codes = (
-        torch.cat([torch.from_numpy(fit.transform(part.numpy())) for part in each.split(BATCH)])
-        for each in (choosing, tested)
+    chosen_by, tested = (
+        [(torch.from_numpy(fit.transform(_rows(part).numpy())), part) for part in _batches(each)]
+        for each in (choosing, test)
     )
     mean = fitted.mean(0)
     for size in possible:
-        gamma = _gamma(codes[:, :size])
-        ridges = [
-            regression(alpha=strength, kernel="rbf", gamma=gamma).fit(
+        ridges = (
+            regression(alpha=strength, kernel="rbf", gamma=_gamma(codes[:, :size])).fit(
                 codes[:, :size].numpy(), (fitted - mean).numpy()
             )
             for strength in STRENGTHS
-        ]
-        errors = [_error(each, choosing_codes[:, :size], choosing, mean) for each in ridges]
-        best = ridges[errors.index(min(errors))]
-        yield size, _error(best, tested_codes[:, :size], tested, mean)
+        )
+        best = min(ridges, key=lambda ridge: _error(ridge, chosen_by, size, mean))
+        yield size, _error(best, tested, size, mean)
 
 
-def _error(ridge: Any, codes: Tensor, images: Tensor, mean: Tensor) -> float:
-    """The mse of the images (N, P) that a ridge makes of codes (N, D), clipped to [0, 1]."""
-    total = 0.0
-    for part, pixels in zip(codes.split(BATCH), images.split(BATCH), strict=True):
-        outputs = (torch.from_numpy(ridge.predict(part.numpy())) + mean).clamp_(0, 1)
-        total += (outputs - pixels).square().sum().item()
-    return total / images.numel()
+def _error(ridge: Any, batches: list[tuple[Tensor, Tensor]], size: int, mean: Tensor) -> float:
+    """The mse of what a ridge makes, clipped to [0, 1], of the first `size` components.
+
+    Args:
+        batches: codes (B, D) and their uint8 images (B, C, H, W).
+        mean: of the fitted images, (P,).
+    """
+    total, numbers = 0.0, 0
+    for codes, images in batches:
+        outputs = torch.from_numpy(ridge.predict(codes[:, :size].numpy())).add_(mean).clamp_(0, 1)
+        total += (outputs - _rows(images)).square().sum().item()
+        numbers += images.numel()
+    return total / numbers
+
+
+def _batches(images: Tensor) -> list[Tensor]:
+    return [*images.split(max(1, min(BATCH, BATCH_NUMBERS // images[0].numel())))]
 
 
 def _gamma(rows: Tensor) -> float:

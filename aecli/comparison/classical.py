@@ -1,4 +1,4 @@
-"""Kernel PCA beside the networks of a comparison. It alone needs the images of the runs."""
+"""Kernel PCA compared with the networks. It alone needs the images of the runs."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -24,7 +24,7 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
     by_images: dict[str, list[Result]] = defaultdict(list)
     for result in comparison.results:
         if result.config.corruption.name is CorruptionKind.none:
-            by_images[result.training_images].append(result)
+            by_images[_key(result)].append(result)
     known: dict[tuple[str, int], float] = {}
     sizes = {key: {each.config.latent for each in runs} for key, runs in by_images.items()}
     with keep_data(), Bar("kernel PCA", sum(map(len, sizes.values())), "sizes") as bar:
@@ -37,10 +37,15 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
         replace(
             setting,
             results=[
-                replace(each, kernel_pca_mse=known.get((each.training_images, each.config.latent)))
+                replace(each, kernel_pca_mse=known.get((_key(each), each.config.latent)))
                 for each in setting.results
             ],
         )
         for setting in comparison.settings
     ]
     return replace(comparison, settings=settings)
+
+
+def _key(result: Result) -> str:
+    """Equal for runs that were trained on the same images, as far as that is known."""
+    return result.training_images or str(result.run.path)
