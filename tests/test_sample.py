@@ -1,4 +1,4 @@
-"""`aecli sample`: decoded random codes, their nearest images, and the Frechet distances."""
+"""`aecli sample`: decoded random codes, their nearest images, and the Fréchet distances."""
 
 import json
 import sys
@@ -207,7 +207,7 @@ def test_images_of_one_class_are_sampled_without_a_distance(
     monkeypatch.setattr(Trained, "data", lambda _: blank)
     assert aecli("sample", str(run.path), "n=4", "device=cpu") == 0
     captured = capsys.readouterr()
-    assert captured.err.startswith("no Frechet distance: ") and captured.err.count("\n") == 1
+    assert captured.err.startswith("no Fréchet distance: ") and captured.err.count("\n") == 1
     numbers = json.loads((run.path / "sample/numbers.json").read_text())
     assert not [name for name in numbers if name.startswith("frechet")]
     assert f"{numbers['nearest_mse_samples']:.6f}" in captured.out

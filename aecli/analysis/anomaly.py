@@ -141,7 +141,7 @@ class ErrorSummary:
         return cls(len(errors), errors.double().mean().item(), limit.fraction_above(errors))
 
 
-def summarize_folders(scored: ScoredImages, limit: Threshold) -> dict[str, ErrorSummary]:
+def summarise_folders(scored: ScoredImages, limit: Threshold) -> dict[str, ErrorSummary]:
     """The errors in each folder of the user's images; empty if there is only one folder."""
     labels = scored.split.labels.unique().tolist()
     if len(labels) == 1:

@@ -54,7 +54,7 @@ class Samples:
     components: int
     """Gaussians in the density."""
     frechet: dict[str, float]
-    """Frechet distances to the test images, as in `frechet_distances`."""
+    """Fréchet distances to the test images, as in `frechet_distances`."""
     nearest_mse: dict[str, float]
     """Mean mse to the nearest training image: of the samples, and of as many test images."""
 
@@ -64,7 +64,7 @@ def sample(trained: Trained, n: int, density: str | None, components: int, seed:
 
     Args:
         trained: a finished run.
-        n: images to return; the Frechet distance is measured on as many as there are test images.
+        n: images to return; the Fréchet distance is measured on as many as there are test images.
         density: "prior", or "diagonal", "full" or "gmm" as in `fit_density`; None for the prior if
             the code has one, otherwise "diagonal".
         components: Gaussians in a mixture; other densities ignore it.
@@ -154,7 +154,7 @@ def decode_with_nearest(trained: Trained, codes: Tensor, data: Data) -> Decoded:
 
 @dataclass(frozen=True)
 class RealImages:
-    """The test images, to which others have a Frechet distance.
+    """The test images, to which others have a Fréchet distance.
 
     The features are the logits of a linear classifier trained on the pixels of all training images.
     It is independent of the run, so distances are comparable between densities and between all runs
@@ -174,13 +174,13 @@ class RealImages:
         return cls(classifier, gaussian(_logits(classifier, test)))
 
     def distance(self, batches: Iterator[Tensor]) -> float:
-        """The Frechet distance of all images (B, C, H, W) in `batches`."""
+        """The Fréchet distance of all images (B, C, H, W) in `batches`."""
         return frechet_distance(gaussian(_logits(self.classifier, batches)), self.logits)
 
 
 @torch.inference_mode()
 def frechet_distances(trained: Trained, codes: Tensor, data: Data) -> dict[str, float]:
-    """Frechet distances to the test images; none where the training images are of one class.
+    """Fréchet distances to the test images; none where the training images are of one class.
 
     Returns:
         The distances of three sets of images: "samples", decoded from `codes` (N, D);

@@ -64,7 +64,7 @@ class SampledRuns:
     """That was fitted to the codes, or "prior"."""
     ends: Tensor  # (2, C, H, W): the test images between which `Setting.steps` lead
     training: float
-    """Frechet distance of as many training images to the test images."""
+    """Fréchet distance of as many training images to the test images."""
     settings: list[Setting]
 
     def families(self, quantity: str) -> dict[str, list[Setting]]:
@@ -82,7 +82,7 @@ class _Sampler:
     def __init__(self, data: Data, density: str, components: int, seed: int) -> None:
         if not has_classes(data.train):
             raise UsageError(
-                f"the images of {data.name} are all of one class, and the Frechet distance of "
+                f"the images of {data.name} are all of one class, and the Fréchet distance of "
                 f"several runs is measured with a classifier: sample from one run at a time"
             )
         check_components(density, components, data)
@@ -96,14 +96,14 @@ class _Sampler:
         self.ends = to_pixels(data.test.images[[int(self._partners[0]), int(self._partners[1])]])
 
     def samples(self, trained: Trained, density: str) -> tuple[float, Tensor]:
-        """The Frechet distance of as many samples as there are test images, and the first ones."""
+        """The Fréchet distance of as many samples as there are test images, and the first ones."""
         mixture = density_of(trained, self._data, density, self._components, self._seed)
         generator = torch.Generator().manual_seed(self._seed)
         codes = mixture.draw(len(self._data.test), generator).to(trained.device)
         return self._distance(trained, codes), trained.decode(codes[:SHOWN])
 
     def halfway(self, trained: Trained) -> float:
-        """The Frechet distance of images half way between the codes of two test images."""
+        """The Fréchet distance of images half way between the codes of two test images."""
         codes = trained.codes(self._data.test.images)
         return self._distance(trained, (codes + codes[self._partners.to(codes.device)]) / 2)
 
@@ -159,7 +159,7 @@ class _Measured:
     """One run."""
 
     samples: dict[str, tuple[float, Tensor]]
-    """Density -> Frechet distance, and the first samples."""
+    """Density -> Fréchet distance, and the first samples."""
     halfway: float
     steps: Tensor
 

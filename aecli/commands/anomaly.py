@@ -167,7 +167,7 @@ def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> Non
         own_extremes_figure,
         score_own_images,
         scores_csv,
-        summarize_folders,
+        summarise_folders,
         threshold_as_json,
     )
     from aecli.evaluation.anomaly import Histogram
@@ -181,7 +181,7 @@ def _score_own_images(trained: Trained, own: OwnImages, options: Options) -> Non
             "own": f"{len(own.files):,} images of your own",
         }
         summary = ErrorSummary.from_errors(scored.errors, threshold)
-        folders = summarize_folders(scored, threshold)
+        folders = summarise_folders(scored, threshold)
         title = f"{trained.config.name}, trained on {trained.data().name}: {trained.images_name}"
         results.file(CSV, scores_csv(own, scored.errors, validation.errors, threshold))
         results.figure("errors", histogram_figure(title, histogram, labels, threshold))

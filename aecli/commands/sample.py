@@ -4,12 +4,12 @@ usage: aecli sample RUN|SWEEP ... [key=value ...]
 
 Decodes codes drawn from a density and shows each image above its nearest training image. The
 density is fitted to the codes of the training images; for a variational autoencoder
-(regularizer=vae) it is the prior, the standard normal. Measures the Frechet distance to the test
+(regularizer=vae) it is the prior, the standard normal. Measures the Fréchet distance to the test
 images on the logits of a linear classifier of pixels, which is the same for every density and every
 run on the same images.
 
 With several runs, or the folder of a sweep, puts all of them side by side: the test mse of their
-reconstructions, and the Frechet distances of samples and of images half way between the codes of
+reconstructions, and the Fréchet distances of samples and of images half way between the codes of
 two test images. Sentences say what differs from the first, where several seeds allow that. Results
 of a sweep go to its folder, and otherwise to that of the first run.
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 FEW_IMAGES = 1000  # with fewer, their mean and covariance say more about them than about their kind
 WITHOUT_CLASSES = (
-    "no Frechet distance: it is measured with a classifier, and the images are all of one class"
+    "no Fréchet distance: it is measured with a classifier, and the images are all of one class"
 )
 SHAPES = {
     "prior": "the prior",
@@ -211,12 +211,12 @@ def _numbers(samples: Samples) -> dict[str, Any]:
 
 
 def _caveats(trained: Trained, samples: Samples) -> list[str]:
-    """Limitations of the Frechet distance."""
+    """Limitations of the Fréchet distance."""
     if not samples.frechet:
         return [WITHOUT_CLASSES]
     count = len(trained.images)
     if trained.own and count < FEW_IMAGES:
-        return [f"with only {count:,} images, the Frechet distance comes out too large"]
+        return [f"with only {count:,} images, the Fréchet distance comes out too large"]
     return []
 
 
@@ -224,7 +224,7 @@ def _table(title: str, real: str, samples: Samples) -> Table:
     """The samples above their references; `real` names the test images."""
     table = console.new_table(title)
     table.add_column("")
-    table.add_column(f"Frechet distance\nto the {real}", justify="right")
+    table.add_column(f"Fréchet distance\nto the {real}", justify="right")
     table.add_column("mse to the nearest\ntraining image", justify="right")
     labels = {
         "samples": "samples",

@@ -137,7 +137,7 @@ def _single(part: Gaussian) -> Mixture:
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1^1/2 C2 C1^1/2)^1/2), in squared units of the features.
 
-    The squared Frechet distance of two Gaussians (Dowson and Landau, "The Frechet distance between
+    The squared Fréchet distance of two Gaussians (Dowson and Landau, "The Fréchet distance between
     multivariate normal distributions", 1982), which Heusel et al. ("GANs trained by a two
     time-scale update rule converge to a local Nash equilibrium", 2017) measure between features of
     real and generated images, and call by that name without the square. The trace of the last

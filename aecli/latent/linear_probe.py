@@ -12,7 +12,7 @@ from aecli.data.batches import to_pixels
 # set of features, large or small, with few labels or with all, is far from its best accuracy.
 PENALTY = 1e-3
 # Largest gradient at which the loss counts as minimal, and the limit on steps. On 2,000 synthetic
-# digits a Frechet distance is 12.38 or 12.43 with five times this gradient, depending on the
+# digits a Fréchet distance is 12.38 or 12.43 with five times this gradient, depending on the
 # rounding of the processor, 12.33 with this one, and 12.31 with half of it and less.
 GRADIENT_TOLERANCE, MAX_STEPS = 2e-6, 1000
 HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
