@@ -114,7 +114,7 @@ def test_enlarging_by_interpolation_leaves_no_grid(mode: str) -> None:
     assert score == pytest.approx(0, abs=1e-3)
 
 
-def test_the_fine_part_of_a_slope_is_nothing_and_of_chequers_everything() -> None:
+def test_the_high_pass_of_a_slope_is_nothing_and_of_chequers_everything() -> None:
     slope, chequers = (high_pass(image(each), 2) for each in (ROWS + 2 * COLUMNS, CHEQUERS))
     assert slope.abs().max() == 0
     assert torch.equal(chequers, image(CHEQUERS[1:-1, 1:-1]))

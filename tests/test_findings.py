@@ -97,13 +97,13 @@ def test_where_the_code_is_as_large_as_the_image_pca_is_exact() -> None:
         assert not any("exactly" in each for each in said(other))
 
 
-def test_the_way_of_enlarging_that_leaves_the_least_and_the_most_is_named() -> None:
+def test_the_upsampling_that_leaves_the_least_and_the_most_is_named() -> None:
     scores = {"transposed": 5e-5, "nearest": 4e-6, "bilinear": 1e-6}
     settings = [
         some_setting(0.1, 0.1, family=f"conv, {name}", upsample=name, checkerboard=score)
         for name, score in scores.items()
     ]
-    fc = some_setting(0.1, 0.1, checkerboard=0.1)  # does not enlarge
+    fc = some_setting(0.1, 0.1, checkerboard=0.1)  # does not upsample
     sentence = (
         "is lowest for conv, bilinear (1.0 ppm) and highest for conv, transposed (50 ppm); "
         "the test images themselves have 0.30 ppm."
@@ -117,7 +117,7 @@ def test_the_way_of_enlarging_that_leaves_the_least_and_the_most_is_named() -> N
     assert said(*settings, larger)[-1] == several
 
 
-def test_unpooling_is_told_to_go_past_the_code() -> None:
+def test_unpooling_is_said_to_bypass_the_code() -> None:
     unpooling = some_setting(0.1, 0.1, family="conv, max_unpool", upsample="max_unpool")
     caveat = "conv, max_unpool: the max-pooling indices bypass the code"
     (only,) = said(unpooling)  # nothing else is claimed

@@ -17,7 +17,7 @@ from aecli.cli.completion import candidates
 from aecli.config import config_groups
 from aecli.errors import Interrupted, UsageError
 from aecli.lectures.checks import Grid, Number, Results, Says, judge, numbers_below
-from aecli.lectures.kit import Kit, Shown, make_kit
+from aecli.lectures.kit import Kit, SlideResult, make_kit
 from aecli.lectures.lines import ELSEWHERE
 from aecli.lectures.notebook import notebook
 from aecli.lectures.script import Slide, lecture_names, read_lecture
@@ -436,7 +436,9 @@ def test_the_notebook_shows_what_jupyter_can_show(aecli: Aecli, tmp_path: Path) 
 
 def test_the_notebook_keeps_the_printed_text_without_files_that_are_gone(tmp_path: Path) -> None:
     lecture = read_lecture(write(tmp_path / "mine.yaml", CONV))
-    shown = Shown(lecture.slides[0], "aecli compare", f"   live\nunits\nreport {ELSEWHERE}/a.html")
+    shown = SlideResult(
+        lecture.slides[0], "aecli compare", f"   live\nunits\nreport {ELSEWHERE}/a.html"
+    )
     cells = json.loads(notebook(Kit(lecture, [shown], {}), tmp_path))["cells"]
     assert cells[-1]["outputs"][0]["text"] == ["   live\n", "units\n"]
 

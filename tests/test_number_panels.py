@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aecli.convolution.interpolation import BILINEAR, NEAREST, keys_bicubic
 from aecli.figures import NumberPanel, kernel_curves, number_panels, theme
-from aecli.figures.enlargements import Shown, enlargements
+from aecli.figures.enlargements import CaptionedImage, enlargements
 from aecli.figures.number_panels import MIN_NUMBER
 from tests.test_figures import assert_all_is_readable, contrast, pixels_of
 
@@ -109,9 +109,9 @@ def grey(rows: int, columns: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("size", [(28, 28), (64, 64), (5, 60), (60, 5), (1, 1), (2, 3)], ids=str)
 def test_larger_pictures_look_larger(size: tuple[int, int]) -> None:
-    lines = [[Shown("original", grey(*size))]] + [
+    lines = [[CaptionedImage("original", grey(*size))]] + [
         [
-            Shown(f"{method}\n12x12", grey(factor * size[0], factor * size[1]))
+            CaptionedImage(f"{method}\n12x12", grey(factor * size[0], factor * size[1]))
             for method in ("nearest", "bed_of_nails", "bilinear", "bicubic")
         ]
         for factor in (2, 3)
@@ -128,7 +128,7 @@ def test_larger_pictures_look_larger(size: tuple[int, int]) -> None:
 def test_pictures_keep_their_colours() -> None:
     red = np.zeros((3, 4, 5), np.float32)
     red[0] = 1
-    (axes,) = enlargements("", [[Shown("red", red)]]).axes
+    (axes,) = enlargements("", [[CaptionedImage("red", red)]]).axes
     assert pixels_of(axes)[2, 3].tolist() == [1, 0, 0]
-    (axes,) = enlargements("", [[Shown("grey", grey(4, 5))]]).axes
+    (axes,) = enlargements("", [[CaptionedImage("grey", grey(4, 5))]]).axes
     assert pixels_of(axes)[2, 3].tolist() == [0.5, 0.5, 0.5]

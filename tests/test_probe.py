@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from aecli.analysis.probe import (
-    Measured,
     Probe,
+    ProbeScores,
     check_same_data,
     claims,
     default_labels,
@@ -164,12 +164,12 @@ def test_the_same_line_gives_the_same_numbers(run: RunDirectory, aecli: Aecli) -
     assert found[0]["pixels"][-1] == found[2]["pixels"][-1]  # with all labels nothing is drawn
 
 
-def measured(accuracies: list[list[float]], right: str) -> Measured:
+def measured(accuracies: list[list[float]], right: str) -> ProbeScores:
     """Accuracies of each draw, and which test images are right with all labels."""
     few = [Accuracy(9, fmean(draws), None) for draws in accuracies]
     correct = torch.tensor([each == "+" for each in right])
     with_all = Accuracy(99, right.count("+") / len(right), None)
-    return Measured([*few, with_all], accuracies, correct)
+    return ProbeScores([*few, with_all], accuracies, correct)
 
 
 def test_a_claim_is_made_only_where_the_spread_supports_it() -> None:

@@ -35,8 +35,10 @@ def test_points_of_a_plane_keep_their_distances() -> None:
     assert torch.allclose(distances, torch.cdist(flat, flat), atol=1e-6)
     variances = found.points.var(0)
     assert variances[0] > variances[1]
-    assert sum(found.shares) == pytest.approx(1)
-    assert found.shares[0] == pytest.approx((variances[0] / variances.sum()).item())
+    assert sum(found.explained_variance_ratio) == pytest.approx(1)
+    assert found.explained_variance_ratio[0] == pytest.approx(
+        (variances[0] / variances.sum()).item()
+    )
 
 
 def test_the_largest_part_of_a_direction_is_above_0() -> None:
@@ -51,14 +53,14 @@ def test_the_directions_are_those_of_the_others() -> None:
     others = torch.tensor([[0.0, -9.0, 1.0], [0.0, 9.0, 1.0], [-2.0, 0.0, 1.0], [2.0, 0.0, 1.0]])
     found = principal(torch.tensor([[1.0, 2.0, 3.0]]), others)
     assert found.points.tolist() == [pytest.approx([2, 1])]
-    assert found.shares == pytest.approx([81 / 85, 4 / 85])
+    assert found.explained_variance_ratio == pytest.approx([81 / 85, 4 / 85])
 
 
 def test_codes_of_one_number_lie_on_a_line_and_equal_codes_on_a_point() -> None:
     codes = torch.tensor([[1.0], [3.0], [8.0]])
     assert principal(codes, codes).points.tolist() == [[-3, 0], [-1, 0], [4, 0]]
     same = principal(torch.full((3, 4), 2.0), torch.full((5, 4), 2.0))
-    assert same.points.abs().max() < 1e-6 and same.shares == [0, 0]
+    assert same.points.abs().max() < 1e-6 and same.explained_variance_ratio == [0, 0]
 
 
 def assert_apart(points: Tensor, labels: Tensor) -> None:

@@ -369,7 +369,7 @@ def test_an_output_padding_shows_what_the_kernel_reaches_and_zeros_beyond() -> N
             assert output.tolist() == [[expected]]
 
 
-def test_turned_weights_are_turned_by_180_degrees_and_change_channels() -> None:
+def test_flipped_weights_are_turned_by_180_degrees_and_change_channels() -> None:
     weight = np.arange(1.0, 13).reshape(1, 2, 2, 3)  # 1 channel to 2
     assert flipped(weight).tolist() == [[[[6, 5, 4], [3, 2, 1]]], [[[12, 11, 10], [9, 8, 7]]]]
 

@@ -12,8 +12,8 @@ from aecli.analysis.sample_runs import (
     HALFWAY,
     MSE,
     SAMPLES,
+    SampledGroup,
     SampledRuns,
-    Setting,
     findings,
     short_names,
 )
@@ -104,13 +104,13 @@ def test_names_keep_what_tells_families_apart() -> None:
     assert list(short_names(alike).values()) == alike
 
 
-def setting(family: str, latent: int, *distances: float) -> Setting:
-    return Setting(family, latent, {SAMPLES: dict(enumerate(distances))}, NO_IMAGES)
+def setting(family: str, latent: int, *distances: float) -> SampledGroup:
+    return SampledGroup(family, latent, {SAMPLES: dict(enumerate(distances))}, NO_IMAGES)
 
 
-def sampled(*settings: Setting) -> SampledRuns:
+def sampled(*settings: SampledGroup) -> SampledRuns:
     everywhere = [
-        Setting(each.family, each.latent, {**each.values, MSE: {0: 1.0}, HALFWAY: {0: 1.0}},
+        SampledGroup(each.family, each.latent, {**each.values, MSE: {0: 1.0}, HALFWAY: {0: 1.0}},
                 NO_IMAGES)
         for each in settings
     ]  # fmt: skip

@@ -57,25 +57,25 @@ def test_results_and_gradients_are_those_of_torch(
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ways that were taken past torch's own layer."""
     ways: list[str] = []
-    stamped, apply = transposed._single_channel_forward, transposed._Transposed.apply
+    single_channel, apply = transposed._single_channel_forward, transposed._Transposed.apply
 
-    def noted_stamped(*arguments: Any) -> Tensor:
-        ways.append("stamped")
-        return stamped(*arguments)
+    def noted_single_channel(*arguments: Any) -> Tensor:
+        ways.append("single channel")
+        return single_channel(*arguments)
 
     def noted_apply(*arguments: Any) -> Any:
         ways.append("gradient")
         return apply(*arguments)
 
-    monkeypatch.setattr(transposed, "_single_channel_forward", noted_stamped)
+    monkeypatch.setattr(transposed, "_single_channel_forward", noted_single_channel)
     monkeypatch.setattr(transposed._Transposed, "apply", noted_apply)
     return ways
 
 
 @pytest.mark.parametrize("outputs", [1, 16])
-def test_a_single_map_is_stamped(outputs: int, taken: list[str]) -> None:
+def test_a_single_map_uses_single_channel_forward(outputs: int, taken: list[str]) -> None:
     ConvTranspose2d(4, outputs, 3)(torch.randn(2, 4, 5, 5))
-    assert taken == (["gradient", "stamped"] if outputs == 1 else ["gradient"])
+    assert taken == (["gradient", "single channel"] if outputs == 1 else ["gradient"])
 
 
 @pytest.mark.parametrize("outputs", [1, 16])

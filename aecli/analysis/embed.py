@@ -181,9 +181,9 @@ def map_codes(codes: Tensor, training: Tensor, kind: str | None, seed: int) -> M
         components = principal(codes, training)
         first, second = (
             Direction(f"PCA {number} ({share:.1%} of the variance)".replace("%", " %"))
-            for number, share in enumerate(components.shares, 1)
+            for number, share in enumerate(components.explained_variance_ratio, 1)
         )
-        return Map("pca", components.points, (first, second), components.shares)
+        return Map("pca", components.points, (first, second), components.explained_variance_ratio)
     name = "t-SNE" if kind == "tsne" else "UMAP"
     points = t_sne(codes) if kind == "tsne" else umap(codes, seed)
     directions = (Direction(f"{name} 1", has_unit=False), Direction(f"{name} 2", has_unit=False))

@@ -38,7 +38,7 @@ Features = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Measured:
+class ProbeScores:
     """How well a linear classifier does on some features."""
 
     accuracies: list[Accuracy]
@@ -52,7 +52,7 @@ class Measured:
 class Probe:
     """Accuracy of linear classifiers on the test images."""
 
-    measured: dict[str, Measured]
+    measured: dict[str, ProbeScores]
     """By features, as in `feature_functions`."""
     per_class: list[int]
     """Labelled training images per class, ascending."""
@@ -230,7 +230,7 @@ def draw_balanced(split: Split, per_class: int, seed: int) -> Tensor:
     return torch.cat(indices).to(split.labels.device)
 
 
-def measure(features: Features, data: Data, subsets: list[list[Tensor]]) -> Measured:
+def measure(features: Features, data: Data, subsets: list[list[Tensor]]) -> ProbeScores:
     """Test classifiers trained on subsets of the training images, and one trained on all of them.
 
     Features are standardised on all training images in every case: that needs no labels.
@@ -253,7 +253,7 @@ def measure(features: Features, data: Data, subsets: list[list[Tensor]]) -> Meas
     right = int(correct.sum())
     with_all = Accuracy(len(train), _share(correct), None, interval(right, len(correct)))
     summaries = [_summary(shares, group) for shares, group in zip(by_draw, subsets, strict=True)]
-    return Measured([*summaries, with_all], by_draw, correct)
+    return ProbeScores([*summaries, with_all], by_draw, correct)
 
 
 def _share(correct: Tensor) -> float:
@@ -280,7 +280,9 @@ def claims(result: Probe, count: int) -> list[str]:
     ]
 
 
-def _compare(first: Measured, other: Measured, name: str, per_class: list[int]) -> Iterator[str]:
+def _compare(
+    first: ProbeScores, other: ProbeScores, name: str, per_class: list[int]
+) -> Iterator[str]:
     means = [
         (ours.mean, theirs.mean)
         for ours, theirs in zip(first.accuracies, other.accuracies, strict=True)

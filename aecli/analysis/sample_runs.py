@@ -40,7 +40,7 @@ QUANTITIES = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class SampledGroup:
     """Runs that differ only by seed, drawn from in one way."""
 
     family: str
@@ -62,14 +62,14 @@ class SampledRuns:
 
     density: str
     """That was fitted to the codes, or "prior"."""
-    ends: Tensor  # (2, C, H, W): the test images between which `Setting.steps` lead
+    ends: Tensor  # (2, C, H, W): the test images between which `SampledGroup.steps` lead
     training: float
     """Fréchet distance of as many training images to the test images."""
-    settings: list[Setting]
+    settings: list[SampledGroup]
 
-    def families(self, quantity: str) -> dict[str, list[Setting]]:
+    def families(self, quantity: str) -> dict[str, list[SampledGroup]]:
         """Family -> its settings by latent size, where this was measured."""
-        found: dict[str, list[Setting]] = {}
+        found: dict[str, list[SampledGroup]] = {}
         for setting in self.settings:
             if quantity in setting.values:
                 found.setdefault(setting.family, []).append(setting)
@@ -139,7 +139,7 @@ def sample_runs(
         UsageError: the images are of one class, or a code has no prior and that is the density.
     """
     sampler: _Sampler | None = None
-    settings: list[Setting] = []
+    settings: list[SampledGroup] = []
     names = short_names(list(comparison.families))
     for group in sorted(comparison.settings, key=lambda each: names[each.family] != PLAIN):
         runs = []
@@ -155,7 +155,7 @@ def sample_runs(
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _RunScores:
     """One run."""
 
     samples: dict[str, tuple[float, Tensor]]
@@ -165,21 +165,21 @@ class _Measured:
 
 
 @torch.inference_mode()
-def _measure(sampler: _Sampler, trained: Trained) -> _Measured:
+def _measure(sampler: _Sampler, trained: Trained) -> _RunScores:
     densities = {choose_density(trained, sampler.density)}
     if trained.config.has_gaussian_code:
         densities.add(PRIOR)
     samples = {each: sampler.samples(trained, each) for each in densities}
-    return _Measured(samples, sampler.halfway(trained), sampler.steps(trained))
+    return _RunScores(samples, sampler.halfway(trained), sampler.steps(trained))
 
 
 def _settings(
-    group: RunGroup, family: str, runs: Sequence[_Measured], density: str
-) -> Iterator[Setting]:
+    group: RunGroup, family: str, runs: Sequence[_RunScores], density: str
+) -> Iterator[SampledGroup]:
     """The runs of a group, once for each density; what has none belongs to the first."""
     seeds = group.seeds
     first = runs[0]
-    yield Setting(
+    yield SampledGroup(
         family,
         group.latent,
         {
@@ -192,7 +192,7 @@ def _settings(
     )
     if PRIOR in first.samples and density != PRIOR:
         distances = dict(zip(seeds, [run.samples[PRIOR][0] for run in runs], strict=True))
-        yield Setting(
+        yield SampledGroup(
             f"{family}, prior", group.latent, {SAMPLES: distances}, first.samples[PRIOR][1]
         )
 
@@ -245,7 +245,9 @@ def findings(result: SampledRuns) -> list[str]:
     ]
 
 
-def _compare(settings: Sequence[Setting], references: dict[int, Setting], quantity: str) -> str:
+def _compare(
+    settings: Sequence[SampledGroup], references: dict[int, SampledGroup], quantity: str
+) -> str:
     """The sizes at which a family is lower, higher, or neither can be said; empty without seeds."""
     similar = "is not significantly different"
     latents: dict[str, list[int]] = {"is lower": [], "is higher": [], similar: []}

@@ -17,7 +17,7 @@ from aecli.convolution.interpolation import Kernel, interpolate
 from aecli.convolution.upsampling import area_mean, bed_of_nails, max_pool, max_unpool
 from aecli.errors import UsageError
 from aecli.evaluation.metrics import psnr
-from aecli.figures.enlargements import Shown, enlargements
+from aecli.figures.enlargements import CaptionedImage, enlargements
 
 Enlarge = Callable[[Pixels, int], Pixels]
 """A picture and a factor -> the picture, so many times as high and as wide."""
@@ -148,14 +148,14 @@ def enlarged_figure(
     """
     rows, columns = detail(picture.pixels)
     original = picture.pixels[:, rows, columns]
-    lines = [[Shown(f"original\n{_size_text(original)}", original)]]
+    lines = [[CaptionedImage(f"original\n{_size_text(original)}", original)]]
     for factor in factors:
         line = []
         for method, function in enlarge.items():
             large = function(picture.pixels, factor)
             keep(f"{method}-x{factor}", large)
-            part = large[:, _times(rows, factor), _times(columns, factor)].copy()
-            line.append(Shown(f"{method}\n{_size_text(part)}", part))
+            part = large[:, _scaled(rows, factor), _scaled(columns, factor)].copy()
+            line.append(CaptionedImage(f"{method}\n{_size_text(part)}", part))
         lines.append(line)
     return enlargements(f"{title}{_detail_text(picture)}", lines)
 
@@ -180,18 +180,18 @@ def restored_figure(
         small = area_mean(original, factor)
         squares = small.repeat(factor, 1).repeat(factor, 2)
         line = [
-            Shown("original", original[:, rows, columns]),
-            Shown(f"at {_size_text(small)}", squares[:, rows, columns]),
+            CaptionedImage("original", original[:, rows, columns]),
+            CaptionedImage(f"at {_size_text(small)}", squares[:, rows, columns]),
         ]
         for method in methods:
             restored = restore(original, method, enlarge.get(method), factor)
             mse = float(((restored - original) ** 2).mean(dtype=np.float64))
-            line.append(Shown(f"{method}\n{psnr(mse):.1f} dB", restored[:, rows, columns]))
+            line.append(CaptionedImage(f"{method}\n{psnr(mse):.1f} dB", restored[:, rows, columns]))
         lines.append(line)
     return enlargements(f"{title}{_detail_text(picture)}", lines)
 
 
-def _times(part: slice, factor: int) -> slice:
+def _scaled(part: slice, factor: int) -> slice:
     return slice(part.start * factor, part.stop * factor)
 
 

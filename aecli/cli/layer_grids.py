@@ -90,9 +90,9 @@ def _stamp(
     words = numbers[0]
     if names is not None:
         words = np.array([f"{scale}*{name}" for name in names[0, 0].flat]).reshape(numbers[0].shape)
-    laid, is_laid = np.zeros(is_cut.shape, words.dtype), np.zeros(is_cut.shape, bool)
-    laid[place], is_laid[place] = words, True
-    return NumberGrid(f"{scale} x kernel", _flat(laid[kept(layer)]), _flat(is_laid[kept(layer)]))
+    stamp, is_stamp = np.zeros(is_cut.shape, words.dtype), np.zeros(is_cut.shape, bool)
+    stamp[place], is_stamp[place] = words, True
+    return NumberGrid(f"{scale} x kernel", _flat(stamp[kept(layer)]), _flat(is_stamp[kept(layer)]))
 
 
 def maps(

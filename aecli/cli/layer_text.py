@@ -172,7 +172,7 @@ def zero_steps(layer: ConvLayer) -> list[str]:
         f"P' = {extent if dilated else plain} = {sizes_text(around)} around them{cropped}.",
         f"Zeros between the pixels: {shape_text(layer.size)} becomes {shape_text(spread)}.",
         f"Zeros around: {shape_text(spread)} becomes {shape_text(_without_extra(layer, surface))}.",
-        f"Convolution with stride 1, always, and the kernel {_turned(settings)}"
+        f"Convolution with stride 1, always, and the kernel {_flipped_text(settings)}"
         + (f", dilation {sizes_text(settings.dilation)}" if dilated else "")
         + f": {shape_text(_without_extra(layer, layer.output_size))}.",
     ]
@@ -188,7 +188,7 @@ def zero_steps(layer: ConvLayer) -> list[str]:
     return steps
 
 
-def _turned(settings: ConvSettings) -> str:
+def _flipped_text(settings: ConvSettings) -> str:
     """What `reference.flipped` does to a kernel."""
     if len(settings.kernel) == 2:
         return "rotated by 180 degrees"

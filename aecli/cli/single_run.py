@@ -29,8 +29,8 @@ from aecli.training.closing import close_run
 from aecli.training.estimate import Task
 from aecli.training.experiment import (
     exclusive_run,
+    load_newest_checkpoint,
     record_failure,
-    restore,
     run_experiment,
 )
 from aecli.training.loop import new_model, steps_per_epoch
@@ -82,7 +82,7 @@ def forecast_rest(run: RunDirectory, overrides: list[str], restart: bool) -> Non
     data = check_without_writing(config, is_new=False)
     check_free(run.path)
     state = TrainingState(config, new_model(config, data), data.fingerprints)
-    saved = None if restart else restore(state, run, console.warn)
+    saved = None if restart else load_newest_checkpoint(state, run, console.warn)
     run.check_replaceable()
     _announce(config, data, SINGLE_PROCESS)
     show_run(Task.left(config, data, saved), str(run.path))

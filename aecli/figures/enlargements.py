@@ -18,14 +18,14 @@ MIN_COLUMN = 0.9  # so that a heading over a narrow picture is not one word per 
 MARGIN, GAP, LINE_GAP, HEADING_GAP = 0.15, 0.15, 0.15, 0.05
 
 
-class Shown(NamedTuple):
+class CaptionedImage(NamedTuple):
     """A picture under a heading."""
 
     heading: str
     pixels: NDArray[Any]  # (channels, height, width) in [0, 1]
 
 
-def enlargements(title: str, lines: Sequence[Sequence[Shown]]) -> Figure:
+def enlargements(title: str, lines: Sequence[Sequence[CaptionedImage]]) -> Figure:
     """Lines of pictures whose pixels all have the same size, so that larger ones look larger."""
     scale = _inches_per_pixel(lines)
     title = text.wrapped(title, WIDTH, TITLE)
@@ -50,7 +50,7 @@ def enlargements(title: str, lines: Sequence[Sequence[Shown]]) -> Figure:
     return figure
 
 
-def _inches_per_pixel(lines: Sequence[Sequence[Shown]]) -> float:
+def _inches_per_pixel(lines: Sequence[Sequence[CaptionedImage]]) -> float:
     """The largest scale at which every line fits, and the largest picture is not too large."""
     longest = max(max(each.pixels.shape[1:]) for line in lines for each in line)
     room = min(
@@ -60,11 +60,11 @@ def _inches_per_pixel(lines: Sequence[Sequence[Shown]]) -> float:
     return float(min(MAX_PICTURE / longest, room))
 
 
-def _column(shown: Shown, scale: float) -> float:
+def _column(shown: CaptionedImage, scale: float) -> float:
     return float(max(shown.pixels.shape[2] * scale, MIN_COLUMN))
 
 
-def _draw(figure: Figure, shown: Shown, corner: tuple[float, float], scale: float) -> None:
+def _draw(figure: Figure, shown: CaptionedImage, corner: tuple[float, float], scale: float) -> None:
     """Draw a picture; `corner` is its upper left one, in inches from that of the figure."""
     size = figure.get_size_inches()
     channels, rows, columns = shown.pixels.shape

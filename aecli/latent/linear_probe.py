@@ -61,7 +61,7 @@ class Standardizer:
 
 
 def fit_classifier(
-    features: Tensor, labels: Tensor, classes: int, units: Standardizer
+    features: Tensor, labels: Tensor, classes: int, standardizer: Standardizer
 ) -> LinearClassifier:
     """Multinomial logistic regression: minimise mean cross-entropy + PENALTY / 2 |weights|^2.
 
@@ -73,9 +73,9 @@ def fit_classifier(
         features: (N, D).
         labels: (N,), from 0 to `classes` - 1.
         classes: the number of classes, K.
-        units: the standardisation of the features, to which the penalty applies.
+        standardizer: the standardisation of the features, to which the penalty applies.
     """
-    rows = (features - units.mean).div_(units.deviation)
+    rows = (features - standardizer.mean).div_(standardizer.deviation)
     basis = None
     if len(rows) < rows.shape[1]:
         # The best weights are combinations of the rows (the representer theorem; Kimeldorf and
@@ -100,8 +100,8 @@ def fit_classifier(
 
     optimizer.step(loss)
     found = weights.detach() if basis is None else weights.detach() @ basis.T
-    scaled = found / units.deviation
-    return LinearClassifier(scaled, bias.detach().squeeze(1) - scaled @ units.mean)
+    scaled = found / standardizer.deviation
+    return LinearClassifier(scaled, bias.detach().squeeze(1) - scaled @ standardizer.mean)
 
 
 def class_count(split: Split) -> int:

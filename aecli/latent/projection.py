@@ -20,7 +20,7 @@ class Principal:
     """Codes along the two directions of largest variance of other codes."""
 
     points: Tensor  # (N, 2)
-    shares: list[float]
+    explained_variance_ratio: list[float]
     """Of the variance of those other codes, by direction."""
 
 
@@ -31,7 +31,7 @@ class Directions:
     mean: Tensor  # (D,), double precision
     vectors: Tensor  # (K, D), double precision, of length 1
     deviations: Tensor  # (K,): the standard deviation along each
-    shares: list[float]
+    explained_variance_ratio: list[float]
     """Of the variance, by direction."""
 
 
@@ -56,7 +56,7 @@ def principal(codes: Tensor, others: Tensor) -> Principal:
     """
     found = principal_directions(_pad_to_two(others), 2)
     points = (_pad_to_two(codes).cpu().double() - found.mean) @ found.vectors.T
-    return Principal(points, found.shares)
+    return Principal(points, found.explained_variance_ratio)
 
 
 def t_sne(codes: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SlideResult:
     """A slide with what came of it."""
 
     slide: Slide
@@ -91,7 +91,7 @@ class Kit:
     """A lecture that has been run."""
 
     lecture: Lecture
-    slides: list[Shown]
+    slides: list[SlideResult]
     runs: dict[str, Prepared]
 
     @property
@@ -140,25 +140,25 @@ def make_kit(
     return Kit(lecture, shown, runs)
 
 
-def _show(slide: Slide, runs: dict[str, Prepared], quick: bool, folder: Path) -> Shown:
+def _show(slide: Slide, runs: dict[str, Prepared], quick: bool, folder: Path) -> SlideResult:
     """Run the line of one slide."""
     if slide.line is None:
-        return Shown(slide, "")
+        return SlideResult(slide, "")
     for key in slide.runs:
         if (error := runs[key].error) is not None:
-            return Shown(slide, f"aecli {slide.line}", error=error)
+            return SlideResult(slide, f"aecli {slide.line}", error=error)
     folders = {key: path for key in slide.runs if (path := runs[key].folder) is not None}
     command = f"aecli {slide.line_with(folders)}"
     ran = run_line(shlex.split(command)[1:], folder)
     if ran.error is not None:
-        return Shown(slide, command, ran.printed, error=ran.error)
+        return SlideResult(slide, command, ran.printed, error=ran.error)
     results = Results(ran.printed, folder, folders)
     verdicts = tuple(judge(each, results, quick) for each in slide.checks)
     try:
         pictures = tuple(_pictures(slide, results))
     except StorageError as error:
-        return Shown(slide, command, ran.printed, verdicts=verdicts, error=error)
-    return Shown(slide, command, ran.printed, pictures, verdicts)
+        return SlideResult(slide, command, ran.printed, verdicts=verdicts, error=error)
+    return SlideResult(slide, command, ran.printed, pictures, verdicts)
 
 
 def _pictures(slide: Slide, results: Results) -> Iterator[Picture]:

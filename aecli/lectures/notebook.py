@@ -8,7 +8,7 @@ from typing import Any
 
 from aecli import __version__
 from aecli.files.documents import to_json
-from aecli.lectures.kit import NOTEBOOK, Kit, Picture, Shown
+from aecli.lectures.kit import NOTEBOOK, Kit, Picture, SlideResult
 
 Cell = dict[str, Any]
 
@@ -60,7 +60,7 @@ def _opening(kit: Kit, folder: Path) -> Iterator[Cell]:
     yield _code("folder", code, [])
 
 
-def _slide_cells(number: int, shown: Shown) -> Iterator[Cell]:
+def _slide_cells(number: int, shown: SlideResult) -> Iterator[Cell]:
     slide = shown.slide
     text = f"## {number}. {_literal(slide.title)}\n\n{_literal(slide.remark)}"
     if slide.slip:

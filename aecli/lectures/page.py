@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aecli import __version__
 from aecli.figures.web_page import render as render_page
-from aecli.lectures.kit import Kit, Shown
+from aecli.lectures.kit import Kit, SlideResult
 
 TEMPLATE = Path(__file__).with_name("lecture.html.j2")
 MIN_COLUMNS = 40
@@ -31,7 +31,7 @@ def page(kit: Kit, quick: bool, command: str) -> str:
     )
 
 
-def state(shown: Shown) -> str:
+def state(shown: SlideResult) -> str:
     """What a slide has come to: fails, holds, open (nothing was asserted this time) or plain."""
     if shown.failures:
         return "fails"
@@ -40,7 +40,7 @@ def state(shown: Shown) -> str:
     return "open" if shown.verdicts else "plain"
 
 
-def mark(shown: Shown) -> str:
+def mark(shown: SlideResult) -> str:
     """How the results compare with the numbers of the slide, in words."""
     if shown.error is not None:
         return f"failed: {shown.error}"

@@ -11,7 +11,7 @@ from aecli.runs.display import Display, Progress
 from aecli.runs.external import ExternalTracker
 from aecli.runs.remaining import is_interrupted
 from aecli.runs.tracker import Resumed, Tracker
-from aecli.training.experiment import restore
+from aecli.training.experiment import load_newest_checkpoint
 from aecli.training.loop import new_model, steps_per_epoch
 from aecli.training.outcome import (
     LOSSES,
@@ -58,7 +58,7 @@ def close_run(
     if not is_interrupted(run):
         raise UsageError(f"{run.path} has been finished by another process in the meantime")
     state = TrainingState(config, new_model(config, data), data.fingerprints)
-    restore(state, run, warn)
+    load_newest_checkpoint(state, run, warn)
     has_failed = run.status is Status.failed
     if not state.kept_epoch:
         advice = "train another" if has_failed else "leave finish=true out to train it"

@@ -120,7 +120,7 @@ def run_experiment(
     """
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
-    saved = None if restart else restore(state, run, warn)
+    saved = None if restart else load_newest_checkpoint(state, run, warn)
     is_resumed = saved is not None
     if not is_resumed:
         load_initial(config, state.model)
@@ -184,7 +184,7 @@ def run_worker(group: ProcessGroup) -> None:
     group.shutdown()
 
 
-def restore(
+def load_newest_checkpoint(
     state: TrainingState, run: RunDirectory, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Load the newest undamaged checkpoint into `state` and return it; None if there was none."""

@@ -187,7 +187,7 @@ def _positions(
         "mean": arrays.add(found.mean),
         "vectors": arrays.add(found.vectors.contiguous()),
         "deviations": found.deviations.tolist(),
-        "shares": found.shares,
+        "shares": found.explained_variance_ratio,
         "unit_deviations": arrays.add(codes.std(0, correction=0)),
         "points": arrays.add((shown_codes - found.mean) @ found.vectors[:2].T),
     }
