@@ -82,7 +82,11 @@ def test_a_mistake_gets_one_line(
         ("model/mine.yaml", "defaults: [fc_schema\nname: mine\n", "mine.yaml"),
         ("model/conv.yaml", MODEL, "has the name of a choice that exists, model=conv"),
         ("models/x.yaml", MODEL, "holds models, which is not a group of choices"),
-        ("hydra/launcher/joblib.yaml", "_target_: os.system\n", "holds hydra, which is no group"),
+        (
+            "hydra/launcher/joblib.yaml",
+            "_target_: os.system\n",
+            "holds hydra, which is not a group",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_gets_one_line(
