@@ -17,6 +17,7 @@ from aecli.baselines.pca import fit_pca
 from aecli.config import DataConfig
 from aecli.data import load_data
 from aecli.data.batches import to_pixels
+from aecli.runs.known_images import KnownImages
 from tests.conftest import TINY
 
 Aecli = Callable[..., int]
@@ -136,6 +137,25 @@ def test_compare_sets_it_beside_the_networks(
     assert "kernel PCA of images without corruption" in report
     svg = (tmp_path / "out" / "figures" / "mse-by-latent.svg").read_text()
     assert "kernel PCA" in svg
+    assert "No kernel PCA: the inputs are corrupted, or" in (tmp_path / "out/table.md").read_text()
+
+
+@pytest.mark.undrawn("train", "compare")
+def test_runs_that_it_cannot_be_compared_with_are_refused(
+    sweep: Path,
+    aecli: Aecli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert aecli("compare", str(sweep / "c"), "output=out", "kernel_pca=true") == 2
+    refused = "aecli: kernel PCA cannot be compared with the runs on synthetic: their inputs are"
+    assert capsys.readouterr().err.startswith(refused)
+    changed = "other test images than those of the run"
+    monkeypatch.setattr(KnownImages, "check_test_images", lambda self: changed)
+    assert aecli("compare", str(sweep / "a"), "output=out", "kernel_pca=true") == 3
+    assert capsys.readouterr().err == f"aecli: {changed}: leave kernel_pca out\n"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.undrawn("train", "compare")

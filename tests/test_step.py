@@ -12,6 +12,7 @@ from aecli.cli.compose import compose
 from aecli.runtime.device import open_device
 from aecli.training.step import EAGER_CALLS, CapturedCall, TrainingStep
 from tests.gpu import (
+    COMMANDS,
     IMAGES,
     LINES,
     MODELS,
@@ -21,6 +22,7 @@ from tests.gpu import (
     numbered_images,
     two_epochs,
 )
+from tests.test_docs import check_options, check_train
 
 CPU = torch.device("cpu")
 
@@ -106,3 +108,11 @@ def test_the_position_that_a_graph_moves_on_is_that_of_the_epoch(
 def test_captured_steps_are_eager_ones_to_the_bit(line: list[str]) -> None:
     assert EAGER_CALLS < IMAGES // 16  # so that steps of the first epoch are replayed, too
     assert check_captured(line, open_device("cuda"))
+
+
+def test_the_commands_that_need_a_gpu_are_valid() -> None:
+    for training, commands in COMMANDS.items():
+        check_train(training.split()[1:])
+        for command in commands:
+            name, *arguments = command.split()
+            check_options(name, arguments)

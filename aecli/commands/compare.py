@@ -60,7 +60,7 @@ class Options:
 
     kernel_pca: bool = False
     """Add the error of kernel PCA, a classical code that is not linear, at each latent size. It
-    opens the images of the runs, takes about ten seconds a size, and needs scikit-learn."""
+    opens the images of the runs, takes some seconds a size, and needs scikit-learn."""
 
     output: str | None = None
     """Folder for the comparison; null: `compare` in the given folder or, for several folders, a new

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import NoReturn
 
 from aecli.baselines.kernel_pca import kernel_pca_errors
 from aecli.comparison.results import Comparison, Result
 from aecli.config import CorruptionKind
 from aecli.data.loaded import keep_data
+from aecli.errors import DataError, UsageError
 from aecli.runs.trained import open_run
 from aecli.runtime.progress import Bar
 
@@ -17,8 +19,9 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
     It is fitted to the training images of the run. Runs whose inputs are corrupted get none.
 
     Raises:
-        UsageError: scikit-learn is not installed.
-        DataError: the images of a run cannot be loaded, or have changed.
+        UsageError: scikit-learn is not installed, or there is no run that it can be compared with.
+        DataError: the images of a run cannot be loaded, have changed, or are not known to be those
+            of the run.
         StorageError: a file of a run is damaged.
     """
     by_images: dict[str, list[Result]] = defaultdict(list)
@@ -29,10 +32,15 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
     sizes = {key: {each.config.latent for each in runs} for key, runs in by_images.items()}
     with keep_data(), Bar("kernel PCA", sum(map(len, sizes.values())), "sizes") as bar:
         for key, runs in by_images.items():
-            data = open_run(runs[0].run.path, device="cpu").data()
+            data = open_run(runs[0].run.path, device="cpu", warn=_refuse).data()
             for size, mse in kernel_pca_errors(data.train.images, data.test.images, sizes[key]):
                 known[key, size] = mse
                 bar.done += 1
+    if not known:
+        raise UsageError(
+            f"kernel PCA cannot be compared with the runs on {comparison.data.name}: their inputs "
+            f"are corrupted, or their codes too large: leave kernel_pca out, or choose with data="
+        )
     settings = [
         replace(
             setting,
@@ -44,6 +52,11 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
         for setting in comparison.settings
     ]
     return replace(comparison, settings=settings)
+
+
+def _refuse(warning: str) -> NoReturn:
+    """Errors on other images than those of the run cannot be compared with its own."""
+    raise DataError(f"{warning}: leave kernel_pca out")
 
 
 def _key(result: Result) -> str:

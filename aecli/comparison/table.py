@@ -144,6 +144,10 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
         sentences.append(f"±: the standard deviation over n{number} seeds.")
     if any(math.isinf(setting.ratio_to_pca) for setting in settings):
         sentences.append("A ratio of inf: PCA makes no error at that latent size.")
+    if len({each.kernel_pca_mse is None for each in settings}) == 2:
+        sentences.append(
+            "No kernel PCA: the inputs are corrupted, or the code is too large for it."
+        )
     return sentences
 
 

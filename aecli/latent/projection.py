@@ -21,7 +21,7 @@ class Principal:
 
     points: Tensor  # (N, 2)
     explained_variance_ratio: list[float]
-    """Of the variance of those other codes, by direction."""
+    """The share of the variance of those other codes along each direction."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Directions:
     vectors: Tensor  # (K, D), double precision, of length 1
     deviations: Tensor  # (K,): the standard deviation along each
     explained_variance_ratio: list[float]
-    """Of the variance, by direction."""
+    """The share of the variance along each direction."""
 
 
 def principal_directions(codes: Tensor, count: int) -> Directions:

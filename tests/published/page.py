@@ -28,8 +28,8 @@ HEAD = """\
 Numbers from the literature next to those of aecli. Each row can be rerun by the commands below its
 table. `make published` runs the rows that have no result, keeps the results in
 `docs/published/results/`, and makes this page from them and from `docs/published/rows.yaml`.
-`make published ROWS=hinton-pca,hinton` runs these rows alone; their names are above the lines, and
-rows for several sizes of the code are called `pca-2`, `pca-4` and so on.
+`make published ROWS=hinton-pca,hinton` runs these rows alone; their names are above the commands,
+and rows for several sizes of the code are called `pca-2`, `pca-4` and so on.
 
 How to read it:
 
@@ -37,8 +37,8 @@ How to read it:
   no seed plays a part, so there is only one result.
 - **met** is *yes* if the mean and each single seed lie within what is **to reach**, *on average* if
   only the mean does, and *no* otherwise; then the reason is below the table.
-- **time** is that of one seed, from pressing return to the next prompt, with the time of all cores
-  together in parentheses. If other programs were using the machine, the first is longer than it
+- **time** is the wall-clock time of the commands of one seed, with the time of all cores together
+  in parentheses. If other programs were using the machine, the first is longer than it
   would be alone, and the second is about the same.
 - The settings of a network are chosen on validation images; the test images are measured once, at
   the end.
