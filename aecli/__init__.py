@@ -27,7 +27,7 @@ _HOMES = {
     "train": "aecli.api.training",
 }
 
-if not TYPE_CHECKING:  # to a type checker, the names above are all that there are
+if not TYPE_CHECKING:  # a type checker sees only the names above
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used."""

@@ -1,1 +1,2 @@
-"""What a trained autoencoder is for: one module a use, each held against the classical answer."""
+"""What a trained autoencoder is good for: one module per use, each compared with the classical
+method."""

@@ -37,7 +37,7 @@ DETECTORS = {
     "forest": "isolation forest",
     "svm": "one-class SVM",
 }
-"""Name -> label in figures. The threshold is one for the model's errors."""
+"""Name -> label in figures. The threshold applies to the model's errors only."""
 
 
 def check_values(fpr: float, seed: int) -> None:
@@ -48,7 +48,7 @@ def check_values(fpr: float, seed: int) -> None:
 
 
 def check_validated(trained: Trained) -> None:
-    """Check that there are images to set the threshold on, to which no weights were fitted.
+    """Check that there are images for setting the threshold that were not used to fit the weights.
 
     Raises:
         UsageError: there are none.
@@ -157,9 +157,9 @@ def summarise_folders(scored: ScoredImages, limit: Threshold) -> dict[str, Error
 def scores_csv(own: OwnImages, errors: Tensor, normal: Tensor, limit: Threshold) -> bytes:
     """A CSV file with a row for each image, sorted by decreasing `errors` (N,).
 
-    A row also holds the fraction of the `normal` errors (M,) that are smaller. File names are
-    written in whatever encoding they have, so that a program finds the files; a name that begins
-    like a formula is written as ./name.
+    A row also holds the fraction of the `normal` errors (M,) that are smaller. File names keep
+    their own encoding, so that a program finds the files; a name that begins like a formula is
+    written as ./name.
     """
     below = torch.searchsorted(normal.sort().values, errors) / len(normal)
     rows: list[list[Any]] = [["file", "mse", "anomalous", "validation_images_below"]]

@@ -25,7 +25,7 @@ from aecli.latent.quantisation import MAX_BITS, Quantiser
 from aecli.runs.trained import Trained
 
 QUALITIES = (1, 5, 10, 20, 30, 50, 75, 90, 95)
-"""Of JPEG; above 95 files only grow."""
+"""JPEG qualities; above 95 only the file size grows."""
 JPEG, PNG = "JPEG", "PNG"
 DEFAULT_IMAGES, MAX_VALUES = 1000, 2**23  # fewer than so many if they have more values than this
 SHOWN = 10  # images in the figure
@@ -33,10 +33,10 @@ SHOWN = 10  # images in the figure
 
 @dataclass(frozen=True)
 class Rate:
-    """One way to store the images: what they take, and what is lost."""
+    """One way to store the images: how many bits they take, and how much is lost."""
 
     number: int
-    """What tells the settings of a method apart: bits per number of a code, or a quality."""
+    """The setting of the method: bits per number of a code, or a quality."""
     stored_bits: float
     """Per image: of the packed codes, or of a whole file."""
     coded_bits: float
@@ -64,17 +64,17 @@ class Compressed:
     pixels: int
     """In an image, C x H x W."""
     count: int
-    """Number of images measured."""
+    """The number of images."""
     bits: list[int]
     """Per number of a code."""
     rates: dict[str, list[Rate]]
     """Method -> its settings by increasing size."""
     models: dict[str, str]
-    """The methods that are networks -> PCA of the same size."""
+    """Methods that are networks -> PCA with the same code size."""
 
 
 class _Codec(NamedTuple):
-    """An encoder that makes codes, whose decoder makes images of them."""
+    """An encoder, and the decoder that turns its codes into images."""
 
     encode: Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> codes (N, D)
     decode: Callable[[Tensor], Tensor]  # codes (B, D) -> pixels (B, C, H, W)
@@ -90,7 +90,7 @@ def read_bits(text: str) -> list[int]:
 
 
 def check_codes(models: list[Trained]) -> None:
-    """Check that the decoders get everything that they need from the code.
+    """Check that the decoders need nothing but the code.
 
     Raises:
         UsageError: one of them does not.
@@ -273,8 +273,8 @@ def _curve(
 
 
 def images_figure(title: str, result: Compressed) -> Figure:
-    """Images at about the same size: those of the models and of PCA at the middle number of bits,
-    and for each model the JPEG that takes the most similar number of bits."""
+    """Images at about the same size in bits: the models and PCA at the middle number of bits, and
+    for each model the JPEG that comes closest to it in bits."""
     rows, nearest = [Row("original", result.originals)], {}
     for name, pca in result.models.items():
         for method in (name, pca):

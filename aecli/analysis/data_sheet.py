@@ -20,13 +20,13 @@ from aecli.evaluation.metrics import evaluation_batch, image_mse
 from aecli.figures import Row, image_grid
 
 PER_CLASS = 10  # images in a row of the sheet
-MAX_CLASSES = 20  # rows; more would not be seen at a glance
+MAX_CLASSES = 20  # rows; more could not be taken in at a glance
 GRID = 8, 12  # rows and columns of a sheet without classes
 MAX_SIDE = 128  # pixels; larger images are shrunk, as they are in the figure anyway
 BATCH = 2**22  # pixel values that are counted at a time
 LEVELS = 256
 LEARNT = f"{TRAIN} + {VALIDATION}"
-"""All that is not for the test: the images of which published means and deviations are."""
+"""All images but the test images; published means and deviations refer to these."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PixelStatistics:
     mean: float
     std: float
     by_channel: list[tuple[float, float]]
-    """The two of each channel."""
+    """The mean and the deviation of each channel."""
 
 
 def pixel_statistics(data: Data) -> dict[str, PixelStatistics]:
@@ -102,10 +102,10 @@ class PCAError:
     """The error of PCA on the test images, fitted to the training images; see `Score`."""
 
     mse: float
-    """As it comes, which is what the literature reports."""
+    """Without clipping, as the literature reports it."""
     sse: float
     mse_clipped: float
-    """With the reconstructions clipped to [0, 1], as every comparison of aecli has it."""
+    """With the reconstructions clipped to [0, 1], as in every comparison of aecli."""
     sse_clipped: float
 
 
@@ -122,7 +122,7 @@ def read_sizes(text: str, data: Data) -> list[int]:
 
 @torch.inference_mode()
 def pca_errors(data: Data, sizes: list[int]) -> dict[int, PCAError]:
-    """Number of components -> how far from the test images PCA is with so many."""
+    """Number of components -> the error of PCA on the test images."""
     pca, pixels_per_image = pca_of(data.train, max(sizes)), data.train.images[0].numel()
     errors: dict[int, list[Tensor]] = {size: [] for size in sizes}
     for pixels in ordered_batches(data.test.images, evaluation_batch(data.test.images)):

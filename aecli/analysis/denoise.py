@@ -40,7 +40,7 @@ AXES = {
     CorruptionKind.masking: "share of the pixels",
     CorruptionKind.salt_and_pepper: "share of the pixels",
 }
-"""The quantity that the strength of each noise is."""
+"""Kind of noise -> the quantity that its strength is, as an axis label."""
 MAX_STRENGTHS = 12  # for each kind of noise
 TRAINING_IMAGES = 10_000  # to which the linear denoiser is fitted
 # The filters' settings are chosen on squares of at most so many pixels a side, one from each of so
@@ -74,7 +74,7 @@ class Images:
 
     @property
     def allow_linear(self) -> bool:
-        """Whether they are small enough for a linear denoiser: see `MAX_NUMBERS`."""
+        """Whether the images are small enough for a linear denoiser: see `MAX_NUMBERS`."""
         return self.test[0].numel() <= MAX_NUMBERS
 
 
@@ -162,11 +162,12 @@ def check_same_images(models: list[Trained]) -> None:
 
 
 def find_foreign(trained: Trained, name: str | None, resize: bool) -> ForeignImages | None:
-    """The images that stand beside the run's own test images: the user's, or those of the data set
-    `name`; None if neither is given.
+    """The images that are denoised in addition to the run's own test images: the user's, or those
+    of the data set `name`; None if neither is given.
 
     Raises:
-        UsageError: both are given, or the data set is that of the run, or there is no such one.
+        UsageError: both are given, or the data set is that of the run, or there is no such data
+            set.
         DataError: it cannot be loaded, or its images have another shape.
     """
     if name is None:
@@ -189,7 +190,7 @@ def draw_images(
     Args:
         n: None for `DEFAULT_IMAGES`, or fewer if they are large.
         foreign: images to draw from instead; as many of the run's own test images are then drawn
-            to stand beside them, unless these cannot be used, which a warning says.
+            for comparison, unless they cannot be used, in which case there is a warning.
 
     Raises:
         UsageError: `n` is less than 1.
@@ -268,7 +269,7 @@ def denoise(
 ) -> Denoised:
     """Add noise to the test images, and remove it with the models and the classical methods.
 
-    All methods are as they are for the run's own images; the foreign ones are new to each of them.
+    All methods are fitted to the run's own images, so the foreign ones are new to each of them.
 
     Args:
         models: denoisers to compare.

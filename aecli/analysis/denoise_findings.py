@@ -10,7 +10,7 @@ from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, Difference, boots
 from aecli.errors.text import listed
 
 NAMES = {NOISY: "doing nothing"}
-"""Names of methods in a sentence, where they are others than in a table."""
+"""Names of methods in a sentence, where they differ from those in a table."""
 
 
 def findings(sets: dict[str, list[Denoised]], models: Sequence[str]) -> list[str]:

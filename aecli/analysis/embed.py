@@ -77,7 +77,8 @@ class Map:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """How far neighbours by code and by pixels are the same, by features as in `feature_names`."""
+    """How well neighbours by code agree with neighbours by pixels, keyed by features as in
+    `feature_names`."""
 
     images: int
     """Test images among which neighbours are looked for."""
@@ -145,7 +146,8 @@ def image_columns(trained: Trained, encoded: Encoded) -> dict[str, list[str]]:
 
 
 def projected_points(trained: Trained, encoded: Encoded) -> dict[str, Tensor]:
-    """What the projector shows of the images: their codes (N, D), and PCA's of the same size."""
+    """What the projector shows of the images: their codes (N, D), and those of PCA of the same
+    size."""
     pca = feature_functions(trained, encoded.data)["pca"]
     return {"codes": encoded.shown_codes, "pca_codes": pca(encoded.shown.images)}
 

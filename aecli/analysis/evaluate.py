@@ -30,9 +30,9 @@ from aecli.figures import Row, grouped_bars, panels
 from aecli.runs.trained import Trained
 
 LIKELIHOOD_SEED = 0
-"""Of the pixels of the binarised images, and of the codes."""
+"""Seed for binarising the pixels, and for drawing the codes."""
 ALL_CLASSES = "all"
-"""Label of the score over all classes; a class may be called the same."""
+"""Label of the score over all classes; a class may have the same name."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Evaluation:
 
 
 class EvaluationRow(NamedTuple):
-    """The model's score on some images, beside PCA's."""
+    """The model's score on some images, and PCA's."""
 
     label: str
     images: int

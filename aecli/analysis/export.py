@@ -32,7 +32,7 @@ from aecli.runs.trained import Trained
 PIXELS, CODES, RECONSTRUCTION = "pixels", "codes", "reconstruction"
 BATCH = "batch"
 """Name of the dynamic dimension."""
-BATCH_SIZES = (1, 3, 96, 400)  # that a file is checked with, because its batch size is dynamic
+BATCH_SIZES = (1, 3, 96, 400)  # with which a file is checked, because its batch size is dynamic
 CHECK_IMAGES = sum(BATCH_SIZES)
 TOLERANCE = 1e-4
 OPSET = 18  # torch writes it without a conversion, and onnxruntime has read it since 1.14
@@ -293,8 +293,8 @@ def check_difference(name: str, expected: Tensor, actual: Tensor) -> float:
 
 @torch.inference_mode()
 def figure(title: str, trained: Trained, files: list[ExportedFile]) -> Figure | None:
-    """Reconstructions by torch and by the files that hold the whole autoencoder, with what they
-    differ by; None if there are none."""
+    """Reconstructions by torch and by the files that hold the whole autoencoder, and their
+    differences; None if there are no such files."""
     whole = [file for file in files if file.part.output == RECONSTRUCTION]
     if not whole:
         return None

@@ -25,7 +25,7 @@ MAX_PAIRS, MAX_STEPS = 16, 24  # that can be seen in one figure
 FRAME_MS = 120  # of the animation
 GIF_SCALE = 3  # screen pixels for each pixel of an image
 BY_CLASS = "class:"
-"""Begins pairs of classes; others are pairs of numbers."""
+"""The prefix of pairs of classes; without it, pairs are numbers of images."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MAPPED = 10_000  # test images on the map
 
@@ -80,8 +80,8 @@ def read_pairs(text: str, split: Split) -> list[tuple[int, int]]:
 def read_class_pairs(text: str, split: Split) -> list[tuple[int, int]]:
     """`class:5-6,6-0` as numbers of images of `split`.
 
-    Of each class the first image, and where a class comes again the next one, so that no two pairs
-    begin or end at the same image; after the last image of a class comes its first.
+    A class stands for its first image, and each time that it comes again for its next one, so that
+    no two pairs begin or end at the same image; after the last image of a class comes its first.
 
     Raises:
         UsageError: it is something else, or there are no images of such classes.
@@ -107,9 +107,9 @@ def _images_by_class(split: Split) -> dict[str, list[int]]:
 
 
 def _read_classes(text: str, pair: str, names: Collection[str]) -> tuple[str, str]:
-    """The two names of which `pair` consists, with a hyphen between them.
+    """The two class names in `pair`, with a hyphen between them.
 
-    A name may have hyphens, too: `t-shirt-dress` is read as what there is.
+    A name may itself have hyphens: `t-shirt-dress` is split where both parts are classes.
     """
     words = pair.split("-")
     halves = [("-".join(words[:end]), "-".join(words[end:])) for end in range(1, len(words))]
@@ -158,7 +158,7 @@ def interpolate(
     """Images between the first image of each pair and the second.
 
     Raises:
-        UsageError: a number of steps that makes no sense.
+        UsageError: the number of steps is out of range.
     """
     if not 2 <= steps <= MAX_STEPS:
         raise UsageError(f"steps={steps} is not valid: give 2 to {MAX_STEPS}")
@@ -180,7 +180,7 @@ def codes_between(
 def distance_to_real(paths: Tensor, images: Tensor) -> Tensor:
     """For each step the mse to the nearest of `images` (N, C, H, W), averaged over the pairs: (S,).
 
-    Small where a picture could be a real one. A mixture of two images is none.
+    It is small for a picture that could be real, which a mixture of two images could not.
     """
     errors, _ = nearest_image(paths.flatten(0, 1), images)
     by_pair: Tensor = errors.unflatten(0, paths.shape[:2])  # (K, S)

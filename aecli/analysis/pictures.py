@@ -1,4 +1,4 @@
-"""Pictures to enlarge: the user's own, each of its size, or the test images of a data set."""
+"""Pictures to enlarge: the user's own, each in its own size, or the test images of a data set."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ BATCH = 500  # images of a data set at a time
 
 
 class Picture(NamedTuple):
-    """A picture of its own size."""
+    """A picture in its own size."""
 
     title: str
     folder: str

@@ -41,7 +41,7 @@ SHOWN = 8  # images in the figure
 MAX_CAPTION = 8  # characters of a class name
 
 ALONE, MODEL, PCA = "classifier alone", BASELINE_LABELS["model"], "PCA"
-"""What stands in front of the classifier, if anything."""
+"""What is in front of the classifier, if anything."""
 AWARE = "attacker knows"
 """Added to the name of a system whose attacker follows the gradient through all of it."""
 SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
@@ -67,8 +67,8 @@ class Robustness:
     clean: dict[str, Tensor]
     """System -> mask (N,) of the images as they are that are classified correctly."""
     correct: dict[Threat, dict[str, Tensor]]
-    """The same for every threat. Of an attacker who knows of what is in front, an image counts
-    as correct only if it withstands the attack on the classifier alone as well."""
+    """The same for every threat. If the attacker knows what is in front, an image counts as correct
+    only if it also withstands the attack on the classifier alone."""
     noise: CorruptionKind
     rows: list[Row]
     """Some images, captioned with the class that the classifier takes each for."""
@@ -153,7 +153,7 @@ def fronts(trained: Trained, data: Data) -> dict[str, Front]:
     normalisation = Normalisation(trained.config.data.mean, trained.config.data.std)
     pca, latent = pca_of(data.train, trained.config.latent), trained.config.latent
     model = trained.model.requires_grad_(False)
-    # A PCA that was fitted in inference mode has no part in a gradient; its copy has.
+    # Tensors made in inference mode cannot take part in a gradient; a copy of them can.
     mean, components = pca.mean.clone(), pca.components[:latent].clone()
 
     def by_model(pixels: Tensor) -> Tensor:
@@ -243,8 +243,8 @@ def _correct(system: Classify, pixels: Tensor, labels: Tensor) -> Tensor:
 def _example_rows(
     trained: Trained, data: Data, classify: Classify, changed: dict[Threat, dict[str, Tensor]]
 ) -> list[Row]:
-    """Images as they are, and at the middle strength of noise and of PGD, each followed by what the
-    autoencoder makes of them."""
+    """Images as they are, and at the middle strength of noise and of PGD, each followed by its
+    reconstruction."""
     shown = [("original", to_pixels(data.test.images[:SHOWN]))]
     for kind, name in ((NOISE, noise_name(noise_kind(trained))), (PGD, PGD)):
         threats = [threat for threat in changed if threat.kind == kind]
@@ -281,7 +281,7 @@ def threat_name(threat: Threat, noise: CorruptionKind) -> str:
 
 
 def findings(result: Robustness) -> list[str]:
-    """Where the autoencoder in front changes the accuracy, and not by chance."""
+    """Where the autoencoder in front changes the accuracy significantly."""
     if result.count < MIN_IMAGES:
         return [TOO_FEW]
     (clean,) = differences([result.clean], MODEL)
@@ -304,7 +304,7 @@ def findings(result: Robustness) -> list[str]:
 
 
 def _clauses(correct: dict[Threat, dict[str, Tensor]], system: str) -> str:
-    """Where `system` is more often right than the classifier alone, and where less often."""
+    """Where `system` is right more often than the classifier alone, and where less often."""
     strengths: dict[str, list[str]] = {"higher": [], "lower": []}
     for threat, found in zip(correct, differences([*correct.values()], system), strict=True):
         if found.is_higher or found.is_lower:
@@ -347,7 +347,7 @@ def images_figure(title: str, result: Robustness) -> Figure:
 
 
 def as_json(result: Robustness) -> dict[str, Any]:
-    """All accuracies with their intervals, the most telling first."""
+    """All accuracies with their intervals, the most informative first."""
     clean = {name: accuracy_interval(each)._asdict() for name, each in result.clean.items()}
     threats = [
         {

@@ -27,7 +27,7 @@ from aecli.latent.interpolation import straight
 from aecli.latent.linear_probe import has_classes
 from aecli.runs.trained import Trained
 
-SHOWN = 4  # samples of a setting in the figure
+SHOWN = 4  # samples per setting in the figure
 STEPS = 5  # from one image to another in the figure
 PLAIN = "plain"
 MSE, SAMPLES, HALFWAY = "mse", "samples", "halfway"
@@ -44,7 +44,7 @@ class SampledGroup:
     """Runs that differ only by seed, drawn from in one way."""
 
     family: str
-    """With the density in it if that is the prior, beside one that was fitted."""
+    """The label, which names the density if it is the prior and there are also fitted ones."""
     latent: int
     values: dict[str, dict[int, float]]
     """What is measured, a key of `QUANTITIES` -> seed -> value."""
@@ -58,13 +58,13 @@ class SampledGroup:
 
 @dataclass(frozen=True)
 class SampledRuns:
-    """What the decoders of several runs make of codes that they have not seen."""
+    """The images that the decoders of several runs make of codes that they have not seen."""
 
     density: str
-    """That was fitted to the codes, or "prior"."""
+    """The density that was fitted to the codes, or "prior"."""
     ends: Tensor  # (2, C, H, W): the test images between which `SampledGroup.steps` lead
     training: float
-    """Fréchet distance of as many training images to the test images."""
+    """Fréchet distance to the test images of as many training images."""
     settings: list[SampledGroup]
 
     def families(self, quantity: str) -> dict[str, list[SampledGroup]]:
@@ -176,7 +176,8 @@ def _measure(sampler: _Sampler, trained: Trained) -> _RunScores:
 def _settings(
     group: RunGroup, family: str, runs: Sequence[_RunScores], density: str
 ) -> Iterator[SampledGroup]:
-    """The runs of a group, once for each density; what has none belongs to the first."""
+    """The runs of a group, once for each density; measurements without a density belong to the
+    first."""
     seeds = group.seeds
     first = runs[0]
     yield SampledGroup(
@@ -198,8 +199,8 @@ def _settings(
 
 
 def short_names(families: Sequence[str]) -> dict[str, str]:
-    """Names without the words that all share, or that say what is missing; the first one "plain" if
-    that leaves nothing of it."""
+    """Names without the words that all share, and without those for what is switched off; the first
+    is "plain" if nothing else is left of it."""
     words = {family: family.split(", ") for family in families}
     shared = set.intersection(*map(set, words.values()))
     names = {
@@ -214,8 +215,8 @@ def short_names(families: Sequence[str]) -> dict[str, str]:
 
 
 def findings(result: SampledRuns) -> list[str]:
-    """How each family compares with the first, where several seeds allow to say so; nothing if
-    there is only one family."""
+    """How each family compares with the first, where there are several seeds; empty if there is
+    only one family."""
     if len(result.families(SAMPLES)) < 2:
         return []
     sentences = []
@@ -248,7 +249,8 @@ def findings(result: SampledRuns) -> list[str]:
 def _compare(
     settings: Sequence[SampledGroup], references: dict[int, SampledGroup], quantity: str
 ) -> str:
-    """The sizes at which a family is lower, higher, or neither can be said; empty without seeds."""
+    """The sizes at which a family is lower, higher, or not significantly different; empty if there
+    are not several seeds."""
     similar = "is not significantly different"
     latents: dict[str, list[int]] = {"is lower": [], "is higher": [], similar: []}
     for setting in settings:

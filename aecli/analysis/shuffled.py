@@ -1,8 +1,9 @@
 """Anomaly detection where pixels are not correlated: each image's pixels are shuffled.
 
-A reconstruction error marks unknown images because the pixels of known ones depend on one another,
-and a network learns how. A permutation of its own for each image removes that, and leaves only how
-many pixels there are of each grey level, such as the brightness.
+The reconstruction error tells unknown images from known ones because the pixels of the known ones
+depend on one another, and the network has learned how. A different permutation for each image
+removes these dependencies, and leaves only how many pixels have each grey level, and so the
+brightness.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,8 @@ SETTINGS = {
     SHUFFLED: "pixels shuffled",
     REFITTED: "pixels shuffled, also in training",
 }
-"""Setting -> label. In all but the last the detectors are fitted to the images as they are."""
+"""Setting -> label. In all but the last, the detectors are fitted to images that are not
+shuffled."""
 SHOWN = 5  # images of each kind in the figure
 
 
@@ -51,7 +53,7 @@ class ShuffledReport:
     """Trained on shuffled images, with the settings of the run."""
 
     def findings(self) -> list[str]:
-        """What shuffling changes for the network, and what brightness alone tells."""
+        """What shuffling changes for the network, and how far brightness alone goes."""
         before = self.auroc[ORDERED]["model"].value
         sentences = []
         for setting, where in (
@@ -163,7 +165,7 @@ def train_again(trained: Trained, data: Data, on_epoch_end: Callable[[], None]) 
 
 
 def brightness_detector(train: Split) -> Detector:
-    """Score an image by how far its mean pixel is from that of the training images."""
+    """Score an image by how far the mean of its pixels is from that of the training images."""
     usual = _brightness(train).mean()
     return lambda split: (_brightness(split) - usual).abs()
 

@@ -26,7 +26,7 @@ def drawn(layer: ConvLayer, seed: int, draws_input: bool, draws_bias: bool) -> C
     """The layer with the numbers that torch draws for it after `torch.manual_seed(seed)`.
 
     First the input, by `torch.randn`, then the weights and the bias, as the layer's class
-    initialises them. What is not drawn stays as it is.
+    initialises them. Numbers that were given are kept.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,7 +52,7 @@ def torch_output(layer: ConvLayer) -> Array:
 
 
 def _module(layer: ConvLayer) -> nn.Conv2d | nn.ConvTranspose2d:
-    """The layer as torch builds it; with one or three axes, a class that is like these two."""
+    """The layer as a torch module."""
     settings = layer.settings
     build: Any = LAYERS[len(settings.kernel), settings.transposed]
     extra = {"output_padding": settings.output_padding} if settings.transposed else {}

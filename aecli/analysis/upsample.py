@@ -1,4 +1,4 @@
-"""Pictures enlarged by fixed methods, and the error of those that were made smaller before."""
+"""Pictures enlarged by methods without training, and the error when they were shrunk before."""
 
 import itertools
 from collections import defaultdict
@@ -20,13 +20,14 @@ from aecli.evaluation.metrics import psnr
 from aecli.figures.enlargements import CaptionedImage, enlargements
 
 Enlarge = Callable[[Pixels, int], Pixels]
-"""A picture and a factor -> the picture, so many times as high and as wide."""
+"""A picture and a factor -> the picture, higher and wider by this factor."""
 
 MIN_IMAGES = 20  # for an interval over images
 DETAIL = 64  # pixels along a side of what a figure shows of a larger picture
 
 UNPOOLED = "max_unpool"
-"""The one method that needs the larger picture: it puts the maxima back where they were there."""
+"""The only method that needs the original picture: it puts the maxima back where they were in
+it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def enlargers(methods: Sequence[str], kernels: Mapping[str, Kernel]) -> dict[str
     """The methods that enlarge any picture, in the order of `methods`; outputs are clipped.
 
     Raises:
-        UsageError: a method is none for pictures.
+        UsageError: a method does not apply to pictures.
     """
     if "pixel_shuffle" in methods:
         raise UsageError(
@@ -140,7 +141,7 @@ def enlarged_figure(
     factors: Sequence[int],
     keep: Callable[[str, Pixels], None],
 ) -> Figure:
-    """A picture, or a detail of it, beside its enlargements, to scale.
+    """A picture, or a detail of it, next to its enlargements, to scale.
 
     Args:
         title, picture, enlarge, factors: what to show.
@@ -167,7 +168,7 @@ def restored_figure(
     enlarge: Mapping[str, Enlarge],
     factors: Sequence[int],
 ) -> Figure:
-    """A picture, the same with fewer pixels, and what each method makes of that, with its psnr."""
+    """A picture, the same with fewer pixels, and its enlargement by each method, with the psnr."""
     shown = detail(picture.pixels)
     # What is left of them in all lines.
     sides = [min(side - side % factor for factor in factors) for side in picture.pixels.shape[1:]]

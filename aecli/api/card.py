@@ -90,7 +90,7 @@ outputs = model.decode(codes)
 
 
 def _results(model: Model) -> str:
-    """The test errors beside those of PCA, and what they are those of."""
+    """The test errors next to those of PCA, and the images that they were measured on."""
     config = model.config
     test, pca = model.summary["test"], model.summary["baselines"]["pca"]
     data, noise, caveat = model.summary["data"], "", ""
@@ -118,8 +118,8 @@ def _scores(scores: dict[str, float | None]) -> str:
 
 
 def _training(model: Model) -> str:
-    """How it was trained: the line, if it needs no other run and today's `conf/` still makes the
-    same of it."""
+    """How it was trained: the command, if it needs no other run and still gives the same
+    configuration with today's `conf/`."""
     summary, epochs = model.summary, str(model.summary["epochs"])
     if closed_early(summary) is not None:
         epochs += f" of {model.config.epochs} (closed early)"
@@ -135,8 +135,8 @@ def _training(model: Model) -> str:
 
 
 def training_line(folder: Path, config: TrainConfig) -> str | None:
-    """The command that trains a run again, without the folders of this machine; None if the run
-    does not tell, or the choices that it names have changed since."""
+    """The command that trains a run again, without the folders of this machine; None if the run has
+    no record of it, or the choices that it names have changed since."""
     from aecli.cli.compose import compose  # Hydra takes a while
 
     try:

@@ -1,4 +1,4 @@
-"""Runs side by side and beside PCA, as Python objects."""
+"""Runs compared with one another and with PCA, as Python objects."""
 
 import html
 import os

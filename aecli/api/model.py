@@ -22,7 +22,7 @@ from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
-"""What goes in as a numpy array comes out as one, and a torch tensor as a tensor on its device."""
+"""A numpy array gives a numpy array, and a torch tensor a tensor on its device."""
 
 
 class Model:
@@ -45,7 +45,7 @@ class Model:
         Args:
             path: the folder that it was read from.
             config: how it was trained.
-            summary: what it reached, as in `summary.json`.
+            summary: its results, as in `summary.json`.
             network: the network, on its device.
             load_data: loads the images that it was trained on.
         """
@@ -229,13 +229,13 @@ class Model:
 
 
 def _as_tensor(array: object) -> Tensor:
-    """A numpy array, or what numpy makes one of, as a tensor.
+    """A numpy array, or anything that numpy can convert to one, as a tensor.
 
     Raises:
-        UsageError: it holds something else than numbers.
+        UsageError: it holds something other than numbers.
     """
     try:
-        # A copy, since torch takes neither negative strides nor what cannot be written to.
+        # A copy, since torch accepts neither negative strides nor read-only arrays.
         return torch.from_numpy(np.array(array, order="C"))
     except (TypeError, ValueError) as error:
         kind = type(array).__name__
@@ -250,7 +250,7 @@ def _split(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:
-    """On `device`, in no more than single precision, the most that MPS has."""
+    """On `device`, in single precision at most, because MPS has no double precision."""
     is_double = rows.dtype is torch.float64
     return rows.to(device, torch.float32 if is_double else rows.dtype)
 

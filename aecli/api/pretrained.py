@@ -26,7 +26,7 @@ from aecli.runtime.device import open_device
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
-"""Of `config.json`; a later version may write another."""
+"""The format of `config.json`; a later version may write another."""
 
 
 def is_pretrained(folder: Path) -> bool:
@@ -35,11 +35,12 @@ def is_pretrained(folder: Path) -> bool:
 
 
 def save(model: Model, folder: Path) -> Path:
-    """Write a model to `folder`, whose earlier version is replaced all at once.
+    """Write a model to `folder`; an earlier version there is replaced all at once.
 
     Raises:
         UsageError: the folder is a run.
-        StorageError: a file of somebody else is in the way, or it cannot be written.
+        StorageError: a file that aecli did not write is in the way, or the folder cannot be
+            written.
     """
     described = {
         "format": FORMAT,
@@ -83,7 +84,7 @@ def _read(file: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration and the summary.
 
     Raises:
-        StorageError: the file holds something else.
+        StorageError: the file does not hold them.
     """
     content = read_json(file)
     if not isinstance(content, dict) or "format" not in content:
@@ -107,7 +108,7 @@ def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
     """The images that a model was trained on, if this machine has them.
 
     Raises:
-        DataError: they are others, or cannot be loaded.
+        DataError: the images on this machine are different ones, or cannot be loaded.
     """
     if config.data.name == FOLDER:
         raise DataError("the model was trained on images of somebody's own, which are not with it")
@@ -120,7 +121,7 @@ def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
 
 def _without_places(config: TrainConfig) -> dict[str, Any]:
     """The configuration without the folders and the device of the machine that trained it: where it
-    is loaded, the defaults take their place. Of a run that it began with, the name stays."""
+    is loaded, the defaults take their place. Of the folder of an `init` run, the name is kept."""
     saved: dict[str, Any] = plain(config)
     for key in ("data_dir", "output_dir", "device"):
         del saved[key]

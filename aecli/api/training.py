@@ -21,7 +21,7 @@ from aecli.training.experiment import exclusive_run, run_experiment
 from aecli.training.preflight import check_runnable
 
 PLAIN = re.compile(r"[\w./~:+-]+")
-"""A text that means the same with and without quotes."""
+"""Text that means the same with and without quotes."""
 
 
 def train(*overrides: str, **keys: object) -> Model:

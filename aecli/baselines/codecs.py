@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 SUPPORTED_CHANNELS = (1, 3)
-"""Of the images that both formats store."""
+"""Numbers of channels that both formats can store."""
 _START_OF_SCAN = 0xDA
 _PNG_SIGNATURE = 8  # bytes
 
@@ -26,8 +26,9 @@ class Encoded(NamedTuple):
 def as_jpeg(images: Tensor, quality: int) -> Encoded:
     """Store uint8 images (N, C, H, W) as JPEG, at a quality from 1 to 95.
 
-    A file has the Huffman codes that make it smallest, and their tables. Without headers and tables
-    the codes are those of the standard, which a reader knows. The images are the same.
+    A file has the Huffman codes that make it smallest, and their tables. The size without headers
+    and tables is that with the standard's codes, which every decoder knows. The images are the
+    same.
     """
     standard = _stored(images, _jpeg_data, format="JPEG", quality=quality)
     smallest = _stored(images, _jpeg_data, format="JPEG", quality=quality, optimize=True)

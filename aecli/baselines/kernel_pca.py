@@ -13,7 +13,7 @@ from aecli.errors import missing_extra
 MAX_FITTED = 4000
 MAX_CHOOSING = 1000
 MAX_NUMBERS = 2**26  # in all these images; of large ones there are fewer
-# Of the ridge; the best by training images that neither part is fitted to.
+# Strengths of the ridge to choose from, by training images that neither part is fitted to.
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 # Images in a batch, and fewer if they are large: at most so many values.
 BATCH, BATCH_NUMBERS = 2000, 2**24
@@ -66,7 +66,7 @@ def kernel_pca_errors(
 
 
 def _error(ridge: Any, batches: list[tuple[Tensor, Tensor]], size: int, mean: Tensor) -> float:
-    """The mse of what a ridge makes, clipped to [0, 1], of the first `size` components.
+    """The mse of a ridge's reconstructions from the first `size` components, clipped to [0, 1].
 
     Args:
         batches: codes (B, D) and their uint8 images (B, C, H, W).

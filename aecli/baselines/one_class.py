@@ -2,8 +2,8 @@
 
 An isolation forest and a one-class SVM, both on principal components of images of equal contrast,
 much as Ruff et al. prepare theirs ("Deep one-class classification", 2018). Everything that is fixed
-here was chosen once on MNIST, by the AUROC on the last 5,000 training images, one digit after the
-other being the normal one; no test image had a part in it.
+here was chosen once on MNIST, by the AUROC on the last 5,000 training images, with each digit in
+turn as the normal class; test images had no part in it.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from aecli.errors import missing_extra
 
 KEPT_VARIANCE = 0.95  # by the principal components, as Ruff et al. do
 MAX_IMAGES = 10_000  # that a forest is fitted to; each tree sees 256
-MAX_SVM_IMAGES = 7000  # the kernel of so many fits into scikit-learn's cache of 200 MB
+MAX_SVM_IMAGES = 7000  # images; their kernel fits into scikit-learn's cache of 200 MB
 MAX_NUMBERS = 2**23  # that principal components are fitted to: all one-digit images of MNIST
 SCORING_BATCH = 1000
 NU = 0.1  # the share of the training images that may lie outside
@@ -33,7 +33,7 @@ Score = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ContrastComponents:
-    """Images of equal contrast by those principal components that keep most of the variance.
+    """Images of equal contrast, as the principal components that keep most of the variance.
 
     Ruff et al. divide by the sum of the absolute values. By the Euclidean norm both detectors are
     better: the forest by 2 points of AUROC, and the SVM by 2 as well.
@@ -44,11 +44,12 @@ class ContrastComponents:
 
     @classmethod
     def fit(cls, rows: Tensor, seed: int) -> "ContrastComponents":
-        """From images as rows of pixels (N, P), or from some of them if there are many numbers."""
+        """Fit to images as rows of pixels (N, P), or to some of them if there are many numbers."""
         shown = _drawn(rows, max(2, MAX_NUMBERS // rows.shape[1]), seed)
         images = _equal_contrast(shown)
         mean = images.mean(0)
-        # A triangle with the same directions, and far fewer rows, takes a fraction of the time.
+        # The triangular factor of a QR decomposition has the same directions and far fewer rows,
+        # which takes a fraction of the time.
         triangle = torch.linalg.qr(images - mean, mode="r").R
         _, deviations, directions = torch.linalg.svd(triangle, full_matrices=False)
         shares = deviations.double().square().cumsum(0)
@@ -126,7 +127,7 @@ def fit_svm(rows: Tensor, seed: int) -> Score:
 
 
 def _drawn(rows: Tensor, most: int, seed: int) -> Tensor:
-    """All rows (N, D), or if there are more so many of them, drawn by `seed`."""
+    """All rows (N, D), or a number of them drawn by `seed` if there are more."""
     if len(rows) <= most:
         return rows
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))

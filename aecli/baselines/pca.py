@@ -51,12 +51,13 @@ class PCA:
         return self.decode_linearly(codes).clamp_(0, 1)
 
     def decode_linearly(self, codes: Tensor) -> Tensor:
-        """The same as it comes, also below 0 and above 1, as most of the literature measures it."""
+        """The same without clipping, so also below 0 and above 1, as in most of the literature."""
         return codes @ self.components[: codes.shape[1]] + self.mean
 
 
 def fit_pca(images: Tensor, latent: int = 0) -> PCA:
-    """PCA of uint8 `images` (N, C, H, W) in pixels in [0, 1]; memory does not grow with N beyond P.
+    """Fit PCA to uint8 `images` (N, C, H, W) as pixels in [0, 1]; beyond N = P, memory does not
+    grow with N.
 
     Args:
         images: the images to fit.
@@ -89,7 +90,7 @@ def principal_angles(rows: Tensor, others: Tensor) -> list[float]:
 
     bases = [orth(each.cpu().double().numpy().T) for each in (rows, others)]
     if not all(basis.shape[1] for basis in bases):
-        return []  # one of them is only the origin
+        return []  # one of the spans is only the origin
     return [math.degrees(angle) for angle in subspace_angles(*bases)]
 
 
@@ -149,7 +150,7 @@ def _fit_exact(images: Tensor) -> PCA:
 def _eigendecomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, smallest first, and eigenvectors, as columns, of a symmetric matrix (P, P).
 
-    Small matrices use a single thread: beside another busy process, several threads wait for one
+    Small matrices use a single thread: next to another busy process, several threads wait for one
     another and take a hundred times as long.
     """
     threads = torch.get_num_threads()

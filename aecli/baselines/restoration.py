@@ -19,7 +19,7 @@ from aecli.data.corruption import LEVELS, noise_moments, shrink
 Restore = Callable[[Tensor], Tensor]
 """Degraded pixels (B, C, H, W) -> restored ones, in [0, 1]."""
 
-# Most values in an image for linear restoration, which needs a matrix of all by all.
+# Most values in an image for linear restoration, which needs a square matrix of this size.
 MAX_NUMBERS = 4096
 FITTING_BATCH = 5000  # images at a time
 # Relative to the largest variance: keeps the equations solvable if pixels never vary.
@@ -150,7 +150,7 @@ def fit_denoiser(moments: ImageMoments, kind: CorruptionKind, strength: float) -
 
 
 def level_from_mean(kind: CorruptionKind, strength: float) -> Restore:
-    """The inverse of what noise does to the mean of a pixel, for example that it makes black grey.
+    """The inverse of what noise does to the mean of a pixel: it makes black grey, for example.
 
     A filter that averages pixels finds the mean of the noisy ones. For noise that is clipped this
     is worth up to 4 dB (Foi, "Clipped noisy images: heteroskedastic modeling and practical
@@ -207,7 +207,7 @@ def best_total_variation(noisy: Tensor, clean: Tensor, correct: Restore) -> Rest
 
 
 def total_variation(noisy: Tensor, weight: float) -> Tensor:
-    """The image near to the noisy one whose edges, summed up, are small.
+    """The image close to the noisy one whose total variation is small.
 
     (Rudin, Osher and Fatemi, "Nonlinear total variation based noise removal algorithms", 1992.)
     """

@@ -25,7 +25,7 @@ OWN_KEYS: dict[str, dict[str, list[str]]] = {
     "data": {"output": [], "pca": []},
     "shapes": {"figure": ["true", "false"], "output": []},
 }
-"""Keys of commands that take those of a run, and which belong to no run, with their values."""
+"""The values of keys that belong to no run, of commands that also take the keys of a run."""
 COMMAND_FLAGS = {
     "train": ["-m", *(f"--{flag}" for flag in FLAGS)],
     "data": ["--config-dir"],
@@ -69,7 +69,7 @@ compdef _aecli aecli
 complete -c aecli -f -a '(aecli completion words (commandline -cp | string collect))'
 """,
 }
-"""What each shell sources; all of them call `aecli completion words LINE`."""
+"""The script that each shell sources; all call `aecli completion words LINE`."""
 
 
 def candidates(line: str) -> list[str]:
@@ -229,7 +229,7 @@ def _runs(word: str) -> list[str]:
     }
     newest_first = sorted(sorted(found), key=os.path.getmtime, reverse=True)
     names = [str(path) for path in newest_first]
-    if word:  # all of them would hide the paths
+    if word:  # the names of all runs would hide the paths
         names += [str(path.relative_to(OUTPUTS)) for path in newest_first]
         names += [path.name for path in newest_first]
     return _matching(word, [LATEST] * bool(found) + [*dict.fromkeys(names)])

@@ -55,7 +55,7 @@ from aecli.runtime.status import show_status
 
 _INTERPOLATION = re.compile(r"\$\{(.*?)\}")
 _NAME = "<name>"
-"""Stands for the name of a run in that of its folder."""
+"""Placeholder for the name of a run in that of its folder."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Sweep:
     """All runs, in command-line order; None for a search, which chooses them as it goes."""
 
     composed: DictConfig
-    """What its runs share, with Hydra's own keys."""
+    """The settings that its runs share, with Hydra's own keys."""
 
     @property
     def trials(self) -> int:
@@ -235,7 +235,7 @@ class _JobComposer:
         return composed, config
 
     def _is_value(self, override: Override) -> bool:
-        """Whether it sets a value that choosing from the groups does not depend on."""
+        """Whether it sets a value on which no choice from a group depends."""
         return override.key_or_group not in self._groups and override.package is None
 
     def _compose_whole(self, line: list[str]) -> DictConfig:
@@ -244,25 +244,27 @@ class _JobComposer:
 
 
 def _is_named_alike(composed: DictConfig) -> bool:
-    """Whether the folders of runs have no value in their names but the number and the name."""
+    """Whether the names of the runs' folders hold no values but the number and the name."""
     sweep = OmegaConf.to_container(composed.hydra.sweep)
     assert isinstance(sweep, dict), "it is a section"
     return {*_INTERPOLATION.findall(str(sweep["subdir"]))} <= {"hydra.job.num", "name"}
 
 
 def _plain_run(overrides: list[str]) -> Described | None:
-    """The model or the recipe as it comes, if the line has something of its own to compare."""
+    """The model or the recipe without further settings, if the command line has any to compare
+    with."""
     lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
     if not any(map(is_own, lines)):
         return None
     line = tuple(lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines)
-    # The files in a folder of somebody's own may change.
+    # The files in the user's own folder may change.
     return _compose_plain.__wrapped__(line) if SEARCH_PATH in lines else _compose_plain(line)
 
 
 @cache
 def _compose_plain(line: tuple[str, ...]) -> Described:
-    """Compose the choice of a model or a recipe; a process that trains many runs repeats it."""
+    """Compose the choice of a model or a recipe, cached because a process with many runs repeats
+    it."""
     composed = current_engine().compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
     choices = composed.hydra.runtime.choices
     return _described(choices, without_hydra(composed), [*line])
@@ -316,7 +318,7 @@ def _reporting_unknown_keys(overrides: list[str]) -> Iterator[None]:
 
 
 def searched_keys(composed: DictConfig) -> list[str]:
-    """The keys for which a search chooses values; `composed`: what its runs share."""
+    """The keys for which a search chooses values; `composed`: the settings that its runs share."""
     lines = [*_sweeper_params(composed), *composed.hydra.overrides.task]
     parsed = {each.key_or_group: each for each in parse_overrides(lines)}
     return [key for key, each in parsed.items() if each.is_sweep_override()]

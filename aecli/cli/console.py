@@ -111,7 +111,7 @@ def _print_layers(table: Table) -> None:
 
 
 def describe_loss(config: TrainConfig) -> str:
-    """As in: mean squared error between the output and the image."""
+    """For example: mean squared error between the output and the image."""
     name, _ = LOSSES[config.loss]
     penalty = PENALTIES[config.regularizer.name]
     return f"{name} between the output and the image{f', and {penalty}' if penalty else ''}"
@@ -156,7 +156,7 @@ def shape_table(
 
 
 def _bottleneck(code: tuple[int, ...], image: tuple[int, ...]) -> str:
-    """As in: bottleneck: 25 numbers for the image's 784."""
+    """For example: bottleneck: 25 numbers for the image's 784."""
     numbers = math.prod(code)
     return f"bottleneck: {numbers} number{'s' * (numbers != 1)} for the image's {math.prod(image)}"
 
@@ -211,7 +211,7 @@ def comparison(compared: list[Compared]) -> None:
 def run_line(run: RunDirectory, before: str = "", after: str = "") -> None:
     """Print the outcome of one run of a sweep in one line, while other runs continue.
 
-    `before` and `after` say what has come of the sweep.
+    `before` and `after` say how far the sweep has come.
     """
     from aecli.runs.directory import Status
 
@@ -270,7 +270,7 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
 
 
 def _closed(summary: dict[str, Any]) -> str:
-    """Where a finished run was closed; empty if its training was over."""
+    """The epoch at which a finished run was closed; empty if its training was over."""
     from aecli.runs.summary import closed_early
 
     return "" if closed_early(summary) is None else f"closed at epoch {summary['epochs']}"

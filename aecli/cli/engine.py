@@ -40,7 +40,7 @@ def threads_of(launcher: str) -> int | None:
 
 def _register_schemas() -> None:
     """Register the dataclasses under the names that the YAML defaults lists use."""
-    # For every line, because the default of data_dir is read from the environment.
+    # For every command line, because the default of data_dir is read from the environment.
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for kind, schema in MODEL_CONFIGS.items():
@@ -90,7 +90,7 @@ def as_usage_errors() -> Iterator[None]:
         raise UsageError(one_line(error)) from error
     except OmegaConfBaseException as error:
         raise UsageError(explain(error)) from error
-    except YAMLError as error:  # in a file of one's own
+    except YAMLError as error:  # in a file of the user's own
         raise UsageError(one_line(error)) from error
 
 

@@ -25,13 +25,13 @@ class Forecast:
 
     name: str
     settings: str
-    """That tell it from the others, if its name does not."""
+    """The settings that distinguish it from the others, if its name does not."""
     parameters: int
     task: Task
 
 
 def count_parameters(config: TrainConfig, data: Data) -> int:
-    """The weights of the network of a run."""
+    """The number of weights in the network of a run."""
     model = build_outline(config, data.image_shape)
     return sum(weight.numel() for weight in model.parameters())
 

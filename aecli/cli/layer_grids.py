@@ -15,12 +15,13 @@ from aecli.convolution.reference import Array, flipped, matrix, transposed_convo
 from aecli.convolution.settings import ConvSettings, shape_text
 from aecli.convolution.walk import kept, ring, stamps
 
-MAX_SUMS = 9  # written out; more would hide the rest
+MAX_SUMS = 9  # sums that are written out; more would hide the rest
 Words = NDArray[np.str_]
 
 
 def weight_names(layer: ConvLayer, by_columns: bool) -> Words:
-    """A name for each weight, f1, f2, ..., row by row or column by column, in torch's layout."""
+    """A name for each weight, f1, f2, ..., numbered row by row or column by column, in torch's
+    layout."""
     kernel = layer.settings.kernel
     count = int(np.prod(kernel))
     shape = layer.weight.shape
@@ -54,8 +55,8 @@ def print_sums(layer: ConvLayer) -> None:
 
 
 def print_stamps(layer: ConvLayer, names: Words | None) -> None:
-    """Print the scaled kernels that the pixels of a transposed convolution lay down, if they are
-    few, and what their padding cuts off.
+    """Print the scaled kernels that the pixels of a transposed convolution add to its output, if
+    they are few, and what the padding crops.
 
     Args:
         names: as for `print_numbers`.
@@ -84,7 +85,7 @@ def _stamp(
     place: tuple[slice, ...],
     numbers: Array,
 ) -> NumberGrid:
-    """The kernel that the pixel at `position` lays down at `place`."""
+    """The kernel that the pixel at `position` adds to the output at `place`."""
     is_cut = ring(layer)
     scale = number(float(layer.images[0, 0][position]))
     words = numbers[0]
@@ -122,7 +123,7 @@ def _kernels(name: str, weight: NDArray[Any]) -> list[NumberGrid]:
 def _slices(
     title: str, numbers: NDArray[Any], real: Mask | None = None, cut: Mask | None = None
 ) -> list[NumberGrid]:
-    """One grid; of three axes, one for each depth."""
+    """One grid, or with three axes one for each depth."""
     if numbers.ndim < 3:
         masks = (None if mask is None else _flat(mask) for mask in (real, cut))
         return [NumberGrid(title, _flat(numbers), *masks)]
@@ -135,7 +136,7 @@ def _slices(
 
 
 def _flat(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Rows and columns, of one row if there is a single axis."""
+    """Rows and columns; a single axis is one row."""
     return numbers.reshape(-1, numbers.shape[-1])
 
 
@@ -189,7 +190,7 @@ def _by_columns(channels: int, size: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def print_surface(layer: ConvLayer, names: Words | None) -> None:
-    """Print the padded input, or the steps to the zero-stuffed input and what it is for.
+    """Print the padded input, or the steps to the zero-stuffed input and its purpose.
 
     Args:
         names: as for `print_numbers`.

@@ -19,13 +19,13 @@ FIGURE = "overlap"  # file name, without suffix
 
 @dataclass(frozen=True)
 class LayerPictures:
-    """What is drawn of a layer, and where to."""
+    """The pictures of a layer, and where they go."""
 
     layer: ConvLayer
     folder: Path
     view: View
     steps: Walk | None
-    """None: no animation."""
+    """The steps to animate; None: no animation."""
 
     @property
     def is_drawn(self) -> bool:
@@ -53,7 +53,7 @@ class LayerPictures:
             command: the line that makes them again.
 
         Returns:
-            The name of each kind of file, and where it lies.
+            The name of each kind of file, and its path.
         """
         if self._names:
             own = [FIGURE, self.view.value] if self.steps else [FIGURE]

@@ -1,4 +1,4 @@
-"""Sizes of many layers in a table: what a convolution makes of an input, and a transposed one."""
+"""The output sizes of many convolutions and transposed convolutions in a table."""
 
 import re
 from dataclasses import fields, replace
@@ -16,7 +16,7 @@ from aecli.errors import UsageError
 
 KEYS = ("input", *MIN_VALUES)
 TAKEN = {*KEYS, "dims", "torch", "output"}
-"""What a table takes; of the rest nothing would be seen."""
+"""The options that have a place in a table of sizes; the others would have no effect."""
 MAX_ROWS = 64
 
 

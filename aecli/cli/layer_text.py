@@ -189,14 +189,14 @@ def zero_steps(layer: ConvLayer) -> list[str]:
 
 
 def _flipped_text(settings: ConvSettings) -> str:
-    """What `reference.flipped` does to a kernel."""
+    """How `reference.flipped` changes a kernel, in words."""
     if len(settings.kernel) == 2:
         return "rotated by 180 degrees"
     return "reversed" if len(settings.kernel) == 1 else "reversed along all axes"
 
 
 def _filled(settings: ConvSettings, template: str) -> str:
-    """A formula with the numbers of the axes, where they are the same along all of them."""
+    """A formula with its numbers filled in, if they are the same along all axes."""
     values = {
         "f": sizes_text(settings.kernel),
         "p": sizes_text(settings.padding),

@@ -1,4 +1,4 @@
-"""A convolution and its way back, in numbers and sentences."""
+"""A convolution and the transposed convolution back, in numbers and sentences."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ EQUAL = 1e-9  # the relative mse at which numbers have come back
 
 
 def print_round_trip(layer: ConvLayer, trip: RoundTrip) -> None:
-    """Print what comes back of the shape, and what of the numbers."""
+    """Print how much of the shape and of the numbers is recovered."""
     if len(layer.images) > 1:
         out.print()
         out.print(f"The first of {len(layer.images)} images:")

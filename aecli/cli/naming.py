@@ -1,4 +1,4 @@
-"""How a run is named: after its model and latent size, and what tells it from its neighbours.
+"""How a run is named: after its model, its latent size, and what distinguishes it from other runs.
 
 A name is a folder's too, so it has no characters that need quoting, and at most `MAX_NAME`.
 """
@@ -34,7 +34,7 @@ class Base:
     text: str
 
     told: frozenset[str] = frozenset()
-    """The keys that need no word of their own, because it follows from them."""
+    """Keys that need no word of their own, because the base implies their values."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Described:
 
 
 def default_name(model: str, latent: int) -> str:
-    """What conf/train.yaml makes of a model and its latent size."""
+    """The name that conf/train.yaml gives a model with its latent size."""
     return f"{model}-z{latent}"
 
 
@@ -104,12 +104,13 @@ def run_name(run: Described, plain: Described | None) -> str:
 
 
 def is_own(key: str) -> bool:
-    """Whether a key is in the name of a run of its own, where it is not usual."""
+    """Whether a key belongs in the name of a single run if its value is unusual."""
     return key in SECTIONS or key.partition(".")[0] in SECTIONS
 
 
 def sweep_names(runs: list[Described]) -> list[str]:
-    """The names of the runs of a sweep: each has what varies; the number in front is not in it."""
+    """The names of the runs of a sweep: each has the values that vary, and lacks the number in
+    front."""
     described = [_facts(run) for run in runs]
     varied = _varied(described)
     return [_told_in(run.base, facts, varied) for run, facts in zip(runs, described, strict=True)]
@@ -123,7 +124,7 @@ def trial_name(base: Base, overrides: Iterable[str], searched: Iterable[str]) ->
 
 
 def _told_in(base: Base, facts: Facts, keys: Iterable[str]) -> str:
-    """`base` and the words for these keys, as far as it does not tell them."""
+    """`base` and the words for those keys that it does not imply."""
     return _bounded(base.text, _words(facts, [key for key in keys if key not in base.told]))
 
 
@@ -133,7 +134,7 @@ def sweep_folder(job: str, data: str) -> str:
 
 
 def data_word(choice: str, name: str, path: str | None) -> str:
-    """What a data set is named after: its choice, or the name of a folder of one's own images."""
+    """The word for a data set: its choice, or the name of the folder with the user's images."""
     if name == FOLDER and path is not None:
         folder = os.path.basename(os.path.abspath(path))
         is_own = NAME_PATTERN.fullmatch(folder) and folder not in config_groups()["data"]
@@ -171,7 +172,7 @@ def _varied(runs: list[Facts]) -> list[str]:
 
 
 def _words(facts: Facts, keys: list[str]) -> list[str]:
-    """The words of a name for these keys; a choice says what it sets as its own name."""
+    """The words of a name for these keys; a choice from a group is its own word."""
     own = [key for key in keys if key not in {f"{kind}.name" for kind in KINDS if kind in keys}]
     names = shortened(own)
     return [name_word(names[key], facts[key]) for key in own if key in facts]
@@ -191,17 +192,18 @@ def name_word(key: str, value: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """`text` with only what a name may have."""
+    """`text` with only the characters that a name may have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text.replace("+", "")).strip("_")
 
 
 def rounded(value: str) -> str:
-    """A number that nobody typed, to three digits, as in the names of trials."""
+    """A number that nobody typed, rounded to three digits, as in the names of trials."""
     return f"{float(value):.3g}" if re.fullmatch(r"\d*\.\d+(e-?\d+)?", value) else value
 
 
 def _bounded(base: str, words: Iterable[str]) -> str:
-    """The name, with as many of the words as it may have; none is cut, or it would say less."""
+    """The name with as many of the words as fit; none is cut, since part of a word could
+    mislead."""
     name = base
     for each in words:
         if each and len(name) + 1 + len(each) > MAX_NAME:

@@ -15,7 +15,7 @@ MAX_DRAWN = 128  # cells along a side of a grid that is drawn as a figure
 NOT_DRAWN = f"none: more than {MAX_DRAWN} cells along a side would not be visible"
 GRID_INDENT, GRID_GAP = 2, 3  # spaces before a grid's numbers, and between two grids
 DECIMALS = 4  # at most, as torch prints
-SCIENTIFIC = 1e-3, 1e7  # decimals would hide digits below, waste space above
+SCIENTIFIC = 1e-3, 1e7  # outside, decimals would hide digits or waste space
 
 
 class NumberGrid(NamedTuple):
@@ -89,8 +89,8 @@ def _dot(width: int) -> Text:
 
 
 def _format(numbers: NDArray[Any]) -> list[str]:
-    """Format all numbers with as many decimals as the longest needs, at most `DECIMALS`, and those
-    that would become 0 with an exponent; words stay as they are."""
+    """Format all numbers with as many decimals as the longest needs, `DECIMALS` at most, and those
+    that would round to 0 with an exponent; words stay as they are."""
     if numbers.dtype.kind == "U":
         return [str(word) for word in numbers]
     magnitudes = np.abs(numbers[numbers != 0])

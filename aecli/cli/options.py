@@ -114,7 +114,7 @@ def parse_options(command: str, schema: type[Options], arguments: Sequence[str])
 
 
 def _names(kind: object) -> list[str]:
-    """The names of which several may be typed with commas between; none if it is another type."""
+    """The valid names, if several may be typed with commas between them; otherwise none."""
     each = get_args(kind)[0] if get_origin(kind) is list else None
     return [choice.name for choice in each] if isinstance(each, type(Enum)) else []
 
@@ -164,7 +164,7 @@ def open_chosen(path: Path, options: RunOptions) -> "Trained":
         UsageError: `path` is not a run, or the run is not finished.
         DataError, StorageError: images or files cannot be used.
     """
-    # Mistakes in the line are reported without waiting for torch.
+    # Mistakes in the command line are reported without waiting for torch.
     from aecli.cli import console
     from aecli.runs.trained import open_run
     from aecli.runtime.status import show_status
@@ -210,7 +210,7 @@ def some_runs(command: str, options: RunOptions) -> list[Path]:
 
 
 def found(text: str, find: Callable[[str], Path]) -> Path:
-    """The path that `find` returns for what was typed; a line says what it is, unless it was typed.
+    """The path that `find` returns for what was typed; it is printed unless it is what was typed.
 
     Raises:
         UsageError: `find` raised it.

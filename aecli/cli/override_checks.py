@@ -104,7 +104,7 @@ def check_keys(overrides: list[str]) -> None:
             keys.append(key)
     if not keys:
         return
-    # Each choice once is enough: the keys that it brings are those with any other choices.
+    # Each choice once is enough: it brings the same keys whatever the other choices are.
     columns = [[line for (line,) in split([choice])] for choice in choices.values()]
     lines = [[*own, *filter(None, line)] for line in zip_longest(*columns)] or [own]
     with hydra_engine() as engine:

@@ -30,7 +30,7 @@ from aecli.errors import UsageError
 from aecli.errors.text import shortened
 
 MAX_RUNS = 10_000
-"""In one sweep; each has a folder of its own, and composing them takes minutes already."""
+"""Runs in one sweep; each has its own folder, and composing this many already takes minutes."""
 
 _ARGUMENT = re.compile(r"([+~]*)([^=]*)=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool)\s*\(")
@@ -138,7 +138,7 @@ def _translate(argument: str) -> str:
     mark, key, value = typed.groups()
     key = SHORT_KEYS.get(key, key)
     if not key.startswith("hydra"):
-        mark = mark.replace("+", "")  # there is no key to add: those that exist are set
+        mark = mark.replace("+", "")  # there is no key to add: only existing ones can be set
     return f"{mark}{key}={_translate_value(key, value)}"
 
 

@@ -1,4 +1,4 @@
-"""Configuration of one's own beside an installed package: Hydra's `--config-dir DIR`."""
+"""The user's own configuration files, next to those of the package: Hydra's `--config-dir DIR`."""
 
 from pathlib import Path
 

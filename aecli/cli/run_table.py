@@ -16,10 +16,11 @@ from aecli.runs.listing import Listed, RunFacts, State
 
 EXPENDABLE = ("epochs", "data", "size", "ratio\nto PCA", "age")
 """Columns that are left out in a narrow terminal, in this order."""
-MIN_NAME = 16  # characters in which a name can still be read, the time in it in one piece
+MIN_NAME = 16  # characters in which a name can still be read, without breaking the time in it
 
 _SECONDS = re.compile(r"(.*\d{4}-\d\d-\d\d_\d\d-\d\d)-\d\d-\d{6}")
-"""The name of a folder that ends in the time: what is shown of it, if that is unambiguous."""
+"""The name of a folder that ends with a time, and the part of it that is shown if that is
+unambiguous."""
 _STYLES = {State.failed: "red", State.damaged: "red", State.interrupted: "yellow"}
 
 
@@ -53,7 +54,7 @@ def short_names(entries: Sequence[Entry], folder: Path) -> dict[Path, str]:
 
 
 def relative_name(path: Path, folder: Path) -> str:
-    """The path of a run or a sweep from `folder`; the name of `folder` if it is that itself."""
+    """The path of a run or a sweep from `folder`; the name of `folder` if it is `folder` itself."""
     return str(path.relative_to(folder)) if path != folder else path.resolve().name
 
 

@@ -118,7 +118,7 @@ def resume_run(
 
 
 def _resumable(run: RunDirectory, overrides: list[str], restart: bool) -> TrainConfig | None:
-    """The configuration with which a run is resumed; None if it is finished, which is then said."""
+    """The configuration with which a run is resumed; None, after a message, if it is finished."""
     planned = run.load_next_config() or run.load_config()
     config = _with_changes(planned, overrides)
     has_more = (config.epochs, config.minutes) != (planned.epochs, planned.minutes)
@@ -133,7 +133,7 @@ def _resumable(run: RunDirectory, overrides: list[str], restart: bool) -> TrainC
 
 
 def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
-    """Close an interrupted run: finish it with the best weights that it has.
+    """Close an interrupted run: finish it with the best weights so far.
 
     Args:
         run: the directory of the run.
@@ -162,7 +162,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         console.warn(f"{run.path} is finished: there is nothing to do")
 
 
-# What may be given on resuming: more epochs or time; where the images are now, device and tracker.
+# What may be changed on resuming: more epochs or time, the place of the images, device and tracker.
 MORE_TRAINING = ("epochs", "minutes")
 PLACES = ("data_dir", "data.path", "device", "tracker")
 CHANGEABLE = (*MORE_TRAINING, *PLACES)
@@ -179,7 +179,7 @@ def config_to_close(run: RunDirectory, overrides: list[str]) -> TrainConfig:
 
 
 def check_closing(overrides: list[str]) -> None:
-    """Check what is given beside finish=true.
+    """Check the settings that are given with finish=true.
 
     Raises:
         UsageError: it is not about where the images are now, or the device.
@@ -297,7 +297,7 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
 
 
 def _kept(config: TrainConfig, outcome: Outcome) -> str:
-    """Which weights were kept, and what validation says of them."""
+    """Which weights were kept, and their validation error."""
     best = outcome.training.best.epoch
     if config.keep is Keep.best:
         return f"best epoch {best} (by validation loss)"
@@ -313,7 +313,7 @@ def _log_dir(config: TrainConfig, run: RunDirectory) -> Path:
 
 @contextmanager
 def _describing_interruption(run: RunDirectory) -> Iterator[None]:
-    """If interrupted, say what is kept, how to resume, and how to use it as it is."""
+    """If interrupted, say what is kept, how to resume, and how to use the run as it is."""
     try:
         yield
     except KeyboardInterrupt as interruption:

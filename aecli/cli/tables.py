@@ -1,4 +1,4 @@
-"""Tables in the terminal, of which no number is ever cut."""
+"""Tables in the terminal that never cut or break a number."""
 
 import re
 import textwrap
@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-MIN_TEXT = 12  # characters to which a column of words is narrowed; longer ones are wrapped
-FRAME = 3  # characters beside each column: a line, and a space on both sides
+MIN_TEXT = 12  # characters to which a column of words is narrowed; longer text is wrapped
+FRAME = 3  # characters between columns: a line, and a space on both sides
 
 
 def new_table(title: str) -> Table:
@@ -19,7 +19,7 @@ def new_table(title: str) -> Table:
 
 
 def fitted(content: Table, width: int) -> list[Text | Table]:
-    """What to print, one below the other: the title, and the table.
+    """What to print, one below the other: the title and the table.
 
     A table that is too wide becomes several, each with the first column. Numbers, the columns that
     are justified to the right, are not broken; words are.
@@ -72,7 +72,7 @@ def fit_first_column(
 
 
 def _fill(content: Table, columns: list[Column], cells: Sequence[Sequence[RenderableType]]) -> None:
-    """Give a table these columns and their cells in place of its own; its rows keep their style."""
+    """Replace the columns of a table and their cells; its rows keep their style."""
     rows, content.columns, content.rows = content.rows, [], []
     for column in columns:
         content.add_column(
@@ -146,7 +146,8 @@ _NUMBER = re.compile(r"\d[\d.,]*")
 
 
 def _wrapped(cell: Text, width: int) -> Text:
-    """A cell with lines of `width` characters, broken where that reads best, and in no number."""
+    """A cell wrapped to `width` characters, broken where that reads best, and never within a
+    number."""
     breaks, start, end = [], 0, 0
     for piece in _pieces(cell.plain, width):
         if end > start and cell_len(cell.plain[start : end + len(piece)].rstrip()) > width:
@@ -161,7 +162,8 @@ def _wrapped(cell: Text, width: int) -> Text:
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:
-    """What is not broken: the words of a text or name and, if one is too long, its numbers."""
+    """The pieces that are not broken: the words of a text or name and, if one is too long, its
+    numbers."""
     for word in re.findall(r"[^\s_/,-]*[\s_/,-]|[^\s_/,-]+", text):
         if cell_len(word.rstrip()) <= width:
             yield word

@@ -1,4 +1,4 @@
-"""What is printed and drawn of an upsampling method on a small image of numbers."""
+"""The tables and figures that show an upsampling method on a small image of numbers."""
 
 from typing import Any, NamedTuple
 
@@ -27,11 +27,11 @@ from aecli.convolution.weighted_sums import axis_sums, phase_formulas, pixel_sum
 MAX_SUMS = 12  # written out
 
 Cells = tuple[str, NDArray[Any], NDArray[np.int64] | None]
-"""A panel of a figure: its heading, its numbers, and what it is coloured by."""
+"""A panel of a figure: its heading, its numbers, and what its colours stand for."""
 
 
 class Section(NamedTuple):
-    """What there is to see of one method."""
+    """What one method prints and draws."""
 
     heading: str
     explanation: str
@@ -89,7 +89,7 @@ def _written_out(channel: Array, factor: int, kernel: Kernel) -> dict[str, str]:
 
 
 def _torch_call(kernel: Kernel, factor: int) -> str:
-    """The line of torch that gives the same numbers, if there is one."""
+    """The line of PyTorch code that gives the same numbers, if there is one."""
     if is_cubic(kernel) and kernel.name != keys_bicubic(TORCH_A).name:
         return f"has only a = {TORCH_A:g}"
     mode = "bicubic" if is_cubic(kernel) else kernel.name
@@ -98,7 +98,7 @@ def _torch_call(kernel: Kernel, factor: int) -> str:
 
 
 def _as_convolution(weight: list[list[int]], factor: int) -> str:
-    """The line of `aecli conv` that gives the same numbers."""
+    """The `aecli conv` command that gives the same numbers."""
     return f"conv input=... weight={weight} stride={factor} transposed=true".replace(", ", ",")
 
 
@@ -116,7 +116,8 @@ def nailed(image: Array, factor: int) -> Section:
 
 
 def unpooled(image: Array, factor: int, typed: str | None) -> Section:
-    """Max-pooling of (channels, height, width), and unpooling of what is `typed` or the maxima.
+    """Max-pooling of (channels, height, width), and unpooling of the values in `typed`, or of the
+    maxima.
 
     Raises:
         UsageError: the cells do not fill the image, or the values are not one for each.

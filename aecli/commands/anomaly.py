@@ -12,9 +12,9 @@ your own, for any run, writes the error of each image to scores.csv, and whether
 threshold. Images are not corrupted, even if the run was trained with a corruption.
 
 shuffle=true also measures how far detection depends on the correlations between pixels: it shuffles
-the pixels of each image by a permutation of its own, which leaves no more than its grey levels, and
-compares the AUROC of the same detectors, of a network trained on shuffled images with the settings
-of the run (which takes as long as the run), and of brightness alone.
+the pixels of each image by a different permutation, which leaves only its grey levels, and compares
+the AUROC of the same detectors, of a network trained on shuffled images with the settings of the
+run (which takes as long as the run), and of brightness alone.
 
 examples:
   aecli anomaly outputs/conv-z25/2026-11-21_10-15-00-123456

@@ -31,7 +31,7 @@ class SortKey(Enum):
     model = "model"
     latent = "latent"
     mse = "mse"
-    """Of the validation images."""
+    """The mse of the validation images."""
     test_mse = "test_mse"
     sse = "sse"
     psnr = "psnr"

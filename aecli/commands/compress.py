@@ -6,9 +6,9 @@ Rounds each number of the code to one of 2^bits levels between the extremes of t
 decodes what is left, and measures bits per image against mse and psnr. The bits are counted twice:
 stored, with the codes packed at `bits` a number; and coded, as the entropy of the levels under
 probabilities fitted to training codes, a bound that an arithmetic coder reaches within two bits for
-all images together. PCA of the same size is quantised alike. JPEG and PNG are counted as whole
-files, and without their headers and tables. What sender and receiver have beforehand, such as the
-network's weights, is not counted. With several runs, shows all of them.
+all images together. PCA of the same size is quantised in the same way. JPEG and PNG are counted as
+whole files, and without their headers and tables. What sender and receiver have beforehand, such as
+the network's weights, is not counted. With several runs, shows all of them.
 
 examples:
   aecli compress outputs/conv-z25/2026-11-21_10-15-00-123456
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _not_counted(models: list["Trained"]) -> str:
-    """What sender and receiver have beforehand."""
+    """A note on what sender and receiver have beforehand."""
     sizes = [sum(weights.numel() for weights in each.model.parameters()) for each in models]
     parameters = ", ".join(f"{size:,}" for size in sizes)
     return f"the networks ({parameters} parameters), and the levels and their probabilities"

@@ -116,7 +116,7 @@ class Options:
     they are 1, 2, 3, ..., and the bias is 0."""
 
     round_trip: bool = False
-    """Go back as well, by the transposed convolution with the same settings and weights."""
+    """Also go back, by the transposed convolution with the same settings and weights."""
 
     order: Order = Order.rows
     """How W takes the pixels of an image: rows (row by row) or columns (column by column)."""
@@ -128,9 +128,9 @@ class Options:
     """Draw the layer at work, position by position, as GIF, SVG and HTML."""
 
     view: View | None = None
-    """What is drawn: direct (each output pixel and what it reads) or, of a transposed convolution,
-    stamps (each input pixel lays the kernel down) or zero_inserted (the equal convolution of the
-    input with zeros); null: stamps if transposed, else direct."""
+    """What is drawn: direct (each output pixel and what it reads) or, for a transposed convolution,
+    stamps (each input pixel adds the scaled kernel to the output) or zero_inserted (the equal
+    convolution of the input with zeros); null: stamps if transposed, else direct."""
 
     torch: bool = True
     """Compare the output with torch's own layer; false: do not, and do not wait for torch."""
@@ -186,7 +186,7 @@ def _read(options: Options) -> ConvLayer:
 
 
 def _check_combination(options: Options, axes: int) -> None:
-    """Refuse options of which one would be ignored.
+    """Refuse combinations of options in which one would be ignored.
 
     Raises:
         UsageError: it names both.
@@ -253,7 +253,7 @@ def _agreement(outputs: dict[str, Array]) -> str:
 
 
 def _difference(first: Array, others: list[Array]) -> str:
-    """The largest difference of two or more outputs, and how large that is beside their numbers."""
+    """The largest difference of two or more outputs, absolute and relative to their numbers."""
     difference = max(float(np.abs(other - first).max()) for other in others)
     text = f"largest difference {difference:.2g}"
     if not difference:

@@ -118,7 +118,7 @@ def _with_data_set(overrides: list[str]) -> list[str]:
 def _facts(
     data: Data, statistics: dict[str, PixelStatistics], classes: dict[str, dict[str, int]]
 ) -> dict[str, str]:
-    """What is known of the images, in words."""
+    """The facts about the images, in words."""
     from aecli.analysis.data_sheet import LEARNT
 
     channels, height, width = data.image_shape

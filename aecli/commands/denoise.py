@@ -6,8 +6,8 @@ Adds noise of several kinds and strengths to images, and measures the psnr after
 model, by the best linear denoiser (Wiener), by a median filter, by non-local means and by total
 variation, compared with no denoising. The filters' settings are chosen on validation images. With
 several runs, shows the gain of the first over the others. With data=... or images=..., does the
-same with images that the models were not trained for, beside the run's own test images, and says
-where the first model is worse than another method. Every method stays fitted to the run's own
+same with images that the models were not trained for, in addition to the run's own test images, and
+says where the first model is worse than another method. Every method stays fitted to the run's own
 images, or tuned on them.
 
 examples:
@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _caveats(models: list["Trained"], images: "Images") -> Iterator[str]:
-    """What the results lack."""
+    """Limitations of the results."""
     from aecli.baselines.restoration import MAX_NUMBERS
     from aecli.data.corruption import NOISES
 
@@ -178,7 +178,7 @@ def _numbers(denoised: list["Denoised"], names: list[str], n: int, seed: int) ->
 
 
 def _numbers_beside(sets: dict[str, list["Denoised"]], found: list[str]) -> dict[str, Any]:
-    """The results on the run's own test images, if these stand beside others."""
+    """The results on the run's own test images, if others are denoised as well."""
     if len(sets) == 1:
         return {}
     own, others = sets
@@ -230,5 +230,5 @@ def _cells(psnr: dict[str, float], names: list[str]) -> list[str]:
 
 
 def _gain(first: float, other: float) -> str:
-    """The difference of two psnr; both are infinite where nothing is wrong."""
+    """The difference of two psnr, which are both infinite if there is no error."""
     return "+0.00" if first == other else f"{first - other:+.2f}"

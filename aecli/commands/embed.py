@@ -163,7 +163,7 @@ def _points(code_map: Map) -> dict[str, Any]:
 
 
 def _caveats(encoded: Encoded) -> list[str]:
-    """Why there are no accuracies, if so."""
+    """Why there are no accuracies, if there are none."""
     reason = encoded.unlabelled
     return [f"no nearest-neighbour accuracy: {reason}"] if reason else []
 

@@ -124,8 +124,8 @@ def _describe(found: Likelihood) -> str:
 
 
 def _table(title: str, evaluation: Evaluation) -> Table:
-    """A row for each class, the first over all of them: the model's scores, beside PCA's mse if it
-    was measured."""
+    """A row for each class, the first over all of them: the model's scores, and PCA's mse if it was
+    measured."""
     table = console.new_table(title)
     table.add_column("class")
     for name in ("images", "mse", "PCA mse", "ratio to PCA", "sse", "psnr (dB)", "ssim"):

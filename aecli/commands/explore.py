@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _finished(folder: Path) -> list[RunDirectory]:
-    """The finished runs below `folder`; of a single run, that run in any case.
+    """The finished runs below `folder`; a single run is returned even if it is not finished.
 
     Raises:
         UsageError: there are none.
@@ -102,14 +102,14 @@ def _finished(folder: Path) -> list[RunDirectory]:
     runs = runs_below(folder)
     finished = [run for run in runs if run.status is Status.finished]
     if len(runs) == 1 or not finished:
-        return runs[:1]  # opening it says what it lacks
+        return runs[:1]  # opening it reports what is missing
     if len(finished) < len(runs):
         console.warn(f"{len(runs) - len(finished)} of {len(runs)} runs are not finished")
     return finished
 
 
 def _results(folders: list[Path], models: list[Trained], options: Options) -> Results:
-    """Where the page goes: to the run, to the folder of its runs, or to one of its own."""
+    """Where the page goes: to the run, to the folder of the sweep, or to a new folder."""
     from aecli.runs.results import Results
 
     if len(models) == 1 or options.output is not None:

@@ -2,7 +2,7 @@
 
 usage: aecli interpolate RUN [key=value ...]
 
-Goes from one test image to another along a line between their codes, beside the same line between
+Goes from one test image to another along a line between their codes, compared with the line between
 their pixels, as a figure and as an animation, and measures how far each step is from the nearest
 training image. Draws the lines on a map of the codes, too: the codes themselves with latent=2,
 otherwise their first two principal components.

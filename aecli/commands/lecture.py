@@ -5,13 +5,14 @@ usage: aecli lecture list
 
 A lecture is a list of slides: each has a command, and the numbers that its result must have. The
 command trains the runs that the slides need, or finds finished ones of the same configuration below
-outputs; runs every line; and checks the numbers. NAME is one of the lectures of aecli lecture list,
-or a YAML file of your own. With quick=true, what only the full training reaches is not checked.
+outputs; runs every command; and checks the numbers. NAME is one of the lectures of aecli lecture
+list, or a YAML file of your own. With quick=true, what only the full training reaches is not
+checked.
 
 It writes to outputs/lectures/NAME, or to output: index.html, a page with everything in it, of which
 index.html?slides shows one slide a screen; the pictures in figures, named after the slides; and
-lecture.ipynb, a notebook of the same lines. They replace earlier ones once all are complete. If it
-is interrupted, the same line goes on with the trainings.
+lecture.ipynb, a notebook of the same commands. They replace earlier ones once all are complete. If
+it is interrupted, the same command goes on with the trainings.
 
 The exit status is 1 if a number differs, and that of the error if a command fails.
 
@@ -105,7 +106,7 @@ def _chosen(lecture: Lecture, part: str | None) -> list[Slide]:
 def _make(
     lecture: Lecture, slides: Sequence[Slide], quick: bool, folder: Path, command: str
 ) -> "Kit":
-    """Run the slides, and write what came of them."""
+    """Run the slides, and write the results."""
     from aecli.lectures.kit import NOTEBOOK, PAGE, check_output, make_kit, write_kit
     from aecli.lectures.notebook import notebook
     from aecli.lectures.page import page

@@ -112,7 +112,7 @@ def _table(title: str, result: Robustness) -> Table:
 
 
 def _cells(found: dict[str, AccuracyInterval], systems: Sequence[str]) -> list[str]:
-    """The accuracy of each system; empty where there is no attacker who could know."""
+    """The accuracy of each system; empty where there is no attacker."""
     return [
         f"{100 * each.value:.1f}±{50 * (each.high - each.low):.1f}" if each else ""
         for each in map(found.get, systems)

@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
     """List runs, or remove those that the command line names.
 
     Raises:
-        UsageError: a folder does not exist, or a name stands for no run; nothing was removed.
+        UsageError: a folder does not exist, or a name stands for no run; nothing has been removed.
         StorageError: a run is in use, or cannot be removed.
     """
     is_removal = [word for word in arguments if "=" not in word][:1] == [REMOVE]
@@ -123,7 +123,7 @@ def _list(options: Options) -> None:
 
 
 def _filtered(listed: Listed, options: Options) -> Listed:
-    """What is listed, showing those of its runs that the options select."""
+    """The runs and sweeps to list, with only the runs that the options select."""
 
     def is_selected(run: RunFacts) -> bool:
         known = {"model": {str(run.model)}, "latent": {str(run.latent)}}
@@ -139,7 +139,7 @@ def _values(text: str | None) -> list[str]:
 
 
 def _nothing(everything: list[Listed], options: Options, folder: Path) -> str:
-    """The sentence instead of an empty table."""
+    """The sentence that replaces an empty table."""
     total = sum(len(each.runs) for each in everything)
     if not total:
         return f"There are no runs in {folder}: aecli train writes one."
@@ -167,7 +167,7 @@ def _counted(listed: list[Listed]) -> str:
 
 
 def _objects(listed: list[Listed], folder: Path) -> list[dict[str, Any]]:
-    """What is known of each run, for programs."""
+    """The facts about each run, for programs."""
     return [
         {
             "run": str(run.path),

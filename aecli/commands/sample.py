@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aecli.runs.results import Results
     from aecli.runs.trained import Trained
 
-FEW_IMAGES = 1000  # with fewer, their mean and covariance say more about them than about their kind
+FEW_IMAGES = 1000  # with fewer, mean and covariance depend mostly on the choice of images
 WITHOUT_CLASSES = (
     "no Fréchet distance: it is measured with a classifier, and the images are all of one class"
 )

@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _pop_figure(arguments: list[str]) -> tuple[bool, str | None]:
-    """Remove figure=... and output=... from `arguments`; return what they say.
+    """Remove figure=... and output=... from `arguments`; return their values.
 
     Raises:
         UsageError: figure is neither true nor false, or there is nothing to put into a folder.

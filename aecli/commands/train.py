@@ -5,9 +5,9 @@ usage: aecli train [-m] [key=value ...]
 Trains an autoencoder and writes a run directory under output_dir. --cfg job prints the
 configuration instead of training. Flags may appear anywhere.
 
---dry-run checks the line and says what would be trained: the runs by their names, with parameters,
-steps, and an estimate of the time from a few steps of each kind. It works with -m and with resume=,
-and writes nothing but what loading the data set keeps in data_dir and in the cache.
+--dry-run checks the command and says what would be trained: the runs by their names, with
+parameters, steps, and an estimate of the time from a few steps of each kind. It works with -m and
+with resume=, and writes nothing but what loading the data set keeps in data_dir and in the cache.
 
 With -m (--multirun), lists of values such as latent=5,25,125 train one run per combination, and
 sweep=... supplies ready-made lists, which values on the command line override.

@@ -93,7 +93,7 @@ class Options:
     b=1 c=0 the B-spline, and b=0.3333 c=0.3333 what the two recommend."""
 
     c: float | None = None
-    """bicubic: Mitchell and Netravali's C, beside b."""
+    """bicubic: Mitchell and Netravali's C, used with b."""
 
     values: str | None = None
     """max_unpool: the numbers to put back instead of the maxima, as in a decoder; a list or a file
@@ -118,14 +118,14 @@ MEANINGS = {
     "bicubic": "sums of the 16 nearest pixels with the weights of a cubic kernel, clipped",
     "max_unpool": "made smaller by max-pooling; each maximum back in its place, zeros elsewhere",
 }
-"""Of the methods for pictures."""
+"""Meanings of the methods for pictures."""
 
 
 def main(arguments: list[str]) -> None:
     """Enlarge what the command line names by each method, and show how.
 
     Raises:
-        UsageError: the line is not valid, or what it names is too large.
+        UsageError: an option is not valid, or the image is too large.
         DataError, StorageError: images or files cannot be used.
     """
     options = parse_options("upsample", Options, arguments)
@@ -219,7 +219,7 @@ def _draw(
 def _enlarge_pictures(
     options: Options, methods: list[str], factors: list[int], kernels: dict[str, Kernel]
 ) -> None:
-    """Enlarge pictures, restore them after making them smaller, and save what comes of it."""
+    """Enlarge pictures, restore them after shrinking them, and save the results."""
     if options.values is not None:
         raise UsageError(
             "values= are for a small image of numbers: give input=..., or leave it out"
@@ -284,7 +284,7 @@ def _save_pictures(
 
 
 def _numbers(restored: list["Restored"], kernels: dict[str, Kernel]) -> dict[str, Any]:
-    """The mse and psnr of each method and factor at the top level, then all there is."""
+    """The mse and psnr of each method and factor at the top level, then everything."""
     return {
         **{f"mse_{each.method}_x{each.factor}": each.mse for each in restored},
         **{f"psnr_{each.method}_x{each.factor}": each.psnr for each in restored},

@@ -1,4 +1,5 @@
-"""Kernel PCA compared with the networks. It alone needs the images of the runs."""
+"""Kernel PCA compared with the networks: the only part of a comparison that needs the runs'
+images."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -60,5 +61,6 @@ def _refuse(warning: str) -> NoReturn:
 
 
 def _key(result: Result) -> str:
-    """Equal for runs that were trained on the same images, as far as that is known."""
+    """A key that is equal for runs that were trained on the same images, as far as that is
+    known."""
     return result.training_images or str(result.run.path)

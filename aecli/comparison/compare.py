@@ -24,7 +24,8 @@ class Compared:
     """The results in sentences."""
     report: Path
     name: str
-    """Of the data set, among others that are compared with it; the folder of its files."""
+    """Name of the data set if there are several comparisons, and so the folder of this one's
+    files."""
 
 
 def compare(
@@ -49,12 +50,12 @@ def compare(
     Raises:
         UsageError: there are none, or scikit-learn is not installed.
         DataError: the images that kernel PCA needs cannot be loaded, or have changed.
-        StorageError, OSError: the comparison cannot be written, or a file of somebody else is in
-            the way.
+        StorageError, OSError: the comparison cannot be written, or a file that aecli did not write
+            is in the way.
     """
     comparisons = gather(folders, data)
     if kernel_pca:
-        from aecli.comparison.classical import with_kernel_pca  # which alone needs models and data
+        from aecli.comparison.classical import with_kernel_pca  # needs models and data
 
         comparisons = {name: with_kernel_pca(each) for name, each in comparisons.items()}
     chosen = [] if data is None else [f"data={data}"]

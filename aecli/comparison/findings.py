@@ -122,7 +122,7 @@ def _smallest_size(family: str, settings: Sequence[RunGroup]) -> list[str]:
 
 
 def _without_validation(settings: Sequence[RunGroup]) -> list[str]:
-    """Which runs have no validation images, and that nothing is chosen for it."""
+    """Which runs have no validation images, so that none is called the best."""
     lacking = [setting for setting in settings if setting.val_mse is None]
     if not lacking:
         return []
@@ -139,7 +139,7 @@ def _without_validation(settings: Sequence[RunGroup]) -> list[str]:
 def _against_pca(
     families: dict[str, list[RunGroup]], named: dict[str, list[RunGroup]]
 ) -> list[str]:
-    """How the networks compare with PCA: each family that is named, and how many in all."""
+    """How the networks compare with PCA: some families by name, and how many in all."""
     settings = [setting for members in families.values() for setting in members]
     differences = dict(zip(map(id, settings), differences_from_pca(settings), strict=True))
     sentences = [
@@ -158,7 +158,8 @@ def _against_pca(
 
 
 def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
-    """A linear network: PCA is the best of them on the images that both are fitted to."""
+    """A sentence on a linear family: PCA is the best linear code of the images that both are fitted
+    to."""
     ratios = [each.ratio_to_pca for each in settings if not is_exact(each.pca_mse)]
     how = f"; its test mse is at most {max(ratios):.5g} times that of PCA" if ratios else ""
     angles = [each.angle_to_pca.mean for each in settings if each.angle_to_pca is not None]
@@ -173,7 +174,8 @@ def _linear_family(family: str, settings: Sequence[RunGroup]) -> str:
 def _family_against_pca(
     family: str, settings: Sequence[RunGroup], differences: Sequence[Difference | None]
 ) -> str:
-    """The latent sizes at which the network beats PCA, loses to it, or neither can be said."""
+    """The latent sizes at which the network beats PCA, loses to it, or is not significantly
+    different."""
     similar = "is not significantly different from"
     latents: dict[str, list[int]] = {"beats": [], "loses to": [], similar: []}
     for setting, difference in zip(settings, differences, strict=True):
@@ -230,7 +232,7 @@ def _exact_pca(settings: Sequence[RunGroup]) -> list[str]:
 
 
 def _diagnoses(settings: Sequence[RunGroup]) -> list[str]:
-    """What the runs leave to be desired: one sentence for each kind."""
+    """What could be better about the runs: one sentence for each kind of problem."""
     found: dict[Symptom, list[tuple[str, Finding]]] = defaultdict(list)
     for setting in settings:
         for result in setting.results:
@@ -272,7 +274,7 @@ def _checkerboard_scores(families: dict[str, list[RunGroup]]) -> list[str]:
 
 
 def _unpooling_caveat(families: dict[str, list[RunGroup]]) -> list[str]:
-    """The caveat for decoders that get more than the code."""
+    """The caveat for decoders whose input is more than the code."""
     unpooling = [name for name, settings in families.items() if settings[0].bypasses_code]
     if not unpooling:
         return []

@@ -63,7 +63,7 @@ def gather(folders: list[Path], data: str | None = None) -> dict[str, Comparison
     groups = [*by_data.values()]
     names = folder_names([group[0].data for group in groups])
     known: set[str | None] = {result.config.data.name for result in results}
-    if data is not None:  # then it need not be said what else there is
+    if data is not None:  # then there is no need to mention the other data sets
         known |= {each.data for each in skipped} - {None}
     found: dict[str, Comparison] = {}
     valid: dict[str, None] = {}
@@ -131,7 +131,7 @@ def folder_names(data: Sequence[DataFacts]) -> list[str]:
 
 
 def _unused(name: str, names: Iterable[str]) -> str:
-    """The name, with a number if it is taken, as by images that differ in shape alone."""
+    """The name, with a number if it is taken, for example by images of another shape."""
     taken = {*map(str.lower, names)}
     numbered = (f"{name}-{number}" for number in count(2))
     return next(each for each in chain([name], numbered) if each.lower() not in taken)

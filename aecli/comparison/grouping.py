@@ -12,11 +12,11 @@ SEED = {"seed"}  # averaged over
 # Keys with a column or an axis of their own, and the data set, of which a comparison has one.
 NAMED = {"latent", "model.latent", "model.name", "upsample.name", "data.name"}
 
-# What may differ from an experiment in a run that is called after it.
+# Keys in which a run that is named after an experiment may differ from it.
 CHANGEABLE = {"latent", "epochs"}
 
 Key = tuple[str, str]
-"""The model that a key belongs to, empty if it belongs to all, and the key."""
+"""The model that a key belongs to (empty if it belongs to all), and the key."""
 
 
 def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
@@ -49,8 +49,8 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
 
 
 def _told_apart(results: list[Result], differences: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The differences, with what must not be averaged over although no setting tells it apart:
-    other training images, and trainings that were closed before they were over."""
+    """The differences, and two that no setting shows but that must not be averaged over: other
+    training images, and trainings that were closed before they were over."""
     settings = [
         f"{result.config.model.name} {result.upsample} {found}"
         for result, found in zip(results, differences, strict=True)
@@ -72,7 +72,7 @@ def _told_apart(results: list[Result], differences: list[dict[str, str]]) -> lis
 
 
 def _differ(names: list[str], values: Sequence[str | None]) -> list[bool]:
-    """Whether the values of all with the same name differ."""
+    """Whether the values of any two with the same name differ."""
     found: dict[str, set[str | None]] = defaultdict(set)
     for name, value in zip(names, values, strict=True):
         found[name].add(value)
@@ -142,8 +142,8 @@ def _common(values: dict[Key, set[str]], several_models: bool) -> dict[str, str]
 def _names(
     results: list[Result], differences: list[dict[str, str]], plain: list[bool]
 ) -> list[str | None]:
-    """For each run, what says all of its differences in a word: the experiment that it is or, if it
-    is `plain` and all others of its model are experiments, the model; None for the rest."""
+    """For each run, one word for all of its differences: the experiment that it is or, if it is
+    `plain` and all others of its model are experiments, the model; None for the rest."""
     runs = [*zip([result.config for result in results], differences, plain, strict=True)]
     experiments = [_experiment(config, differing) for config, differing, _ in runs]
     of_model: dict[str, set[str]] = defaultdict(set)
@@ -158,7 +158,7 @@ def _names(
 
 
 def _is_plain(model: str, config: dict[Key, str], values: dict[Key, set[str]]) -> bool:
-    """Whether every setting that differs has the value that it has unless somebody sets it."""
+    """Whether every setting that differs has its default value."""
     usual = model_values(model)
     return bool(usual) and all(
         as_typed(usual.get(key[1])) == config.get(key, NULL)
@@ -168,10 +168,9 @@ def _is_plain(model: str, config: dict[Key, str], values: dict[Key, set[str]]) -
 
 
 def _experiment(config: TrainConfig, differences: dict[str, str]) -> str | None:
-    """The experiment under `conf` that a run is, if it is one that sets all of the differences.
+    """The experiment under `conf` that a run is, if it sets all of the differences.
 
-    Its size and how long it is trained may be others. What does not differ is named with the
-    settings that are shared.
+    The latent size and the length of the training may be different.
     """
     chosen = {**settings(config), "optimizer": optimizer_choice(config.optimizer)}
     own = {key: as_typed(value) for key, value in chosen.items()}

@@ -176,7 +176,7 @@ def _reconstructions(comparison: Comparison) -> Picture:
 
 
 def _draw_reconstructions(title: str, settings: list[RunGroup]) -> Figure:
-    """A row for each network, and below those of a size one for PCA."""
+    """A row for each network, and below the networks of each latent size a row for PCA."""
     original = settings[0].first.run.load_images()["original"][:IMAGES]
     outputs = [Row("original", original)]
     errors = [error_scale("", original)]

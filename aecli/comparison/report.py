@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML file, which asks for nothing from outside.
+"""A comparison as one self-contained HTML file, which loads nothing from elsewhere.
 
 Its one script sorts the table; without scripts the table stays as it is.
 """
@@ -37,7 +37,7 @@ class ReportFigure:
     media_type: str
     """image/svg+xml or image/png."""
     spots: Sequence[Spot] = ()
-    """Where the pointer finds a value."""
+    """The points whose values are shown under the pointer."""
 
     @property
     def light_uri(self) -> str:
@@ -64,7 +64,7 @@ class Origin:
     command: str
     """The command line that makes it again."""
     folder: Path
-    """Where it will lie; links to runs begin there."""
+    """The folder that it will be in; links to runs are relative to it."""
 
     def link(self, path: Path) -> str:
         """A relative address of a file or folder, which begins with a dot and so has no scheme."""

@@ -40,7 +40,8 @@ class MeanStd:
 
     mean: float
     std: float | None
-    """Of the sample (n - 1); None with a single seed, or if the mean is infinite."""
+    """Standard deviation of the sample (n - 1); None with a single seed, or if the mean is
+    infinite."""
 
     @classmethod
     def from_values(cls, values: list[float]) -> "MeanStd":
@@ -61,18 +62,18 @@ class Result:
     config: TrainConfig
     data: DataFacts
     val_mse: float | None
-    """Of the weights that were kept, on the validation images: by it, runs are chosen. None if
-    there are no such images."""
+    """The mse on the validation images with the weights that were kept, by which runs are chosen.
+    None if there are no such images."""
     mse: float
-    """On the test images, as all that follows."""
+    """The mse on the test images, to which everything below refers as well."""
     sse: float
     psnr: float
     """In dB; infinite if the mse is 0."""
     ssim: float | None
     checkerboard: float | None
-    """Of the outputs on the test images, from 0 to 1."""
+    """The score of the outputs for the test images, from 0 to 1."""
     checkerboard_of_originals: float | None
-    """Of the test images themselves, on the same grid."""
+    """The score of the test images themselves, on the same grid."""
     pca_mse: float
     """Test mse of PCA at the same latent size, on the same inputs."""
     mean_image_mse: float
@@ -82,7 +83,7 @@ class Result:
     """None if the model has no such option."""
     parameters: int
     seconds: float
-    """Of training."""
+    """Training time."""
     kept_epoch: int
     """The epoch whose weights were kept."""
     records: list[EpochRecord]
@@ -91,9 +92,9 @@ class Result:
     training_images: str = ""
     """The fingerprints of training and validation images."""
     closed: str | None = None
-    """Why the training ended before it was over; None if it was over."""
+    """Why the training was closed early; None if it was not."""
     angles_to_pca: list[float] | None = None
-    """Of a linear network: see `RunGroup.angle_to_pca`."""
+    """For a linear network: see `RunGroup.angle_to_pca`."""
     kernel_pca_mse: float | None = None
     """Test mse of kernel PCA at the same latent size, where it was asked for."""
 
@@ -110,7 +111,7 @@ class Result:
         return self.run.load_image_errors()
 
     def diagnosis(self) -> list[Finding]:
-        """What the run leaves to be desired, the gravest first."""
+        """What could be better about the run, the most serious problem first."""
         steps = self.config.steps_per_epoch(self.train_size)
         return diagnose(
             self.config,
@@ -181,7 +182,7 @@ class RunGroup:
     """Runs that differ only by seed."""
 
     family: str
-    """A name shared with the settings that differ only by latent size."""
+    """A name that it shares with the settings that differ only in latent size."""
     differences: dict[str, str]
     """Keys that differ between the compared runs, besides those with a column of their own."""
     results: list[Result]
@@ -213,12 +214,13 @@ class RunGroup:
 
     @property
     def bypasses_code(self) -> bool:
-        """Whether the decoder gets more than the code, and so is left out of every claim."""
+        """Whether the decoder's input is more than the code, so that it is left out of every
+        claim."""
         return self.upsample == Upsampling.max_unpool.name
 
     @property
     def is_closed_early(self) -> bool:
-        """Whether the training of a run was not over when it was closed."""
+        """Whether a run was closed before its training was over."""
         return any(result.closed is not None for result in self.results)
 
     @property
@@ -293,11 +295,11 @@ class RunGroup:
 
 
 def _with_kept(records: list[EpochRecord], summary: dict[str, Any], name: str) -> list[EpochRecord]:
-    """The records, that of the epoch whose weights were kept with what the summary says of them:
-    without validation images, what never varies is measured at the end.
+    """The records, with values from the summary in that of the epoch whose weights were kept:
+    without validation images, dead units and pixels are only counted at the end.
 
     Raises:
-        ValueError: the file called `name`, whose records they are, lacks what it must have.
+        ValueError: the file called `name`, whose records they are, lacks a required value.
     """
     epoch = kept_epoch(summary)
     errors = by_epoch(records, "val_mse")

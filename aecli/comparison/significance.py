@@ -31,16 +31,16 @@ class Difference:
     low: float
     high: float
     seeds: int
-    """How many were compared; if it is one, the interval is over the test images."""
+    """Number of seeds compared; with a single one, the interval is over the test images."""
 
     @property
     def is_lower(self) -> bool:
-        """Whether the first error is lower than the second, and not by chance."""
+        """Whether the first error is significantly lower than the second."""
         return self.high < 0
 
     @property
     def is_higher(self) -> bool:
-        """Whether the first error is higher than the second, and not by chance."""
+        """Whether the first error is significantly higher than the second."""
         return self.low > 0
 
 
@@ -120,7 +120,7 @@ def bootstrap_over_images(differences: Tensor) -> list[Difference]:
     """The percentile interval of the bootstrap for the mean of each row of (K, N).
 
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. All rows are
-    resampled alike, and always with the same draws.
+    resampled with the same draws, which are the same every time.
     """
     count = differences.shape[1]
     generator = torch.Generator().manual_seed(0)

@@ -17,9 +17,9 @@ PLUS_MINUS = " ± "
 
 SEEDS = "n"
 BYPASSES = " †"
-"""Marks decoders that get more than the code."""
+"""Marks decoders whose input is more than the code."""
 CLOSED_EARLY = " ‡"
-"""Marks settings with a run whose training was not over."""
+"""Marks settings with a run that was closed before its training was over."""
 
 NONE_CHOSEN = (
     "No row is bold: settings are chosen by their validation mse, and some runs have no validation "
@@ -84,7 +84,7 @@ def sort_settings(settings: Sequence[RunGroup], key: str) -> list[RunGroup]:
 
 
 def eligible(settings: Sequence[RunGroup]) -> list[RunGroup]:
-    """The settings of which something may be claimed: their decoders get only the code."""
+    """The settings about which claims may be made: their decoders get only the code."""
     return [setting for setting in settings if not setting.bypasses_code]
 
 

@@ -73,7 +73,8 @@ def _columns_that_fit(settings: Sequence[RunGroup], width: int) -> list[Column]:
 
 
 def _column_widths(settings: Sequence[RunGroup], shown: Sequence[Column], width: int) -> list[int]:
-    """Characters per column: spare ones go to the first columns, missing ones come from text."""
+    """Characters per column: spare ones go to the first columns, missing ones are taken from
+    text."""
     widths = [_min_width(settings, each) for each in shown]
     spare = width - _table_width(settings, shown)
     for number, each in enumerate(shown):

@@ -68,7 +68,7 @@ def _log_bands(comparison: Comparison, results: Results) -> dict[str, Any]:
 
 
 def _add_figure(picture: Picture, results: Results) -> ReportFigure:
-    """Save a figure, and return it as the report shows it: on light and on dark ground."""
+    """Save a figure, and return it as the report shows it, on light and on dark backgrounds."""
     with theme(dark=False):
         path = results.figure(picture.name, picture.draw(), FIGURES)
     with theme(dark=True):

@@ -15,10 +15,10 @@ class AugmentConfig:
     """Largest shift along each axis, in pixels; what moves in is black."""
 
     rotate: float = 0.0
-    """Largest angle by which an image is turned to either side, in degrees."""
+    """Largest angle by which an image is rotated to either side, in degrees."""
 
     flip: bool = False
-    """Mirror each image from left to right with a probability of a half."""
+    """Mirror each image horizontally with a probability of one half."""
 
     def __post_init__(self) -> None:
         check_integer("augment.shift", self.shift, MAX_PIXELS, minimum=0)

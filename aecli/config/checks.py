@@ -42,7 +42,7 @@ def check_unread_keys(config: TrainConfig) -> None:
 
 
 def check_objective(config: TrainConfig) -> None:
-    """Check that the loss can be computed of the model's outputs, and the penalty of its codes.
+    """Check that the loss can be computed from the model's outputs, and the penalty from its codes.
 
     Raises:
         UsageError: one of them cannot.

@@ -60,7 +60,7 @@ class Schedule(Enum):
 
 
 class Loss(Enum):
-    """What a training step makes small: a mean over the pixels, in the model's own units."""
+    """What a training step minimises: a mean over the pixels, in the model's own units."""
 
     mse = "mse"
     """Squared error."""
@@ -102,7 +102,7 @@ class Target(Enum):
 
 
 class RegularizerKind(Enum):
-    """Penalty on the code, beside the loss."""
+    """Penalty on the code, added to the loss."""
 
     none = "none"
     vae = "vae"
@@ -119,7 +119,7 @@ class RegularizerKind(Enum):
 
 
 class TrackerKind(Enum):
-    """Where a run is shown beside TensorBoard."""
+    """Where a run is logged in addition to TensorBoard."""
 
     none = "none"
     wandb = "wandb"

@@ -6,32 +6,32 @@ from aecli.errors import UsageError
 from aecli.errors.text import shortened
 
 MAX_EPOCHS = 1_000_000
-"""Each is a line in every checkpoint and a point in TensorBoard."""
+"""Each epoch is a line in every checkpoint and a point in TensorBoard."""
 
 MAX_IMAGES = 1_000_000_000
-"""In a batch or a split; more would not fit on a disk, even at a kilobyte each."""
+"""Images in a batch or a split; more would not fit on a disk, even at a kilobyte each."""
 
 MAX_UNITS = 2**20
-"""Of a layer; one between two layers of this size would already take 4 TB."""
+"""Units in a layer; the weights between two layers of this size would already take 4 TB."""
 
 MAX_PIXELS = 2**14
-"""Along an axis; one colour image with this height and width takes 3 GB as numbers."""
+"""Pixels along an axis; one colour image of this height and width takes 3 GB as floats."""
 
 MAX_LEVEL = 2.0**16
-"""Of numbers that are added to pixels in [0, 1] or divide them: beside larger ones, float32 no
-longer tells the 256 levels of a pixel apart."""
+"""Largest number that is subtracted from pixels in [0, 1], or divides them: with larger ones,
+float32 can no longer distinguish the 256 levels of a pixel."""
 
 MAX_FLOAT = 1e38
-"""Of other numbers; float32 ends a little above it."""
+"""Largest other number; that of float32 is a little above it."""
 
 MAX_MINUTES = 525_600.0
 """A year."""
 
 MAX_PATH = 4096
-"""Bytes; no system opens a longer path."""
+"""Bytes in a path; no system opens a longer one."""
 
 MAX_COUNT = 1_000_000
-"""Of anything that a command shows, draws or fits; more than anyone waits for."""
+"""Largest number of things that a command shows, draws or fits; more than anyone would wait for."""
 
 
 def check_valid(condition: bool, key: str, value: object, valid: str) -> None:

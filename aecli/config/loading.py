@@ -51,8 +51,8 @@ def experiments() -> dict[str, tuple[str, dict[str, Any]]]:
 
 @cache
 def model_values(model: str) -> dict[str, Any]:
-    """The values of a run of a model on which nothing else is set, by key, with the choice of an
-    optimizer; none of a model that is not under `conf`, or that overrides other groups."""
+    """The values by key of a run for which only the model is chosen, with the choice of an
+    optimizer; empty for a model that is not under `conf`, or that overrides other groups."""
     file = CONF_DIR / "model" / f"{model}.yaml"
     if not file.is_file():
         return {}
@@ -68,7 +68,7 @@ def model_values(model: str) -> dict[str, Any]:
 
 
 def optimizer_choice(optimizer: OptimizerConfig) -> str | None:
-    """The choice that sets an optimizer up like this, if there is one."""
+    """The choice that stands for this configuration of an optimizer, if there is one."""
     return next((name for name, each in _optimizers().items() if each == optimizer), None)
 
 

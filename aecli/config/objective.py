@@ -14,15 +14,15 @@ class RegularizerConfig:
     """The kind of penalty."""
 
     beta: float = 1.0
-    """Weight of the penalty of an image beside the sum of the loss over its pixels. With
-    regularizer=vae and loss=mse it is twice the variance that the decoder's pixels are taken to
+    """Weight of the penalty of an image relative to the sum of the loss over its pixels. With
+    regularizer=vae and loss=mse it is twice the variance that the decoder's pixels are assumed to
     have."""
 
     warmup: float = 0.0
     """Epochs over which the weight rises from zero to beta."""
 
     activity: float | None = None
-    """regularizer=sparse: mean activity that each unit of a sigmoid code is held to, as in 0.05;
+    """regularizer=sparse: mean activity that each unit of a sigmoid code is to have, as in 0.05;
     null: absolute values of the code are penalised instead."""
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ SHORT_NAMES = {
     "tied": "model.tied",
 }
 SHORT_KEYS = {key: f"data.{key}" for key in FOLDER_KEYS} | SHORT_NAMES
-"""What people may type -> the key that it stands for."""
+"""Short key -> the full key that it stands for."""
 
 DEVICE_PATTERN = re.compile(r"auto|cpu|cuda|cuda:\d+|mps")
 

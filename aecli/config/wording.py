@@ -1,4 +1,4 @@
-"""The words for settings that differ: the same in the names of runs, in tables and in legends."""
+"""The words for settings that differ, used in the names of runs, in tables and in legends."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,13 +7,13 @@ from aecli.config.choices import Loss, RegularizerKind
 from aecli.config.schema import TrainConfig
 
 CHOICES = ("budget", "data", "upsample", "corruption", "regularizer", "loss", "optimizer")
-"""Keys that a name leaves out: their value says enough by itself."""
+"""Keys that names leave out, because the value is clear by itself."""
 LOSSES = {
     Loss.mse: ("mean squared error", "model units"),
     Loss.l1: ("mean absolute error", "model units"),
     Loss.bce: ("binary cross-entropy", "nats per pixel"),
 }
-"""What each loss is called, and its unit."""
+"""The name of each loss, and its unit."""
 PENALTIES = {
     RegularizerKind.none: "",
     RegularizerKind.vae: "the divergence of the code from the prior",
@@ -21,10 +21,10 @@ PENALTIES = {
     RegularizerKind.sparse: "the activity of the code",
     RegularizerKind.contractive: "the square of the encoder's derivatives",
 }
-"""What each regulariser adds."""
+"""The name of the penalty of each regulariser."""
 NULL = "null"
 NONE = "none"
-"""The choice that switches something off."""
+"""The choice that switches a group off."""
 
 
 def loss_label(configs: Sequence[TrainConfig]) -> str:

@@ -1,4 +1,5 @@
-"""How a layer computes one output pixel after another: what each reads, and what it adds up."""
+"""How a layer computes one output pixel after another: the pixels that each reads, and their
+sum."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ Reading = tuple[list[Sizes], list[Sizes]]
 
 
 def _reading(position: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Reading:
-    """Of a convolution: pixels of the padded input."""
+    """The reading of a convolution: pixels of the padded input."""
     places = [*np.ndindex(kernel)]
     pixels = [
         tuple(p * s + n * d for p, s, n, d in zip(position, stride, place, dilation, strict=True))
@@ -32,7 +33,8 @@ def _reading(position: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> 
 
 
 def _reading_backwards(settings: ConvSettings, size: Sizes, position: Sizes) -> Reading:
-    """Of a transposed convolution: pixels of the input whose kernels reach the output pixel."""
+    """The reading of a transposed convolution: input pixels whose kernels reach the output
+    pixel."""
     pixels, places = [], []
     for place in np.ndindex(settings.kernel):
         reached = [
@@ -54,17 +56,17 @@ class Gathering:
     """A way to compute a layer's output pixel by pixel, for its first image."""
 
     surface: str
-    """The name of what is read."""
+    """The name of the image that is read."""
     pixels: Array
-    """What is read, (channels, *size)."""
+    """The image that is read, (channels, *size)."""
     filler: Mask
-    """Which of these are zeros and no pixels of the input, (*size)."""
+    """Which of its pixels are inserted zeros, (*size)."""
     kernel: str
     """The name of the kernel."""
     weight: Array
     """(output channels, channels, *kernel)."""
     reading: Callable[[Sizes], Reading]
-    """Position of an output pixel -> what it reads, and with which weights."""
+    """Position of an output pixel -> the pixels that it reads, and the weights for them."""
 
 
 class Step(NamedTuple):
@@ -82,7 +84,7 @@ class Step(NamedTuple):
 
 
 def directly(layer: ConvLayer) -> Gathering:
-    """Each output pixel, what it reads, and the weights that it reads with."""
+    """Each output pixel computed directly from the pixels under the kernel."""
     settings = layer.settings
     if settings.transposed:
         return Gathering(
@@ -134,7 +136,7 @@ def sums(layer: ConvLayer) -> list[str]:
 
 
 def _sum(terms: list[tuple[float, float]], bias: float, total: float, channels: int) -> str:
-    """As in `0*1 + 1*2 + 2*4 + 3*5 = 25`; of several output channels, the first."""
+    """As in `0*1 + 1*2 + 2*4 + 3*5 = 25`; for the first of several output channels."""
     products = [f"{number(weight)}*{number(pixel)}" for weight, pixel in terms[:MAX_TERMS]]
     more = [f"{len(terms) - MAX_TERMS} more"] * (len(terms) > MAX_TERMS)
     added = [f"bias {number(bias)}"] if bias else []
@@ -143,13 +145,14 @@ def _sum(terms: list[tuple[float, float]], bias: float, total: float, channels: 
 
 
 def number(value: float) -> str:
-    """A number as a cell or a sum has it: four decimals at most; in brackets if it is negative."""
+    """A number as it is written in a cell or a sum: at most four decimals; in brackets if
+    negative."""
     is_odd = value != 0 and not 1e-3 <= abs(value) < 1e7
     text = f"{value:.4g}" if is_odd else f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
     return f"({text})" if value < 0 else text
 
 
 def looks_like_zero(numbers: NDArray[Any], rounded: NDArray[Any]) -> Mask:
-    """Which of some numbers are 0 once they are rounded, and are more than an error of rounding."""
+    """Which numbers would be displayed as 0 although they are larger than rounding errors."""
     least = NEGLIGIBLE * np.abs(numbers).max(initial=0.0)
     return np.asarray((rounded == 0) & (np.abs(numbers) > least))

@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
 
 
 Phase = dict[int, float]
-"""Weights of the input pixels by their offset from the one in whose cell the output pixel lies."""
+"""Weights of the input pixels by their offset from the one whose cell contains the output pixel."""
 
 
 def _box(distance: float) -> float:

@@ -30,9 +30,9 @@ MAX_ENTRIES = 2**24  # in the matrix; above that only the other methods are comp
 AXES_OF_SIZES = {1: 2, 2: 2, 3: 3, 4: 2, 5: 3}
 """How many numbers an input's size has -> how many of them are axes that the kernel moves along."""
 AXES_OF_LISTS = {1: 1, 2: 2, 3: 2, 4: 2, 5: 3}
-"""The same, of an input that is a list, whose third dimension has always been the channels."""
+"""The same for an input that is a list; its third dimension is the channels."""
 AXES_OF_WEIGHTS = {1: 1, 2: 2, 3: 1, 4: 2, 5: 3}
-"""The same, of weights: torch's have channels on both sides."""
+"""The same for weights, which have input and output channels as well."""
 
 
 class ConvLayer(NamedTuple):
@@ -134,8 +134,7 @@ def read_layer(options: LayerText) -> ConvLayer:
 
 
 def read_settings(options: LayerText) -> tuple[ConvSettings, Sizes]:
-    """Parse the settings and the size of the input of a layer of which nothing is computed, however
-    large it is.
+    """Parse the settings and the input size of a layer that is not computed, however large it is.
 
     Raises:
         UsageError: one of them is invalid, or the kernel has no size.

@@ -25,7 +25,7 @@ from aecli.convolution.settings import ConvSettings
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Indices = tuple[Integers, ...]
-"""For each axis the indices along it, shaped so that together they select a block of a map."""
+"""Indices along each axis, shaped so that together they select a block of a map."""
 
 
 def convolve(image: Array, weight: Array, bias: Array, settings: ConvSettings) -> Array:

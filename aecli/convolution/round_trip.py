@@ -1,5 +1,5 @@
 """A convolution and the transposed convolution with the same settings and weights, one after the
-other: which shape comes back, and which numbers do not."""
+other: which shape is recovered, and which numbers are not."""
 
 from dataclasses import dataclass, replace
 
@@ -16,18 +16,19 @@ MAX_INVERTED = 2**20  # entries of a matrix whose pseudo-inverse is computed
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What comes of an input, of its first image."""
+    """The result of going there and back, for the first image."""
 
     forth: Array
     """The convolution's output y, (channels, *size)."""
     back: Array
     """W transposed times y, (channels, *size), in the input's size."""
     plain_size: Sizes
-    """The size of the way back without output padding; less than 1 where nothing would be left."""
+    """The size after the way back without output padding; less than 1 where there would be no
+    output."""
     output_padding: Sizes
-    """With it the way back ends at the input's size."""
+    """The output padding with which the way back gives the input's size."""
     rank: int | None
-    """Of W; None if W is too large."""
+    """The rank of W; None if W is too large."""
     least_squares: Array | None
     """The pseudo-inverse of W times y; None if W is too large."""
 

@@ -25,7 +25,7 @@ def shape_text(size: Sizes) -> str:
 
 
 class EmptyOutputError(UsageError):
-    """A layer leaves nothing of its input."""
+    """A layer has no output for its input."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ConvSettings:
         return lengths
 
     def formula_size(self, size: Sizes) -> Sizes:
-        """What the formula of the output size gives; less than 1 where nothing is left."""
+        """The result of the formula for the output size; less than 1 where there is no output."""
         compute = transposed_conv_output_size if self.transposed else conv_output_size
         return tuple(compute(size[n], **self._along(n)) for n in range(len(size)))
 
@@ -136,9 +136,9 @@ class ConvSettings:
 
     @property
     def uncut(self) -> "ConvSettings":
-        """A transposed convolution's settings without its padding, so that nothing is cut off.
+        """A transposed convolution's settings without its padding, so that nothing is cropped.
 
-        Its output padding is left as far as it goes beyond what the padding cuts off.
+        Output padding remains as far as it exceeds the padding.
         """
         extra = map(int.__sub__, self.output_padding, self.padding)
         beyond = tuple(max(0, each) for each in extra)

@@ -18,8 +18,8 @@ class Pooled(NamedTuple):
 
     maxima: Numbers  # (..., height / factor, width / factor)
     indices: Integers
-    """Of the same shape: the number of each maximum's pixel, counted from 0 row by row, as torch
-    counts them."""
+    """The index of each maximum in the flattened image, counted from 0 row by row, as in torch; in
+    the same shape."""
 
 
 def bed_of_nails(image: Numbers, factor: int) -> Numbers:
@@ -31,7 +31,7 @@ def bed_of_nails(image: Numbers, factor: int) -> Numbers:
 
 
 def max_pool(image: Numbers, factor: int) -> Pooled:
-    """The maxima of cells of factor x factor pixels; of equal ones, the first of a cell.
+    """The maxima of cells of factor x factor pixels; of equal pixels, the first in the cell.
 
     Height and width are multiples of `factor`.
     """
@@ -47,7 +47,7 @@ def max_pool(image: Numbers, factor: int) -> Pooled:
 
 
 def max_unpool(values: Numbers, indices: Integers, factor: int) -> Numbers:
-    """Put each of `values` back to where its maximum was, with zeros elsewhere.
+    """Put each of `values` where its maximum was, with zeros elsewhere.
 
     Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
@@ -61,9 +61,9 @@ def max_unpool(values: Numbers, indices: Integers, factor: int) -> Numbers:
 def pixel_shuffle(channels: Numbers, factor: int) -> Numbers:
     """Interleave the pixels of factor**2 channels to one image, (C factor**2, h, w) -> (C, H, W).
 
-    Channel factor * i + j of an image's own holds the pixels in row i and column j of its cells.
-    (Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
-    convolutional neural network", 2016.)
+    Channel factor * i + j of an output channel's group holds the pixels in row i, column j of its
+    cells. (Shi et al., "Real-time single image and video super-resolution using an efficient
+    sub-pixel convolutional neural network", 2016.)
     """
     count, height, width = channels.shape
     parts = channels.reshape(count // factor**2, factor, factor, height, width)

@@ -12,11 +12,11 @@ from aecli.errors import UsageError
 from aecli.errors.text import shortened
 
 MAX_FACTOR = 8
-MAX_PARAMETER = 10.0  # of a bicubic kernel; with any such one the image is no longer recognised
+MAX_PARAMETER = 10.0  # of a bicubic kernel; beyond it, no image would be recognisable
 
 
 def read_factors(text: str) -> list[int]:
-    """Parse whole numbers, such as 2 or 2,3, each once.
+    """Parse whole numbers, such as 2 or 2,3, without duplicates.
 
     Raises:
         UsageError: `factor=text` is not that.
@@ -30,7 +30,7 @@ def read_factors(text: str) -> list[int]:
 
 
 def read_bicubic(methods: Collection[str], **given: float | None) -> Kernel:
-    """The kernel with the parameters a, or b and c, that are `given`; without any, torch's.
+    """The kernel with the `given` parameters, a, or b and c; without any, torch's.
 
     Raises:
         UsageError: they are not valid together, or without the method bicubic.
@@ -82,7 +82,7 @@ def read_small_image(text: str, factor: int) -> Array:
 
 
 def channels_to_shuffle(text: str, image: Array, factor: int) -> Array:
-    """Those of `image` or, if `text` is a size, factor**2 channels filled with 1, 2, 3, ...
+    """The channels of `image` or, if `text` is a size, factor**2 channels filled with 1, 2, 3, ...
 
     Raises:
         UsageError: `image` has another number of channels.

@@ -7,7 +7,7 @@ of a transposed convolution adds the kernel, scaled by its value, to the output,
 summed.
 `zero_inserted` gathers from the input with zeros between and around its pixels.
 
-All is flat: a layer with one axis is a single row.
+Everything is drawn in two dimensions: a layer with one axis is a single row.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ from aecli.convolution.settings import ConvSettings, shape_text
 from aecli.errors import UsageError
 
 MAX_FRAMES = 200  # some twenty seconds of drawing
-WIDEST = 3  # times as wide as high, in cells, where the panels still stand side by side
+WIDEST = 3  # largest width over height, in cells, at which panels are still side by side
 MAX_CELLS = 1200  # of all panels; more would not be visible
 
 
 class View(Enum):
-    """How a walk looks at the layer."""
+    """How a walk shows the layer."""
 
     direct = "direct"
     stamps = "stamps"
@@ -51,7 +51,7 @@ class Panel:
     column: int
     """0: what is read; 1: what it is multiplied by; 2: what is written."""
     filler: Mask
-    """Cells that hold a zero that is no pixel of the input, (rows, columns)."""
+    """Cells with an inserted zero instead of an input pixel, (rows, columns)."""
     cut: Mask
     """Cells that are not part of the result, (rows, columns)."""
 
@@ -84,8 +84,8 @@ class Walk:
 
     @property
     def columns(self) -> list[list[Panel]]:
-        """The panels as they stand: what is read, multiplied and written side by side, or, if that
-        would be wide and low, one below the other."""
+        """The panels by column: what is read, multiplied and written side by side or, if that would
+        be wide and low, one below the other."""
         columns = [[each for each in self.panels if each.column == n] for n in range(3)]
         across = sum(max(panel.filler.shape[1] for panel in panels) for panels in columns)
         rows = max(sum(panel.filler.shape[0] for panel in panels) for panels in columns)
@@ -122,7 +122,7 @@ def walk(layer: ConvLayer, view: View) -> Walk:
 
 
 def _with_rows(layer: ConvLayer) -> ConvLayer:
-    """The same layer with rows and columns, where it has only a length."""
+    """The same layer with rows and columns, if it has only one axis."""
     if len(layer.size) == 2:
         return layer
     settings = layer.settings
@@ -162,7 +162,7 @@ def _gathered(layer: ConvLayer, gathering: Gathering) -> Walk:
 
 
 def _stamps(layer: ConvLayer) -> Walk:
-    """Each input pixel lays the kernel down, scaled by it, and what lies there is added to."""
+    """Each input pixel adds the kernel, scaled by its value, to the output."""
     settings, image = layer.settings, layer.images[0]
     is_cut = ring(layer)
     output = np.full((len(layer.bias), *is_cut.shape), np.nan)
@@ -189,10 +189,11 @@ def _stamps(layer: ConvLayer) -> Walk:
 
 
 def stamps(layer: ConvLayer) -> Iterator[tuple[Sizes, tuple[slice, ...], Array]]:
-    """The kernels that the pixels of a transposed convolution's first image lay down.
+    """The scaled kernels that the pixels of a transposed convolution's first image add to the
+    output.
 
-    Each is the position of its pixel; where it lies in the output, before any padding is cut off,
-    as one slice for each axis; and the numbers there: (output channels, *kernel).
+    Each is the position of its pixel; its place in the output, before any padding is cropped, as
+    one slice for each axis; and its numbers, (output channels, *kernel).
     """
     settings, image = layer.settings, layer.images[0]
     for position in np.ndindex(layer.size):

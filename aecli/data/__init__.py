@@ -81,7 +81,7 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
     test_size = _split_size("data.test_size", config.test_size, len(test))
     splits = (train[:train_size], validation, test[:test_size])
     _check_fits_device(splits, device)
-    # Digests are taken before the images leave for a GPU.
+    # Digests are computed before the images are moved to a GPU.
     train, validation, test = (split.with_digests().to(device) for split in splits)
     data = Data(
         f"{loaded.name or name}{class_suffix(config)}",

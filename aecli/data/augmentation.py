@@ -10,14 +10,14 @@ from aecli.config import AugmentConfig
 
 
 def augment(pixels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Shift, rotate and flip each image by amounts of its own.
+    """Shift, rotate and flip each image by its own random amounts.
 
     Shifts are whole pixels and rotations any angle, both uniform; one image in two is flipped, on
-    average. A rotation resamples the image bilinearly; what comes from outside is black.
+    average. A rotation resamples the image bilinearly; what comes from outside the image is black.
 
     Args:
         pixels: (B, C, H, W) in [0, 1].
-        config: how much.
+        config: the largest amounts.
         generator: draws the amounts, on the device of `pixels`.
 
     Returns:

@@ -36,7 +36,7 @@ def salt_and_pepper_noise(pixels: Tensor, rate: float, generator: torch.Generato
 
 
 def binarize(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw each pixel as 1 with the probability of its value, else as 0.
+    """Draw each pixel as 1 with its value as the probability, else as 0.
 
     Drawn anew whenever an image is seen, these are the dynamically binarised images (Salakhutdinov
     and Murray, "On the quantitative analysis of deep belief networks", 2008) of likelihoods in

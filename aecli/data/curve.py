@@ -1,9 +1,9 @@
 """Points on a curve in the plane, as images of two pixels: signals with one degree of freedom.
 
-The first pixel is x and the second y, both in [0, 1]. As all pixels they have 256 levels: a point
-lies up to 0.3 % of the plane beside the curve, which hardly shows. The nearest point of the curve
-has an mse of 6e-7: half of 1 / (12 * 255^2), the variance of rounding, because only what leads away
-from the curve counts, and not what leads along it.
+The first pixel is x and the second y, both in [0, 1]. Like all pixels they have 256 levels: a point
+is up to 0.3 % of the plane away from the curve, which is hardly visible. The nearest point of the
+curve has an mse of 6e-7: half of 1 / (12 * 255^2), the variance of rounding, because only the
+distance from the curve counts, and not that along it.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Digests by which a run knows its images again, and by which copies of an image are found."""
+"""Digests by which a run recognises its images, and by which copies of an image are found."""
 
 import hashlib
 import json

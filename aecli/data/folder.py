@@ -90,7 +90,7 @@ class _Cached:
     images: Tensor
     digests: Tensor
     broken: list[Broken]
-    """The files that are left out."""
+    """The files that cannot be read."""
     notices: list[str]
 
 
@@ -122,7 +122,7 @@ def _digest(facts: Any) -> str:
 def _cached(
     cache: ImageCache, fingerprint: str, folder: Path, members: list[Member]
 ) -> _Cached | None:
-    """The cached images; None if the files have changed since, or the cache is damaged."""
+    """The cached images; None if the files have changed since then, or the cache is damaged."""
     facts = cache.read_index()
     try:
         if facts is None or facts["fingerprint"] != fingerprint:

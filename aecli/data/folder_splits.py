@@ -1,8 +1,8 @@
 """Which split and which class each image of a folder belongs to.
 
-- Folders named train, val and test, or a variant of these, are the splits if nothing else is beside
-  them. Where the names leave open whether folders are splits, they are neither taken as splits nor
-  as classes: an error asks.
+- Folders named train, val and test, or a variant of these, are the splits if there are no other
+  folders next to them. Where the names leave open whether folders are splits, they are neither
+  taken as splits nor as classes: an error asks.
 - Without a test folder, a tenth of the training images is held out: of each class in proportion,
   chosen by a hash of the file names, and so the same for every seed. The training images are in the
   same order, so that the last of them, which are used for validation, hold the classes in
@@ -31,7 +31,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
-# What else the name of a split may hold, beside numbers: train_images, testset, val2017.
+# What else the name of a split may contain besides numbers: train_images, testset, val2017.
 _EXTRA = "(?:data|set|split|images?|imgs?|photos?|pictures?)*"
 _SPLIT_NAME = re.compile(f"{_EXTRA}({'|'.join(SPLIT_WORDS)}){_EXTRA}")
 _NO_LETTERS = re.compile(r"[\W\d_]+")
@@ -42,13 +42,13 @@ AS_CLASSES = "give splits=false to take every folder as a class"
 
 
 def named_split(name: str) -> str | None:
-    """The split that a folder called `name` certainly holds: train, val2017, Test_images."""
+    """The split that a folder called `name` certainly contains: train, val2017, Test_images."""
     found = _SPLIT_NAME.fullmatch(_NO_LETTERS.sub("", name.lower()))
     return SPLIT_WORDS[found[1]] if found else None
 
 
 def possible_split(name: str) -> str | None:
-    """The split that a folder called `name` may hold: also trainA, train_station, my-test."""
+    """The split that a folder called `name` may contain: also trainA, train_station, my-test."""
     words = _NO_LETTERS.split(_NEW_WORD.sub(" ", name).lower())
     return named_split(name) or next(filter(None, map(SPLIT_WORDS.get, words)), None)
 
@@ -70,8 +70,8 @@ def assign_members(folder: Path, files: list[Path], has_splits: bool | None) -> 
     Args:
         folder: the folder with all files.
         files: the images.
-        has_splits: whether the folders at the top are splits; false: they are classes; None: their
-            names tell.
+        has_splits: whether the folders at the top are splits; false: they are classes; None:
+            decided by their names.
 
     Raises:
         DataError: only some of the folders are splits, or which is not clear.
@@ -106,7 +106,8 @@ def _held_out(training: list[Path], classes: dict[Path, str]) -> set[Path]:
 def _stratified(
     groups: dict[Path, tuple[str, str]], names: dict[Path, tuple[str, ...]]
 ) -> list[Path]:
-    """The files of `groups` in an order whose beginning and end hold each group in proportion."""
+    """The files of `groups` in an order whose beginning and end contain each group in
+    proportion."""
     shuffled = sorted(
         groups, key=lambda file: hashlib.sha256(os.fsencode("/".join(names[file]))).digest()
     )
@@ -171,7 +172,7 @@ def _subfolders(folder: Path) -> set[str]:
 
 
 def _check_no_splits_meant(place: str, tops: set[str], has_splits: bool | None) -> None:
-    """Refuse folders that are classes by their names and look like splits all the same."""
+    """Refuse folders whose names make them classes but look like those of splits."""
     if has_splits:
         raise DataError(
             f"{place} has no folder that is named like a split, but splits=true is given: name the "

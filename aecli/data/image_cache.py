@@ -54,7 +54,7 @@ class ImageCache:
         """
         digests = hashlib.sha256()
         path = self.pixels_file
-        # Its name says whose it is, and nobody can guess it.
+        # The name cannot be guessed, and says which process the file belongs to.
         owner = f"{_HOST}-{os.getpid()}-{secrets.token_hex(8)}"
         scratch = path.with_name(f".{path.name}.{owner}{PART}")
         _remove_leftovers(path.parent)
@@ -111,10 +111,10 @@ class ImageCache:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes left in `folder` that were killed while they wrote.
+    """Remove files in `folder` of processes that were killed while writing.
 
-    A process holds a lock on the file that it writes, which ends with it. Locks of another host may
-    be invisible here, so its files must be old as well.
+    A process holds a lock on the file that it writes, which is released when it ends. Locks of
+    another host may be invisible here, so files must be old as well.
     """
     for leftover in folder.glob(f".*.images.*{PART}"):
         try:

@@ -50,7 +50,7 @@ QUEUED_PER_WORKER = 8
 
 
 DECODER_VERSION = 2
-"""To be raised whenever images are decoded differently: caches of decoded images depend on it."""
+"""Increased whenever images are decoded differently: caches of decoded images depend on it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def broken_suffix(broken: list[Broken]) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of an image file says."""
+    """The facts in the header of an image file."""
 
     size: tuple[int, int]
     """Rows and columns, after EXIF rotation."""
@@ -98,7 +98,7 @@ def size_text(size: tuple[int, ...]) -> str:
 
 
 class FoundImages(NamedTuple):
-    """What is in some files and folders."""
+    """The images and other files in some files and folders."""
 
     images: list[Path]
     """The image files."""
@@ -170,7 +170,7 @@ def read_header(path: Path) -> Header:
         BrokenImageError: the header cannot be read.
     """
     with open_image(path) as image:
-        is_stored_grey = is_grey(image)  # the rest may decode the image
+        is_stored_grey = is_grey(image)  # other attributes may decode the image
         columns, rows = image.size
         is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         # For a TIFF, Pillow reports the size after rotation.

@@ -21,9 +21,9 @@ _kept: ContextVar[dict[_DataKey, Data]] = ContextVar("kept")
 
 @contextmanager
 def keep_data() -> Iterator[None]:
-    """Within this, `load_cached_data` keeps the last data set for the next run that uses it.
+    """A context in which `load_cached_data` keeps the last data set for the next run that uses it.
 
-    It lasts for one command: before the next one, files may have been added or replaced.
+    It is for one command: before the next one, files may have been added or replaced.
     """
     token = _kept.set({})
     try:
@@ -92,7 +92,7 @@ def resolve_config(config: TrainConfig, data: Data) -> TrainConfig:
 
 
 def relocate(config: TrainConfig, data_dir: str | None, path: str | None) -> TrainConfig:
-    """The configuration of a run whose images are now in another place; None: in the same.
+    """The configuration of a run whose images are now elsewhere; a place of None is unchanged.
 
     Raises:
         UsageError: a path is given to a run that has no folder of images.
@@ -110,7 +110,7 @@ def relocate(config: TrainConfig, data_dir: str | None, path: str | None) -> Tra
 
 
 def _with_path(config: TrainConfig, path: str | None) -> TrainConfig:
-    """The configuration with a folder of images that is found from any working directory."""
+    """The configuration with an absolute path of the folder with images."""
     if path is None:
         return config
     absolute = str(Path(path).absolute())

@@ -33,7 +33,8 @@ class OwnImages:
     """Images decoded from files."""
 
     split: Split
-    """Labelled by the top-level subfolders of the given folder; one class without any."""
+    """The images, labelled by the top-level subfolders of the given folder; one class if there are
+    none."""
 
     name: str
     """Name for titles."""
@@ -102,20 +103,21 @@ def load_own_images(
 
 @dataclass
 class OwnPictures:
-    """Image files as they are, each of its own size, and grey or coloured as it is stored."""
+    """Image files as they are, each in its own size, and grey or coloured as it is stored."""
 
     headers: dict[Path, Header]
-    """Of those that can be read."""
+    """The headers of the files that can be read."""
 
     broken: dict[Path, Broken]
-    """The others; those that turn out to be broken when they are decoded come to them."""
+    """The other files; those that turn out to be broken when they are decoded are added."""
 
     found: list[str]
     """Messages about files that are not read or hold several images."""
 
     @property
     def notices(self) -> list[str]:
-        """Messages about files that were left out or are not all that they hold."""
+        """Messages about files that were left out, or of which only one of several images is
+        used."""
         broken = [*self.broken.values()]
         return self.found + ([left_out_notice(broken, len(self))] if broken else [])
 

@@ -1,7 +1,7 @@
 """From an image as Pillow opens it to upright 8-bit pixels without transparency.
 
-Pillow keeps only the upper half of 16-bit colours, and takes no notice of some of a TIFF's tags. So
-the lower half is read here, and these tags are heeded or refused.
+Pillow keeps only the upper byte of 16-bit colours, and ignores some tags of a TIFF. So the lower
+byte is read here, and these tags are respected or refused.
 """
 
 import sys
@@ -93,7 +93,7 @@ def largest_value(image: ImageFile) -> float:
 
 
 def _check_layout(image: ImageFile, white: float | None) -> None:
-    """Refuse what Pillow would read as noise without a word."""
+    """Refuse what Pillow would silently read as noise."""
     if image.mode == "L" and max(_tag(image, "SampleFormat", (1,))) == 2:
         raise BrokenImageError("its values are signed 8-bit integers, which are not read")
     if _tag(image, "PlanarConfiguration", 1) == 1 or _tag(image, "SamplesPerPixel", 1) == 1:
@@ -105,7 +105,8 @@ def _check_layout(image: ImageFile, white: float | None) -> None:
 
 
 def _expect_native_order(image: ImageFile) -> None:
-    """Have Pillow take what libtiff decompresses in this machine's byte order, as it is."""
+    """Have Pillow take what libtiff decompresses in this machine's byte order without swapping
+    bytes."""
     image.tile = [
         tile._replace(args=(NATIVE_ORDER.get(tile.args[0], tile.args[0]), *tile.args[1:]))
         if tile.codec_name == "libtiff" and isinstance(tile.args, tuple)
@@ -164,7 +165,7 @@ def _unpacked(image: ImageFile, raw_mode: str) -> NDArray[np.uint8]:
 def _opaque(
     image: ImageFile, samples: NDArray[np.uint16], white: float | None
 ) -> NDArray[np.float64]:
-    """16-bit samples (H, W, S) as shares of white (H, W, 1 or 3), laid over the background."""
+    """16-bit samples (H, W, S) as shares of white (H, W, 1 or 3), over the background."""
     colours = 3 if samples.shape[2] >= 3 else 1
     shares = _shares(samples[..., :colours].astype(np.float64), image.mode, MAX_16_BITS, white)
     transparent = image.info.get("transparency")

@@ -1,4 +1,4 @@
-"""A decoded data set in a file that other processes memory-map: one copy for all."""
+"""A decoded data set in a file that other processes memory-map, so that all share one copy."""
 
 import json
 from dataclasses import fields

@@ -1,4 +1,5 @@
-"""Images with shuffled pixels: the grey levels stay, and what neighbours have in common goes."""
+"""Images with shuffled pixels: the grey levels stay, and the correlations between neighbours are
+lost."""
 
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ BATCH_NUMBERS = 2**24  # positions that are permuted at a time, which bounds the
 
 
 def shuffle_split(split: Split, seed: int) -> Split:
-    """The images of `split`, the pixels of each permuted by a permutation of its own.
+    """The images of `split`, with the pixels of each permuted differently.
 
     The channels of a pixel stay together.
 

@@ -88,7 +88,7 @@ class LoadedData:
     """Whether the images are memory-mapped from a file shared by all processes."""
 
     may_repeat: bool = False
-    """Whether equal images are nothing to warn of, because there are few different ones."""
+    """Whether equal images are expected, because there are few different ones."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Data:
 
     @cached_property
     def copies(self) -> int:
-        """The number of test images whose pixels are also those of a training or validation
+        """The number of test images that are pixel for pixel equal to a training or validation
         image."""
         known = torch.cat([self.train.image_keys, self.validation.image_keys])
         return int(torch.isin(self.test.image_keys, known).sum())

@@ -11,7 +11,7 @@ from aecli.data.tensor_cache import read_tensors, write_tensors
 from aecli.files.storage import writable_folder
 
 VERSION = 1
-"""To be raised whenever digits are drawn differently, which tests/test_synthetic.py notices."""
+"""Increased whenever digits are drawn differently, which tests/test_synthetic.py detects."""
 TRAIN_SIZE, TEST_SIZE = 60_000, 10_000
 TRAIN_SEED, TEST_SEED = 0, 1
 DIGITS = tuple(map(str, range(10)))

@@ -1,4 +1,4 @@
-"""Notice images that come out nearly black because they use little of the range of their type.
+"""Detect images that would be nearly black because they use little of the range of their type.
 
 A microscope's 12-bit values in a 16-bit file are an example.
 """
@@ -38,7 +38,7 @@ def range_notices(
 ) -> list[str]:
     """A message about images that use little of their range, if any.
 
-    A single image may well be dark. But all of 8 bits should not be, nor all with more.
+    A single image may well be dark. But not all images of 8 bits should be, nor all with more.
 
     Args:
         dark: the images that are dark when decoded.
@@ -71,7 +71,7 @@ def range_notices(
 
 
 def _kinds(paths: list[Path], wanted: set[bool]) -> set[bool]:
-    """Which of the `wanted` answers of `is_deep` there are among images."""
+    """Which of the `wanted` answers `is_deep` gives for at least one image."""
     kinds: set[bool] = set()
     for kind in in_parallel(is_deep, paths if wanted else [], "reading types"):
         if not isinstance(kind, Broken):

@@ -14,7 +14,7 @@ _TO_ESCAPE = re.compile(rf"{_UNPRINTABLE}|\\(?:\\|x[0-9a-f]{{2}}|u[0-9a-f]{{4}})
 
 
 def invalid_choice(key: str, value: str, valid: Iterable[str]) -> str:
-    """The message for a value that is none of the valid ones."""
+    """The message for a value that is not one of the valid ones."""
     hint = re.sub("^valid: ", "give one of ", suggest(value, valid))
     return f"{key}={shortened(value)} is not valid: {hint}"
 

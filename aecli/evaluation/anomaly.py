@@ -12,7 +12,7 @@ from aecli.data import Split
 from aecli.evaluation.detection import Detection, threshold, tpr_at_fpr
 
 BINS = 60  # of a histogram
-MIN_ERROR = 1e-12  # on the logarithmic axis of a histogram; smaller errors count as this one
+MIN_ERROR = 1e-12  # on the logarithmic axis of a histogram; smaller errors count as this
 RATES = torch.linspace(0, 1, 101, dtype=torch.float64).square()  # densest where curves are steep
 """False positive rates at which ROC curves are evaluated."""
 
@@ -26,7 +26,7 @@ class ScoredImages:
 
     split: Split
     scores: dict[str, Tensor]
-    """Name of a detector -> its scores (N,). That of the model is `model`."""
+    """Name of a detector -> its scores (N,). The model's name is `model`."""
 
     @classmethod
     def from_detectors(cls, detectors: dict[str, Detector], split: Split) -> "ScoredImages":
@@ -44,7 +44,7 @@ class ScoredImages:
 
 
 class Threshold(NamedTuple):
-    """The error above which an image counts as anomalous, and the images that it is set on."""
+    """The error above which an image counts as anomalous, and how many images it is based on."""
 
     mse: float
     fpr: float
@@ -56,7 +56,8 @@ class Threshold(NamedTuple):
 
     @classmethod
     def from_errors(cls, errors: Tensor, fpr: float) -> "Threshold":
-        """From the mse of validation images (N,): normal ones that no weights were fitted to."""
+        """The threshold from the mse of validation images (N,), which are normal and were not used
+        to fit weights."""
         mse = threshold(errors, fpr)
         return cls(mse, fpr, int((errors > mse).sum()), len(errors))
 
@@ -104,13 +105,13 @@ class Histogram:
     """The distribution of the errors of one or more groups of images."""
 
     edges: list[float]
-    """Of the bins, which are equally wide on a logarithmic axis."""
+    """Edges of the bins, which are equally wide on a logarithmic axis."""
     shares: dict[str, list[float]]
     """Group -> the fraction of its images in each bin."""
 
     @classmethod
     def from_errors(cls, groups: dict[str, Tensor]) -> "Histogram":
-        """From group -> the mse of each of its images, (N,)."""
+        """The histogram of `errors`: group -> the mse of each of its images, (N,)."""
         logs = {name: mse.double().clamp(min=MIN_ERROR).log() for name, mse in groups.items()}
         everything = torch.cat(list(logs.values()))
         low, high = everything.min().item(), everything.max().item()
@@ -128,7 +129,7 @@ class DetectionReport:
 
     classes: dict[str, ClassResult]
     pooled: ClassResult
-    """All of them as one class."""
+    """The result with all of these images as one class."""
     threshold: Threshold
     false_positive_rate: float
     """The fraction of normal test images whose error is above the threshold."""
@@ -141,7 +142,8 @@ class DetectionReport:
     def from_scores(
         cls, normal: ScoredImages, others: ScoredImages, limit: Threshold
     ) -> "DetectionReport":
-        """From the scores of test images of the classes trained on, and of all other classes.
+        """The report from the scores of test images of the classes trained on, and of all other
+        classes.
 
         Raises:
             UsageError: scikit-learn is not installed.

@@ -28,7 +28,7 @@ class AccuracyInterval(NamedTuple):
 
 
 def step_count(images: int) -> int:
-    """How many steps `train_classifier` takes on as many images."""
+    """How many steps `train_classifier` takes on `images` images."""
     return min(MAX_STEPS, EPOCHS * math.ceil(images / BATCH))
 
 

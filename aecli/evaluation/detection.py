@@ -118,7 +118,7 @@ def tpr_at_fpr(rates: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
 
 
 def threshold(scores: Tensor, share: float) -> float:
-    """The smallest of `scores` (N,) that at most a `share` of them exceed, from 0 to below 1.
+    """The smallest of `scores` (N,) that at most a `share` of them exceed, 0 <= share < 1.
 
     With fewer than 1 / share scores it is the largest.
     """

@@ -94,7 +94,7 @@ def followed_epochs(epochs: Collection[int]) -> list[int]:
 
 
 def epochs_figure(title: str, shown: ExampleImages, outputs: dict[int, Tensor]) -> "Figure":
-    """What goes into the network, and below it what comes out after some of the epochs.
+    """The input of the network, and below it the output after some of the epochs.
 
     Args:
         title: of the figure.

@@ -32,7 +32,7 @@ class Likelihood:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean, over the images; None for a single one."""
+        """Standard error of the mean over the images; None for a single image."""
         count = len(self.per_image)
         return self.per_image.std().item() / math.sqrt(count) if count > 1 else None
 

@@ -1,8 +1,8 @@
-"""Linear autoencoders, of which PCA is the best: how far they are from it.
+"""Linear autoencoders, of which PCA is the best, and how far they are from it.
 
 Baldi and Hornik, "Neural networks and principal component analysis", 1989: the squared error of a
 linear autoencoder has no local minima, and at its minimum the decoder spans the same subspace as
-the first principal components. Which basis of it the code has is left open.
+the first principal components. The basis that the code uses in it is arbitrary.
 """
 
 import torch
@@ -28,8 +28,8 @@ def is_linear(config: TrainConfig) -> bool:
 
 @torch.inference_mode()
 def angles_to_pca(model: Autoencoder, pca: PCA) -> list[float]:
-    """The principal angles, in degrees and the largest first, between what a linear decoder can
-    draw and the principal components of the same number."""
+    """The principal angles, in degrees and the largest first, between the images that a linear
+    decoder can draw and as many principal components."""
     device = pca.components.device
     units = torch.cat([torch.zeros(1, model.latent), torch.eye(model.latent)]).to(device)
     outputs = model.eval().decode(units).flatten(1)

@@ -56,18 +56,20 @@ class Score:
     def from_images(
         cls, mse: Tensor, ssim: Tensor | None, checkerboard: float | None, pixels_per_image: int
     ) -> Self:
-        """From the mse and ssim of each image, both (N,), and values of all outputs together."""
+        """The score from the mse and ssim of each image, both (N,), and values of all outputs
+        together."""
         mean = mse.double().mean().item()
         similarity = None if ssim is None else ssim.double().mean().item()
         return cls(mean, mean * pixels_per_image, psnr(mean), similarity, checkerboard)
 
 
 EXACT_MSE = 1e-9
-"""A mean squared error below it is rounding: PCA with a component per pixel leaves as much."""
+"""A mean squared error below it is due to rounding: that of PCA with as many components as pixels
+is."""
 
 
 def is_exact(mse: float) -> bool:
-    """Whether the error is only rounding."""
+    """Whether the error is due to rounding alone."""
     return mse < EXACT_MSE
 
 
@@ -158,7 +160,7 @@ class PerImageScores:
     ssim: Tensor | None  # (N,); None if the images are under 11 pixels
     pixels_per_image: int
     checkerboard: float | None
-    """Of all outputs together."""
+    """The checkerboard score of all outputs together."""
 
     def score(self) -> Score:
         """The mean over all images."""

@@ -1,7 +1,7 @@
-"""What an autoencoder with a single number as its code makes of points in the plane.
+"""How an autoencoder with a single number as its code reconstructs points in the plane.
 
 An image of two pixels is such a point. The encoder f maps the plane to a line, and the decoder g
-maps that line to a curve, so g(f(x)) is where a point x is drawn to.
+maps that line to a curve, so g(f(x)) is the point that x is mapped to.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ from aecli.data.batches import Normalisation, to_pixels
 from aecli.models import Autoencoder
 
 GRID, CURVE, STARTS = 200, 500, 30
-"""Points on a side of the grid of codes, on the curve, and on a side of the grid of starts."""
+"""Number of points along a side of the grid of codes, along the curve, and along a side of the grid
+of starts."""
 NEAR = 0.1
-"""Distance from the nearest point of the data set up to which a start is shown; others may be drawn
-to anywhere, since nothing like them was trained on."""
+"""Largest distance of a start from the data set; others may be mapped to anywhere, since the
+network was trained on nothing like them."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The plane as f and g see it; all on the CPU."""
+    """The values of f and g on the plane; all on the CPU."""
 
     points: Tensor  # (N, 2): those of the data set
     codes: Tensor  # (GRID, GRID): f of a grid over the plane, the first row with the smallest y
@@ -42,7 +43,7 @@ def has_plane(config: TrainConfig, image_shape: tuple[int, int, int]) -> bool:
 
 @torch.inference_mode()
 def measure_plane(config: TrainConfig, model: Autoencoder, split: Split, pca: Reconstruct) -> Plane:
-    """Evaluate f and g at points of `split`, which `has_plane`, and between them."""
+    """Evaluate f and g at points of `split`, for which `has_plane` holds, and between them."""
     model, normalisation = model.eval(), Normalisation(config.data.mean, config.data.std)
 
     def f(points: Tensor) -> Tensor:  # (N, 2) -> (N, 1)

@@ -3,7 +3,7 @@
 import math
 
 CONFIDENCE = 0.95
-"""Of every interval, and of every claim that two differ."""
+"""The confidence level of every interval, and of every claim that two shares differ."""
 
 
 def interval(right: int, count: int) -> tuple[float, float]:

@@ -69,7 +69,7 @@ class ReferenceScores:
     """Reference values that are constant during training: lines beside its curves."""
 
     mse: dict[str, float]
-    """Of each baseline, keyed as in `LABELS`; empty without validation images."""
+    """The mse of each baseline, keyed as in `LABELS`; empty without validation images."""
 
     checkerboard: float | None
     """The score of the original images."""
@@ -98,10 +98,11 @@ class SplitScores:
     """The results of one pass over a split, for a model and its baselines."""
 
     measured: dict[str, PerImageScores]
-    """Of the model, which comes first, and of each baseline, if any, keyed as in `LABELS`."""
+    """The scores of the model, which comes first, and of each baseline, if any, keyed as in
+    `LABELS`."""
 
     extremes: "Extremes"
-    """Of the model."""
+    """The extremes of the model."""
 
     checkerboard_of_originals: float | None
 
@@ -131,7 +132,7 @@ def score_test_split(
 
 @torch.inference_mode()
 def score_alone(config: TrainConfig, split: Split, reconstruct: Reconstruct) -> SplitScores:
-    """Measure a model without baselines, which are fitted to training images."""
+    """Measure a model without baselines, whose training images may not be available."""
     return _score_split(config, split, {"model": reconstruct}, None, ())
 
 

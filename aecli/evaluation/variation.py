@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 MIN_VARIANCE = 0.01
-"""Of the mean of an active unit."""
+"""Least variance of the mean of an active unit."""
 
 
 class VariationAccumulator:
@@ -37,7 +37,8 @@ class ActivityAccumulator:
 
     def __init__(self, latent: int, device: torch.device) -> None:
         self.sums = torch.zeros(2, latent, device=device)
-        """Of each unit's means and of their squares; adding those of all processes counts all."""
+        """Sums of each unit's means and of their squares; those of several processes can be
+        added."""
 
     def add(self, means: Tensor) -> None:
         """Add a batch (B, D)."""

@@ -23,7 +23,7 @@ MAX_LABEL_WIDTH = 2.6  # inches; longer ones are wrapped
 MAX_LABELS = 20  # in a legend
 HANDLE_INCHES = 0.55  # in a legend: the line before a label and the gap after it
 LABEL_GAP = 0.1  # inches between tick labels
-AXIS_INCHES = 1.0  # of a figure's width outside the plot area
+AXIS_INCHES = 1.0  # inches of a figure's width outside the plot area
 
 INK = 0.6  # share of it in the colour of the smallest size of a family
 
@@ -68,8 +68,8 @@ def line_styles(colours: Sequence[RGBA]) -> list[dict[str, Any]]:
 def colours_by_family(families: Sequence[str]) -> list[RGBA]:
     """A colour for each member of a family, the members of each in the order of their sizes.
 
-    Families are unordered and differ by hue; sizes are ordered, from inky to bright. Those of a
-    single family have the whole range of `sequence`.
+    Families are unordered and differ by hue; sizes are ordered, from the text's colour to bright.
+    The sizes of a single family have the whole range of `sequence`.
     """
     names = list(dict.fromkeys(families))
     if len(names) == 1:
@@ -86,7 +86,7 @@ def colours_by_family(families: Sequence[str]) -> list[RGBA]:
 
 
 def spaced_ticks(sizes: list[int], span: float) -> list[int]:
-    """Those of `sizes` whose labels do not touch, on an axis whose end is `span` times its start.
+    """The `sizes` whose labels do not touch, on an axis whose end is `span` times its start.
 
     Earlier sizes take precedence.
     """

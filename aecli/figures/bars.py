@@ -48,7 +48,7 @@ def grouped_bars(title: str, quantity: str, groups: list[tuple[str, dict[str, fl
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot()
     label_axes(axes, quantity, "")
-    # The first is the subject of the chart, the others are what it is compared with.
+    # The first bar is the subject of the chart, the others are for comparison.
     colours = [categories(1)[0], *(neutral() for _ in labels[1:])]
     for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         offset = (number - (len(labels) - 1) / 2) * thickness

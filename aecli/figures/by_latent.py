@@ -25,7 +25,7 @@ MARGIN = 1.3  # factor beyond the first and the last size
 
 
 class Quantity(NamedTuple):
-    """What a panel shows."""
+    """The content of a panel."""
 
     name: str
     families: dict[str, list[Point]]

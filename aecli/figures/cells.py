@@ -22,14 +22,14 @@ MAX_LABELS = 8  # counts in a legend
 WIDTH, HEIGHT = 9.0, 6.0  # of the cells, unless they would become too small to see
 MIN_CELL, MAX_CELL = 0.04, 0.4
 MIN_LINED_CELL = 0.1  # the smallest cell with lines around it
-MIN_PANEL_WIDTH = 2.4  # so that a heading over few cells is not one word per line
+MIN_PANEL_WIDTH = 2.4  # so that a heading above few cells is not one word per line
 MARGIN, GAP, HEADING_GAP = 0.15, 0.4, 0.06
 LEGEND_LINE = 1.5  # height of a legend line, in lines of its text
 HANDLE = 0.45  # in a legend: the patch before a label and the gap after it
 
 EQUAL_CONTRAST = 0.18  # background luminance at which black and white are equally legible
 
-# Neither is a colour of counts, and both are visible on any background.
+# Neither colour is used for counts, and both are visible on any background.
 PIXEL = to_rgb("#4c86c6")
 OUTLINE = to_rgb("#00a878")
 

@@ -1,4 +1,4 @@
-"""Lines over a map, with names at their ends that do not cover one another."""
+"""Paths drawn over a map, with names at their ends that do not overlap."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ LINES_AWAY = (0.6, 0, 1.6, 2.6)  # of text, up or down to a name, in the order o
 
 
 class Course(NamedTuple):
-    """A line over a map, from a ring to a disc."""
+    """A path over a map, from a ring to a disc."""
 
     points: NDArray[np.float64]  # (S, 2), S at least 2
     start: str
@@ -31,7 +31,7 @@ class Course(NamedTuple):
 
 
 class _End(NamedTuple):
-    """One end of a course."""
+    """One end of a path."""
 
     place: NDArray[np.float64]
     inner: NDArray[np.float64]
@@ -40,7 +40,7 @@ class _End(NamedTuple):
 
 
 def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
-    """Draw each course with a dot at each step, and name its ends."""
+    """Draw each path with a dot at each step, and name its ends."""
     outline = [Stroke(linewidth=3, foreground=paper()), Normal()]
     for points, _, _ in courses:
         axes.plot(
@@ -53,7 +53,7 @@ def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
                 *course.points[place], "o", markersize=RING, markeredgecolor=ink(),
                 markerfacecolor=colour, zorder=4,
             )  # fmt: skip
-    figure.draw_without_rendering()  # from here on the places of the points are known
+    figure.draw_without_rendering()  # the positions of the points are known from here on
     ends = [
         end
         for points, start, goal in courses
@@ -62,7 +62,7 @@ def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
     taken = [_square(axes, end.place) for end in ends]
     frame = _in_points(axes, axes.bbox)
     for end in ends:
-        # In a crowd, the place where a name covers fewest others and stays in the map.
+        # If it is crowded, the place where the name overlaps fewest others and is within the map.
         box, offset, side = min(
             _boxes(axes, end),
             key=lambda each: (
@@ -77,7 +77,7 @@ def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
 
 
 def _square(axes: Axes, place: NDArray[np.float64]) -> Bbox:
-    """Around a ring, in points of the figure."""
+    """The square around a ring, in points of the figure."""
     x, y = _points(axes, place)
     return Bbox.from_bounds(x - RING / 2, y - RING / 2, RING, RING)
 
@@ -102,7 +102,7 @@ def _boxes(axes: Axes, end: _End) -> Iterator[tuple[Bbox, tuple[float, float], s
 
 
 def _points(axes: Axes, place: NDArray[np.float64]) -> tuple[float, float]:
-    """A place on the map in points of the figure."""
+    """A position on the map in points of the figure."""
     x, y = axes.transData.transform(place) * text.POINTS_PER_INCH / axes.figure.dpi
     return float(x), float(y)
 

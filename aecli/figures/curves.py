@@ -59,7 +59,7 @@ class Curve(NamedTuple):
     mse: dict[int, float]
     """Epoch -> mse of the validation images, in pixel units."""
     family: str = ""
-    """What differs only by latent size has one; they come by increasing size."""
+    """Curves that differ only in latent size share it; they are in the order of increasing size."""
 
 
 class Point(NamedTuple):
@@ -68,7 +68,7 @@ class Point(NamedTuple):
     latent: int
     mean: float
     std: float | None
-    """Over the seeds; None with a single one."""
+    """Standard deviation over the seeds; None with a single seed."""
 
 
 class Accuracy(NamedTuple):
@@ -78,9 +78,9 @@ class Accuracy(NamedTuple):
     """Number of labelled training images."""
     mean: float
     std: float | None
-    """Over several draws of them; None with a single one."""
+    """Standard deviation over several draws of them; None with a single draw."""
     interval: tuple[float, float] | None = None
-    """In which it lies with 95 % confidence, over other test images; None if it is a mean."""
+    """Its 95 % confidence interval over other test images; None if it is a mean."""
 
     @property
     def bar(self) -> tuple[float, float]:
@@ -128,7 +128,7 @@ def loss_figure(
 
 
 def _quantities(loss: str, is_validated: bool, has_mse: bool) -> list[str]:
-    """What is drawn by epoch."""
+    """The quantities that are drawn by epoch."""
     return [loss if is_validated else f"training {loss}", *[f"validation {MSE}"] * has_mse]
 
 
@@ -137,7 +137,7 @@ def small_loss_figure(
 ) -> Figure:
     """The losses of `loss_figure` alone, legible in TensorBoard's cards, 350 pixels wide."""
     figure = loss_figure(title, train_loss, val_loss, {}, {}, loss)
-    figure.set_size_inches(WIDTH / 2, HEIGHT)  # as if it still stood beside another chart
+    figure.set_size_inches(WIDTH / 2, HEIGHT)  # as if there were still another chart next to it
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Pictures of several sizes side by side, to one scale."""
+"""Pictures of several sizes side by side, on the same scale."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class CaptionedImage(NamedTuple):
 
 
 def enlargements(title: str, lines: Sequence[Sequence[CaptionedImage]]) -> Figure:
-    """Lines of pictures whose pixels all have the same size, so that larger ones look larger."""
+    """Rows of pictures whose pixels all have the same size, so that larger pictures look larger."""
     scale = _inches_per_pixel(lines)
     title = text.wrapped(title, WIDTH, TITLE)
     headings = [

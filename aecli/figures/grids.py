@@ -50,8 +50,8 @@ def image_grid(title: str, rows: list[Row]) -> Figure:
 
 
 def error_scale(label: str, like: Tensor, largest: float = 1.0) -> Row:
-    """What the colours of errors mean: even areas of the size of the images `like` (N, C, H, W),
-    from no error to the largest, each with its value."""
+    """A scale for the colours of errors: uniform images of the size of `like` (N, C, H, W), from no
+    error to the largest, each with its value."""
     levels = [step / (SCALE_STEPS - 1) for step in range(SCALE_STEPS)]
     areas = like.new_tensor(levels).reshape(-1, 1, 1, 1).expand(-1, *like.shape[1:])
     captions = [f"{level * largest:.2g}" for level in levels]

@@ -11,11 +11,11 @@ from aecli.figures.theme import categories, neutral
 WIDTH, HEIGHT = 6.0, 3.4  # inches
 REACH = 2.5  # pixels to each side; all kernels are 0 beyond 2
 POINTS = 1001
-LINES = ("--", "-.", "-")  # told apart without colours
+LINES = ("--", "-.", "-")  # distinguishable without colours
 
 
 def kernel_curves(kernels: Mapping[str, Callable[[float], float]]) -> Figure:
-    """The weight that a pixel has by its distance, for each kernel by its name."""
+    """The weight of a pixel by its distance, for each kernel, keyed by name."""
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     axes = figure.subplots()
     figure.suptitle("weight of an input pixel", fontsize=TITLE)

@@ -27,7 +27,7 @@ MARGIN = 0.1  # on each side of a title
 
 MIN_ASPECT = 0.6  # of height to width, or of width to height; the points fill the rest
 
-MAX_NAME = 16  # characters of a name in the map; the legend has them all
+MAX_NAME = 16  # characters of a name in the map; the legend has all of them
 
 # Area of a point in squared font points: the limits, and the total of all points in between.
 MAX_POINT, MIN_POINT, INK = 20, 4, 20_000
@@ -39,7 +39,7 @@ class Direction(NamedTuple):
 
     label: str
     has_unit: bool = True
-    """If not, its numbers mean nothing and none are shown."""
+    """Whether its numbers have a meaning; otherwise none are shown."""
 
 
 Points = NDArray[np.float64]
@@ -59,7 +59,7 @@ def scatter_map(
         directions: x and y.
         classes: name -> its points. There is no legend for a single class, which needs none, or
             for more than MAX_LABELS, whose colours could not be told apart.
-        courses: lines over the points; with them, the classes are named in the legend alone.
+        courses: paths over the points; with them, the classes are named only in the legend.
     """
     every = np.concatenate([*classes.values(), *(course.points for course in courses)])
     width, height = np.ptp(every, axis=0)

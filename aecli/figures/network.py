@@ -1,4 +1,5 @@
-"""A network drawn to scale: what flows through it, from the image over the code to the output."""
+"""A network drawn to scale: the feature maps and vectors from the image through the code to the
+output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,19 +30,19 @@ PARTS = {
     "decoder": "#00a878",
     "output": "#717581",
 }
-"""Part -> the colour of what it makes."""
+"""Part -> the colour of its outputs."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What one or several layers make."""
+    """The output of one or several layers."""
 
     part: str
     """A key of `PARTS`."""
     shape: tuple[int, ...]
     """(channels, height, width), or (units,)."""
     operations: Sequence[str]
-    """The layers that make it, as in `Conv2d 1 -> 16, k3 s2 p1`."""
+    """The layers that compute it, as in `Conv2d 1 -> 16, k3 s2 p1`."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class _Block:
     stage: Stage
     thickness: float  # across: the channels
     height: float
-    depth: float  # of the slanted side: the width of the map
+    depth: float  # length of the slanted side: the width of the map
     label: str
 
     @property
     def width(self) -> float:
-        """With its slanted side and its label."""
+        """The width with its slanted side and its label."""
         words = [text.width(self.label, LABEL), *(text.width(o, OPERATION) for o in self.lines)]
         return max(self.thickness + self.depth, *words)
 
@@ -76,13 +77,13 @@ class _Block:
 
 
 def network_figure(title: str, stages: Sequence[Stage], loss: str) -> Figure:
-    """The stages side by side, each labelled with its shape and the layers that make it.
+    """The stages side by side, each labelled with its shape and the layers that compute it.
 
     Maps are boxes: their height and their slanted side are their pixels, their thickness their
     channels. Where there are only vectors, the height is the number of units.
 
     Args:
-        loss: what stands on the arrow from the output to the input.
+        loss: the label of the arrow from the output to the input.
     """
     scale = _scale(stages)
     blocks = [_block(stage, scale) for stage in stages]
@@ -132,7 +133,7 @@ def _block(stage: Stage, scale: _Scale) -> _Block:
 
 
 def _draw(axes: Axes, block: _Block, left: float, ground: float) -> None:
-    """A box that stands on the ground, and what it is."""
+    """A box on the base line, and its label."""
     x = left + (block.width - block.thickness - block.depth) / 2
     low, high = ground, ground - block.height
     depth, thick = block.depth, block.thickness
@@ -158,7 +159,8 @@ def _draw(axes: Axes, block: _Block, left: float, ground: float) -> None:
 
 
 def _shaded(colour: RGB, share: float) -> tuple[float, ...]:
-    """Darker, or lighter if the share is negative: mixed with the ink, or with the paper."""
+    """A darker colour, or a lighter one if the share is negative: mixed with the text's colour, or
+    with the background."""
     if share >= 0:
         return inked((*colour, 1.0), share)
     return tuple((1 + share) * c - share * p for c, p in zip(colour, paper(), strict=True))

@@ -18,8 +18,8 @@ from aecli.figures.theme import categories, paper
 
 TITLE, HEADING = 10, 9  # font sizes, in points
 MIN_NUMBER, MAX_NUMBER = 4.5, 9.0  # font sizes of numbers in cells, in points
-DIGITS = 3  # of the largest number of a panel; what is smaller has as many decimals
-MAX_DECIMALS = 300  # powers of ten end a little above it
+DIGITS = 3  # significant digits of a panel's largest number; all have as many decimals
+MAX_DECIMALS = 300  # exponent; powers of ten end a little above it
 
 # All in inches.
 WIDTH = 9.0
@@ -52,10 +52,10 @@ class _Placed(NamedTuple):
 
 
 def number_panels(title: str, groups: Sequence[Sequence[NumberPanel]]) -> Figure:
-    """Grids of numbers side by side, in as many lines as the width takes.
+    """Grids of numbers side by side, in as many lines as the width requires.
 
-    A group of panels that does not fit on what is left of a line begins a new one. All cells are of
-    one size, and equal numbers have the same colour in all panels that are coloured by number.
+    A group of panels that does not fit on the rest of a line begins a new one. All cells are of one
+    size, and equal numbers have the same colour in all panels that are coloured by number.
     """
     panels = [panel for group in groups for panel in group]
     cell = max(MIN_CELL, min(MAX_CELL, WIDTH / max(max(each.numbers.shape) for each in panels)))
@@ -146,7 +146,8 @@ def _write(
 
 
 def _words(numbers: NDArray[np.float64]) -> list[str]:
-    """All numbers of a panel; whole ones in full, and of those that would become 0 one digit."""
+    """The numbers of a panel as text: whole numbers in full, and one digit of those that would
+    round to 0."""
     largest = float(abs(numbers).max()) or 1.0
     decimals = min(max(0, DIGITS - 1 - math.floor(math.log10(largest))), MAX_DECIMALS)
     rounded = np.round(numbers, decimals) + 0.0  # -0 is 0

@@ -14,7 +14,7 @@ def bars_of_one_epoch(
     title: str, losses: dict[str, float], errors: dict[str, float], loss: str = LOSS
 ) -> Figure:
     """Losses on the left and mse on the right, if there are any, each as a bar with its value;
-    `loss` is what the losses are called."""
+    `loss` is the name of the losses."""
     inches = ROW * max(len(losses), len(errors))
     figure = Figure((WIDTH, 1.2 + inches), dpi=100, layout="constrained")
     figure.suptitle(f"{title}: after 1 epoch", fontsize=TITLE)

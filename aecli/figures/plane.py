@@ -1,4 +1,4 @@
-"""An encoder and a decoder between the plane and a line."""
+"""An encoder from the plane to a line, and a decoder from the line to the plane."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from aecli.figures.theme import neutral, sequence
 
 WIDTH, HEIGHT = 10.4, 5.4  # inches
 LEVELS = 256  # of colour
-MAX_POINTS = 400  # shown of the data set; more would be a line
+MAX_POINTS = 400  # points of the data set that are shown; more would look like a line
 
 
 class PlaneChart(NamedTuple):
     """Points (K, 2) are x and y, both from 0 to 1."""
 
     points: NDArray[np.float64]
-    """Those of the data set."""
+    """The points of the data set."""
     codes: NDArray[np.float64]
     """(M, M): f at a grid over the plane, the first row with the smallest y."""
     curve: NDArray[np.float64]
@@ -33,7 +33,7 @@ class PlaneChart(NamedTuple):
     curve_codes: NDArray[np.float64]
     """(K,): increasing."""
     starts: NDArray[np.float64]
-    """Points beside the curve."""
+    """Points away from the curve."""
     ends: NDArray[np.float64]
     """g(f(x)) of each of them."""
     pca: NDArray[np.float64]
@@ -41,8 +41,8 @@ class PlaneChart(NamedTuple):
 
 
 def plane_figure(title: str, chart: PlaneChart) -> Figure:
-    """Left the encoder, as the colours of the plane; right the decoder, as a curve of these, and
-    where points beside the curve are drawn to."""
+    """The encoder on the left, as the colours of the plane; the decoder on the right, as a curve in
+    these colours, with the points to which others are mapped."""
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     left, right = figure.subplots(1, 2)

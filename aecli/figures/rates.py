@@ -1,4 +1,4 @@
-"""Rate-distortion charts: what images take, and what is lost."""
+"""Rate-distortion charts: bits per image against the error."""
 
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -31,9 +31,9 @@ class RateCurve(NamedTuple):
     psnr: list[float]
     """In dB, finite."""
     marks: list[str]
-    """A few characters beside each point; may be empty."""
+    """A few characters next to each point; may be empty."""
     model: str | None = None
-    """The network whose colour the curve has; None: neutral."""
+    """The network whose colour the curve has; None for a neutral colour."""
     is_baseline: bool = False
     """Drawn with a broken line."""
 

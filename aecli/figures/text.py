@@ -17,13 +17,13 @@ POINTS_PER_INCH = 72
 
 
 def literal(text: str) -> str:
-    """The characters that are drawn for `text`: escapes for those that are none."""
+    """The characters that are drawn for `text`, with escapes for those that cannot be drawn."""
     return printable(text).encode(errors="backslashreplace").decode()
 
 
 def take_literally(figure: Figure) -> None:
-    """Draw every text of `figure` as it is: $ in a name begins no formula."""
-    texts = figure.findobj(Text)  # which makes the ticks that the axes still lack
+    """Draw every text of `figure` literally: a $ in a name does not begin a formula."""
+    texts = figure.findobj(Text)  # which creates the ticks that are still missing
     powers = {
         id(label)
         for axes in figure.axes

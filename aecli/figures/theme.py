@@ -17,7 +17,7 @@ CATEGORIES = (
     "#a96b59", "#717581", "#ffa90e", "#b9ac70", "#92dadd",
 )  # fmt: skip
 ERROR_COLOURS = "magma"
-"""Of matplotlib's colour maps."""
+"""The matplotlib colour map for errors."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def theme(dark: bool) -> Iterator[None]:
             "figure.facecolor": background,
             "axes.facecolor": background,
             "legend.facecolor": background,
-            "savefig.facecolor": "auto",  # the figure's own
+            "savefig.facecolor": "auto",  # the figure's own background
             "text.color": ink,
             "axes.labelcolor": ink,
             "axes.titlecolor": ink,
@@ -76,6 +76,7 @@ def categories(count: int) -> list[RGBA]:
 
 
 def inked(colour: RGBA, share: float) -> RGBA:
-    """A colour with a share of the text's colour, and so as far from the background or farther."""
+    """A colour mixed with a share of the text's colour, and so at least as far from the
+    background."""
     red, green, blue = (1 - share) * np.array(colour[:3]) + share * np.array(ink())
     return float(red), float(green), float(blue), 1.0

@@ -109,7 +109,7 @@ class _Layout:
         rows = max(sum(panel.filler.shape[0] for panel in panels) for panels in self.columns)
         across = sum(max(panel.filler.shape[1] for panel in panels) for panels in self.columns)
         fitting = max(MIN_CELL, min(MAX_CELL, WIDTH / across, HEIGHT / rows))
-        # Numbers are worth a larger picture.
+        # A larger picture is worth it if numbers can be read.
         needed = max(_widest(walk, panel) for panel in walk.panels) * MIN_NUMBER_SIZE
         self.cell = max(fitting, min(needed / MAX_NUMBER_SIZE, MAX_WIDTH / across))
         self.headings = {
@@ -139,7 +139,7 @@ class _Layout:
         return float(panel.filler.shape[1] * self.cell)
 
     def _height(self, panel: Panel) -> float:
-        """Of a panel with its heading and the gap below it."""
+        """The height of a panel with its heading and the gap below it."""
         heading = text.height(self.headings[id(panel)], HEADING) + HEADING_GAP
         return float(heading + panel.filler.shape[0] * self.cell + GAP / 2)
 
@@ -187,7 +187,7 @@ def _font_size(walk: Walk, panel: Panel, cell: float) -> float:
 
 
 def shown(value: float) -> str:
-    """A number as a cell has it; nothing, where nothing has been written yet."""
+    """A number as a cell shows it; empty where nothing has been written yet."""
     return "" if np.isnan(value) else number(value).strip("()")
 
 

@@ -1,4 +1,4 @@
-"""The steps of a layer as one self-contained HTML page, which asks for nothing from outside."""
+"""The steps of a layer as one self-contained HTML page, which loads nothing from elsewhere."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages, which ask for nothing from outside and run no script but ours."""
+"""Self-contained HTML pages, which load nothing from elsewhere and run no script but ours."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ def render(template: Path, libraries: Sequence[str] = (), **values: Any) -> str:
         style_digest=_digest(style),
         **values,
     )
-    # Bytes of a name that are not UTF-8 are lone surrogates in Python, which no file can hold.
+    # Bytes of a name that are not UTF-8 are lone surrogates in Python, which cannot be written.
     return page.encode(errors="backslashreplace").decode()
 
 
@@ -49,5 +49,5 @@ def _digest(text: str) -> str:
 
 
 def as_json(content: Any) -> Markup:
-    """Content for a script to read, as text that cannot end the element that it stands in."""
+    """Content for a script to read, as text that cannot close the element that contains it."""
     return Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"))

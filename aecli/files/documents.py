@@ -1,4 +1,4 @@
-"""JSON, YAML and CSV whose content may be damaged, or made to do harm.
+"""JSON, YAML and CSV whose content may be damaged or malicious.
 
 Whatever a text holds, parsing it ends soon, with plain data of bounded depth and finite numbers or
 with an error of one line.
@@ -25,7 +25,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocumentError(ValueError):
-    """A text that is not the document it should be; the message says why in one line."""
+    """Text that is not a valid document; the message says why in one line."""
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -114,7 +114,7 @@ def _construct(loader: Any) -> Any:
 
 
 def _check_unique(node: yaml.Node | None) -> None:
-    """Raise an InvalidDocumentError if a key stands twice, of which PyYAML would take the last."""
+    """Raise an InvalidDocumentError if a key occurs twice, of which PyYAML would take the last."""
     children = node.value if isinstance(node, yaml.CollectionNode) else []
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
@@ -131,7 +131,7 @@ def decode_text(content: bytes | str) -> str:
     """Decode UTF-8.
 
     Raises:
-        InvalidDocumentError: it is something else.
+        InvalidDocumentError: it is not UTF-8.
     """
     if isinstance(content, str):
         return content
@@ -158,7 +158,8 @@ _JSON = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant
 
 
 def _check_depth(value: Any) -> None:
-    """Raise an InvalidDocumentError if lists and dicts are nested too deeply to be worked on."""
+    """Raise an InvalidDocumentError if lists and dicts are nested too deeply for recursive
+    functions."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [each for each in level if isinstance(each, dict | list)]

@@ -11,11 +11,11 @@ CONF_DIR = next(
 OUTPUTS = "outputs"
 """The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
 LATEST = "latest"
-"""Stands for the newest run, so that none can have this name."""
+"""The word for the newest run, which no run can therefore have as its name."""
 DEPTH = 3
 """Folders between OUTPUTS and a run, at most, so that a misspelt name fails fast."""
 LECTURE = "lecture"
-"""The folder of the lectures beside those of the choices, among which it is none."""
+"""The folder of the lectures, next to those of the choices but not one of them."""
 
 
 def dated_folder(command: str) -> Path:

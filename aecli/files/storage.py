@@ -171,7 +171,7 @@ def writable_folder(folder: Path, key: str) -> None:
 
 
 def check_writable(folder: Path, key: str) -> None:
-    """Check, as far as it can be told without creating it, that `folder` can be written.
+    """Check, as far as is possible without creating it, that `folder` can be written.
 
     Args:
         key: the option that sets it.

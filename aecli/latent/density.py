@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aecli.errors import missing_extra
 
-MIXTURE_CODES = 10_000  # most that a mixture is fitted to; takes a few seconds
+MIXTURE_CODES = 10_000  # codes that a mixture is fitted to at most; takes a few seconds
 ROUNDING = 1e-9  # relative to the largest variance; anything below is rounding
 
 
@@ -61,8 +61,7 @@ def gaussian(rows: Tensor) -> Gaussian:
 
 
 def standard_normal(latent: int) -> Mixture:
-    """The density N(0, I) of codes of `latent` numbers, which a variational autoencoder's tend
-    to."""
+    """The density N(0, I) of codes of `latent` numbers: the prior of a variational autoencoder."""
     return _single(Gaussian(torch.zeros(latent).double(), torch.eye(latent).double()))
 
 
@@ -114,7 +113,7 @@ def fit_mixture(codes: Tensor, components: int, seed: int) -> Mixture:
 
 
 def _expectation_maximisation(rows: Tensor, components: int, seed: int) -> Mixture:
-    """Run scikit-learn's, without its warning that it has not converged."""
+    """Run scikit-learn's algorithm without the warning that it has not converged."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 MIN_POINTS = 3
-"""That have a neighbourhood smaller than half of them."""
+"""Fewest points that have a neighbourhood smaller than half of them."""
 
 
 @torch.inference_mode()
@@ -20,15 +20,15 @@ def neighbour_ranks(points: Tensor) -> Tensor:
 
 
 def trustworthiness(ranks: Tensor, code_ranks: Tensor, k: int) -> float:
-    """How far the `k` nearest neighbours by code are neighbours of the image as well.
+    """How well the `k` nearest neighbours by code agree with those by image.
 
     1 - 2 / (N k (2 N - 3 k - 1)) sum_i sum_{j in U_i} (r(i, j) - k), where U_i are the `k` nearest
     codes to code i whose images are not among the `k` nearest to image i, and r(i, j) is the rank
     of image j by its distance from image i (Venna and Kaski, "Neighborhood preservation in
     nonlinear projection methods", 2001). 1: no neighbour by code is a new one; about 0.5: by
-    chance; 0: as far away as can be.
+    chance; 0: they are as far away as possible.
 
-    With the ranks exchanged this is their continuity: how far the nearest images stay neighbours.
+    With the ranks exchanged this is their continuity: how well the nearest images stay neighbours.
 
     Args:
         ranks, code_ranks: (N, N), as `neighbour_ranks` returns them.

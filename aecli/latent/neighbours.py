@@ -46,7 +46,7 @@ def majority(labels: Tensor) -> Tensor:
         (M,)
     """
     votes = (labels.unsqueeze(1) == labels.unsqueeze(2)).sum(2)  # (M, k): for its class
-    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # the first on a tie
+    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # the nearest on a tie
 
 
 def neighbour_accuracy(

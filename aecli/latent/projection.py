@@ -10,9 +10,9 @@ from torch.nn.functional import pad
 from aecli.errors import UsageError, missing_extra
 from aecli.latent.density import gaussian
 
-# Neighbours that a code is kept near to: the usual values, or fewer if there are few codes.
+# Neighbours near which a code is kept: the usual values, or fewer if there are few codes.
 PERPLEXITY, UMAP_NEIGHBOURS = 30, 15
-MIN_CODES = 5  # that t-SNE and UMAP need
+MIN_CODES = 5  # codes that t-SNE and UMAP need
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def umap(codes: Tensor, seed: int) -> Tensor:
         try:
             return torch.from_numpy(reducer.fit_transform(_pad_to_two(codes).cpu().numpy()))
         finally:
-            # Numba changes it for all that uses OpenMP, and later sums would be rounded otherwise.
+            # Numba changes the number of threads for all of OpenMP, and later sums would be rounded
+            # differently.
             torch.set_num_threads(threads)
 
 

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 MAX_BITS = 12
-"""Of a quantised number; a table of probabilities has 2^bits entries for each unit of a code."""
+"""Most bits of a quantised number; a table of probabilities has 2^bits entries for each unit of a
+code."""
 
 
 @dataclass(frozen=True)
 class Quantiser:
     """A uniform quantiser for each unit of a code, and the probability of each of its levels.
 
-    All of it is fitted to training codes. It is part of the codec, like the network: a sender and
-    a receiver have it before any image is sent.
+    Both are fitted to training codes. The quantiser is part of the codec, like the network: sender
+    and receiver have it before any image is sent.
     """
 
     low: Tensor  # (D,): the smallest training code

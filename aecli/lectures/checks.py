@@ -1,4 +1,4 @@
-"""What a slide asserts of the results of its command, and whether it holds."""
+"""The assertions of a slide about the results of its command, and whether they hold."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from aecli.files.storage import read_json
 Numbers = list[list[float]]
 
 _HEADING = re.compile(r"\S+(?: {1,2}\S+)*")
-"""Grids stand side by side with three spaces between, or more."""
+"""Grids are printed side by side with at least three spaces between them."""
 _NUMBER = re.compile(r"\(?(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\)?")
 """Parentheses mean that a number is cut off from the result."""
 
@@ -27,14 +27,14 @@ class Verdict:
     text: str
     """What was found, in words."""
     difference: float | None = None
-    """From the number of the slide; None where there is no such number."""
+    """Difference from the slide's number; None if it has no such number."""
     is_exact: bool = True
-    """Or it is a bound, within which the number may lie anywhere."""
+    """Whether the slide has a number and not just bounds."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a command has left behind."""
+    """The output and the files of a command."""
 
     printed: str
     folder: Path
@@ -50,11 +50,11 @@ class Results:
 
 @dataclass(frozen=True)
 class Says:
-    """The printed text has this, where white space counts as one blank."""
+    """The printed text contains this, where any white space equals one space."""
 
     text: str
     full: bool = False
-    """Only asserted of the full training; so in the classes below."""
+    """Whether it is asserted only of the full training; likewise in the classes below."""
 
     def judge(self, results: Results) -> Verdict:
         """Look for the text in what was printed."""
@@ -96,7 +96,7 @@ class Number:
 
     file: str
     key: str
-    """Dotted; a number in it is a place in a list."""
+    """A dotted path, in which a number is the index of a list."""
     value: float | None = None
     within: float = 0.0
     at_least: float = -math.inf

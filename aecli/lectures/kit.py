@@ -1,4 +1,4 @@
-"""Make what a lecture needs: run every line, and gather page, figures and notebook."""
+"""Run a lecture: run every command, and gather page, figures and notebook."""
 
 import shlex
 from base64 import b64encode
@@ -27,7 +27,8 @@ class Picture:
     """Below the folder of the kit."""
     content: bytes
     is_shown: bool = True
-    """Or it is there for one's own slides alone: a drawing beside its pixels, or the reverse."""
+    """Whether the page shows it; otherwise it is only a file for the lecturer's own slides: the
+    same picture in another format."""
 
     @property
     def kind(self) -> str:
@@ -45,11 +46,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class SlideResult:
-    """A slide with what came of it."""
+    """A slide with its results."""
 
     slide: Slide
     command: str
-    """As one would type it; empty if the slide has no line."""
+    """The command as one would type it; empty if the slide has none."""
     printed: str = ""
     pictures: tuple[Picture, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -61,7 +62,7 @@ class SlideResult:
 
     @property
     def text(self) -> str:
-        """The printed text, without the place of files that are gone by now."""
+        """The printed text, without the paths of temporary files."""
         lines = (line for line in self.printed.splitlines() if ELSEWHERE not in line)
         return "\n".join(lines).rstrip()
 
@@ -76,7 +77,7 @@ class SlideResult:
 
     @property
     def failures(self) -> list[str]:
-        """Why the slide is not as it should be, a sentence each."""
+        """The reasons why the slide is not as it should be, one sentence each."""
         if self.error is not None:
             return [str(self.error)]
         return [each.text for each in self.verdicts if each.holds is False]
@@ -116,14 +117,14 @@ def _counted(number: int, noun: str) -> str:
 def make_kit(
     lecture: Lecture, slides: Sequence[Slide], quick: bool, work: Path, tell: Callable[[str], None]
 ) -> Kit:
-    """Train what is missing, and run the lines of `slides`.
+    """Train what is missing, and run the commands of `slides`.
 
-    An error in one of them is kept, and the others go on.
+    An error in one of them is recorded, and the others go on.
 
     Args:
-        quick: train shortly, and assert nothing that needs the full training.
-        work: a folder for the results of the lines.
-        tell: receives what is being done.
+        quick: train briefly, and assert nothing that needs the full training.
+        work: a folder for the results of the commands.
+        tell: receives messages about the progress.
     """
     needed = {key for slide in slides for key in slide.runs}
     runs = {}
@@ -141,7 +142,7 @@ def make_kit(
 
 
 def _show(slide: Slide, runs: dict[str, Prepared], quick: bool, folder: Path) -> SlideResult:
-    """Run the line of one slide."""
+    """Run the command of one slide."""
     if slide.line is None:
         return SlideResult(slide, "")
     for key in slide.runs:
@@ -190,7 +191,7 @@ def check_output(folder: Path, names: Sequence[str]) -> None:
 
     Raises:
         UsageError: it is a run.
-        StorageError: it cannot be written, or files of somebody else are in the way.
+        StorageError: it cannot be written, or files that aecli did not write are in the way.
     """
     check_file_set(folder, {*OwnedFiles(folder).manifest(), *names})
 
@@ -199,7 +200,7 @@ def write_kit(folder: Path, files: dict[str, bytes]) -> None:
     """Replace all files of the kit that was in `folder`, at once.
 
     Raises:
-        StorageError: files of somebody else are in the way; nothing has changed.
+        StorageError: files that aecli did not write are in the way; nothing has changed.
     """
     with file_set(folder) as new:
         for name, content in files.items():

@@ -14,13 +14,13 @@ from aecli.runtime.terminal import err, out
 
 WIDTH = 80
 ELSEWHERE = "…"
-"""Stands in the printed text for the folder of the results, which is a temporary one."""
+"""Placeholder in the printed text for the temporary folder of the results."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*[mK]")
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a command line."""
+    """The outcome of a command line."""
 
     printed: str
     folder: Path

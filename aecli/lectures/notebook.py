@@ -1,4 +1,4 @@
-"""A lecture as a Jupyter notebook: its lines as cells, with their outputs."""
+"""A lecture as a Jupyter notebook: its commands as cells, with their outputs."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def notebook(kit: Kit, folder: Path) -> bytes:
     """The notebook, in nbformat 4.5.
 
     Args:
-        folder: where it will lie, with the figures.
+        folder: the folder that it will be in, with the figures.
     """
     cells = [*_opening(kit, folder)]
     for number, shown in enumerate(kit.slides):
@@ -53,7 +53,7 @@ def _opening(kit: Kit, folder: Path) -> Iterator[Cell]:
     title, about, slides_from = map(_literal, (lecture.title, lecture.about, lecture.slides_from))
     text = f"# {title}\n\n{about}\n\nAfter the slides of {slides_from}."
     yield _markdown("opening", text)
-    # The lines name runs and data from the folder in which the lecture was made.
+    # The commands name runs and data relative to the folder in which the lecture was made.
     inner = os.path.relpath(folder.resolve())
     root = os.path.relpath(Path.cwd(), folder.resolve())
     code = OPENING.format(notebook=NOTEBOOK, inner=inner, root=root)
@@ -104,7 +104,7 @@ def _code(name: str, text: str, outputs: list[Any]) -> Cell:
 
 
 def _literal(text: str) -> str:
-    """Plain text as Markdown, in which 0*1 + 1*2 would become slanted."""
+    """Plain text escaped for Markdown, which would turn the asterisks of 0*1 + 1*2 into italics."""
     return re.sub(r"([\\`*_\[\]<>#|$~])", r"\\\1", text)
 
 

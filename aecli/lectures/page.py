@@ -1,4 +1,4 @@
-"""A lecture as one self-contained HTML page, which asks for nothing from outside."""
+"""A lecture as one self-contained HTML page, which loads nothing from elsewhere."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from aecli.lectures.kit import Kit, SlideResult
 
 TEMPLATE = Path(__file__).with_name("lecture.html.j2")
 MIN_COLUMNS = 40
-"""The text of fewer is no larger."""
+"""The text is sized for at least this many columns."""
 
 
 def page(kit: Kit, quick: bool, command: str) -> str:
@@ -32,7 +32,7 @@ def page(kit: Kit, quick: bool, command: str) -> str:
 
 
 def state(shown: SlideResult) -> str:
-    """What a slide has come to: fails, holds, open (nothing was asserted this time) or plain."""
+    """The state of a slide: fails, holds, open (nothing was asserted this time) or plain."""
     if shown.failures:
         return "fails"
     if shown.is_asserted:

@@ -30,10 +30,10 @@ class Prepared:
     """A run of a lecture, or why there is none."""
 
     command: str
-    """The line that trains it."""
+    """The command that trains it."""
     folder: Path | None
     is_new: bool = False
-    """Trained now; otherwise it was found."""
+    """Whether it was trained now; otherwise it was found."""
     error: AecliError | None = None
 
 
@@ -61,7 +61,7 @@ def _configs(arguments: list[str]) -> list[TrainConfig]:
     """The configuration of each run that `aecli train` would train.
 
     Raises:
-        AecliError: the line is not valid, or the images cannot be loaded.
+        AecliError: the command is not valid, or the images cannot be loaded.
     """
     own = (SWEEP, "compare=true", "compare=false")  # which are no part of a configuration
     overrides = read_arguments(each for each in arguments if each not in own)
@@ -78,7 +78,7 @@ def _configs(arguments: list[str]) -> list[TrainConfig]:
 
 
 def _comparable(config: TrainConfig) -> TrainConfig:
-    """The configuration without what makes no other run of it: names, places and the machine."""
+    """The configuration without what does not affect results: names, places and the machine."""
     same_machine = replace(config, device="auto", checkpoint=CheckpointConfig())
     return replace(same_machine, name="any", output_dir="any", data_dir="any")
 
@@ -89,7 +89,7 @@ def _find(wanted: list[TrainConfig], is_sweep: bool) -> Path | None:
     for path, runs in _candidates(is_sweep):
         facts = [read_facts(run) for run in runs]
         known = [(each.model, each.latent) for each in facts if each.state is State.finished]
-        # To read the whole configuration takes longer.
+        # Reading the whole configuration takes longer.
         if len(runs) == len(wanted) and sorted(known, key=str) == sorted(described, key=str):
             if _are(wanted, runs):
                 return path
@@ -143,5 +143,5 @@ def _train(arguments: list[str], folder: Path) -> None:
         line = [f"resume={folder}"]
     else:
         line = [*arguments, override("hydra.sweep.dir" if is_sweep else "hydra.run.dir", folder)]
-    with redirect_stdout(sys.stderr):  # stdout is for what comes of the lecture
+    with redirect_stdout(sys.stderr):  # stdout is for the results of the lecture
         module("train").main(line)

@@ -30,17 +30,17 @@ class Run:
     line: str
     """The arguments of `aecli train`."""
     quick: str
-    """What is added to them for a quick run."""
+    """Arguments that are added for a quick run."""
 
 
 @dataclass(frozen=True)
 class Slide:
-    """What a slide shows: a command, and which part of its results; or words alone."""
+    """The content of a slide: a command and a part of its results, or only text."""
 
     id: str
     title: str
     rows: tuple[int, ...]
-    """Their numbers in the list of what the lectures show."""
+    """The numbers of the rows in the list of what the lectures show."""
     remark: str
     line: str | None = None
     """Without `aecli`; {KEY} stands for the folder of a run."""
@@ -53,7 +53,7 @@ class Slide:
     """... to the one before that which contains this."""
     checks: tuple[Check, ...] = ()
     slip: str | None = None
-    """Where the slide errs."""
+    """An error on the original slide."""
 
     @property
     def runs(self) -> list[str]:
@@ -74,18 +74,18 @@ class Lecture:
     title: str
     about: str
     slides_from: str
-    """Whose slides they are."""
+    """The source of the slides."""
     runs: tuple[Run, ...]
     slides: tuple[Slide, ...]
 
 
 def lecture_names() -> list[str]:
-    """The lectures that come with aecli."""
+    """The names of the lectures that come with aecli."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def read_lecture(name: str) -> Lecture:
-    """Read a lecture: one that comes with aecli, or a YAML file of one's own.
+    """Read a lecture: one that comes with aecli, or a YAML file of the user's own.
 
     Raises:
         UsageError: there is none of this name, or the script is not valid; the message names the
@@ -165,7 +165,7 @@ def _slide(table: "_Table") -> Slide:
 
 
 def _check_slide(slide: Slide, table: "_Table") -> None:
-    """Raise a UsageError for values that have the right types and are not valid."""
+    """Raise a UsageError for values that have the right types but are not valid."""
     if not all(type(row) is int for row in slide.rows):
         raise table.error("rows: give a list of integers")
     for path in slide.show:
@@ -253,7 +253,7 @@ class _Table:
         return value
 
     def end(self) -> None:
-        """Raise a UsageError if a key is left that nobody has taken."""
+        """Raise a UsageError if there is a key that has not been taken."""
         for key in self._content:
             raise self.error(f"there is no key {key!r}: {suggest(str(key), self._known)}")
 

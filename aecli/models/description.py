@@ -100,7 +100,8 @@ def describe_fitting(
 def stages(
     layers: list[Layer], image_shape: tuple[int, ...]
 ) -> list[tuple[str, tuple[int, ...], list[str]]]:
-    """What flows through a network: its part, its shape, and the operations that make it.
+    """The outputs of the layers of a network: the part, the shape, and the operations that compute
+    it.
 
     Parts are input, encoder, code, decoder and output. Operations that keep the shape, and a
     reshaping from or to a map of a single pixel, are with the one before or after them.

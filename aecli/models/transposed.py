@@ -25,7 +25,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         """(B, C, h, w) -> (B, K, H, W)."""
         if maps.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
             return super().forward(maps, output_size)
-        if self.dilation != (1, 1):  # rare, and so not worth a way of its own
+        if self.dilation != (1, 1):  # too rare to be worth special treatment
             return super().forward(maps, output_size)
         if not torch.compiler.is_compiling() and not _has_gradients():
             return super().forward(maps, output_size)
@@ -72,7 +72,7 @@ class _Transposed(torch.autograd.Function):
 def _gradients(
     gradient: Tensor, maps: Tensor, weight: Tensor, settings: Settings, needs_input_grad: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Of the maps and of the weight, without that of the bias."""
+    """The gradients of the maps and of the weight, without that of the bias."""
     stride, padding, output_padding = settings
     grad_input, grad_weight, _ = torch.ops.aten.convolution_backward(
         gradient, maps, weight, None, stride, padding, (1, 1), True, output_padding, 1,
@@ -84,7 +84,7 @@ def _gradients(
 @cache
 def _has_gradients() -> bool:
     """Whether the operator of `_gradients`, which is not public, computes what it should."""
-    settings = (2, 3), (1, 0), (1, 2)  # which gives every argument away that changes places
+    settings = (2, 3), (1, 0), (1, 2)  # chosen so that swapped arguments would be noticed
     with (
         torch.inference_mode(False),
         torch.enable_grad(),

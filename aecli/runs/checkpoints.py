@@ -22,11 +22,11 @@ from aecli.files.storage import (
 )
 
 KEEP_LAST = 2
-"""The newest, and the one before it in case the newest is damaged."""
+"""The newest checkpoint, and the one before it in case the newest is damaged."""
 
 
 CHECKPOINT_PATTERN = re.compile(r"(\d{10})\.(json|pt)")
-"""Names of our own files; no others are ever removed."""
+"""The pattern of our own files; no others are ever removed."""
 
 
 class Checkpoints:

@@ -1,4 +1,4 @@
-"""What a finished training leaves to be desired, as its curve and its validations show."""
+"""Problems of a finished training that its curves and validations show."""
 
 import math
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from aecli.runs.directory import SUMMARY, Status
 from aecli.runs.records import EpochRecord, by_epoch
 
 NOTICEABLE_FALL = 0.01
-"""Of the validation mse in an epoch: what is less need not go on."""
+"""Relative fall of the validation mse per epoch; a slower fall does not call for more epochs."""
 NOTICEABLE_RISE = 0.1
-"""Of the validation mse from the best epoch to the last."""
+"""Relative rise of the validation mse from the best epoch to the last."""
 NOTICEABLE_SHARE = 0.01
-"""Of the pixels, that never vary."""
+"""Share of the pixels that never vary."""
 FEW_STEPS = 2000
-"""Within its first so many steps of Adam, nearly every network still improves."""
+"""Within this many steps of Adam, nearly every network still improves."""
 
 
 class Symptom(Enum):
-    """What may be wrong with a run; the value says it of several runs."""
+    """A possible problem of a run; the value is its description for several runs."""
 
     closed_early = "were closed before their training was over"
     dead_units = "have units in their code that never vary"
@@ -51,7 +51,7 @@ def diagnose(
     mean_image_mse: float,
     closed: str | None = None,
 ) -> list[Finding]:
-    """The symptoms of a finished run, the gravest first.
+    """The symptoms of a finished run, the most serious first.
 
     Args:
         config: what was to be trained.
@@ -103,7 +103,7 @@ def _dead_units(config: TrainConfig, kept: EpochRecord) -> list[Finding]:
 
 def _constant_pixels(config: TrainConfig, kept: EpochRecord) -> list[Finding]:
     pixels = math.prod(config.data.image_shape or [])
-    # Single ones, which few images light up, may well be left dark.
+    # Single pixels that are bright in few images may well be left dark.
     if not kept.constant_pixels or kept.constant_pixels < NOTICEABLE_SHARE * pixels:
         return []
     details = f"{kept.constant_pixels:,} pixels of the output never vary, though the images' do"

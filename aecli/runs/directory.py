@@ -36,7 +36,7 @@ METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetens
 SEEN, ERRORS = "seen.safetensors", "errors.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 RUN_FIGURES = LOSS, RECONSTRUCTIONS, EPOCHS, CURVE = "loss", "reconstructions", "epochs", "curve"
-"""Figures of a run; the last is one of points in the plane."""
+"""Figures of a run; the last is only for points in the plane."""
 FIGURE_KINDS = ("png", "svg")
 EVENTS = "events.out.tfevents.*"
 """Event files, named by TensorBoard's convention."""
@@ -47,7 +47,7 @@ RESULTS = (
     *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
     *(f"{FIGURES}/{name}.{kind}" for name in RUN_FIGURES for kind in FIGURE_KINDS),
 )
-"""What a finished run consists of, besides checkpoints and event files."""
+"""The files of a finished run, besides checkpoints and event files."""
 FILES = (*RESULTS, MANIFEST, FAILURE, NEXT)
 """All that a run writes, besides checkpoints and event files."""
 
@@ -60,7 +60,7 @@ class Status(Enum):
     finished = "finished"
     failed = "failed"
     interrupted = "interrupted"
-    """Or still running: the files do not tell which."""
+    """Interrupted, or still running: the files do not tell which."""
     planned = "not started"
 
 
@@ -146,12 +146,13 @@ class RunDirectory:
             )
 
     def working_file(self, name: str) -> Path:
-        """Where to write a file during training: not over one that is in force."""
+        """The path for writing a file during training, so that it does not overwrite one in
+        force."""
         self.check_lock()
         return self._files.stage(name) if self.status is Status.finished else self.path / name
 
     def working_path(self, name: str) -> Path:
-        """Where that file is, if it has been written."""
+        """The path of that file, if it has been written."""
         return (self._files.next if self.status is Status.finished else self.path) / name
 
     def begin(self, config: TrainConfig) -> None:
@@ -302,8 +303,8 @@ class RunDirectory:
         return self._files.next / FIGURES / name
 
     def check_replaceable(self) -> None:
-        """Check that nobody has changed the results, which are about to be replaced, or put a file
-        in the way of those to come.
+        """Check that nobody has changed the results that are about to be replaced, or put a file in
+        the way of the new ones.
 
         Raises:
             StorageError: somebody has; the message names the file.
@@ -319,7 +320,7 @@ class RunDirectory:
         self.check_lock()
         write_atomically(self._files.stage(SUMMARY), to_json(summary))
         self._files.publish(RESULTS, kept=HYDRA_FILES)
-        self.failure_file.unlink(missing_ok=True)  # of a run that failed and has been closed
+        self.failure_file.unlink(missing_ok=True)  # the failure of a run that has been closed
 
     def load_summary(self) -> dict[str, Any]:
         """Load the summary of a finished run.
@@ -332,15 +333,15 @@ class RunDirectory:
         return _parse_object(self.summary_file, self._files.read(SUMMARY, MAX_JSON_BYTES))
 
     def show_results(self, command: str, files: dict[str, bytes]) -> None:
-        """Put what TensorBoard shows of a command's results in the place of what it showed before.
+        """Replace what TensorBoard shows of a command's results.
 
         Args:
             command: the end of the names of its event files.
             files: name -> content; event files, and what TensorBoard looks for beside them.
 
         Raises:
-            StorageError: another process is training the run, or a file of somebody else is in the
-                way.
+            StorageError: another process is training the run, or a file that aecli did not write is
+                in the way.
         """
         with self.locked():
             self._files.check_replaceable(files)

@@ -45,7 +45,7 @@ def entries_below(folder: Path, depth: int | None = None) -> list[Entry]:
     for path, runs in sweeps.items():
         in_order = tuple(sorted(runs, key=lambda run: natural_key(str(run))))
         written = max(map(last_written, in_order or (path,)))
-        if runs or (path / PLAN_FILE).exists():  # or it is a sweep of another program of Hydra's
+        if runs or (path / PLAN_FILE).exists():  # else it is of another program that uses Hydra
             found.append(Entry(path, in_order, True, written))
     found.sort(key=lambda entry: (entry.written, natural_key(str(entry.path))), reverse=True)
     return found
@@ -121,5 +121,6 @@ def folders_below(folder: Path, depth: int | None = None) -> Iterator[Path]:
             if depth is not None and len(path.relative_to(folder).parts) >= depth:
                 subfolders.clear()
             links = (path / each for each in subfolders if (path / each).is_symlink())
-            # A link to a folder around this one leads in a circle, and to what was not asked for.
+            # A link to a parent of this folder leads in a circle, and to runs that were not asked
+            # for.
             pending += [link for link in links if link.resolve() not in folder.resolve().parents]

@@ -22,7 +22,7 @@ class Log(Enum):
 
 @dataclass(frozen=True)
 class Display:
-    """What is shown of a run."""
+    """How a run is shown."""
 
     name: str
     """The run, as its bar names it."""
@@ -47,7 +47,7 @@ class Display:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a training stands after an epoch."""
+    """The state of a training after an epoch."""
 
     best_epoch: int | None
     """The epoch whose weights are kept; None if those of the last are."""
@@ -59,7 +59,7 @@ class Standing:
     """Validations without improvement before training stops; None: never."""
 
     patience_left: int
-    """How many of them are left."""
+    """How many of these are left."""
 
 
 class Progress:

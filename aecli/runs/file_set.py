@@ -1,4 +1,4 @@
-"""A set of files that a command leaves in a folder, all of which take their places at once."""
+"""A set of files that a command writes to a folder, all put in place at once."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def check_file_set(folder: Path, names: Iterable[str], key: str = "output") -> N
 
     Raises:
         UsageError: it is a run.
-        StorageError: it cannot be written, or a file of somebody else is in the way.
+        StorageError: it cannot be written, or a file that aecli did not write is in the way.
     """
     if RunDirectory(folder).exists():
         raise UsageError(f"{key}={folder} is a run: give a folder for the results alone")
@@ -36,8 +36,8 @@ def file_set(folder: Path, own: Collection[str] | None = None) -> Iterator[Path]
             stay. None: there are no others.
 
     Raises:
-        StorageError: another process is writing there, or files of somebody else are in the way;
-            nothing has changed.
+        StorageError: another process is writing there, or files that aecli did not write are in the
+            way; nothing has changed.
     """
     owned = OwnedFiles(folder)
     with temporary_folder(folder, "files") as new:

@@ -1,4 +1,4 @@
-"""The images of a run as they are now, held against those that it was trained on."""
+"""The images of a run as they are now, compared with those that it was trained on."""
 
 from functools import cached_property
 
@@ -40,7 +40,7 @@ def used_notices(used: dict[str, list[int]], own: OwnImages) -> list[str]:
 
 
 class KnownImages:
-    """Tells which splits have changed, and refuses whatever would then not be true."""
+    """Detects which splits have changed, and refuses uses that would then be wrong."""
 
     def __init__(self, run: RunDirectory, data: Data) -> None:
         self._run, self.data = run, data

@@ -1,4 +1,4 @@
-"""What is known of runs at a glance: read from small files, without PyTorch."""
+"""An overview of runs, read from small files, without PyTorch."""
 
 import os
 from contextlib import suppress
@@ -20,7 +20,7 @@ from aecli.runs.summary import check_summary, closed_early, data_names, image_fi
 
 
 class State(Enum):
-    """What a run has come to, in words: its status, and what the status does not tell."""
+    """The state of a run in words: its status, and what the status does not say."""
 
     finished = Status.finished.value
     closed = "closed"
@@ -37,23 +37,23 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run at a glance. What cannot be read of a damaged one is None."""
+    """An overview of one run. Values that cannot be read, if it is damaged, are None."""
 
     path: Path
     state: State
     reason: str | None
-    """Why it failed, or what is damaged."""
+    """The reason why it failed, or what is damaged."""
     data: str | None
     data_names: frozenset[str]
-    """What `data=` may be to select it."""
+    """The values of `data=` that select it."""
     model: str | None
     latent: int | None
     epochs: int
-    """Finished ones."""
+    """Number of finished epochs."""
     planned_epochs: int | None
     test_mse: float | None
     pca_mse: float | None
-    """Of PCA of the same latent size, on the test images."""
+    """The mse of PCA of the same latent size on the test images."""
     bytes: int
     """In its folder."""
     written: float
@@ -67,12 +67,12 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Listed:
-    """A run or a sweep, with what is known of its runs."""
+    """A run or a sweep, with an overview of its runs."""
 
     entry: Entry
     runs: list[RunFacts]
     shown: list[RunFacts]
-    """Those of them that were asked for."""
+    """The runs that were asked for."""
     bytes: int
     """In its folder; a sweep has more than its runs."""
 
@@ -88,7 +88,7 @@ def list_runs(folder: Path) -> list[Listed]:
 
 
 def read_facts(path: Path) -> RunFacts:
-    """Read what is known of the run in the folder `path`; whatever its files hold, nothing is
+    """Read the overview of the run in the folder `path`; whatever its files contain, no error is
     raised."""
     run = RunDirectory(path)
     state, known, problems = State.damaged, dict[str, Any](), list[str]()
@@ -123,7 +123,8 @@ def read_facts(path: Path) -> RunFacts:
 
 
 def _read_config(run: RunDirectory) -> dict[str, Any]:
-    """What is shown of the configuration; to check all of it takes twenty times as long."""
+    """The part of the configuration that is shown; checking all of it takes twenty times as
+    long."""
     content = OwnedFiles(run.path).read(CONFIG, MAX_YAML_BYTES)
     with naming_damage(run.config_file):
         saved = parse_yaml(content)
@@ -165,7 +166,7 @@ def size_on_disk(folder: Path) -> int:
     """The bytes of all files in `folder`; a link counts itself, not what it leads to."""
     total, pending = 0, [str(folder)]
     while pending:
-        with suppress(OSError), os.scandir(pending.pop()) as entries:  # it may just be removed
+        with suppress(OSError), os.scandir(pending.pop()) as entries:  # it may be gone
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -40,12 +40,12 @@ from aecli.runtime.scratch import scratch_folder
 
 LOCK = ".lock"
 HOLDER_SUFFIX = ".json"
-"""Of the file that names the holder."""
+"""The suffix of the file that names the holder."""
 
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
 WATCHED_HEARTBEATS = 2.5
-"""For how many of them another process watches before it takes a lock over."""
+"""Number of heartbeats for which another process watches before it takes over a lock."""
 POLL_SECONDS = 0.5
 
 Holder = dict[str, Any]
@@ -97,7 +97,7 @@ def check_free(folder: Path) -> None:
 def is_held(folder: Path) -> bool:
     """Whether a process has `folder` locked.
 
-    For one of another machine, only its heartbeat tells, by the clock of this one.
+    For a process on another machine, only its heartbeat tells, by the clock of this one.
     """
     file = _holder_file(folder / LOCK)
     if file is None:
@@ -166,7 +166,7 @@ def _check_no_strangers(lock: Path) -> None:
 
 
 def _files(lock: Path) -> list[Path]:
-    """What lies in the lock; nothing if it is released meanwhile, or is no folder."""
+    """The files in the lock; none if it is released meanwhile, or is not a folder."""
     try:
         return list(lock.iterdir())
     except (FileNotFoundError, NotADirectoryError):

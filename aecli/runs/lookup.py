@@ -13,7 +13,7 @@ from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import entries_below, is_sweep, last_written
 
 OUTPUTS = Path(places.OUTPUTS)
-"""Where a name is looked for that does not begin with a folder."""
+"""The folder in which names are looked up that do not begin with a folder."""
 MAX_NAMED = 3
 """Runs that an error message names."""
 
@@ -134,7 +134,8 @@ def _places(text: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _latest(start: Path, root: Path, known: Found, is_finished: bool) -> Found:
-    """The newest of those in `root` whose name begins so; the newest finished one, if asked."""
+    """The newest of those in `root` whose name begins with `start`; with `is_finished`, the newest
+    finished one, if there is one."""
     found = _beginning(str(start), root, known) if start.parts else known
     if is_finished:
         status = {path: RunDirectory(path).status for path in found}
@@ -143,7 +144,8 @@ def _latest(start: Path, root: Path, known: Found, is_finished: bool) -> Found:
 
 
 def _beginning(start: str, root: Path, known: Found) -> Found:
-    """The paths of which a name begins so; only those whose name has it in full, if there are any.
+    """The paths with a name that begins with `start`; only those with exactly this name, if there
+    are any.
 
     Then `conv-z2` does not stand for a run in `conv-z25`, too.
     """
@@ -158,13 +160,13 @@ def _beginning(start: str, root: Path, known: Found) -> Found:
 
 
 def _names(path: Path, root: Path) -> list[str]:
-    """The path from `root`, and what is left of it without its first folders."""
+    """The path from `root`, and the same without one or more of its first folders."""
     parts = path.relative_to(root).parts or (path.name,)
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _only(text: str, found: Found) -> Path:
-    """The one that was found.
+    """The only one that was found.
 
     Raises:
         UsageError: there are several.
@@ -180,5 +182,5 @@ def _only(text: str, found: Found) -> Path:
 
 
 def _newest(found: Found) -> Path:
-    """The one that was last written; of several of the same time, the last by name."""
+    """The one that was last written; if several have the same time, the last by name."""
     return max(found, key=lambda path: (found[path], natural_key(str(path))))

@@ -1,13 +1,13 @@
 """Files that aecli wrote to a folder: which they are, and how all are replaced at once.
 
 A manifest lists them, each with its size and digest once it is final. Everything else in the folder
-is somebody else's, or was changed by somebody else, and is neither overwritten nor removed.
+was written or changed by somebody else, and is neither overwritten nor removed.
 
 New versions of the files are collected in the subfolder `.next`, with a manifest of their own that
-lists them, so that a stranger's file is known there, too. They take effect together, at the moment
-that manifest holds their digests; then each is moved to its place, the manifest last. A process
-that is killed in between leaves the move to the next one. Until that moment the old files are in
-force.
+lists them, so that other people's files are recognised there as well. They take effect together, at
+the moment that manifest holds their digests; then each is moved to its place, the manifest last. A
+process that is killed in between leaves the move to the next one. Until that moment the old files
+are in force.
 """
 
 import os
@@ -36,7 +36,7 @@ MANIFEST = "manifest.json"
 NEXT = ".next"
 
 Manifest = dict[str, Fingerprint | None]
-"""Name, relative to the folder -> the fingerprint; None for what is still being written."""
+"""Name, relative to the folder -> the fingerprint; None for a file that is still being written."""
 
 
 class OwnedFiles:
@@ -107,7 +107,7 @@ class OwnedFiles:
         self._write_manifest(self.folder, {**self.manifest(), **dict.fromkeys(names)})
 
     def disclaim(self, name: str) -> None:
-        """Take a file off the manifest."""
+        """Remove a file from the manifest."""
         manifest = self.manifest()
         manifest.pop(name, None)
         self._write_manifest(self.folder, manifest)
@@ -133,7 +133,7 @@ class OwnedFiles:
         self._write_manifest(self.folder, {**self.manifest(), name: fingerprint(content)})
 
     def remove(self, name: str) -> None:
-        """Remove a file, unless somebody has changed it, and take it off the manifest."""
+        """Remove a file, unless somebody has changed it, and its entry in the manifest."""
         if self._is_ours(name, self.manifest()):
             (self.folder / name).unlink(missing_ok=True)
         self.disclaim(name)
@@ -159,7 +159,7 @@ class OwnedFiles:
         """The path at which to write the next version of a file.
 
         Raises:
-            StorageError: a file of somebody else is there.
+            StorageError: a file that aecli did not write is there.
         """
         return self.stage_all([name])[name]
 
@@ -167,7 +167,7 @@ class OwnedFiles:
         """The paths at which to write the next versions of several files.
 
         Raises:
-            StorageError: a file of somebody else is at one of them.
+            StorageError: a file that aecli did not write is at one of them.
         """
         paths = {name: self.next / name for name in names}
         listed = self._next_manifest()
@@ -219,7 +219,7 @@ class OwnedFiles:
         Args:
             names: all files of the new version. Those that were not staged, but written in their
                 places, stay there; those of the old version that are not among them are removed.
-            kept: files that belong to no version: they stay on the manifest as they are.
+            kept: files that belong to no version: they stay in the manifest as they are.
 
         Raises:
             StorageError: a file that is not ours is in the way; nothing has changed.
@@ -231,7 +231,7 @@ class OwnedFiles:
         for name in newest.keys() - ready.keys():
             self._check_vacant(self.next / name)
         contents = {name: file.read_bytes() for name, file in newest.items() if file.exists()}
-        for name in contents:  # also of what was appended to where it is
+        for name in contents:  # also the digest of a file that was appended to in its place
             fsync_file(newest[name])
         for folder in {(self.next / name).parent for name in staged} | {self.next}:
             fsync_folder(folder)
@@ -246,7 +246,7 @@ class OwnedFiles:
         self.complete()
 
     def complete(self) -> None:
-        """Move what has been published to its place, if a process was killed before it could."""
+        """Move published files to their places, if a process was killed before it could."""
         if not self._is_published:
             return
         old, new = self._manifest_in_place(), _read_manifest(self.next / MANIFEST)
@@ -275,7 +275,8 @@ class OwnedFiles:
             return False
 
     def _next_manifest(self) -> Manifest:
-        """What is collected: with digests once it is published; empty if nothing is."""
+        """The manifest of the next versions, with digests once they are published; empty if there
+        are none."""
         try:
             return _read_manifest(self.next / MANIFEST)
         except (FileNotFoundError, NotADirectoryError):
@@ -288,7 +289,7 @@ class OwnedFiles:
             return {}
 
     def _is_ours(self, name: str, manifest: Manifest) -> bool:
-        """Whether the file in its place is as aecli wrote it, or not final yet."""
+        """Whether the file in its place is as aecli wrote it, or not yet final."""
         if name not in manifest:
             return False
         expected = manifest[name]
@@ -298,8 +299,8 @@ class OwnedFiles:
         return file.is_file() and fingerprint(file.read_bytes()) == expected
 
     def _remove_empty_parents(self, name: str) -> None:
-        """Remove the folders in which a file was alone."""
-        for parent in Path(name).parents[:-1]:  # all but the folder itself
+        """Remove the folders that are empty now that a file is gone."""
+        for parent in Path(name).parents[:-1]:  # all but `folder` itself
             with suppress(OSError):  # there are other files in it
                 (self.folder / parent).rmdir()
 
@@ -334,7 +335,7 @@ def _read_manifest(file: Path) -> Manifest:
             return dict(manifest)
     except InvalidDocumentError as error:
         reason = str(error)
-    except AttributeError:  # something else than the two, or than a dict
+    except AttributeError:  # not two values, or not a dict
         pass
     raise StorageError(f"{file} is damaged, or was not written by aecli: {reason}")
 

@@ -15,7 +15,7 @@ from aecli.figures import as_png
 
 # In pixels. The projector accepts up to 8192, but not every graphics card can show more than this.
 SPRITE_SIDE = 4096
-MIN_DIMENSIONS = 3  # per point; with fewer the projector fails to compute three components
+MIN_DIMENSIONS = 3  # per point; with fewer, the projector fails to compute three components
 FOLDER = "projector"
 METADATA, THUMBNAILS = f"{FOLDER}/metadata.tsv", f"{FOLDER}/thumbnails.png"
 # The file that TensorBoard looks for; paths in it are relative to its folder.

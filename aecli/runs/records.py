@@ -1,4 +1,4 @@
-"""What is recorded of an epoch and of the images of a run."""
+"""The records of an epoch and of the images of a run."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, replace
@@ -11,14 +11,14 @@ from aecli.runs.summary import image_fingerprints
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the images of two runs must have in common for their errors to be comparable."""
+    """The facts about images that must agree for the errors of two runs to be comparable."""
 
     name: str
     image_shape: tuple[int, ...]
     test: int
     """Number of test images."""
     fingerprint: str | None = None
-    """Of the test images; None if an earlier version of aecli trained the run."""
+    """The fingerprint of the test images; None if an earlier version of aecli trained the run."""
 
     @classmethod
     def from_summary(cls, summary: dict[str, Any]) -> "DataFacts":
@@ -42,11 +42,11 @@ class Terms:
     """The two terms of a regularised objective, each a mean over images."""
 
     reconstruction: float
-    """The loss of what is decoded, a mean over pixels in normalised units."""
+    """The loss of the reconstruction, a mean over pixels in normalised units."""
     penalty: float
-    """Of an image."""
+    """The penalty of an image."""
     weight: float
-    """Of the penalty beside the loss, without warm-up."""
+    """Weight of the penalty relative to the loss, without warm-up."""
 
     @property
     def total(self) -> float:
@@ -58,17 +58,17 @@ class Validation:
     """Metrics of a model on the validation images."""
 
     loss: float
-    """In normalised units, as in training, with the regulariser's penalty."""
+    """The loss in normalised units, as in training, with the regulariser's penalty."""
     mse: float
-    """For pixels in [0, 1]."""
+    """The mse for pixels in [0, 1]."""
     checkerboard: float | None
-    """From 0 to 1; None if the images are too small for it."""
+    """The checkerboard score, from 0 to 1; None if the images are too small for it."""
     live_units: int
     """Units of the code that differ between two images; the others are dead."""
     constant_pixels: int
     """Pixels that differ between two images, and not between their reconstructions."""
     terms: Terms | None = None
-    """Of the loss; None without regulariser."""
+    """The terms of the loss; None without regulariser."""
     active_units: int | None = None
     """Units of a Gaussian code whose means vary; None for other codes."""
 
@@ -85,7 +85,7 @@ class EpochRecord:
     val_psnr: float | None
     val_checkerboard: float | None
     lr: float
-    """At the end of the epoch."""
+    """The learning rate at the end of the epoch."""
     images_per_second: float
     """Training only, without validation."""
     seconds: float
@@ -96,7 +96,7 @@ class EpochRecord:
     train_reconstruction: float | None = None
     """The first term of `train_loss`, and below the second; None without regulariser."""
     train_penalty: float | None = None
-    """Of an image, without its weight."""
+    """The penalty of an image, without its weight."""
     val_reconstruction: float | None = None
     val_penalty: float | None = None
     active_units: int | None = None

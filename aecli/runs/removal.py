@@ -1,4 +1,4 @@
-"""Remove runs and sweeps: what aecli wrote, and nothing else.
+"""Remove runs and sweeps: only the files that aecli wrote.
 
 If a removal is interrupted, the run shows as failed or damaged, and running the same command again
 finishes it. The summary goes first; configuration and manifest go last.
@@ -35,14 +35,14 @@ class Contents:
     """What is in the folder of a run or of a sweep."""
 
     files: list[Path]
-    """Those of aecli, in the order in which they are removed."""
+    """The files of aecli, in the order in which they are removed."""
     others: list[Path]
-    """What stays: files of somebody else, links, and files that somebody has changed. Of a folder
-    with nothing else in it, the folder."""
+    """What stays: files that aecli did not write, links, and files that somebody has changed. A
+    folder that contains nothing else is a single entry."""
 
     @property
     def bytes(self) -> int:
-        """Of the files that are removed."""
+        """Size of the files that are removed."""
         return sum(path.lstat().st_size for path in self.files if os.path.lexists(path))
 
 
@@ -57,7 +57,7 @@ def check_removable(path: Path) -> None:
     if path in links or any(_is_below_outputs(Path(os.path.abspath(link))) for link in links):
         raise UsageError(f"{links[0]} is a link: remove {path.resolve()}, where the run is")
     runs = runs_of(path)
-    # A sweep without runs may be that of another program of Hydra's.
+    # A sweep without runs may be that of another program that uses Hydra.
     if not (is_run(path) or (is_sweep(path) and (runs or (path / PLAN_FILE).exists()))):
         raise UsageError(f"{path} is neither a run nor a sweep, so it is not removed")
     for folder in {*runs, path, *_sweep_of(path)}:
@@ -96,7 +96,7 @@ def contents(path: Path) -> Contents:
 def remove(path: Path) -> list[Path]:
     """Remove a run, or a sweep with its runs; returns what is kept, see `Contents.others`.
 
-    A run of a sweep is taken off the record of the sweep as well.
+    A run of a sweep is also removed from the record of the sweep.
 
     Raises:
         StorageError: it is in use, or a manifest is damaged.
@@ -122,7 +122,7 @@ def remove(path: Path) -> list[Path]:
 def _remove_run(path: Path) -> None:
     run = RunDirectory(path)
     with _locked(run.locked):
-        with suppress(OSError):  # if the disk is full, its state says less
+        with suppress(OSError):  # if the disk is full, the state is less accurate
             command = f"aecli runs remove {shlex.quote(str(path))}"
             run.save_failure(f"its removal was interrupted: {command} finishes it")
         for folder in _result_folders(path):
@@ -166,7 +166,7 @@ def _files_of_owned(folder: Path) -> list[Path]:
 
 
 def _result_folders(path: Path) -> list[Path]:
-    """The folders in that of a run or of a sweep in which a command has left its results."""
+    """The folders within that of a run or of a sweep to which a command has written its results."""
     return [
         each
         for each in _entries(path)

@@ -25,7 +25,7 @@ from aecli.runtime.scratch import scratch_folder
 
 NUMBERS = "numbers.json"
 TAGS = "results"
-"""Before the tags of all commands; TensorBoard sorts by tag, and the losses come first."""
+"""The prefix of the tags of all commands; TensorBoard sorts by tag, and the losses come first."""
 
 
 class Results:
@@ -33,8 +33,8 @@ class Results:
 
     Everything goes to a temporary folder, and takes the place of the command's earlier results at
     the end and only if no exception was raised. Other files in the folder stay. What can be checked
-    before anything is computed is; where the results cannot take their place in the end, they are
-    kept beside it.
+    before anything is computed is checked; if the results cannot be put in place in the end, they
+    are kept next to it.
 
     What TensorBoard shows of the results in a run goes to the run's own folder: each folder with
     event files is a run to TensorBoard, and a training would be lost among those of its commands.
@@ -49,8 +49,7 @@ class Results:
 
         Raises:
             UsageError: the folder is a run, whose files would count as earlier results.
-            StorageError: an earlier result was changed by somebody else, or the folder cannot be
-                written.
+            StorageError: somebody has changed an earlier result, or the folder cannot be written.
         """
         self.folder = folder
         self._command = command
@@ -77,7 +76,7 @@ class Results:
 
     @contextmanager
     def part(self, name: str) -> Iterator[Self]:
-        """Results in a subfolder, with event files of their own; they take their place with the
+        """Results in a subfolder, with event files of their own; they are put in place with the
         others."""
         self._has_parts = True
         part = copy(self)
@@ -176,7 +175,7 @@ class Results:
         """Save a figure as PNG and SVG, and log it to TensorBoard.
 
         Returns:
-            Where the two are until all results are complete, without suffix.
+            The path of the two until all results are complete, without suffix.
         """
         path = self._scratch / subfolder / name
         save(figure, path)

@@ -1,4 +1,4 @@
-"""What the summary of a finished run holds."""
+"""The contents of the summary of a finished run."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from aecli.errors import StorageError
 
 MAX_NAME = 60  # characters of a data set's name in that of a folder
 
-# Where the values stand in a summary that other code relies on, and their types in JSON.
+# The paths of the values in a summary that other code relies on, and their types in JSON.
 SUMMARY_TYPES: dict[str, tuple[type, ...]] = {
     "test.mse": (int, float),
     "test.sse": (int, float),
@@ -71,7 +71,7 @@ def kept_epoch(summary: dict[str, Any]) -> int:
 
 
 def data_names(name: str, fingerprint: str | None = None) -> list[str]:
-    """What `data=` may be to select runs on a data set.
+    """The values of `data=` that select runs on a data set.
 
     Args:
         name: of the data set in the summary, such as `folder:photos`.
@@ -92,7 +92,7 @@ def plain_name(name: str) -> str:
 
 
 def with_fingerprint(plain: str, fingerprint: str | None) -> str:
-    """A name that tells the data set from others of its name."""
+    """A name that distinguishes the data set from others of the same name."""
     return f"{plain}-{plain_name(str(fingerprint or 'unknown'))[:8]}"
 
 

@@ -1,4 +1,5 @@
-"""Which runs a sweep consists of, on record in its folder: a run that was deleted is missed."""
+"""The record, in the folder of a sweep, of the runs that it consists of, by which a deleted run is
+noticed."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,11 +15,11 @@ SWEEP_FILE = "multirun.yaml"
 PLAN_FILE = "sweep.json"
 """In a sweep folder: which runs it consists of, or that it is a search."""
 OPTUNA_FILE = "optimization_results.yaml"
-"""What Hydra's Optuna sweeper leaves in the folder of a search."""
+"""The file that Hydra's Optuna sweeper writes to the folder of a search."""
 SHARED = ".aecli-images"
 """In a sweep folder, while its runs are trained: the decoded images."""
 SWEEP_FILES = (SWEEP_FILE, PLAN_FILE, OPTUNA_FILE)
-"""What a sweep writes in its folder, beside its runs and their comparison."""
+"""What a sweep writes to its folder, besides its runs and their comparison."""
 
 
 def save_plan(folder: Path, names: Iterable[str]) -> None:
@@ -41,7 +42,7 @@ def is_search(folder: Path) -> bool:
 
 
 def missing_runs(folder: Path) -> list[Path]:
-    """The planned runs of the sweep in `folder` that are not there; none if it holds no sweep.
+    """The planned runs of the sweep in `folder` that do not exist; none if there is no sweep.
 
     Raises:
         StorageError: the record is damaged.
@@ -56,7 +57,8 @@ def missing_runs(folder: Path) -> list[Path]:
 
 
 def forget_run(run: Path, sweep: Path) -> None:
-    """Take a run off the record of its sweep, so that it is not missed; a damaged one stays."""
+    """Remove a run from the record of its sweep, so that it is not reported as missing; a damaged
+    record stays."""
     file = sweep / PLAN_FILE
     with suppress(OSError, ValueError, KeyError, TypeError):
         planned = _planned(file)

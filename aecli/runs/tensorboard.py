@@ -32,7 +32,7 @@ END_OF_TIME = 10**10
 """Seconds; a later time is damage, and would not fit in a name."""
 
 _file_numbers = itertools.count()
-"""Numbers the files of this process, which may create several in one second."""
+"""Numbers for the files of this process, which may create several in one second."""
 
 
 class EventsFile:
@@ -49,7 +49,7 @@ class EventsFile:
         Args:
             folder: where to create it.
             first_step: TensorBoard ignores events of earlier files from that step on; or of none.
-            beside: the folder in which the file will lie, if that is another.
+            beside: the folder that the file will be in, if that is another.
             claim: is called with the name of the file before it is created.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Live output of a run: TensorBoard, metrics.jsonl, the terminal and a tracker of others."""
+"""Live output of a run: TensorBoard, metrics.jsonl, the terminal and an external tracker."""
 
 import json
 from collections.abc import Iterable
@@ -60,8 +60,8 @@ STUDY_LAYOUT: Layout = {
 
 
 def drawable(layout: Layout, configs: Iterable[TrainConfig]) -> Layout:
-    """The charts that have curves of these runs: without validation images, those of the training
-    alone; without regulariser, none of its penalty."""
+    """The charts that have curves of these runs: without validation images, only those of the
+    training; without regulariser, none of its penalty."""
     drawn: set[str] = set()
     for config in configs:
         drawn |= {"train"} | ({"validation"} if config.data.has_validation else set())
@@ -74,7 +74,7 @@ def drawable(layout: Layout, configs: Iterable[TrainConfig]) -> Layout:
 
 
 def _needed(tag: str) -> str:
-    """What a curve is drawn of, as in `drawable`."""
+    """The kind of run that a curve needs, as in `drawable`."""
     split = "train" if "train" in tag else "validation"
     return f"{split} penalty" if "penalty" in tag or "reconstruction" in tag else split
 
@@ -151,7 +151,7 @@ class Tracker:
         self._progress.bar.advance()
 
     def epoch(self, record: EpochRecord, references: dict[str, float | None]) -> None:
-        """Log an epoch; `references`: tag -> a constant, a line beside a curve."""
+        """Log an epoch; `references`: tag -> a constant, shown as a line with a curve."""
         self._run.check_lock()
         self._metrics.write(_json_line(record))
         self._metrics.flush()
@@ -190,7 +190,7 @@ class Tracker:
         return self._progress.phase(name)
 
     def sync(self) -> None:
-        """Have the curves on disk, for a checkpoint with which they go on."""
+        """Write the curves to disk, for a checkpoint from which they will continue."""
         self._run.check_lock()
         self._events.sync()
 

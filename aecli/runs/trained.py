@@ -89,7 +89,7 @@ class Trained:
 
     @property
     def notices(self) -> list[str]:
-        """Messages about the user's images: what was left out, converted or used in training."""
+        """Messages about the user's images that were left out, converted or used in training."""
         if self.own is None:
             return []
         return [*self.own.notices, *used_notices(self.used_in_training, self.own)]
@@ -136,7 +136,7 @@ class Trained:
     def _known(self) -> KnownImages:
         data_dir = self.config.data_dir
         is_given = data_dir != self.run.load_config().data_dir
-        # A download would make the folder, and synthetic digits would be drawn into it.
+        # A download would create the folder, and so would synthetic digits.
         if is_given and not Path(data_dir).is_dir():
             raise DataError(
                 f"data_dir={data_dir} is not a folder: give the one with {self.config.data.name}"
@@ -155,7 +155,7 @@ class Trained:
         """Test images of the classes that the run was not trained on, as many as `data.test_size`
         allows of its own; may be empty.
 
-        Images that it was trained on all the same, as one of its own classes, are left out.
+        Images that it was nevertheless trained on, in one of its own classes, are left out.
         """
         known = self._known  # before another selection of the images is loaded
         data = replace(self.config.data, classes=None, exclude_classes=None, test_size=None)

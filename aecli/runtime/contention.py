@@ -1,4 +1,5 @@
-"""A processor that is busy with other programs: how threads share it, and how long they wait."""
+"""A processor that is busy with other programs: how threads share it, and how long they wait for
+it."""
 
 import os
 import sys
@@ -17,8 +18,8 @@ ran and those that it waited to run; Linux only."""
 # and takes 0.2 s with this value. With a tenth of it, conv takes 50 % longer on idle cores.
 OPENMP_SPIN_COUNT = "50000"
 
-# For which torch's threads are watched to tell them from others. Linux usually updates the times of
-# a thread that is running every 10 ms or more often.
+# Seconds for which threads are watched to recognise those of torch. Linux usually updates the times
+# of a thread that is running every 10 ms or more often.
 WATCHED_SECONDS = 0.05
 
 PLACEMENT = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
@@ -26,7 +27,7 @@ PLACEMENT = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
 
 
 def limit_spinning() -> None:
-    """Have OpenMP's threads sleep after a while, unless the user has set how they wait.
+    """Make OpenMP's threads sleep after a while, unless the user has set how they wait.
 
     OpenMP reads the variable when torch is imported.
     """
@@ -63,22 +64,22 @@ def one_core_per_thread() -> Iterator[None]:
 
 
 def _cores() -> list[int]:
-    """The cores, with hyperthreading the logical ones, on which the calling thread may run; none
-    where the system does not tell."""
+    """The cores (with hyperthreading, the logical cores) on which the calling thread may run; none
+    if the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 def _confine(thread: int, cores: set[int]) -> None:
-    # It may have ended, or a sandbox forbid it, or the cores be others by now. Then it stays as it
-    # is, which is slower at worst.
+    # The thread may have ended, a sandbox may forbid this, or the cores may be different by now.
+    # Then nothing changes, which at worst is slower.
     if sys.platform == "linux":
         with suppress(OSError):
             os.sched_setaffinity(thread, cores)
 
 
 def _torch_threads(cores: int) -> list[int]:
-    """The two threads with which torch computes on two cores; otherwise, or if the user has placed
-    them, none."""
+    """The two threads with which torch computes on two cores; none if it uses other numbers, or if
+    the user has placed them."""
     import torch  # `limit_spinning` is called before it is imported
 
     if cores != 2 or torch.get_num_threads() != 2 or os.environ.keys() & set(PLACEMENT):

@@ -1,4 +1,4 @@
-"""Choice of the device, and how torch computes on it."""
+"""The choice of the device, and the settings with which torch computes on it."""
 
 import ctypes
 import os
@@ -175,7 +175,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def naming_lack_of_memory() -> Iterator[None]:
-    """Turn torch's errors about memory into a readable one.
+    """Turn torch's out-of-memory errors into a readable one.
 
     Raises:
         AecliError: there is not enough.

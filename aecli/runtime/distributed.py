@@ -104,8 +104,8 @@ class ProcessGroup:
         return parts[self.rank] if len(parts) == self.size else parts.mean()
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Copy the buffers of rank 0 to all ranks, whose running means differ because each sees its
-        own shard of the images."""
+        """Copy the buffers of rank 0 to all ranks, whose running means differ because each rank
+        sees only its shard of the images."""
         if self.size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
@@ -205,7 +205,8 @@ def init_distributed() -> Iterator[ProcessGroup]:
 
 
 def is_process_lost(error: BaseException) -> bool:
-    """Whether it says that another rank did not answer; torch has no class for gloo's errors."""
+    """Whether the error says that another rank did not answer; torch has no class for gloo's
+    errors."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )

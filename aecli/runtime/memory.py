@@ -1,4 +1,4 @@
-"""How much memory this process may use: that of the machine, or less in a container or a job."""
+"""The memory that this process may use: that of the machine, or less in a container or a job."""
 
 import os
 from pathlib import Path, PurePosixPath

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def has_bars() -> bool:
-    """Whether this process is the kernel of a notebook, and tqdm is there."""
+    """Whether this process is the kernel of a notebook, and tqdm is installed."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return hasattr(shell, "kernel") and find_spec("tqdm") is not None

@@ -16,10 +16,10 @@ WATCH = "parent watch"
 
 @contextmanager
 def ending_with(parent: ProcessId | None) -> Iterator[None]:
-    """Work for `parent`: once it is gone, end this process.
+    """A context in which this process works for `parent`, and ends once `parent` is gone.
 
-    It gets a SIGTERM, so that a training saves a checkpoint first. Afterwards, and while it waits
-    for work, the process ends at once: nobody is left to give it more.
+    It gets a SIGTERM, so that a training saves a checkpoint first. Afterwards, while it waits for
+    more work, the process ends at once: there is nobody left to give it any.
     """
     if parent is None or parent.pid == os.getpid():
         yield

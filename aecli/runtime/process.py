@@ -18,7 +18,7 @@ NAMESPACES = ("/proc/self/ns/pid", "/proc/self/ns/time")
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told from every other one, on whatever machine and whenever."""
+    """A process, distinguishable from every other process on any machine at any time."""
 
     pid: int
 
@@ -57,7 +57,7 @@ def _start_time(pid: int) -> str:
 
 
 def _pid_space() -> str:
-    """What differs between any two processes for which one PID may mean two processes."""
+    """An identifier that differs wherever the same PID may mean another process."""
     if os.name != "posix":  # os.kill would do something else
         return ""
     if not os.path.lexists("/proc/self/stat"):  # no namespaces, as on macOS

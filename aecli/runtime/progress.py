@@ -145,7 +145,7 @@ class Bars:
 
 
 class _Progress(Progress):
-    """One line, drawn at intervals from what `count` returns then.
+    """One line, drawn at intervals from the current `count()`.
 
     A narrow terminal shows fewer words, so that there is always a bar.
     """
@@ -189,12 +189,12 @@ class _Progress(Progress):
         return self._title, self._bar, *kept
 
     def _room(self, task: Task, words: list[int]) -> int:
-        """The characters that a bar may take beside the title and words of these widths."""
+        """The characters that are left for a bar next to the title and words of these widths."""
         return self.console.width - cell_len(task.description) - 1 - sum(words) - len(words)
 
 
 class _TitleColumn(ProgressColumn):
-    """The title, of which a long one loses its beginning."""
+    """The title; a long one loses its beginning."""
 
     width = 0
 

@@ -26,6 +26,6 @@ def reseed(generator: torch.Generator, seed: int, epoch: int, step: int) -> None
 
 
 def _hash_32_bits(number: int) -> int:
-    """Hash `number` to 32 bits, because torch's CPU generator uses no more of its seed."""
+    """Hash `number` to 32 bits, because torch's CPU generator uses only 32 bits of its seed."""
     high, low = divmod(number, _MASK_32_BITS + 1)
     return (low ^ (high * 0x9E3779B1)) & _MASK_32_BITS

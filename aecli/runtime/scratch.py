@@ -1,8 +1,8 @@
 """Temporary folders that a later process removes if their own was killed.
 
 Whatever takes long to write is written here first: a claim to a lock, the results of a command, a
-download. A file that is written at once is `files.write_atomically`'s, whose leftovers the next
-process removes that has the folder locked.
+download. Single files are written by `files.write_atomically`, whose leftovers are removed by the
+next process that locks the folder.
 """
 
 import re
@@ -15,10 +15,10 @@ from pathlib import Path
 from aecli.runtime.process import ProcessId
 
 LEFT_OVER_AFTER_SECONDS = 7 * 24 * 3600.0
-"""For those of another machine, where nobody can ask whether the process still runs."""
+"""Age of folders from another machine, whose processes cannot be checked."""
 
 OWNED = re.compile(r"\..+\.(\d+)-(\w*)-([0-9a-f]*)\.[a-z0-9_]{8}")
-"""Their names: the purpose, the process, and what mkdtemp adds."""
+"""The pattern of their names: the purpose, the process, and what mkdtemp adds."""
 
 
 @contextmanager

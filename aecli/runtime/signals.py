@@ -22,7 +22,7 @@ class StopRequest:
         self._previous: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
             for number in EXCEPTIONS:
                 handler = signal.getsignal(number)
                 # A shell starts background jobs with SIGINT ignored; keep it so.
@@ -59,7 +59,7 @@ class StopRequest:
 
 
 def ignore_signals() -> None:
-    """Make signals do nothing from now on, since the process is ending and has yet to say why.
+    """Make signals do nothing from now on, since the process is ending and has yet to report why.
 
     They still reach a wakeup file descriptor.
     """

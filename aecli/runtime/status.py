@@ -1,4 +1,4 @@
-"""What a command is doing before it has anything else to show, in a line that the next erases."""
+"""A line about what a command is doing, which the next output erases."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ ERASE = "\x1b[K"  # from the cursor to the end of the line
 
 
 def show_status(text: str) -> None:
-    """Show `text` where it can be erased; the cursor stays at the beginning of the line."""
+    """Show `text` if it can be erased later; the cursor stays at the beginning of the line."""
     _write(f"{ERASE}{text}\r")
 
 

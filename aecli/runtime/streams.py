@@ -1,4 +1,4 @@
-"""The standard streams: what is written to them, and what becomes of it."""
+"""The standard streams, made to accept any text and to survive a reader that has gone."""
 
 import errno
 import io
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _Output(io.FileIO):
-    """The file of a standard stream. Output that nobody reads any more costs no result.
+    """The file of a standard stream. Output that nobody reads any more does not stop the command.
 
     What is written to a pipe whose reader has ended is dropped, and the command goes on. Any other
     failure of stdout, such as that of a full disk, is raised once; of stderr none is, since there
@@ -31,17 +31,17 @@ class _Output(io.FileIO):
 
 
 def protect_standard_streams() -> None:
-    """Make stdout and stderr take any text, and their loss do no harm."""
+    """Make stdout and stderr accept any text, and make their loss harmless."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: otherwise the next file to be opened would get its place
+        except OSError:  # closed: otherwise the next file to be opened would get its number
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     sys.stdout, sys.stderr = _protected(sys.stdout, 1), _protected(sys.stderr, 2)
 
 
 def _protected(stream: Any, descriptor: int) -> Any:
-    """A stream like `stream` on a file that takes any text; `stream` if it is on none."""
+    """A stream like `stream` that accepts any text; `stream` itself if it has no file."""
     if stream is not None:
         try:
             if stream.fileno() != descriptor:
@@ -52,6 +52,6 @@ def _protected(stream: Any, descriptor: int) -> Any:
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(descriptor)),
         encoding=getattr(stream, "encoding", "utf-8"),
-        errors="backslashreplace",  # for a name that the encoding does not have
+        errors="backslashreplace",  # for characters that the encoding does not have
         line_buffering=descriptor == 2 or os.isatty(descriptor),
     )

@@ -12,7 +12,7 @@ from aecli.runtime.status import erase_status
 
 
 class SafeConsole(Console):
-    """A console on which no name, whatever is in it, controls the terminal."""
+    """A console on which no name, whatever it contains, controls the terminal."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -22,7 +22,7 @@ class SafeConsole(Console):
 
     @contextmanager
     def of_width(self, width: int) -> Iterator[None]:
-        """Print for a page of this width, whatever the terminal has."""
+        """Print for a page of this width, whatever the width of the terminal."""
         before, self.width = self.width, width
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a sweep would train, and how long that would take; nothing is written."""
+"""The runs that a sweep would train, and how long that would take; nothing is written."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -75,7 +75,8 @@ def forecast_rest(folder: Path, overrides: list[str]) -> None:
 
 
 def _show(configs: dict[str, TrainConfig], place: str, sweep: Sweep) -> None:
-    """Print what is left of runs, which may have begun, by the names of their folders."""
+    """Print how much is left of runs, some of which may have begun, by the names of their
+    folders."""
     paths = map(Path, configs)
     words = told_apart(dict(zip(paths, distinctions([*configs.values()]), strict=True)))
     runs = []
@@ -107,7 +108,7 @@ def _workers(sweep: Sweep) -> int | None:
 
 
 def _place(sweep: Sweep, overrides: Iterable[str]) -> str:
-    """Where the sweep would be; the name of a new folder says when it was started."""
+    """Where the sweep would be; the name of a new folder contains the time of its start."""
     if is_given("hydra.sweep.dir", overrides):
         return str(sweep.folder)
     return f"a new folder in {sweep.folder.parent}"

@@ -40,7 +40,7 @@ def launch_runs(
         finished: runs of the sweep that are finished already.
 
     Returns:
-        Errors from outside the training of the runs, one line each.
+        Errors outside the training of the runs, one line each.
     """
     runs = [RunDirectory(sweep.folder / name) for name in lines]
     if not runs:
@@ -88,7 +88,7 @@ def _train_in_workers(
         with Watch(runs, has_bars=log is Log.bar):
             try:
                 return run_jobs({name: lines[name] for name in names}, sweep.folder, overrides, job)
-            except Exception as error:  # no cluster, a killed worker: depends on the launcher
+            except Exception as error:  # such as a killed worker: depends on the launcher
                 return [error]
 
 
@@ -101,7 +101,8 @@ def run_worker(
 
 
 def parent_of_workers(sweep: Sweep) -> ProcessId | None:
-    """This process, if the runs are to stop when it is killed; the jobs of a cluster go on."""
+    """This process, if the runs are to stop when it is killed; None for the jobs of a cluster,
+    which go on."""
     return ProcessId.current() if sweep.launcher == JOBLIB else None
 
 
@@ -109,7 +110,7 @@ def parent_of_workers(sweep: Sweep) -> ProcessId | None:
 def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
     """A temporary folder with the decoded images that `runs` need.
 
-    It is in the sweep folder, which the nodes of a cluster can read too.
+    It is in the sweep folder, which the nodes of a cluster can read as well.
     """
     shared = folder / SHARED
     shared.mkdir()

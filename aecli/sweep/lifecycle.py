@@ -122,7 +122,7 @@ def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
 
 
 def _close(run: RunDirectory, overrides: list[str], log: Log) -> list[str]:
-    """Close a run if it is interrupted; returns what keeps it from being closed, if anything."""
+    """Close a run if it is interrupted; return the reason if it cannot be closed."""
     try:
         if not is_interrupted(run) or not run.finished_epochs():
             return []  # the report names those without an epoch
@@ -160,7 +160,7 @@ def _check_is_sweep(folder: Path) -> None:
 
 
 def _check_inside(folder: Path, name: str) -> None:
-    """Check that the folder of a run is within that of its sweep, also behind links."""
+    """Check that the folder of a run is within that of its sweep, with links resolved."""
     if folder.resolve() not in (folder / name).resolve().parents:
         raise UsageError(
             f"hydra.sweep.subdir={name} is not within the folder of the sweep, {folder}: give a "

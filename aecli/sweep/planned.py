@@ -46,7 +46,7 @@ def plan(
 
 
 def check_plan(folder: Path, names: Iterable[str], subfolders: Iterable[str]) -> list[RunDirectory]:
-    """Check that runs in folders of these names would overwrite nothing; the runs.
+    """Check that runs in folders of these names would overwrite nothing; return the runs.
 
     Raises:
         UsageError: they would.
@@ -105,7 +105,7 @@ def run_planned(
         display: what the terminal shows of the run; None for nothing.
         threads: number of compute threads; None for torch's setting.
         shared: a folder with the decoded images.
-        parent: the process without which nobody waits for the run, so that it stops.
+        parent: the process that waits for the run; the run stops when it is gone.
     """
     with ending_with(parent):
         _train_planned(folder, display, threads, shared)

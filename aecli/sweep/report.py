@@ -1,4 +1,4 @@
-"""What a sweep has come to: a table of its runs, and their comparison."""
+"""The results of a sweep: a table of its runs, and their comparison."""
 
 import re
 import shlex
@@ -34,7 +34,7 @@ def report(
     Args:
         folder: the sweep folder.
         compare: write the comparison.
-        problems: errors from outside the training of the runs.
+        problems: errors outside the training of the runs.
         advice: what to do about unfinished runs.
         is_search: name the run with the smallest validation mse, which the search minimised.
         may_be_closed: a run that was closed before its training was over counts as finished.
@@ -70,7 +70,7 @@ def report(
 
 
 def _state(run: RunDirectory) -> str:
-    """What has come of a run that is not finished, in words."""
+    """The state of a run that is not finished, in words."""
     if run.status is Status.failed:
         return run.failure()
     is_closed = run.status is Status.finished
@@ -78,16 +78,17 @@ def _state(run: RunDirectory) -> str:
 
 
 def told_apart(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
-    """The settings that tell runs apart, in words; none if their names do."""
+    """The settings that distinguish runs, in words; none if their names do."""
     are_told = all(_is_told(path.name, found) for path, found in differing.items())
     return {path: "" if are_told else _in_words(found) for path, found in differing.items()}
 
 
 def _is_told(name: str, settings: dict[str, str]) -> bool:
-    """Whether the name of a run says what tells it from the others, as those of old ones do not."""
+    """Whether the name of a run says how it differs from the others, unlike those of earlier
+    versions."""
     has_steps = re.search(r"-steps\d+(-|$)", name) is not None
     return all(
-        (key == "epochs" and has_steps)  # which decided on the epochs
+        (key == "epochs" and has_steps)  # which determined the number of epochs
         or any(f"-{name_word(key, each)}-" in f"{name}-" for each in (value, rounded(value)))
         for key, value in settings.items()
         if value != NULL
@@ -137,7 +138,7 @@ def _best_trial(runs: list[RunDirectory], settings: dict[Path, dict[str, str]]) 
 
 
 def describe(error: Exception) -> str:
-    """An error from outside the training of a run in one line; its kind, if it is not ours."""
+    """An error outside the training of a run in one line, with its kind if it is not ours."""
     kind = "" if isinstance(error, AecliError) else f"{type(error).__name__}: "
     return f"{kind}{one_line(error)}"
 

@@ -50,7 +50,7 @@ def search(sweep: Sweep, overrides: list[str], compare: bool, log: Log) -> None:
 
 
 def _search(sweep: Sweep, overrides: list[str], log: Log) -> list[str]:
-    """Run a search; returns the errors from outside the training of its runs, one line each."""
+    """Run a search; returns the errors outside the training of its runs, one line each."""
     _silence_optuna()
     display = Display("", log, is_alone=False, is_watched=sweep.launcher != BASIC)
     plan = Plan(sweep.folder.absolute(), sweep.trials, time.time())
@@ -99,11 +99,11 @@ class Plan:
     """How long a search is."""
 
     folder: Path
-    """Of the search."""
+    """The folder of the search."""
 
     trials: int
     started: float
-    """In seconds since 1970: trials may run on other machines."""
+    """Start in seconds since 1970: trials may run on other machines."""
 
     def count(self, number: int) -> str:
         """As in `trial 3 of 20` for number 2."""

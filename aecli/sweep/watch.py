@@ -1,4 +1,4 @@
-"""The progress of a sweep: which run it is, of how many, and the time left."""
+"""The progress of a sweep: the number of the current run, how many there are, and the time left."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ class Pace:
         return self._epochs[run.path.absolute()]
 
     def skip(self, run: RunDirectory) -> None:
-        """Count a run that has not come to an end, and say nothing."""
+        """Count a run that has not ended, without printing anything."""
         self._over.add(run.path.absolute())
 
     def end(self, run: RunDirectory) -> None:
@@ -49,7 +49,7 @@ class Pace:
         console.run_line(run, f"run {self.runs_over} of {self.runs}, ", f"; {left}" if left else "")
 
     def time_left(self, running: dict[Path, int]) -> str:
-        """About how long the others will take, if every epoch takes as long.
+        """An estimate of how long the others will take, if every epoch takes as long.
 
         Args:
             running: absolute path of a run in training -> its epochs that are done.
@@ -68,7 +68,7 @@ class Watch:
     """Shows a progress bar per run in training, read from the run directories."""
 
     def __init__(self, runs: list[RunDirectory], has_bars: bool = True) -> None:
-        """`has_bars`: False for no more than a line for each run at its end."""
+        """`has_bars`: False for only a line for each run when it ends."""
         self._unfinished = list(runs)
         self._pace = Pace(runs)
         self._bars = Bars(has_bars)

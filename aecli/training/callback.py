@@ -1,4 +1,4 @@
-"""What the training loop reports to."""
+"""The interface that the training loop reports to."""
 
 from typing import Any
 

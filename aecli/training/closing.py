@@ -71,7 +71,7 @@ def close_run(
         reason = run.failure() if has_failed else Status.interrupted.value
         state.model.load_state_dict(state.kept_weights)
         kept = state.records[state.kept_epoch - 1]
-        # The last epoch, between two validations.
+        # The last epoch, if it was not validated.
         if kept.val_loss is None and config.data.has_validation:
             state.records[-1] = kept.with_validation(validate(config, data, state.model))
         epochs, steps = len(state.records), steps_per_epoch(config, data)

@@ -20,11 +20,12 @@ from aecli.training.validation import validate
 TIME_LIMIT = 8.0
 """Seconds that all measurements may take."""
 MAX_SECONDS = 1.0
-"""For the steps of one kind of training, after those that warm up."""
+"""Seconds for the steps of one kind of training, after the warm-up."""
 MAX_KINDS = 16
-"""So many kinds are measured; others are taken to be as fast as these on average."""
+"""Largest number of kinds that are measured; others are assumed to be as fast as these on
+average."""
 WARM_UP = 5
-"""Steps, at least, that are not measured, because the first are slow."""
+"""Least number of steps that are not measured, because the first are slow."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Task:
 
     @classmethod
     def left(cls, config: TrainConfig, data: Data, saved: Mapping[str, Any] | None = None) -> Self:
-        """What is left of a training whose newest checkpoint is `saved`; None: all of it."""
+        """The rest of a training whose newest checkpoint is `saved`; all of it if that is None."""
         done, seconds = 0.0, 0.0
         if saved is not None:
             done = len(saved["records"]) + saved["step"] / steps_per_epoch(config, data)
@@ -56,7 +57,7 @@ class Task:
 
     @property
     def kind(self) -> str:
-        """Equal for trainings whose steps and validations take as long."""
+        """A key that is equal for trainings whose steps and validations take equally long."""
         config = self.config
         return repr(
             (
@@ -83,7 +84,7 @@ class Task:
         return self.max_seconds is not None and self.steps * times.step > self.max_seconds
 
     def seconds(self, times: "StepTimes") -> float:
-        """How long it takes, if no patience ends it before."""
+        """How long it takes, if early stopping does not end it."""
         training = self.steps * times.step
         share = 1.0
         if self.max_seconds is not None and self.is_cut_short(times):
@@ -126,7 +127,8 @@ def estimate(tasks: Sequence[Task]) -> Estimate:
         AecliError: one does not fit into memory.
     """
     kinds = {task.kind: task for task in tasks}
-    # Those that use the same images one after the other: only one data set is kept in memory.
+    # Trainings with the same images are measured one after the other: only one data set is kept in
+    # memory.
     sample = sorted(_spread([*kinds], MAX_KINDS))
     seconds = min(MAX_SECONDS, TIME_LIMIT / len(sample) / 2)
     times: dict[str, StepTimes] = {}
@@ -149,14 +151,14 @@ def estimate(tasks: Sequence[Task]) -> Estimate:
 
 
 def _spread(kinds: list[str], count: int) -> list[str]:
-    """At most `count` of them, from the first to the last."""
+    """At most `count` items, evenly spaced from the first to the last."""
     if len(kinds) <= count:
         return kinds
     return [kinds[round(number * (len(kinds) - 1) / (count - 1))] for number in range(count)]
 
 
 def measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes:
-    """Train for about as many seconds, after a few steps that warm up, and validate.
+    """Train for about `seconds` seconds after a few warm-up steps, and validate.
 
     Raises:
         AecliError: the training does not fit into memory.
@@ -172,7 +174,7 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
     device = data.train.images.device
 
     def train(is_enough: Callable[[int, float], bool]) -> tuple[int, float]:
-        """Take steps until their number and their time in seconds are enough; both of them."""
+        """Take steps until both their number and their time in seconds are enough; return both."""
         started, done, taken = time.perf_counter(), 0, 0.0
         while not done or not is_enough(done, taken):
             if state.step % per_epoch == 0:
@@ -180,14 +182,14 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
             step(config.lr)
             state.step += 1
             done += 1
-            if done.bit_count() == 1:  # 1, 2, 4 and so on: seldom, so that it costs next to nothing
-                _synchronise(device)  # or a GPU would be given more than it can do in the time
+            if done.bit_count() == 1:  # after 1, 2, 4 and so on, so that it costs next to nothing
+                _synchronise(device)  # or a GPU would be given more work than it can do in the time
             taken = time.perf_counter() - started
         _synchronise(device)
         return done, time.perf_counter() - started
 
     def is_warm(done: int, taken: float) -> bool:
-        # A GPU's first step may take long, and says nothing of those that replay the graph.
+        # A GPU's first step may take long, and says nothing about those that replay the graph.
         is_late = device.type != "cuda" and taken >= seconds
         return step.is_warm and (done >= WARM_UP or is_late)
 
@@ -209,7 +211,7 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -217,8 +219,8 @@ def _synchronise(device: torch.device) -> None:
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
-    """How long trainings take if so many run at a time, the longest first."""
-    free = [0.0] * workers  # when each worker is
+    """How long trainings take if `workers` of them run at a time, the longest first."""
+    free = [0.0] * workers  # when each worker is free
     for each in sorted(seconds, reverse=True):
         heapq.heapreplace(free, free[0] + each)
     return max(free)

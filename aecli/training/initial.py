@@ -1,4 +1,4 @@
-"""Weights of another run, from which a training starts."""
+"""The weights of another run from which a training starts."""
 
 from pathlib import Path
 

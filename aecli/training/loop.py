@@ -43,7 +43,7 @@ def forward_pass(config: TrainConfig, model: nn.Module) -> Callable[..., Any]:
     """The forward pass of a training step: `model` in the configured precision, maybe compiled."""
     forward: Callable[..., Any] = model
     if config.compile:
-        # The compiler looks at what a part that is not compiled returns.
+        # The compiler has to know what a part that is not compiled returns.
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
         forward = torch.compile(model)
     if config.precision is Precision.float32:
@@ -109,7 +109,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
 
 def computing_threads(config: TrainConfig, data: Data) -> AbstractContextManager[None]:
     """Spreads torch's threads over the cores while it trains on the CPU."""
-    # A compiler starts processes, and all of them would have the core of this thread.
+    # A compiler starts processes, which would all be on the core of this thread.
     if data.train.images.device.type == "cpu" and not config.compile:
         return one_core_per_thread()
     return nullcontext()
@@ -192,7 +192,7 @@ def learning_rate(config: TrainConfig, epochs: float) -> float:
 
 
 def warmup_factor(config: TrainConfig, epochs: float) -> float:
-    """The part of the penalty's weight that is reached after `epochs` epochs, from 0 to 1."""
+    """The share of the penalty's weight that applies after `epochs` epochs, from 0 to 1."""
     warmup = config.regularizer.warmup
     return epochs / warmup if epochs < warmup else 1.0
 

@@ -1,8 +1,8 @@
-"""What a training step minimises, and the forward pass that it is computed from.
+"""The objective that a training step minimises, and the forward pass from which it is computed.
 
 The objective is the loss, a mean over pixels, plus `beta` times the regulariser's penalty of an
-image divided by the number of its pixels. Times that number it is the sum over an image's pixels
-plus `beta` times the penalty, as papers write it.
+image divided by the number of its pixels. Multiplied by that number, it is the sum over an image's
+pixels plus `beta` times the penalty, as in papers.
 """
 
 import math
@@ -28,10 +28,10 @@ LOSSES: dict[Loss, Callable[..., Tensor]] = {
 
 
 class Objective(nn.Module):
-    """The forward pass of a training step: images (B, C, H, W) to what the loss is computed from.
+    """The forward pass of a training step: from images (B, C, H, W) to scores for the loss.
 
-    These scores are the model's outputs (B, C, H, W), or with loss=bce their logits. With a
-    regulariser its penalty () comes beside them.
+    The scores are the model's outputs (B, C, H, W), or with loss=bce their logits. A regulariser
+    adds its penalty ().
     """
 
     def __init__(self, config: TrainConfig, model: Autoencoder) -> None:
@@ -76,7 +76,7 @@ class Objective(nn.Module):
 
 
 def penalty_weight(config: TrainConfig, image_shape: ImageShape) -> float:
-    """What an image's penalty counts beside the mean loss of its pixels."""
+    """The weight of an image's penalty relative to the mean loss of its pixels."""
     return config.regularizer.beta / math.prod(image_shape)
 
 

@@ -91,7 +91,8 @@ _by_function: Callable[..., None] = partial(adam, fused=True)
 
 @cache
 def _update() -> Callable[..., None]:
-    """The kernel if it takes the same step as the public function, otherwise that function."""
+    """The private kernel if it takes the same step as the public function, otherwise that
+    function."""
     options: dict[str, Any] = {
         "lr": 0.1, "weight_decay": 0.1, "beta1": BETA1, "beta2": BETA2, "eps": EPSILON,
         "amsgrad": False, "maximize": False,

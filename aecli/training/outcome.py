@@ -1,4 +1,4 @@
-"""What a finished training has reached: measured once, then saved, logged and shown."""
+"""The results of a finished training: measured once, then saved, logged and shown."""
 
 import platform
 from dataclasses import asdict, dataclass, replace
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = "training/losses"
-"""TensorBoard's tag of the picture with both losses, which comes after the curves of `loss/`."""
+"""TensorBoard's tag of the picture with both losses, which is sorted after the curves of
+`loss/`."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,15 @@ class Outcome:
     """The record of the epoch whose weights are kept. Without validation images, what never varies
     is measured on the test images."""
     closed: str | None
-    """Why the training ended before it was over; None if it was over."""
+    """Why the training was closed early; None if it was not."""
     plane: Plane | None
-    """What the model makes of the plane; None if images are not points in it."""
+    """How the model maps points of the plane; None if the images are not such points."""
     angles_to_pca: list[float] | None
     """In degrees, the largest first; None if the network is not linear."""
 
     @property
     def records(self) -> list[EpochRecord]:
-        """Those of all epochs, `kept` among them."""
+        """The records of all epochs, with `kept` in its place."""
         records = [*self.training.records]
         records[self.kept.epoch - 1] = self.kept
         return records
@@ -156,7 +157,7 @@ def _measured(outcome: Outcome) -> dict[str, Any]:
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """What a reader wants to know first of the configuration; config.yaml has all of it."""
+    """The most important settings of the configuration; config.yaml has all of it."""
     return {
         "model": config.model.name,
         "upsample": config.upsample.name.name if config.model.kind == "conv" else None,
@@ -172,7 +173,7 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
 
 
 def _about(data: Data) -> dict[str, Any]:
-    """Which images they are."""
+    """The facts about the images."""
     return {
         "name": data.name,
         "requested": data.requested,
@@ -187,7 +188,8 @@ def _about(data: Data) -> dict[str, Any]:
 
 
 def hyperparameters(config: TrainConfig, summary: dict[str, Any]) -> dict[str, Any]:
-    """The columns of the hparams table, called as in comparisons; layers are known by the model."""
+    """The columns of the hparams table, named as in comparisons, without the layers, which the
+    model implies."""
     keys = "model upsample latent corruption epochs batch_size lr weight_decay seed parameters"
     columns = {key: summary[key] for key in keys.split()} | {"data": summary["data"]["name"]}
     others = {
@@ -260,7 +262,7 @@ def save_figures(config: TrainConfig, data: Data, outcome: Outcome, run: RunDire
 
 def losses_figure(config: TrainConfig, records: list[EpochRecord]) -> "Figure":
     """The losses by epoch, for TensorBoard, whose own charts have one colour for each run."""
-    from aecli.figures import small_loss_figure  # late, as above
+    from aecli.figures import small_loss_figure  # imported late, as above
 
     return small_loss_figure(
         config.name,
@@ -271,7 +273,7 @@ def losses_figure(config: TrainConfig, records: list[EpochRecord]) -> "Figure":
 
 
 def save_results(data: Data, outcome: Outcome, summary: dict[str, Any], run: RunDirectory) -> None:
-    """Save what commands need of a finished run, the summary last."""
+    """Save what commands need from a finished run, the summary last."""
     run.save_weights(outcome.training.kept_weights)
     run.save_seen_images({TRAIN: data.train.image_keys, VALIDATION: data.validation.image_keys})
     run.save_image_errors({name: each.mse for name, each in outcome.test.measured.items()})

@@ -1,4 +1,4 @@
-"""Checks, before a run starts, that it can work at all."""
+"""Checks, before a run starts, that it can succeed."""
 
 import math
 from pathlib import Path
@@ -18,13 +18,13 @@ from aecli.runtime.device import check_compiler
 from aecli.training.initial import check_initial
 
 BYTES = 4  # of a float32
-COPIES = 5  # of each weight: its gradient, Adam's two moments, and the best so far
+COPIES = 5  # copies of each weight: its gradient, Adam's two moments, and the best so far
 
 
 def check_runnable(config: TrainConfig, *, is_new: bool = True) -> Data:
     """Check device, data, layers and memory, then the folder; return the data.
 
-    `is_new`: False for a run that is resumed, which has its weights.
+    `is_new`: False for a resumed run, which already has its weights.
     """
     data = _check_trainable(config, is_new)
     writable_folder(Path(config.output_dir), "output_dir")
@@ -32,7 +32,7 @@ def check_runnable(config: TrainConfig, *, is_new: bool = True) -> Data:
 
 
 def check_without_writing(config: TrainConfig, *, is_new: bool = True) -> Data:
-    """Check the same as far as it can be told without creating a folder; return the data."""
+    """Check the same as far as is possible without creating a folder; return the data."""
     data = _check_trainable(config, is_new)
     check_writable(Path(config.output_dir), "output_dir")
     return data
@@ -54,7 +54,7 @@ def _check_trainable(config: TrainConfig, is_new: bool) -> Data:
 
 
 def check_factor(config: TrainConfig, image_shape: ImageShape) -> None:
-    """Check that an image keeps at least a pixel on each side of its own when it is downsampled.
+    """Check that a downsampled image has at least one row and one column.
 
     Raises:
         UsageError: it does not.
@@ -104,8 +104,8 @@ def check_memory(config: TrainConfig, data: Data, available: int) -> None:
 
 
 def numbers_per_image(model: ModelConfig, image_shape: ImageShape) -> int:
-    """Numbers that a training step keeps for the backward pass, at least: the input, the output and
-    what the layers between them compute."""
+    """The least count of numbers that a training step keeps for the backward pass: the input, the
+    output and what the layers between them compute."""
     if isinstance(model, ConvConfig):
         layers = [math.prod(shape) for shape in map_shapes(model.layers, image_shape)[1:]]
     else:
@@ -114,7 +114,8 @@ def numbers_per_image(model: ModelConfig, image_shape: ImageShape) -> int:
 
 
 def total_memory(device: torch.device) -> int:
-    """The memory of the device, in bytes; what the process may use if it has none of its own."""
+    """The memory of the device, in bytes; for a device without its own, the memory that the process
+    may use."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return memory.total_memory()

@@ -21,7 +21,8 @@ from aecli.training.state import TrainingState
 # Snapshots per run, including the first and last epoch. TensorBoard keeps ten images per tag.
 SNAPSHOTS = 6
 
-# Of the time, over at least so many seconds, for which a run waits for a busy processor.
+# The share of the time for which a run waits for a busy processor, and the seconds over which it is
+# measured at least.
 BUSY, SECONDS_TO_TELL = 1 / 3, 2.0
 
 
@@ -86,12 +87,12 @@ class Recorder(Callback):
         return reference_scores(self._config, self._data)
 
     def _warn_if_busy(self) -> None:
-        """Say once that the threads of this run get in the way of other programs.
+        """Warn once if the threads of this run and other programs slow each other down.
 
         At every operation they wait for one another, and each for its turn on a core. On two cores
-        of an AMD EPYC, fc and conv took 2.1 to 3.4 times as long in two threads as in one beside
-        one busy process or another run, and 1.7 times beside five; without `one_core_per_thread` 10
-        to 50 times.
+        of an AMD EPYC, fc and conv took 2.1 to 3.4 times as long with two threads as with one next
+        to a busy process or another run, and 1.7 times next to five; without `one_core_per_thread`
+        10 to 50 times.
         """
         if self._wait is None or self._wait.seconds < SECONDS_TO_TELL:
             return

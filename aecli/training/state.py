@@ -33,7 +33,7 @@ class Best:
         return False
 
     def is_exhausted(self, patience: int | None) -> bool:
-        """Whether the last `patience` validations brought no improvement."""
+        """Whether there was no improvement in the last `patience` validations."""
         return patience is not None and self.stale_validations >= patience
 
 
@@ -154,7 +154,7 @@ class TrainingState:
 
 
 def check_images(saved: dict[str, str], present: dict[str, str]) -> None:
-    """Check that the images of a checkpoint, by their fingerprints, are the present ones.
+    """Check that the images of a checkpoint, by their fingerprints, are the current ones.
 
     Raises:
         DataError: they are not; the message names the splits.
@@ -168,8 +168,8 @@ def check_images(saved: dict[str, str], present: dict[str, str]) -> None:
 
 
 def check_settings(saved: dict[str, Any], present: dict[str, Any]) -> None:
-    """Check that a checkpoint belongs to the present settings; those that only one version of
-    aecli knows are left out.
+    """Check that a checkpoint belongs to the current settings; those that only one version of aecli
+    knows are ignored.
 
     Raises:
         StorageError: it does not; the message names the keys.

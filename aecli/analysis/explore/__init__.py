@@ -1,1 +1,1 @@
-"""A page that holds a finished run's network, and computes it: see `page`."""
+"""A web page that contains a finished run's network and runs it in the browser: see `page`."""

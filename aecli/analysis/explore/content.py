@@ -32,8 +32,8 @@ from aecli.runs.trained import Trained
 DEFAULT_IMAGES, MAX_VALUES = 400, 2**19  # fewer if they have more values than this together
 MAX_IMAGES, MAX_RUNS = 2000, 12
 CHECKED = 100  # images on which precisions are compared
-TRAINING_IMAGES = 10_000  # whose codes the directions are those of
-VALIDATION_IMAGES = 2000  # whose errors say which error is usual
+TRAINING_IMAGES = 10_000  # images whose codes determine the directions
+VALIDATION_IMAGES = 2000  # images whose errors show which error is usual
 DIRECTIONS = 8
 PLANE = 2  # numbers of a code that is a point in a plane
 MAX_NOISE = 1.0  # of a slider
@@ -45,7 +45,7 @@ class Content:
 
     arrays: Arrays = field(default_factory=Arrays)
     values: dict[str, Any] = field(default_factory=dict)
-    """As JSON; arrays are given by where they are among `arrays`."""
+    """As JSON; an array is given by its place in `arrays`."""
 
     @property
     def block(self) -> str:
@@ -125,7 +125,7 @@ def _pca(models: list[Trained], pca: PCA, shown: Split, arrays: Arrays) -> dict[
     """The components that the networks are compared with.
 
     A code as large as the image loses nothing, so the components for such codes are left out, but
-    for those of two numbers, whose plane is laid over that of the components.
+    for those of two numbers, which are drawn over the plane of the components.
     """
     latents = [model.config.latent for model in models]
     size = shown.images[0].numel()
@@ -198,8 +198,8 @@ def _positions(
 
 
 def _to_pca(codes: Tensor, images: Tensor, pca: PCA) -> list[list[float]]:
-    """The affine map (2, 3) that lays the codes (M, 2) of images over their first two principal
-    components as well as one can, by least squares."""
+    """The affine map (2, 3) from the codes (M, 2) of images to their first two principal
+    components, by least squares."""
     targets = pca.codes(images, PLANE).cpu().double()
     rows = torch.cat([codes.cpu().double(), torch.ones(len(codes), 1, dtype=torch.float64)], 1)
     # The smallest of all solutions, if a unit is dead.
@@ -209,7 +209,7 @@ def _to_pca(codes: Tensor, images: Tensor, pca: PCA) -> list[list[float]]:
 
 
 def _corruption(config: TrainConfig, arrays: Arrays) -> dict[str, Any] | None:
-    """What the encoder's input was corrupted by in training; None if by nothing."""
+    """The corruption of the encoder's input in training; None if there was none."""
     corruption, shape = config.corruption, config.data.image_shape
     if corruption.name is CorruptionKind.none:
         return None

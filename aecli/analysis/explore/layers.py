@@ -23,7 +23,7 @@ from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
 Operation = dict[str, Any]
 Store = Callable[[Tensor], Any]
-"""Keeps a tensor, and returns what stands for it in an operation."""
+"""Stores a tensor, and returns a reference to it for an operation."""
 
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -44,7 +44,7 @@ def foldable(model: Autoencoder) -> Autoencoder:
 
 @torch.no_grad()
 def _fold_batch_norm(part: nn.Sequential) -> nn.Sequential:
-    """Multiply each convolution's weights by what the batch normalisation after it would."""
+    """Multiply each convolution's weights by the factors of the batch normalisation after it."""
     layers: list[nn.Module] = []
     for layer in part:
         if not isinstance(layer, nn.BatchNorm2d):
@@ -142,7 +142,7 @@ def resize_matrices(
 ) -> Operation:
     """The matrices R and C of a `resize` that computes R x C^T for each map x of size `source`.
 
-    Their columns are what it makes of maps with a single one among zeros.
+    Their columns are its outputs for maps with a single one among zeros.
     """
     height, width = source
     down, across = torch.zeros(height, 1, *source), torch.zeros(width, 1, *source)

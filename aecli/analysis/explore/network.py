@@ -12,10 +12,11 @@ from aecli.analysis.explore.layers import foldable, operations
 from aecli.models import Autoencoder
 
 TOLERANCE = 1e-4
-"""Largest difference of pixels to those of PyTorch; of codes, if the largest is above 1, relative
-to it."""
+"""Largest difference from PyTorch's pixels; for codes, relative to the largest if that is above
+1."""
 MARGIN = 4
-"""How much less rounded weights may change on the images that this is measured on."""
+"""By how much less than `TOLERANCE` rounded weights may change the images on which this is
+measured."""
 HALF, SINGLE = "float16", "float32"
 ALIGNMENT = 4  # bytes
 

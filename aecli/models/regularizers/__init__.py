@@ -1,4 +1,4 @@
-"""Penalties on the code, one class a file."""
+"""Penalties on the code, one class per file."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ REGULARIZERS: dict[RegularizerKind, Callable[[RegularizerConfig, Autoencoder], R
 
 
 def build_regularizer(config: RegularizerConfig, model: Autoencoder) -> Regularizer | None:
-    """The penalty on the codes of `model` that was chosen, if there is one."""
+    """The chosen penalty on the codes of `model`, if there is one."""
     if config.name is RegularizerKind.none:
         return None
     return REGULARIZERS[config.name](config, model)

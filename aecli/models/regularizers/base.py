@@ -1,4 +1,4 @@
-"""What every penalty on the code has."""
+"""The interface of all penalties on the code."""
 
 from collections.abc import Callable
 from typing import Protocol

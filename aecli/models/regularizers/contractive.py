@@ -14,7 +14,7 @@ DERIVATIVES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.Tanh: lambda values: 1 - values.square(),
     nn.ReLU: lambda values: (values > 0).float(),
 }
-"""Of each activation, at its values."""
+"""Activation -> its derivative as a function of its values."""
 Projection = Callable[[Autoencoder, Tensor, Tensor, Switches], tuple[Tensor, Tensor]]
 
 
@@ -69,7 +69,7 @@ def projected(
     """The codes (B, D), and the mean estimate () of |J|^2 from random vectors `noise` (B, D)."""
     is_training = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
-        inputs = images.clone().requires_grad_()  # not of a validation, which has no derivatives
+        inputs = images.clone().requires_grad_()  # not in validation, which computes no derivatives
         codes = model.run_encoder(inputs, switches)
         projection = (codes.float() * noise.clone()).sum()
         (gradient,) = torch.autograd.grad(projection, inputs, create_graph=is_training)

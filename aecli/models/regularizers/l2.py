@@ -10,10 +10,10 @@ from aecli.models.pooling import Switches
 class CodeNorm:
     """Half the square of the code.
 
-    Ghosh et al., "From variational to deterministic autoencoders", 2020: the term
-    |z|^2 / 2 in the loss of RAE. Beside it stands a penalty on the decoder, without which a small
-    code could be decoded as well as a large one. In RAE-L2 it is the squares of the decoder's
-    weights; `weight_decay` penalises those of the encoder too.
+    Ghosh et al., "From variational to deterministic autoencoders", 2020: the term |z|^2 / 2 in the
+    loss of RAE. RAE also has a penalty on the decoder, without which a small code could be decoded
+    as well as a large one. In RAE-L2 it is the squares of the decoder's weights; `weight_decay`
+    penalises those of the encoder too.
     """
 
     is_random = False

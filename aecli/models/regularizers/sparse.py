@@ -11,7 +11,7 @@ from aecli.models.autoencoder import Autoencoder
 from aecli.models.pooling import Switches
 
 EPSILON = 1e-6
-"""The least mean activity, and the least distance of one from 1; their logarithms stay finite."""
+"""The least distance of a mean activity from 0 and from 1, so that logarithms stay finite."""
 
 
 class Sparsity:
@@ -51,7 +51,8 @@ def code_divergence(rate: float, activities: Tensor) -> Tensor:
 
 
 def rate_divergence(rate: float, activities: Tensor) -> Tensor:
-    """KL, in nats, of a unit that is on at `rate` from units that are on at `activities` (D,)."""
+    """KL, in nats, of a unit that is active with probability `rate` from units with `activities`
+    (D,)."""
     on = activities.clamp(EPSILON, 1 - EPSILON)
     off = 1 - rate
     return rate * (math.log(rate) - on.log()) + off * (math.log(off) - (1 - on).log())

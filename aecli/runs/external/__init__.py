@@ -1,4 +1,4 @@
-"""Trackers of others that show a run while it trains, beside TensorBoard."""
+"""External trackers that show a run while it trains, in addition to TensorBoard."""
 
 import hashlib
 import importlib
@@ -24,10 +24,10 @@ PROJECT = "aecli"
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a tracker is told of a run before it trains."""
+    """The facts about a run that a tracker receives before it trains."""
 
     id: str
-    """The same for a run that is resumed."""
+    """Stays the same when a run is resumed."""
     name: str
     group: str | None
     """The sweep that it belongs to."""
@@ -41,7 +41,7 @@ class TrackedRun(Protocol):
 
     @property
     def place(self) -> str:
-        """Where to look at it: an address, a folder or a database."""
+        """Where the run can be viewed: an address, a folder or a database."""
 
     def metrics(self, values: dict[str, float], epoch: int) -> None:
         """Log the scalars of an epoch, by their tags."""
@@ -120,7 +120,7 @@ class ExternalTracker:
             return
         try:
             action(self._run)
-        except Exception as error:  # whatever its package raises, the training is worth more
+        except Exception as error:  # of any kind: the training matters more
             self._run = None
             self._warn(
                 f"tracker={self._name} failed: {one_line(error)}; the run goes on without it"
@@ -140,8 +140,8 @@ def _facts(config: TrainConfig, folder: Path) -> RunFacts:
 
 
 def _id(home: Path, decided: dict[str, object]) -> str:
-    """Known by the folder and by all settings but those that a run is resumed with, so that another
-    training in the folder of one that was removed is another run."""
+    """An id from the folder and all settings that cannot change on resuming, so that a new training
+    in the folder of a removed run is a new run."""
     kept = {key: value for key, value in decided.items() if key not in ("epochs", "minutes")}
     text = json.dumps([str(home), kept], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""MLflow: a run at the server, or in the database, that MLFLOW_TRACKING_URI names."""
+"""MLflow: a run on the server, or in the database, that MLFLOW_TRACKING_URI names."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from aecli.runs.external import PROJECT, RunFacts
 ERRORS = (MlflowException, OSError)
 ADVICE = "MLFLOW_TRACKING_URI names the server or the database"
 OWN_ID = "aecli.id"
-"""The tag by which a run that is resumed is found."""
+"""The tag by which a resumed run is found."""
 
 
 class MlflowRun:
@@ -75,5 +75,5 @@ def _as_text(value: object) -> str:
 
 
 def start(facts: RunFacts) -> MlflowRun:
-    """Open the run, again if it is known there."""
+    """Open a new run, or the existing one if it is known there."""
     return MlflowRun(facts)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aecli.runs.external import PROJECT, RunFacts
 
-ERRORS = (wandb.Error, ValueError)  # of a value in its environment that it does not know
+ERRORS = (wandb.Error, ValueError)  # about a value in its environment that it does not know
 ADVICE = "With WANDB_MODE=offline it logs to a folder, which wandb sync uploads later"
 
 
@@ -24,8 +24,8 @@ class WandbRun:
             group=facts.group,
             config={**facts.settings, "folder": str(facts.folder)},
             resume="allow",
-            reinit="create_new",  # and not the run that the caller has open, if there is one
-            # The terminal is aecli's: its progress would be copied, and mixed with messages.
+            reinit="create_new",  # and not in a run that the caller may have open
+            # aecli writes to the terminal: its progress would be copied, and mixed with messages.
             settings=wandb.Settings(console="off", silent=True),
         )
         # Its own count of steps only grows, whereas epochs after a checkpoint are logged again.
@@ -49,5 +49,5 @@ class WandbRun:
 
 
 def start(facts: RunFacts) -> WandbRun:
-    """Open the run, again if it is known there."""
+    """Open a new run, or the existing one if it is known there."""
     return WandbRun(facts)
