@@ -703,7 +703,7 @@ def test_what_belongs_to_one_image_is_not_shown_as_if_it_were_of_all(
     output = show(*line)
     assert "is the sum of" not in output and "in parentheses" not in output
     words = " ".join(show(*["input=2", *line[1:]]).split())
-    assert "the kernels that the input's pixels lay down and the bias, 3:" in words
+    assert "one scaled kernel for each input pixel and the bias, 3:" in words
     assert "The first of 2 images:" in show("input=2x1x3x3", "kernel=2", "round_trip=true")
 
 

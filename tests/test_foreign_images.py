@@ -167,6 +167,6 @@ def test_a_sentence_claims_what_the_images_support() -> None:
         "every strength; better than doing nothing at 0.5"
     ]
     (few,) = findings({"there": [result(0.1, noisy=level[:5], net=level[:5] * 2)]}, ["net"])
-    assert few == "there, gaussian noise: nothing is claimed for fewer than 20 images"
+    assert few == "there, gaussian noise: no claims are made for fewer than 20 images"
     (equal,) = findings({"there": [result(0.1, noisy=level + noise, net=level)]}, ["net"])
     assert equal.endswith("net is not significantly different from any other method")

@@ -46,7 +46,7 @@ def unvalidated(aecli: Aecli) -> RunDirectory:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train data.val_size=0", "data.val_size=0 is not valid: give keep=last beside it"),
+        ("train data.val_size=0", "data.val_size=0 is not valid: give keep=last as well"),
         ("train data.val_size=0 keep=last patience=3", "patience=3 is not valid: give a data.val_"),
         (
             "train -m sweep=search data.val_size=0 keep=last",

@@ -233,7 +233,7 @@ def test_a_command_that_fails_is_told_and_the_others_go_on(
     errors = capsys.readouterr().err.splitlines()
     assert errors[-2].startswith("wrong: kernel=0")
     assert errors[-1].startswith(
-        "missing: no.png is not among the results of the line: overlap.png"
+        "missing: no.png is not among the results of the command: overlap.png"
     )
     assert "equal to the slide" in (tmp_path / "outputs/lectures/mine/index.html").read_text()
 
@@ -299,7 +299,7 @@ def test_an_interrupted_lecture_goes_on(
 
     monkeypatch.setattr(training, "validate", interrupt)
     assert aecli("lecture", file, "quick=true") == 130
-    assert "the same line goes on with the trainings" in capsys.readouterr().err
+    assert "the same command goes on with the trainings" in capsys.readouterr().err
     assert not (folder / "index.html").exists()
     assert aecli("lecture", file, "quick=true") == 0
     (run,) = (folder / "runs").iterdir()

@@ -257,7 +257,7 @@ def test_a_sentence_says_what_the_images_support() -> None:
         "PGD, attacker knows: accuracy with the autoencoder is lower at 0.1",
     ]
     few = replace(result, clean={name: each[:5] for name, each in clean.items()})
-    assert findings(few) == ["nothing is claimed for fewer than 20 images"]
+    assert findings(few) == ["no claims are made for fewer than 20 images"]
 
 
 @pytest.mark.parametrize("text", ["", "0", "-0.1", "1.5", "nan", "a", "0.1;0.2"])

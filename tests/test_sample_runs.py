@@ -47,7 +47,7 @@ def test_a_sweep_is_sampled_with_the_draws_of_its_single_runs(
 ) -> None:
     assert aecli("sample", str(sweep), "device=cpu", "seed=4") == 0
     captured = capsys.readouterr()
-    assert "Nothing is claimed" in captured.out and captured.err == ""
+    assert "No claims are made" in captured.out and captured.err == ""
     numbers = json.loads((sweep / "sample/numbers.json").read_text())
     settings = {each["family"]: each for each in numbers["settings"]}
     assert list(settings) == ["plain", "vae", "vae, prior"]
@@ -134,7 +134,7 @@ def test_a_difference_is_claimed_where_it_is_the_same_for_every_seed() -> None:
 
 def test_nothing_is_claimed_with_a_single_seed() -> None:
     (sentence,) = findings(sampled(setting("plain", 2, 5), setting("vae", 2, 1)))
-    assert sentence.startswith("Nothing is claimed")
+    assert sentence.startswith("No claims are made")
 
 
 def test_of_a_single_family_nothing_is_said() -> None:

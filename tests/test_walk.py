@@ -228,7 +228,7 @@ def test_the_page_steps_plays_and_goes_back(tmp_path: Path) -> None:
         browser.evaluate(
             key.replace("document.", "document.body.", 1).replace("{", "{bubbles: true, ")
         )
-        assert browser.evaluate(caption).startswith("All 4 are laid down; padding 1 cuts off")
+        assert browser.evaluate(caption).startswith("All 4 kernels are added; padding 1 cuts off")
         browser.evaluate("document.getElementById('play').click(), 0")  # from the beginning
         assert browser.evaluate("document.getElementById('play').textContent") == "Pause"
         assert browser.evaluate(caption).startswith("1 times")

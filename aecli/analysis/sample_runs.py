@@ -236,7 +236,7 @@ def findings(result: SampledRuns) -> list[str]:
     seeds = {len(each.values[SAMPLES]) for each in result.settings} - {1}
     if not sentences:
         return [
-            "Nothing is claimed of the differences, since that takes several seeds: train with "
+            "No claims are made about the differences, which need several seeds: train with "
             "seed=0,1,2."
         ]
     return [

@@ -111,7 +111,7 @@ def _data(config: TrainConfig, summary: dict[str, Any]) -> Data:
         DataError: the images on this machine are different ones, or cannot be loaded.
     """
     if config.data.name == FOLDER:
-        raise DataError("the model was trained on images of somebody's own, which are not with it")
+        raise DataError("the model was trained on its author's own images, which are not included")
     data = load_cached_data(config)
     kept = image_fingerprints(summary)
     if kept is not None and kept != data.fingerprints:

@@ -68,9 +68,7 @@ def print_stamps(layer: ConvLayer, names: Words | None) -> None:
         if np.prod(layer.size) <= MAX_SUMS:
             out.print()
             bias = f" and the bias, {number(float(layer.bias[0]))}" if layer.bias.any() else ""
-            paragraph(
-                f"The output is the sum of the kernels that the input's pixels lay down{bias}:"
-            )
+            paragraph(f"The output is the sum of one scaled kernel for each input pixel{bias}:")
             number_grids([_stamp(layer, names, *each) for each in stamps(layer)])
     if is_cut.any() and len(layer.size) <= 2:
         uncut = transposed_convolve(layer.images[0], layer.weight, layer.bias, layer.settings.uncut)

@@ -118,7 +118,7 @@ def _make(
             kit = make_kit(lecture, slides, quick, work, console.warn)
     except KeyboardInterrupt as interruption:
         raise Interrupted.saying(
-            "interrupted: nothing was written; the same line goes on with the trainings",
+            "interrupted: nothing was written; the same command goes on with the trainings",
             interruption,
         ) from None
     pictures = [picture for shown in kit.slides for picture in shown.pictures]

@@ -19,7 +19,7 @@ from aecli.evaluation.proportions import CONFIDENCE
 RESAMPLES = 1000
 MIN_IMAGES = 20
 """With fewer, no interval over images is trusted."""
-TOO_FEW = f"nothing is claimed for fewer than {MIN_IMAGES} images"
+TOO_FEW = f"no claims are made for fewer than {MIN_IMAGES} images"
 MAX_DRAWS = 2**22  # at a time, which bounds the memory
 
 

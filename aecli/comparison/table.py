@@ -134,7 +134,7 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
         sentences.append("Bold: the smallest validation mse." if has_best else NONE_CHOSEN)
     if any(setting.bypasses_code for setting in settings):
         sentences.append(
-            f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}. Nothing is claimed of it."
+            f"{BYPASSES.strip()}: {UNPOOLING_BYPASSES_CODE}. No claims are made about it."
         )
     if any(setting.is_closed_early for setting in settings):
         sentences.append(f"{CLOSED_EARLY.strip()}: closed before its training was over.")

@@ -194,7 +194,7 @@ def to_yaml(config: TrainConfig) -> str:
 def _rename_keys(saved: dict[str, Any]) -> None:
     """Give the keys of a configuration saved by an earlier version their present names.
 
-    The short keys were saved beside what they stand for, which is what was used.
+    The short keys were saved together with the full keys, which were used.
     """
     for old, new in (RENAMED_KEYS | SHORT_KEYS).items():
         (old_group, _, old_key), (group, _, key) = old.rpartition("."), new.rpartition(".")

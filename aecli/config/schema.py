@@ -332,7 +332,7 @@ class TrainConfig:
                 self.optimizer.schedule is Schedule.constant,
                 "minutes",
                 self.minutes,
-                f"optimizer.schedule=constant beside it, since {self.optimizer.schedule.name} "
+                f"optimizer.schedule=constant as well, since {self.optimizer.schedule.name} "
                 f"must know the last epoch",
             )
         check_integer("batch_size", self.batch_size, MAX_IMAGES)
@@ -356,7 +356,7 @@ class TrainConfig:
             self.data.has_validation or self.keep is Keep.last,
             "data.val_size",
             0,
-            "keep=last beside it, since only validation images tell which weights are the best",
+            "keep=last as well, since only validation images tell which weights are the best",
         )
 
     @property

@@ -45,9 +45,7 @@ def read_bicubic(methods: Collection[str], **given: float | None) -> Kernel:
         raise UsageError("a is the parameter of Keys' kernel: give a, or b and c, not both")
     if names in ({"b"}, {"c"}):
         (one,) = names
-        raise UsageError(
-            f"{one} needs {'c' if one == 'b' else 'b'} beside it: give b=... and c=..."
-        )
+        raise UsageError(f"{one} needs {'c' if one == 'b' else 'b'} as well: give b=... and c=...")
     if "b" in values:
         return bicubic(values["b"], values["c"])
     return keys_bicubic(values.get("a", TORCH_A))

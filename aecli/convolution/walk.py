@@ -228,9 +228,9 @@ def kept(layer: ConvLayer) -> tuple[slice, ...]:
 def _last_of_stamps(layer: ConvLayer, output: Array, is_cut: Mask) -> Frame:
     """The result: without what the padding cuts off, and with the bias."""
     done = np.nan_to_num(output) + layer.bias[:, None, None]
-    parts = [f"All {np.prod(layer.size)} are laid down"]
+    parts = [f"All {np.prod(layer.size)} kernels are added"]
     if any(layer.settings.padding):
-        parts.append(f"padding {sizes_text(layer.settings.padding)} cuts off the ring around")
+        parts.append(f"padding {sizes_text(layer.settings.padding)} cuts off the border")
     if layer.bias.any():
         parts.append("the bias is added")
     nothing = np.zeros(layer.settings.kernel, bool)

@@ -142,7 +142,7 @@ def _split_folders(
     others = {parts[0] for parts in names} - splits.keys()
     if others:
         raise DataError(
-            f"{place} has folders that are splits ({_listed(splits)}) beside others that are not "
+            f"{place} has folders that are splits ({_listed(splits)}) next to others that are not "
             f"({_listed(others)}): move these into the splits or elsewhere, or {AS_CLASSES}"
         )
     for part in SPLITS:

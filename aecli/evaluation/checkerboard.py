@@ -18,7 +18,7 @@ There is no established measure for it. This one follows from three facts:
 The energy is divided by the variance of all pixels of all images. The score is 0 for images that
 are smooth or in which nothing repeats with the grid, and 1 for images that contain only the grid.
 For N images that are not smooth, details that do not cancel leave about 1 / N of the score of a
-single image, which is why the score of the originals belongs beside it.
+single image, which is why it should be shown with the score of the originals.
 """
 
 from typing import Self

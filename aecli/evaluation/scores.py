@@ -66,7 +66,7 @@ def pca_curve_sizes(config: TrainConfig, data: Data) -> list[int]:
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Reference values that are constant during training: lines beside its curves."""
+    """Reference values that are constant during training: lines in its charts."""
 
     mse: dict[str, float]
     """The mse of each baseline, keyed as in `LABELS`; empty without validation images."""

@@ -52,7 +52,7 @@ def rate_distortion(
     figure = Figure((WIDTH, RATE_HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
     axes = figure.add_subplot(xscale="log")
-    label_axes(axes, "bits per image (beside a point: bits per number of a code)", "psnr (dB)")
+    label_axes(axes, "bits per image (next to a point: bits per number of a code)", "psnr (dB)")
     models = list(dict.fromkeys(curve.model for curve in curves if curve.model))
     colours = dict(zip(models, categories(len(models)), strict=True))
     neutral_lines = cycle(("-", *BASELINES))

@@ -178,7 +178,8 @@ def _pictures(slide: Slide, results: Results) -> Iterator[Picture]:
                 if file.suffix in PICTURES
             )
             raise StorageError(
-                f"{path} is not among the results of the line: {', '.join(found) or 'no pictures'}"
+                f"{path} is not among the results of the command: "
+                f"{', '.join(found) or 'no pictures'}"
             )
         yield Picture(f"{name}{source.suffix}", read_file(source))
         for suffix in {".png", ".svg"} - {source.suffix}:

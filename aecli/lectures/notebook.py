@@ -24,7 +24,7 @@ kit = next((each for each in places if (each / {notebook!r}).exists()), None)
 assert kit, "start Jupyter in the folder of this notebook"
 os.chdir(kit / {root!r})  # from where the lines below are run
 
-# They are run by the aecli that is installed beside this kernel.
+# They are run by the aecli that is installed with this kernel.
 os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])"""
 """The first cell, which may be run again."""
 
@@ -64,7 +64,7 @@ def _slide_cells(number: int, shown: SlideResult) -> Iterator[Cell]:
     slide = shown.slide
     text = f"## {number}. {_literal(slide.title)}\n\n{_literal(slide.remark)}"
     if slide.slip:
-        text += f"\n\n**The slide errs:** {_literal(slide.slip)}"
+        text += f"\n\n**Error on the slide:** {_literal(slide.slip)}"
     yield _markdown(slide.id, text)
     if not shown.command:
         return

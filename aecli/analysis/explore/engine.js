@@ -137,7 +137,7 @@ const MAKERS = {
     };
   },
 
-  // Each input pixel lays the kernel down, scaled by it, and what lies there already is added to.
+  // Each input pixel adds the kernel, scaled by its value, to the output.
   transposed_conv(layer, block) {
     const given = unpack(block, layer.weight), bias = unpack(block, layer.bias);
     const [channels, height, width] = layer.from, [kernels, rows, columns] = layer.to;
