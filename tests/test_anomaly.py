@@ -215,7 +215,7 @@ def test_the_seed_changes_only_the_forest(ones: RunDirectory, aecli: Aecli) -> N
         assert found[0][name] == found[2][name]
 
 
-def test_no_class_is_unknown_to_a_run_on_all_classes(
+def test_a_run_on_all_classes_has_no_unknown_class(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("anomaly", str(run.path)) == 2

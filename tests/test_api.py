@@ -53,7 +53,7 @@ def noise(count: int) -> Tensor:
     return torch.randint(256, (count, 1, 28, 28), generator=generator, dtype=torch.uint8)
 
 
-def test_the_import_waits_for_nothing() -> None:
+def test_the_import_loads_no_library() -> None:
     code = "import sys, aecli; sys.exit(bool({'torch', 'numpy', 'hydra'} & {*sys.modules}))"
     subprocess.run([sys.executable, "-c", code], check=True, env=with_project())
 
@@ -80,7 +80,7 @@ def test_codes_and_images_are_those_of_the_run(model: aecli.Model, trained: Trai
     assert (model.latent, model.image_shape, model.name) == (3, (1, 28, 28), "b")
 
 
-def test_arrays_come_back_as_what_they_were(model: aecli.Model) -> None:
+def test_arrays_are_returned_in_the_same_kind(model: aecli.Model) -> None:
     images = noise(5)
     expected = model.encode(images)
     floats = images.double() / 255
@@ -148,7 +148,7 @@ def test_more_images_than_a_batch_are_each_computed(model: aecli.Model) -> None:
         (None, "NoneType is not valid"),
     ],
 )
-def test_what_are_no_images_is_refused(model: aecli.Model, images: Tensor, message: str) -> None:
+def test_invalid_images_are_refused(model: aecli.Model, images: Tensor, message: str) -> None:
     with pytest.raises(aecli.AecliError, match=message):
         model.encode(images)
     with pytest.raises(aecli.AecliError, match=message):
@@ -163,7 +163,7 @@ def test_what_are_no_images_is_refused(model: aecli.Model, images: Tensor, messa
         (torch.zeros(2, 3).long(), "codes of torch.int64 are not valid: give floats"),
     ],
 )
-def test_what_are_no_codes_is_refused(model: aecli.Model, codes: Tensor, message: str) -> None:
+def test_invalid_codes_are_refused(model: aecli.Model, codes: Tensor, message: str) -> None:
     with pytest.raises(aecli.AecliError, match=message):
         model.decode(codes)
 
@@ -179,7 +179,7 @@ def test_configuration_summary_and_images_are_those_of_the_run(
     assert errors.item() == pytest.approx(model.summary["test"]["mse"], rel=1e-5)
 
 
-def test_a_model_shows_itself(model: aecli.Model) -> None:
+def test_a_model_is_shown_in_a_notebook(model: aecli.Model) -> None:
     error = f"{model.summary['test']['mse']:.6f} on synthetic"
     assert error in repr(model) and error in model._repr_html_()
     model.config.name = "<script>"
@@ -279,9 +279,7 @@ def test_a_saved_model_names_no_folder_of_the_machine_that_trained_it(
     assert "began with the weights of another run, first." in card and "aecli train" not in card
 
 
-def test_the_card_has_the_numbers_beside_pca_and_the_line(
-    model: aecli.Model, tmp_path: Path
-) -> None:
+def test_the_card_has_the_errors_of_pca_and_the_command(model: aecli.Model, tmp_path: Path) -> None:
     card = (model.save_pretrained(tmp_path / "model") / "README.md").read_text()
     for scores in (model.summary["test"], model.summary["baselines"]["pca"]):
         assert f"{scores['mse']:.6f} | {scores['psnr']:.2f} | {scores['ssim']:.4f} |" in card
@@ -290,7 +288,7 @@ def test_the_card_has_the_numbers_beside_pca_and_the_line(
     assert "Licence: MIT, as aecli" in card
 
 
-def test_the_card_says_what_the_errors_are_those_of(data_dir: Path, tmp_path: Path) -> None:
+def test_the_card_says_what_the_errors_were_measured_on(data_dir: Path, tmp_path: Path) -> None:
     line = ["upsample=max_unpool", "latent=2", "corruption=salt_and_pepper"]
     model = aecli.load(train_once(tmp_path / "run", data_dir, *line))
     model.summary["closed"], model.config.epochs = "interrupted", 5
@@ -308,7 +306,9 @@ def test_a_model_is_saved_where_it_is_looked_for(
     assert aecli.load("~/model").path == tmp_path / "model"
 
 
-def test_a_line_that_no_longer_says_the_same_is_left_out(folder: Path, tmp_path: Path) -> None:
+def test_a_command_that_no_longer_gives_the_same_run_is_left_out(
+    folder: Path, tmp_path: Path
+) -> None:
     run = RunDirectory(Path(shutil.copytree(folder, tmp_path / "run")))
     config = run.load_config()
     assert training_line(run.path, config) is not None

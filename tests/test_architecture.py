@@ -45,7 +45,7 @@ def test_every_module_in_commands_is_listed() -> None:
         "nonsense",
     ],
 )
-def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path: Path) -> None:
+def test_help_mistakes_and_arithmetic_do_not_import_torch(line: str, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom aecli.cli.main import run\nrun(sys.argv[1:])\n"
         "sys.exit('torch' in sys.modules)"
@@ -54,7 +54,7 @@ def test_help_mistakes_and_arithmetic_do_not_wait_for_torch(line: str, tmp_path:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_the_first_step_waits_for_no_figure_baseline_or_compiler(
+def test_the_first_step_imports_no_figures_baselines_or_compiler(
     data_dir: Path, tmp_path: Path
 ) -> None:
     code = (
@@ -93,7 +93,7 @@ def test_the_first_floor_has_at_most_20_rooms() -> None:
     assert len(modules(PACKAGE)) <= 20
 
 
-def test_the_documentation_leaves_no_module_out() -> None:
+def test_the_documentation_names_every_module() -> None:
     """Where it names modules of a package at all, and not only a single one of them."""
     page = Path(__file__).parents[1] / "docs" / "architecture.md"
     text = page.read_text(encoding="utf-8")

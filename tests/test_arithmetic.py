@@ -103,7 +103,7 @@ def test_transposed_conv_output_size_is_what_torch_gives(
 
 
 @given(sizes, kernels, strides, paddings)
-def test_the_output_padding_leads_back_to_the_size_before_the_convolution(
+def test_the_output_padding_restores_the_size_before_the_convolution(
     size: int, kernel: int, stride: int, padding: int
 ) -> None:
     smaller = conv_output_size(size, kernel, stride, padding)
@@ -113,7 +113,7 @@ def test_the_output_padding_leads_back_to_the_size_before_the_convolution(
 
 
 @pytest.mark.parametrize("target", [12, 15])
-def test_a_size_out_of_reach_is_refused(target: int) -> None:
+def test_an_impossible_size_is_refused(target: int) -> None:
     # 7 pixels with kernel 3, stride 2, padding 1 make 13 or, with output padding 1, 14.
     with pytest.raises(ValueError, match=f"gives {target} pixels from 7"):
         output_padding_for(7, target, kernel=3, stride=2, padding=1)
@@ -128,7 +128,7 @@ def test_paddings_that_double_a_map(kernel: int, paddings: tuple[int, int]) -> N
 
 
 @given(sizes, st.integers(1, 80), kernels, strides)
-def test_paddings_are_found_where_there_are_any(
+def test_paddings_are_found_where_they_exist(
     size: int, target: int, kernel: int, stride: int
 ) -> None:
     solutions = {
@@ -195,7 +195,7 @@ def test_kernels_that_would_overlap_evenly() -> None:
 
 
 @given(sizes, kernels, strides, paddings)
-def test_the_sizes_that_become_the_same_and_the_pixels_that_are_not_read(
+def test_sizes_with_the_same_output_and_pixels_that_are_not_read(
     size: int, kernel: int, stride: int, padding: int
 ) -> None:
     output = conv_output_size(size, kernel, stride, padding)
@@ -209,7 +209,7 @@ def test_the_sizes_that_become_the_same_and_the_pixels_that_are_not_read(
 
 
 @given(sizes, kernels, strides, paddings)
-def test_pooling_makes_the_sizes_that_a_stride_makes(
+def test_pooling_gives_the_same_sizes_as_a_stride(
     size: int, kernel: int, stride: int, padding: int
 ) -> None:
     unstrided = conv_output_size(size, kernel, padding=padding)

@@ -34,7 +34,7 @@ def test_sizes_are_for_both_axes_or_for_rows_and_columns(text: str, sizes: tuple
 @pytest.mark.parametrize(
     "text", ["", "x", "3x", "x3", "2x3x4", "-1", "1.5", "1e3", "٣", "3 ", "[3]", "9" * 5000]
 )
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="^kernel=.* is not valid: give 3, or 3x1 as rows x col"):
         read_sizes("kernel", text)
 
@@ -169,7 +169,7 @@ def test_pickled_objects_are_not_loaded(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["U3", "c16", "M8[s]", "?"])
-def test_arrays_of_something_else_are_refused(folder: Path, dtype: str) -> None:
+def test_arrays_that_are_not_numbers_are_refused(folder: Path, dtype: str) -> None:
     np.save("a.npy", np.zeros((2, 2)).astype(dtype))
     with pytest.raises(UsageError, match="holds .*, not numbers"):
         read_array("input", "a.npy")
@@ -186,14 +186,14 @@ def test_a_file_that_claims_more_than_it_holds_is_damaged(folder: Path) -> None:
             read_array("input", "a.npy")
 
 
-def test_a_huge_file_is_not_taken_in(folder: Path) -> None:
+def test_a_huge_file_is_not_read(folder: Path) -> None:
     with open("a.csv", "wb") as file:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(UsageError, match="a.csv is too large: 16,777,217 bytes, 16,777,216 at mo"):
         read_array("input", "a.csv")
 
 
-def test_a_file_that_cannot_be_read_is_a_matter_of_storage(
+def test_an_unreadable_file_is_a_storage_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Path) -> bytes:
@@ -206,7 +206,7 @@ def test_a_file_that_cannot_be_read_is_a_matter_of_storage(
 
 
 @given(st.binary(max_size=300))
-def test_whatever_stands_in_a_file_is_read_or_refused(content: bytes) -> None:
+def test_any_file_content_is_read_or_refused(content: bytes) -> None:
     files = {".json": content, ".csv": content, ".npy": b"\x93NUMPY\x01\x00" + content}
     with tempfile.TemporaryDirectory() as folder:
         for suffix, written in files.items():

@@ -41,7 +41,7 @@ def test_a_shift_moves_by_whole_pixels_up_to_the_limit() -> None:
     assert found == {(row, column) for row in range(-2, 3) for column in range(-2, 3)}
 
 
-def test_what_is_moved_out_is_gone_and_black_moves_in() -> None:
+def test_pixels_shifted_out_are_lost_and_black_comes_in() -> None:
     moved = augmented(torch.ones(400, 1, 3, 5), AugmentConfig(shift=1))
     whites = {int(each) for each in moved.sum((1, 2, 3)).round().tolist()}
     assert whites == {15, 10, 12, 8}  # none, a row, a column, or both have moved out
@@ -116,5 +116,5 @@ def test_a_shift_leaves_something_of_the_image() -> None:
         (["model=fc", "augment.rotate=5"], "fc-z25-rotate5"),
     ],
 )
-def test_a_run_is_called_after_it(line: list[str], name: str) -> None:
+def test_a_run_is_named_after_its_augmentation(line: list[str], name: str) -> None:
     assert compose(line).name == name

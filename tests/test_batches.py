@@ -32,7 +32,7 @@ def test_pixels_are_exact() -> None:
     assert torch.equal(to_pixels(images), expected)
 
 
-def test_pixels_have_their_place_and_a_layout_for_convolutions() -> None:
+def test_pixels_keep_their_place_in_channels_last_layout() -> None:
     images = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).reshape(2, 3, 4, 5)
     pixels = to_pixels(images)
     assert pixels.dtype == torch.float32
@@ -56,7 +56,7 @@ def test_images_are_gathered_as_pixels_in_the_order_that_is_asked_for() -> None:
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_ordered_batches_hold_the_images_as_they_lie() -> None:
+def test_ordered_batches_contain_the_images_in_order() -> None:
     batches = [numbers(batch) for batch in ordered_batches(numbered(7), 3)]
     assert batches == [[0, 1, 2], [3, 4, 5], [6]]
 

@@ -30,7 +30,9 @@ def test_the_table_has_seconds_ratio_and_the_slowest_epoch(
     ]
 
 
-def test_other_parts_of_what_is_kept_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_parts_of_a_benchmark_file_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "FOLDER", tmp_path)
     runs.keep({"parts": [["fc", "1"]]})
     path = runs.keep({"runs": []})
@@ -38,7 +40,7 @@ def test_other_parts_of_what_is_kept_stay(tmp_path: Path, monkeypatch: pytest.Mo
     assert (kept["parts"], kept["runs"]) == ([["fc", "1"]], [])
 
 
-def test_readme_has_the_table_of_what_is_kept() -> None:
+def test_the_readme_has_the_table_of_the_benchmark_files() -> None:
     text = runs.README.read_text(encoding="utf-8")
     _, _, rest = text.partition(f"{runs.BEGIN}\n")
     found, _, _ = rest.partition(f"\n{runs.END}")

@@ -61,7 +61,7 @@ def test_the_first_position_of_the_kernel_is_outlined() -> None:
     assert not frame.get_fill()
 
 
-def test_lines_part_the_cells_and_the_outline_lies_over_them() -> None:
+def test_lines_separate_the_cells_below_the_outline() -> None:
     figure = draw(square(3, stride=2), 2, 3)
     for axes, (rows, columns) in zip(figure.axes, ((7, 9), (5, 7)), strict=True):
         vertical, horizontal = (
@@ -88,7 +88,7 @@ def test_the_weights_of_a_dilated_kernel_are_dotted() -> None:
     assert not draw(square(3, transposed=False), 7, 7).axes[0].lines
 
 
-def test_the_overlap_is_told_by_numbers_and_by_colours() -> None:
+def test_the_overlap_is_shown_by_numbers_and_colours() -> None:
     axes = draw(square(3, stride=2), 2, 2).axes[1]
     assert words(axes) == list("1121111211224221121111211")
     cells = pixels_of(axes)
@@ -97,7 +97,7 @@ def test_the_overlap_is_told_by_numbers_and_by_colours() -> None:
     assert one.sum() > two.sum() > four.sum()  # the darker the more
 
 
-def test_pixels_that_no_position_meets_are_as_pale_as_zeros() -> None:
+def test_pixels_that_no_position_covers_are_as_pale_as_zeros() -> None:
     figure = draw(square(1, stride=2), 2, 2)
     surface, counts = map(pixels_of, figure.axes)
     assert (counts[1, 1] == surface[1, 1]).all()

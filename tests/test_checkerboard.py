@@ -48,7 +48,7 @@ def test_a_pattern_of_the_grid_scores_one(pattern: Tensor, period: int) -> None:
     ],
     ids="constant slope blob wave".split(),
 )
-def test_what_is_smooth_scores_nothing(picture: Tensor, period: int) -> None:
+def test_smooth_images_score_zero(picture: Tensor, period: int) -> None:
     assert checkerboard(image(picture), period) == pytest.approx(0, abs=1e-4)
 
 
@@ -78,7 +78,7 @@ def test_the_score_is_never_above_one() -> None:
     assert checkerboard(image(0.5 + 0.1 * framed), 2) == 1
 
 
-def test_what_lies_elsewhere_in_every_image_is_no_grid() -> None:
+def test_details_at_varying_places_are_not_a_grid() -> None:
     # Each image has chequers, but half of them have black where the others have white.
     images = torch.cat([image(0.5 + 0.1 * sign * CHEQUERS) for sign in (1, -1, 1, -1)])
     assert checkerboard(images, 2) == pytest.approx(0, abs=1e-9)

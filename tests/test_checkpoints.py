@@ -59,7 +59,7 @@ def test_a_manifest_has_the_size_and_the_sha256(three: Checkpoints) -> None:
     assert manifest == {"0000000100.pt": {"size": len(content), "sha256": sha256}}
 
 
-def test_without_any_there_is_none(tmp_path: Path) -> None:
+def test_without_checkpoints_there_is_no_newest(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "nowhere")
     checkpoints.remove_all()
     assert checkpoints.newest() == (None, [])
@@ -80,7 +80,7 @@ def test_only_checkpoints_are_removed(three: Checkpoints) -> None:
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_removal_that_is_cut_off_leaves_no_manifest_alone(
+def test_an_interrupted_removal_leaves_no_manifest_without_its_file(
     is_reversed: bool, three: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink, glob = Path.unlink, Path.glob
@@ -120,7 +120,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["pt", "json"])
-def test_a_damaged_one_is_named_and_the_one_before_it_is_used(
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(
     damage: str, kind: str, three: Checkpoints
 ) -> None:
     newest = three.folder / f"0000000100.{kind}"
@@ -289,7 +289,7 @@ PARTS = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_at_any_point_of_writing_one_it_goes_on(
+def test_killed_while_writing_a_checkpoint_the_run_can_be_resumed(
     part: int, soak: bool, whole: tuple[Path, list[str]], data_dir: Path, tmp_path: Path
 ) -> None:
     expected, points = whole

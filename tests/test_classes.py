@@ -90,7 +90,7 @@ def test_titles_say_which_classes_these_are() -> None:
     assert load(classes=["cat"]).key == "animals"
 
 
-def test_a_class_that_there_is_not_is_named_with_those_that_there_are() -> None:
+def test_an_unknown_class_is_named_with_the_valid_ones() -> None:
     for key in ("classes", "exclude_classes"):
         with pytest.raises(UsageError) as caught:
             load(**{key: ["cat", "dgo"]})
@@ -132,7 +132,7 @@ def test_which_images_are_of_the_classes() -> None:
         ),
     ],
 )
-def test_lists_that_make_no_sense_are_refused(line: list[str], words: str) -> None:
+def test_invalid_lists_are_refused(line: list[str], words: str) -> None:
     with pytest.raises(UsageError) as caught:
         compose(["data=synthetic", *line])
     assert words in str(caught.value)
@@ -187,5 +187,5 @@ def test_a_run_on_some_classes_knows_them_and_the_others(
     assert "test images of synthetic (only 2, 8)" in capsys.readouterr().out
 
 
-def test_of_a_run_on_all_classes_there_are_no_others(finished: Path) -> None:
+def test_a_run_on_all_classes_has_no_other_classes(finished: Path) -> None:
     assert len(open_run(finished, device="cpu").test_of_other_classes()) == 0

@@ -152,7 +152,7 @@ def test_mnist_without_files_and_network_says_where_to_put_them(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loss_that_is_not_finite_has_a_status_of_its_own(
+def test_a_loss_that_is_not_finite_has_its_own_exit_status(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["train", *TINY, "model=fc", "model.output_activation=identity", "lr=1e38"]
@@ -211,7 +211,7 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     ],
     ids=["Ctrl-C", "SIGTERM", "a full disk"],
 )
-def test_what_ends_a_command_anywhere_has_one_line_and_a_status(
+def test_every_error_is_one_line_with_an_exit_status(
     error: BaseException,
     status: int,
     line: str,
@@ -238,7 +238,7 @@ def test_a_full_disk_in_a_run_gets_one_line(
     assert capsys.readouterr().err == "aecli: 0.pt: No space left on device\n"
 
 
-def test_flags_may_stand_anywhere(aecli: Aecli, tmp_path: Path) -> None:
+def test_flags_may_appear_anywhere(aecli: Aecli, tmp_path: Path) -> None:
     for line in (["-m", "latent=2,3"], ["latent=2,3", "--multirun"]):
         assert aecli("train", "model=fc", *line, *TINY) == 0
     assert len(list(tmp_path.rglob("summary.json"))) == 4

@@ -156,7 +156,7 @@ def test_a_training_that_was_over_is_not_called_closed(
 
 
 @pytest.mark.parametrize("phase", ["reference_scores", "measure_outcome", "save_figures"])
-def test_to_interrupt_the_closing_changes_nothing(
+def test_interrupting_the_closing_changes_nothing(
     phase: str,
     begun: RunDirectory,
     aecli: Aecli,
@@ -189,7 +189,7 @@ def test_why_a_run_failed_is_known_until_it_is_closed(
     assert not begun.failure_file.exists()
 
 
-def test_what_is_given_beside_it_is_checked_for_a_finished_run_as_well(
+def test_further_settings_are_checked_for_a_finished_run_as_well(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", "resume=run", "finish=true", "lr=5") == 2

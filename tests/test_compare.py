@@ -149,9 +149,7 @@ def test_several_folders_have_their_comparison_in_a_new_one(
 
 
 @pytest.mark.undrawn("compare")
-def test_the_table_is_sorted_by_what_is_asked_for(
-    study: Path, aecli: Aecli, tmp_path: Path
-) -> None:
+def test_the_table_is_sorted_as_requested(study: Path, aecli: Aecli, tmp_path: Path) -> None:
     for key, column in (("mse", "test_mse"), ("seconds", "training_seconds")):
         assert aecli("compare", str(study), f"sort={key}", f"output={key}") == 0
         values = [float(row[column]) for row in table(tmp_path / key)]
@@ -176,9 +174,7 @@ def test_sorting_the_table_leaves_the_figures_as_they_are(
 
 
 @pytest.mark.undrawn("compare")
-def test_a_comparison_takes_the_place_of_the_one_before(
-    copied: Path, aecli: Aecli, tmp_path: Path
-) -> None:
+def test_a_comparison_replaces_the_earlier_one(copied: Path, aecli: Aecli, tmp_path: Path) -> None:
     assert aecli("compare", str(copied)) == 0
     for run in runs_below(copied):
         if run.load_config().latent == 3:
@@ -191,7 +187,7 @@ def test_a_comparison_takes_the_place_of_the_one_before(
 
 
 @pytest.mark.undrawn("compare")
-def test_nothing_else_is_written_over(
+def test_nothing_else_is_overwritten(
     study: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "thesis").mkdir()
@@ -256,7 +252,7 @@ def test_errors_on_different_images_are_not_compared(
 
 
 @pytest.mark.undrawn("compare")
-def test_each_data_set_has_its_comparison_in_place_of_an_earlier_one(
+def test_each_data_set_has_a_comparison_that_replaces_an_earlier_one(
     copied: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -300,7 +296,7 @@ def test_each_data_set_has_its_comparison_in_place_of_an_earlier_one(
 
 
 @pytest.mark.undrawn("compare")
-def test_with_data_the_runs_left_out_are_those_on_it_and_those_of_which_it_is_not_known(
+def test_with_data_only_runs_on_it_or_on_unknown_data_are_listed_as_left_out(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     elsewhere, damaged, same, *_ = runs_below(copied)
@@ -318,7 +314,7 @@ def test_with_data_the_runs_left_out_are_those_on_it_and_those_of_which_it_is_no
 
 
 @pytest.mark.undrawn("compare")
-def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
+def test_another_programs_file_blocks_a_part(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_other_images(runs_below(copied)[0], name="letters", image_shape=[1, 14, 14])
@@ -331,7 +327,7 @@ def test_a_file_of_somebody_else_is_in_the_way_of_a_part(
 
 
 @pytest.mark.undrawn("compare")
-def test_what_is_left_out_is_named_with_its_data_set_and_once(
+def test_left_out_runs_are_named_once_with_their_data_set(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_other_images(runs_below(copied)[0], name="letters", image_shape=[1, 14, 14])
@@ -450,7 +446,7 @@ def test_a_damaged_run_is_named_and_left_out(
 
 
 @pytest.mark.undrawn("compare")
-def test_runs_that_came_to_no_end_are_named_with_the_reason(
+def test_unfinished_runs_are_named_with_the_reason(
     copied: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed, interrupted, planned, _ = runs_below(copied)
@@ -504,7 +500,7 @@ def test_runs_that_differ_by_more_than_the_seed_are_kept_apart_and_named(copied:
     assert list(gather([copied]).families) == ["fc, lr=0.1", "fc, lr=0.25"]
 
 
-def test_what_is_common_to_all_runs_is_told(copied: Path) -> None:
+def test_common_settings_are_shown(copied: Path) -> None:
     common = gather([copied]).common
     assert (common["epochs"], common["batch_size"], common["data.train_size"]) == (
         "2",
@@ -517,7 +513,7 @@ def test_what_is_common_to_all_runs_is_told(copied: Path) -> None:
     assert "lr" not in gather([copied]).common
 
 
-def test_a_models_own_keys_count_among_its_own_kind(copied: Path) -> None:
+def test_a_models_own_keys_are_compared_within_that_model(copied: Path) -> None:
     # two runs of another model with an output of its own: that is no difference among the first two
     for run in runs_below(copied)[2:]:
         text = run.config_file.read_text()
@@ -537,7 +533,7 @@ def told_apart(*lines: list[str]) -> list[str]:
     return [", ".join(starmap(word, each.items())) for each in told]
 
 
-def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
+def test_runs_of_a_sweep_are_distinguished_by_their_settings() -> None:
     lines = [["model=fc", "seed=0"], ["model=fc", "seed=1", "lr=0.1", "latent=3"], ["model=conv"]]
     assert told_apart(*lines) == ["lr=0.001, seed=0", "lr=0.1, seed=1", "lr=0.001, seed=0"]
     assert told_apart(["upsample=nearest"], ["upsample=transposed"]) == ["nearest", "transposed"]
@@ -554,7 +550,7 @@ def test_runs_of_a_sweep_are_told_apart_by_what_was_set() -> None:
     assert told_apart(["model.batch_norm=true"], []) == ["batch_norm=true", "batch_norm=false"]
 
 
-def test_where_a_run_lies_and_ran_makes_no_difference(copied: Path) -> None:
+def test_the_place_and_machine_of_a_run_make_no_difference(copied: Path) -> None:
     elsewhere = {"output_dir": "x", "data_dir": "y", "  path": "z"}  # the last is data.path
     changed(runs_below(copied)[0], name="other", device="cuda", **elsewhere)
     assert [setting.label for setting in gather([copied]).settings] == [
@@ -585,7 +581,7 @@ def test_means_and_deviations() -> None:
     assert MeanStd.from_values([float("inf"), 3.0]) == MeanStd(float("inf"), None)
 
 
-def test_data_are_told_in_words() -> None:
+def test_the_data_are_described_in_words() -> None:
     assert str(DataFacts("mnist", (1, 28, 28), 10_000)) == "mnist (1x28x28, 10,000 test images)"
 
 

@@ -142,7 +142,7 @@ def test_an_mse_has_four_digits_and_no_exponent(mse: float, text: str) -> None:
     assert table_of([some_setting(mse)])[0]["test mse"] == text
 
 
-def test_the_number_of_seeds_stands_beside_a_deviation() -> None:
+def test_the_number_of_seeds_is_shown_with_a_deviation() -> None:
     two, three = some_setting(0.1, 0.2), some_setting(0.1, 0.2, 0.3)
     assert notes([two]) == ["±: the standard deviation over n = 2 seeds."]
     assert "n" not in table_of([two])[0]
@@ -151,7 +151,7 @@ def test_the_number_of_seeds_stands_beside_a_deviation() -> None:
     assert "0 1 2" in to_csv([three])
 
 
-def test_what_is_unknown_or_infinite_is_told_so() -> None:
+def test_unknown_and_infinite_values_are_shown_as_such() -> None:
     setting = some_setting(0.0, ssim=None, pca_mse=9e-10)
     (row,) = table_of([setting])
     assert (row["test mse"], row["psnr (dB)"], row["ssim"]) == ("0", "inf", "")
@@ -288,7 +288,7 @@ def test_the_terminal_breaks_no_number(width: int) -> None:
     assert re.search(r"conv +transposed +3 +25 .* 0\.03150 ± 0\.00057 .* 1\.5[78]", text)
 
 
-def test_the_terminal_names_what_it_leaves_out() -> None:
+def test_the_terminal_names_the_columns_it_leaves_out() -> None:
     words = " ".join(printed(SEVERAL, 80).split())
     assert "Left out at this width: parameters, compression ratio, sse" in words
     wide = printed(SEVERAL, 220)
@@ -299,7 +299,7 @@ def test_the_terminal_names_what_it_leaves_out() -> None:
     assert "24.70" in printed(SEVERAL, 160)
 
 
-def test_where_there_is_no_room_words_are_broken_and_numbers_are_not() -> None:
+def test_without_room_words_are_broken_and_numbers_are_not() -> None:
     different = {key: "something" for key in ("weight_decay", "noise_std", "optimizer", "widths")}
     text = printed([some_setting(0.01232, 0.01236, differences=different)], 50)
     assert max(map(len, text.splitlines())) <= 50

@@ -81,7 +81,7 @@ def test_runs_are_offered_the_newest_first(tmp_path: Path, monkeypatch: pytest.M
     assert candidates("aecli train path=out") == ["path=outputs/"]
 
 
-def test_it_waits_for_no_library() -> None:
+def test_no_library_is_imported() -> None:
     code = (
         "import sys\nfrom aecli.cli.main import run\n"
         "run(['completion', 'words', 'aecli train model='])\n"
@@ -175,7 +175,7 @@ def _replies(command: list[str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_another_shell_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_shell_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
     assert aecli("completion", "csh") == 2
     assert "there is no completion for 'csh': did you mean zsh?" in capsys.readouterr().err
     assert aecli("completion") == 2

@@ -40,7 +40,7 @@ def test_the_models_read_the_short_key() -> None:
         assert config.name == f"{model}-z7"
 
 
-def test_the_denoising_model_switches_its_noise_on_and_the_line_off() -> None:
+def test_the_denoising_model_switches_noise_on_and_the_command_line_off() -> None:
     assert compose(["model=denoising"]).corruption.name is CorruptionKind.gaussian
     assert compose(["model=denoising"]).corruption.noise_std == 0.1
     assert compose(["model=denoising", "corruption=none"]).corruption.name is CorruptionKind.none
@@ -87,7 +87,7 @@ def test_the_denoising_recipe_of_the_lecture() -> None:
     assert config.weight_decay == 0
 
 
-def test_a_sweep_is_every_combination_in_the_order_of_the_line() -> None:
+def test_a_sweep_is_every_combination_in_the_order_of_the_command_line() -> None:
     assert split(["latent=5,25", "seed=0,1", "epochs=1"]) == [
         ["latent=5", "seed=0", "epochs=1"],
         ["latent=5", "seed=1", "epochs=1"],
@@ -245,7 +245,7 @@ def test_a_sweep_says_how_it_is_launched() -> None:
     assert compose_sweep(["latent=2,3", "hydra/launcher=joblib"]).launcher == "joblib"
 
 
-def test_a_search_makes_its_runs_up_as_it_goes_along() -> None:
+def test_a_search_has_no_list_of_runs() -> None:
     line = ["sweep=search", "lr=interval(0.1, 1)"]
     check_overrides(line, multirun=True)
     assert compose_sweep(line).jobs is None
@@ -321,7 +321,7 @@ def test_the_shipped_slurm_configuration_is_the_launchers_with_our_values() -> N
         ("latent=[5", "'latent=[5' cannot be parsed"),
     ],
 )
-def test_a_mistake_in_the_line_is_named_with_what_would_be_valid(line: str, message: str) -> None:
+def test_a_mistake_is_named_with_what_would_be_valid(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_overrides(read_arguments([line]), multirun=False)
         compose(read_arguments([line]))
@@ -386,7 +386,7 @@ def test_the_runs_of_a_sweep_are_what_hydra_composes_one_by_one() -> None:
         assert replace(job.config, name="x") == replace(compose(job.overrides), name="x")
 
 
-def test_a_file_of_ones_own_may_put_values_in_the_names_of_folders(tmp_path: Path) -> None:
+def test_an_own_file_may_put_values_in_the_names_of_folders(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(
         "# @package _global_\nhydra: {sweep: {subdir: 'lr${lr}'}}\n"

@@ -106,7 +106,7 @@ def test_the_command_measures_every_method(
         assert (run.path / f"compress/{figure}.png").stat().st_size > 1000
 
 
-def test_fine_codes_lose_what_the_network_loses(run: RunDirectory, aecli: Aecli) -> None:
+def test_fine_codes_lose_no_more_than_the_network(run: RunDirectory, aecli: Aecli) -> None:
     assert aecli("compress", str(run.path), "bits=12", "n=100", "device=cpu") == 0
     numbers = json.loads((run.path / "compress/numbers.json").read_text())
     (found,) = numbers["methods"]["conv-z3-synthetic"]
@@ -146,7 +146,7 @@ def test_fewer_bits_and_a_lower_error_are_needed_to_win() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "13", "2.5", "a", "2,,4", "-1", "1e1", "²"])
-def test_bits_that_cannot_be_are_refused(text: str) -> None:
+def test_invalid_bits_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="^bits=.* is not valid: give whole numbers from 1 to 12"):
         read_bits(text)
     assert read_bits("4, 2,4") == [2, 4]
@@ -160,7 +160,7 @@ def test_a_decoder_that_needs_more_than_the_code_is_refused(run: RunDirectory) -
         check_codes([trained, replace(trained, config=config)])
 
 
-def test_images_that_no_file_holds_are_compared_with_pca_alone(
+def test_images_that_no_format_stores_are_compared_with_pca_only(
     run: RunDirectory,
     aecli: Aecli,
     monkeypatch: pytest.MonkeyPatch,

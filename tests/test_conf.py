@@ -67,7 +67,7 @@ def test_there_are_choices_in_every_group() -> None:
     assert all(groups.values())
 
 
-def test_every_data_set_has_a_file_and_every_file_a_data_set() -> None:
+def test_every_data_set_has_a_file_and_vice_versa() -> None:
     names = {compose([f"data={choice}"]).data.name for choice in config_groups()["data"]}
     assert names == {*DATASETS, "auto"}
 

@@ -60,7 +60,7 @@ UNUSUAL = TrainConfig(
     [UNUSUAL, replace(UNUSUAL, model=FCConfig("fc", latent=7, widths=[40, 20]))],
     ids=["conv", "fc"],
 )
-def test_a_saved_configuration_reads_back_as_it_was(config: TrainConfig) -> None:
+def test_a_saved_configuration_is_read_back_unchanged(config: TrainConfig) -> None:
     assert from_yaml(to_yaml(config)) == config
 
 
@@ -232,7 +232,7 @@ def saved(**changes: Any) -> str:
         "model: !!python/object/apply:os.system ['true']",
     ],
 )
-def test_what_is_no_saved_configuration_is_refused(text: str) -> None:
+def test_an_invalid_saved_configuration_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         from_yaml(text)
 
@@ -266,7 +266,7 @@ def test_a_short_key_stands_for_one_field_and_no_other_key_is_called_so() -> Non
     assert short_key("data.classes") == "data.classes"
 
 
-def test_every_key_that_was_renamed_leads_to_one_that_there_is() -> None:
+def test_every_renamed_key_leads_to_an_existing_one() -> None:
     fields = {"corruption": CorruptionConfig, "data": DataConfig, "model": FCConfig}
     for old, new in RENAMED_KEYS.items():
         group, _, name = new.rpartition(".")

@@ -49,7 +49,7 @@ def test_the_share_is_the_longest_time_of_a_thread_in_the_run_queue(
 
 
 @pytest.mark.parametrize("content", [None, "", "0", "not a number"])
-def test_where_the_system_does_not_tell_there_is_no_share(
+def test_without_scheduler_statistics_there_is_no_share(
     content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell = telling(tmp_path, monkeypatch)
@@ -121,7 +121,7 @@ def test_a_thread_that_was_started_inside_is_free_afterwards(cores: set[int]) ->
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_other_than_two_threads_stay_free_to_move(threads: int, cores: set[int]) -> None:
+def test_more_or_fewer_than_two_threads_are_not_placed(threads: int, cores: set[int]) -> None:
     torch.set_num_threads(threads)
     with one_core_per_thread():
         assert all(each == cores for each in where())
@@ -137,7 +137,7 @@ def test_threads_stay_where_the_user_has_placed_them(
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ESRCH, errno.EINVAL, errno.ENOSYS])
-def test_where_threads_cannot_be_confined_they_stay_as_they_are(
+def test_threads_that_cannot_be_placed_are_left_alone(
     number: int, cores: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: int, wanted: set[int]) -> None:

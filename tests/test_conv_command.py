@@ -191,7 +191,7 @@ def test_sizes_of_the_lectures(line: str, words: str, show: Show) -> None:
     assert f" {words}\n" in show(*line.split())
 
 
-def test_numbers_from_every_kind_of_file_and_from_the_line_are_the_same(show: Show) -> None:
+def test_numbers_from_files_and_from_the_command_line_are_the_same(show: Show) -> None:
     rows = [[1, 0.5], [-2, 3]]
     Path("a.json").write_text(json.dumps(rows))
     Path("a.csv").write_text("1,0.5\n-2,3\n")
@@ -274,9 +274,7 @@ def test_the_overlap_is_judged_along_each_axis(line: str, words: str, show: Show
 
 
 @pytest.mark.parametrize("transposed", ["true", "false"])
-def test_where_the_kernel_has_one_position_there_is_no_overlap_to_judge(
-    transposed: str, show: Show
-) -> None:
+def test_a_kernel_with_one_position_has_no_overlap(transposed: str, show: Show) -> None:
     sizes = "input=1x3 kernel=1x3" if transposed == "true" else "input=1x7 kernel=1x3"
     words = " ".join(show(*sizes.split(), "stride=2", f"transposed={transposed}").split())
     assert "Along the columns, away from the border, it is uneven" in words
@@ -299,9 +297,7 @@ def test_the_formulas_in_words_are_those_that_are_filled_in() -> None:
     assert eval(TRANSPOSED_FORMULA, values) == transposed_conv_output_size(9, 4, 2, 3, 1)
 
 
-def test_what_is_too_large_to_print_or_draw_is_worked_out_all_the_same(
-    show: Show, tmp_path: Path
-) -> None:
+def test_layers_too_large_to_print_or_draw_are_still_computed(show: Show, tmp_path: Path) -> None:
     output = show("input=4x4096", "kernel=3")
     assert "input 4x4096 (too large to print)   kernel 3x3\n" in output
     assert "output 2x4094 (too large to print)\n" in output
@@ -471,7 +467,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert sorted(os.listdir(tmp_path)) == ["big.json", "pickled.npy"]
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_else(
+def test_a_folder_that_cannot_be_written_is_reported_first(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("file").touch()
@@ -639,7 +635,7 @@ def test_the_comparison_with_torch_is_computed(show: Show, monkeypatch: pytest.M
     assert "torch      " not in show("input=2", "kernel=2", "torch=false")
 
 
-def test_without_a_comparison_it_waits_for_no_torch(tmp_path: Path) -> None:
+def test_without_a_comparison_torch_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom aecli.cli.main import run\n"
         "status = run(['conv', 'input=2', 'kernel=2', 'torch=false'])\n"
@@ -691,12 +687,12 @@ def test_several_sizes_give_a_table(show: Show) -> None:
     assert "│ 100000x100000 to 49999x49999 │" in output
 
 
-def test_there_and_back_where_nothing_is_left_without_output_padding(show: Show) -> None:
+def test_there_and_back_where_output_padding_is_needed(show: Show) -> None:
     words = " ".join(show(*"input=1 kernel=1 padding=3 stride=7 round_trip=true".split()).split())
     assert "Without output padding nothing would come back; with output padding 6, as here" in words
 
 
-def test_what_belongs_to_one_image_is_not_shown_as_if_it_were_of_all(
+def test_results_for_the_first_image_are_labelled_as_such(
     show: Show,
 ) -> None:
     line = "input=2x1x2x2 kernel=2 stride=2 transposed=true bias=3 padding=1".split()
@@ -707,7 +703,7 @@ def test_what_belongs_to_one_image_is_not_shown_as_if_it_were_of_all(
     assert "The first of 2 images:" in show("input=2x1x3x3", "kernel=2", "round_trip=true")
 
 
-def test_a_difference_is_told_beside_the_largest_number(show: Show) -> None:
+def test_a_difference_is_shown_relative_to_the_largest_number(show: Show) -> None:
     output = show("input=[[1e20,3e5],[-7,1]]", "weight=[[55555.5,-1.2345678],[1e-9,3]]")
     differences = re.findall(r"largest difference (.+)\n", output)
     assert all(each == "0" or each.endswith("of the largest number") for each in differences)
@@ -720,7 +716,7 @@ def test_few_sums_over_a_large_input_are_written_out(show: Show) -> None:
     assert "output 3x3" in output and "- 1*1 + 2*2 + 3*65 + 4*66 = 464\n" in output
 
 
-def test_what_the_padding_cuts_off_a_large_output_is_worked_out_at_once(show: Show) -> None:
+def test_the_cropped_border_of_a_large_output_is_computed_quickly(show: Show) -> None:
     output = show("input=700", "kernel=3", "padding=1", "transposed=true")
     heading = "the output, in parentheses what the padding cuts off, 702x702 (too large to print)"
     assert heading in " ".join(output.split())

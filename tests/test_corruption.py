@@ -83,7 +83,7 @@ def test_masking_makes_the_share_of_pixels_black() -> None:
     assert shares(masking_noise(GREY, 1, noise(0))) == [1, 0, 0]
 
 
-def test_salt_and_pepper_are_as_often() -> None:
+def test_salt_and_pepper_are_equally_frequent() -> None:
     found = salt_and_pepper_noise(GREY, 0.3, noise(0))
     assert shares(found) == pytest.approx([0.15, 0.7, 0.15], abs=0.01)
     assert shares(salt_and_pepper_noise(GREY, 0, noise(0))) == [0, 1, 0]
@@ -94,7 +94,7 @@ def test_salt_and_pepper_are_as_often() -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.1, 0.5, 2.0])
 @pytest.mark.parametrize("kind", NOISES, ids=lambda kind: kind.name)
-def test_the_moments_of_a_noise_are_those_of_what_it_makes(
+def test_the_moments_of_a_noise_are_those_of_noisy_pixels(
     kind: CorruptionKind, strength: float
 ) -> None:
     if kind is not CorruptionKind.gaussian:
@@ -124,7 +124,7 @@ def test_enlarging_is_the_bicubic_interpolation_of_pillow() -> None:
     assert torch.allclose(ours.squeeze(), theirs.clamp(0, 1), atol=1e-5)
 
 
-def test_what_is_even_keeps_all_of_it_and_chequers_lose_all() -> None:
+def test_uniform_areas_survive_downsampling_and_chequers_do_not() -> None:
     assert torch.allclose(downsample(GREY, 2), GREY, atol=1e-6)
     chequers = (torch.arange(8).unsqueeze(0) + torch.arange(8).unsqueeze(1)) % 2
     lost = downsample(chequers.float().reshape(1, 1, 8, 8), 2)
@@ -166,11 +166,11 @@ def test_noise_of_one_half_on_mnist_is_as_strong_as_the_lectures_say(mnist_dir: 
     assert (noisy - pixels).square().mean().item() == pytest.approx(0.1155, abs=5e-4)
 
 
-def test_no_corruption_is_none() -> None:
+def test_no_corruption_is_built_for_none() -> None:
     assert build_corruption(CorruptionConfig()) is None
 
 
-def test_what_is_shown_may_be_noisier_than_what_is_trained_on() -> None:
+def test_examples_may_be_noisier_than_training_images() -> None:
     config = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.05, example_noise_std=0.2)
     for shown, std in ((False, 0.05), (True, 0.2)):
         corrupt = build_corruption(config, shown=shown)

@@ -82,7 +82,7 @@ def assert_damaged(
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_summary_without_what_belongs_in_it_is_damaged(
+def test_a_summary_without_a_required_value_is_damaged(
     change: Callable[[dict[str, Any]], None], run: RunDirectory, aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -95,21 +95,21 @@ def test_a_summary_without_what_belongs_in_it_is_damaged(
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"test": {"mse": NaN}}']
 )
-def test_a_summary_that_is_none_is_damaged(
+def test_an_invalid_summary_is_damaged(
     content: bytes, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted(run, "summary.json", content)
     assert_damaged(run, "summary.json", aecli, capsys)
 
 
-def test_a_cut_summary_is_damaged(
+def test_a_truncated_summary_is_damaged(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.summary_file.write_bytes(run.summary_file.read_bytes()[:100])
     assert_damaged(run, "summary.json", aecli, capsys)
 
 
-def test_a_cut_manifest_is_named_itself(
+def test_a_truncated_manifest_is_named(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.manifest_file.write_bytes(run.manifest_file.read_bytes()[:100])
@@ -119,7 +119,7 @@ def test_a_cut_manifest_is_named_itself(
 @pytest.mark.parametrize(
     "content", [b"a: &a [x]\nb: [*a, *a]", b"\xff", b"d: 2026-13-45", b"[" * 9999]
 )
-def test_a_configuration_that_is_none_is_damaged(
+def test_an_invalid_configuration_is_damaged(
     content: bytes, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted(run, "config.yaml", content)
@@ -143,7 +143,7 @@ NOT_READ = [("metrics.jsonl", "evaluate"), ("best.safetensors", "compare")]
 @pytest.mark.parametrize(
     "name", ["config.yaml", "manifest.json", "summary.json", "metrics.jsonl", "best.safetensors"]
 )
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(
+def test_a_pipe_in_place_of_a_file_does_not_block(
     name: str, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run.path / name).unlink()
@@ -158,7 +158,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(
             assert status == 5 and name in errors and errors.count("\n") == 1
 
 
-def test_the_reason_of_a_failure_is_one_line_whatever_the_file_holds(run: RunDirectory) -> None:
+def test_the_reason_of_a_failure_is_always_one_line(run: RunDirectory) -> None:
     run.summary_file.unlink()
     for content in (b"", b"[]", b"[" * 100_000, b"\xff", b'{"why": 1}'):
         run.failure_file.write_bytes(content)
@@ -186,7 +186,7 @@ def test_a_crafted_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [[1, 2], 3, "text", torch.zeros(2), Other()])
-def test_a_checkpoint_of_something_else_is_named(state: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_with_other_content_is_named(state: Any, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state)
     with pytest.raises(StorageError, match="0000000001.pt cannot be used"):
@@ -207,7 +207,7 @@ def test_a_crafted_manifest_of_a_checkpoint_is_named(content: bytes, tmp_path: P
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"\xff", b"{}", b"[" * 100_000, b'{"facts": NaN, "sha256": "x"}']
 )
-def test_a_crafted_index_of_a_cache_is_no_index(content: bytes, tmp_path: Path) -> None:
+def test_a_crafted_index_of_a_cache_is_ignored(content: bytes, tmp_path: Path) -> None:
     cache = ImageCache(tmp_path / "images", tmp_path / "index")
     cache.index_file.write_bytes(content)
     assert cache.read_index() is None
@@ -222,7 +222,7 @@ def test_a_pipe_among_the_images_is_broken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["manifest.json", "config.yaml", "metrics.jsonl", "summary.json", "best.safetensors"]
 )
-def test_a_file_without_end_is_not_read(name: str, run: RunDirectory) -> None:
+def test_an_endless_file_is_not_read(name: str, run: RunDirectory) -> None:
     with open(run.path / name, "r+b") as file:
         file.truncate(2**42)  # of holes, which take no room
     with pytest.raises(StorageError, match=f"{name} is damaged: it has 4,398,046,511,104 bytes"):
@@ -232,7 +232,7 @@ def test_a_file_without_end_is_not_read(name: str, run: RunDirectory) -> None:
         run.load_weights(torch.nn.Linear(1, 1))
 
 
-def test_a_log_without_end_is_not_counted(run: RunDirectory) -> None:
+def test_an_endless_log_is_not_counted(run: RunDirectory) -> None:
     run.summary_file.unlink()
     with open(run.metrics_file, "r+b") as file:
         file.truncate(2**42)
@@ -240,7 +240,7 @@ def test_a_log_without_end_is_not_counted(run: RunDirectory) -> None:
 
 
 @pytest.mark.parametrize("kept", ["abc", {"test": "0"}, [1]], ids=str)
-def test_fingerprints_that_are_none_are_damaged(kept: Any, run: RunDirectory) -> None:
+def test_invalid_fingerprints_are_damage(kept: Any, run: RunDirectory) -> None:
     summary = run.load_summary()
     summary["data"]["fingerprints"] = kept
     with pytest.raises(StorageError, match="data.fingerprints is"):

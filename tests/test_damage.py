@@ -88,7 +88,7 @@ def outputs(run: Path) -> torch.Tensor:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize("name", READ)
-def test_of_a_finished_run_a_damaged_file_is_named_and_never_used(
+def test_a_damaged_file_of_a_finished_run_is_named_and_never_used(
     name: str, kind: str, seed: int, run: RunDirectory, finished: Path
 ) -> None:
     if not damage(run.path / name, kind, seed):
@@ -143,7 +143,7 @@ KEPT = ["0000000006", "0000000003"]  # two steps and the end of an epoch, twice 
     ["config.yaml", "manifest.json", "metrics.jsonl", "best.safetensors", "EVENTS"]
     + [f"checkpoints/{steps}.{end}" for steps in KEPT for end in ("pt", "json")],
 )
-def test_an_interrupted_run_goes_on_from_what_is_sound(
+def test_an_interrupted_run_resumes_from_undamaged_files(
     name: str, kind: str, interrupted: Path, aecli: Aecli, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on_from_what_is_sound(
         assert_same_run(run, interrupted / "whole")
 
 
-def test_where_all_checkpoints_are_damaged_that_is_said(
+def test_damage_to_all_checkpoints_is_reported(
     interrupted: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"

@@ -284,7 +284,7 @@ def test_flipped_byte_of_mnist_is_named(tiny_mnist: Path, file: str, position: i
         load(tiny_mnist, "mnist")
 
 
-def test_labels_in_place_of_images_are_named(tmp_path: Path) -> None:
+def test_labels_in_place_of_images_are_detected(tmp_path: Path) -> None:
     files = idx_files()
     folder = write(tmp_path / "KMNIST" / "raw", files)
     (folder / IDX_NAMES[0]).write_bytes(files[IDX_NAMES[1]])
@@ -292,7 +292,7 @@ def test_labels_in_place_of_images_are_named(tmp_path: Path) -> None:
         load(tmp_path, "kmnist")
 
 
-def test_foreign_file_beside_the_images_is_no_damage(tiny_mnist: Path) -> None:
+def test_a_foreign_file_next_to_the_images_is_not_damage(tiny_mnist: Path) -> None:
     # The Finder leaves such files on a drive without forks.
     (tiny_mnist / "MNIST" / "raw" / "._train-images-idx3-ubyte").write_bytes(b"Mac OS X")
     assert len(load(tiny_mnist, "mnist").test) == TEST
@@ -306,7 +306,7 @@ def test_mnist_on_disk_is_used(tiny_mnist: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist", "cifar10"])
-def test_data_set_asked_for_by_name_is_never_replaced(name: str, tmp_path: Path) -> None:
+def test_a_data_set_requested_by_name_is_never_replaced(name: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "not" / "there"
     with pytest.raises(MissingDataError) as caught:
         load(data_dir, name)
@@ -331,7 +331,7 @@ def test_mnist_lacking_a_file_is_missing_and_otherwise_left_alone(
     assert [path.name for path in tiny_mnist.iterdir()] == ["MNIST"]
 
 
-def test_auto_without_mnist_says_that_it_takes_synthetic_digits(tmp_path: Path) -> None:
+def test_auto_without_mnist_says_that_it_uses_synthetic_digits(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     data = load(data_dir, "auto")
     assert (data.name, data.requested) == ("synthetic", "auto")
@@ -343,7 +343,7 @@ def test_auto_without_mnist_says_that_it_takes_synthetic_digits(tmp_path: Path) 
     assert [path.name for path in data_dir.iterdir()] == ["synthetic"]
 
 
-def test_auto_does_not_pass_over_a_damaged_mnist(tiny_mnist: Path) -> None:
+def test_auto_does_not_ignore_a_damaged_mnist(tiny_mnist: Path) -> None:
     path = tiny_mnist / "MNIST" / "raw" / IDX_NAMES[2]
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=str(path)):
@@ -454,7 +454,7 @@ def torchvision_must_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_what_torchvision_has_read_is_kept_for_the_next_time(
+def test_data_read_by_torchvision_are_cached(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "mnist":
@@ -484,7 +484,7 @@ def test_files_that_change_are_read_again(tmp_path: Path, monkeypatch: pytest.Mo
         load(tmp_path, "mnist")
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write(tmp_path / "MNIST" / "raw", publish_tiny_mnist(monkeypatch))
     first = load(tmp_path, "mnist")
@@ -498,7 +498,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
         assert torch.equal(again.test.labels, first.test.labels), place
 
 
-def test_without_a_place_for_the_cache_the_files_are_read(
+def test_without_a_cache_folder_the_files_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()

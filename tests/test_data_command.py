@@ -94,7 +94,7 @@ def test_images_without_classes_are_shown_in_a_grid(classes: tuple[str, ...]) ->
     assert texts(data) == [""] * rows
 
 
-def test_of_very_many_classes_the_first_are_shown() -> None:
+def test_only_the_first_of_very_many_classes_are_shown() -> None:
     split = split_of([9] * 60, list(range(30)) * 2)
     figure = sheet_figure(data_of(split, split[:3], split[:4]))
     assert len(figure.axes[0].get_yticklabels()) == MAX_CLASSES
@@ -121,7 +121,7 @@ def test_the_published_numbers_of_mnist_come_out(
     assert found["classes"]["1"] == {"train": 6212, "validation": 530, "test": 1135}
 
 
-def test_pca_with_so_many_numbers_is_what_is_published(mnist_dir: Path, aecli: Aecli) -> None:
+def test_pca_errors_are_the_published_ones(mnist_dir: Path, aecli: Aecli) -> None:
     line = ["mnist", "data.val_size=0", "keep=last", f"data_dir={mnist_dir}", "output=sheet"]
     assert aecli("data", *line, "pca=32,2,30") == 0
     found = numbers(Path("sheet"))["pca"]

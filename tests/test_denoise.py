@@ -34,7 +34,7 @@ def trained(finished: Path) -> Trained:
     return open_run(finished, device="cpu")
 
 
-def test_a_perfect_denoiser_leaves_nothing(trained: Trained) -> None:
+def test_a_perfect_denoiser_has_no_error(trained: Trained) -> None:
     images = draw_images(trained, 20, 0)
 
     class Perfect:
@@ -111,7 +111,7 @@ def test_a_second_model_is_measured_too(
     assert not (finished / "denoise").exists()
 
 
-def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
+def test_models_are_named_with_their_training_noise(trained: Trained) -> None:
     expected = {
         "no noise": CorruptionConfig(),
         "gaussian 0.5": CorruptionConfig(GAUSSIAN, noise_std=0.5),
@@ -126,7 +126,7 @@ def test_a_model_says_what_it_saw_in_training(trained: Trained) -> None:
     ]
 
 
-def test_images_too_large_for_a_linear_denoiser_do_without(
+def test_large_images_have_no_linear_denoiser(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
@@ -145,7 +145,7 @@ def test_strengths_are_read_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "a", "0.1;0.2", "11"])
-def test_strengths_that_cannot_be_are_refused(text: str) -> None:
+def test_invalid_strengths_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=f"^strengths={text} is not valid for gaussian: "):
         read_strengths(text, GAUSSIAN)
 

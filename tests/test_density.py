@@ -56,7 +56,7 @@ def test_a_diagonal_gaussian_keeps_the_variances_and_loses_the_correlation() -> 
     assert torch.allclose(drawn.covariance, COVARIANCE.diag().diag().double(), atol=0.08)
 
 
-def test_a_dead_unit_stays_where_it_is_in_every_density() -> None:
+def test_a_dead_unit_is_constant_in_every_density() -> None:
     codes = torch.cat([correlated(2000), torch.full((2000, 1), 0.25)], dim=1)
     for density in (fit_diagonal(codes), fit_full(codes), fit_mixture(codes, 3, seed=0)):
         drawn = density.draw(500, generator())
@@ -79,7 +79,7 @@ def test_codes_that_are_all_the_same_are_drawn_again() -> None:
         assert torch.allclose(density.draw(5, generator()), codes[:5])
 
 
-def test_a_mixture_tells_two_clusters_apart() -> None:
+def test_a_mixture_finds_two_clusters() -> None:
     noise = torch.randn(4000, 2, generator=generator())
     centres = torch.tensor([[-10.0, 0.0], [10.0, 5.0]])
     spread = torch.tensor([1.0, 2.0])
@@ -97,7 +97,7 @@ def test_a_mixture_tells_two_clusters_apart() -> None:
     assert (abs(drawn[:, 0]) > 3).all()  # a single Gaussian would fill the gap between them
 
 
-def test_a_mixture_follows_its_seed_and_knows_no_scale() -> None:
+def test_a_mixture_depends_on_its_seed_and_not_on_the_scale() -> None:
     codes = correlated(1000)
     once, again = fit_mixture(codes, 3, seed=1), fit_mixture(codes, 3, seed=1)
     assert torch.equal(once.draw(10, generator()), again.draw(10, generator()))
@@ -115,7 +115,7 @@ def test_a_mixture_of_many_codes_does_not_depend_on_their_order(period: int) -> 
     assert only.covariance.item() == pytest.approx(phase.var().item(), rel=0.03)
 
 
-def test_parts_are_drawn_from_by_their_shares() -> None:
+def test_components_are_drawn_by_their_weights() -> None:
     parts = [part([0.0], [[0.0]]), part([1.0], [[0.0]])]
     drawn = Mixture(torch.tensor([0.2, 0.8]), parts).draw(10_000, generator())
     assert drawn.unique().tolist() == [0, 1]
@@ -150,7 +150,7 @@ def test_between_diagonal_gaussians_the_deviations_count() -> None:
     assert frechet_distance(second, first) == pytest.approx(1 + 3 + 1)
 
 
-def test_a_correlation_is_seen_where_the_deviations_are_the_same() -> None:
+def test_a_correlation_counts_with_equal_deviations() -> None:
     # (C1 C2)^1/2 has the trace sqrt(1.5) + sqrt(0.5): of C2's eigenvalues, C1 being 1.
     first = part([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
     second = part([0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])

@@ -27,7 +27,7 @@ def detection(normal: list[float], anomalous: list[float]) -> Detection:
     return Detection.from_scores(torch.tensor(normal), torch.tensor(anomalous))
 
 
-def test_a_perfect_score_a_reversed_one_and_one_that_knows_nothing() -> None:
+def test_auroc_of_perfect_reversed_and_uninformative_scores() -> None:
     assert detection([0, 0, 0], [1, 1]) == Detection(1.0, 1.0)
     assert detection([1, 1, 1], [0, 0]).auroc == 0.0
     # In such an order precision is 1/4 at the first anomalous image of one, and 2/5 at both of two.
@@ -54,7 +54,7 @@ def test_average_precision_follows_the_share_of_anomalous_images_and_auroc_does_
     assert few.average_precision < 0.1 and many.average_precision > 0.9
 
 
-def test_what_is_found_rises_with_the_rate() -> None:
+def test_the_true_positive_rate_rises_with_the_false_positive_rate() -> None:
     normal, anomalous = torch.tensor([1.0, 2, 3, 4]), torch.tensor([5.0, 3.5, 2.5, 0])
     rates = torch.tensor([0, 0.125, 0.25, 0.5, 1], dtype=torch.float64)
     # No normal score is above 4, but one anomalous one; one of four is above 3, and two; and so on.
@@ -89,20 +89,22 @@ def blobs(count: int, seed: int) -> Tensor:
     return (128 + 10 * torch.randn(count, 8, generator=generator)).clamp(0, 255).to(torch.uint8)
 
 
-def test_a_forest_finds_what_lies_apart() -> None:
+def test_a_forest_detects_outliers() -> None:
     score = fit_forest(blobs(1000, 0), 0)
     normal, apart = score(blobs(300, 1)), score(blobs(300, 2) // 2)
     assert normal.shape == apart.shape == (300,)
     assert Detection.from_scores(normal, apart).auroc > 0.99
 
 
-def test_a_forest_follows_its_seed() -> None:
+def test_a_forest_depends_only_on_its_seed() -> None:
     rows = blobs(500, 0)
     first, again, other = (fit_forest(rows, seed)(rows) for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_of_many_rows_a_forest_sees_some_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forest_is_fitted_to_a_random_subset_of_many_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import sklearn.ensemble
 
     seen: list[int] = []
@@ -155,7 +157,7 @@ def test_components_keep_the_share_of_the_variance_and_no_more_are_kept() -> Non
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
-def test_images_that_are_all_alike_are_no_trouble(count: int) -> None:
+def test_identical_images_are_handled(count: int) -> None:
     for level in (0, 7):
         images = torch.full((count, 12), level, dtype=torch.uint8)
         images[:, 0] = 9

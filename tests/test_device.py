@@ -117,7 +117,7 @@ def flushing() -> Iterator[Callable[[], bool]]:
     torch.set_flush_denormal(False)
 
 
-def test_whatever_computes_flushes_denormal_numbers(
+def test_every_process_that_computes_flushes_denormal_numbers(
     run: RunDirectory,
     aecli: Aecli,
     tmp_path: Path,
@@ -141,7 +141,7 @@ def test_whatever_computes_flushes_denormal_numbers(
     assert planned.status is Status.finished
 
 
-def test_steps_round_on_a_gpu_and_nothing_else_does() -> None:
+def test_only_training_steps_use_tf32_on_a_gpu() -> None:
     gpu, cudnn = torch.device("cuda"), torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.allow_tf32
     try:
@@ -157,7 +157,7 @@ def test_steps_round_on_a_gpu_and_nothing_else_does() -> None:
         cudnn.allow_tf32 = before[1]
 
 
-def test_determinism_is_asked_for_without_the_compiler() -> None:
+def test_determinism_is_set_without_importing_the_compiler() -> None:
     code = "import sys, torch; from aecli.runtime.device import compute_exactly; compute_exactly();"
     asked = "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
     line = [sys.executable, "-c", f"{code} {asked}"]

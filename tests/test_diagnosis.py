@@ -32,11 +32,11 @@ def symptoms(
     return {each.symptom: f"{each.details}: {each.advice}" for each in found}
 
 
-def test_a_curve_that_has_flattened_is_sound() -> None:
+def test_a_flat_curve_has_no_symptom() -> None:
     assert symptoms(records(0.5, 0.1, 0.05, 0.0499, 0.0498), best=5) == {}
 
 
-def test_a_curve_that_still_falls_has_not_been_trained_for_long_enough() -> None:
+def test_a_falling_curve_needs_more_epochs() -> None:
     falling = [0.97**epoch for epoch in range(10)]
     assert symptoms(records(*falling), best=10) == {
         Symptom.still_falling: "the validation mse still fell by 3.0% an epoch at the end: "
@@ -69,14 +69,14 @@ def test_a_curve_that_rises_again_before_the_last_weights_are_kept() -> None:
     assert Symptom.still_falling in symptoms(records(*falling), best=10, keep=Keep.last)
 
 
-def test_nothing_is_said_of_a_curve_without_validation() -> None:
+def test_a_curve_without_validation_has_no_symptom() -> None:
     unvalidated = [EpochRecord.from_epoch(n, 1 / n, None, 1e-3, 1.0, 100) for n in range(1, 11)]
     assert (
         symptoms(unvalidated, best=10, keep=Keep.last, data=DataConfig("mnist", val_size=0)) == {}
     )
 
 
-def test_nothing_rises_from_no_error_at_all() -> None:
+def test_an_error_of_zero_cannot_rise() -> None:
     assert symptoms(records(0.5, 0.0, 0.1), best=2) == {}
 
 
@@ -104,13 +104,13 @@ def test_dead_units_and_pixels() -> None:
 
 
 @pytest.mark.parametrize(("count", "is_said"), [(7, False), (8, True)])
-def test_a_hundredth_of_the_pixels_is_worth_a_word(count: int, is_said: bool) -> None:
+def test_one_per_cent_of_dead_pixels_is_reported(count: int, is_said: bool) -> None:
     curve = records(0.1, constant_pixels=count)
     found = symptoms(curve, best=1, data=DataConfig(name="mnist", image_shape=[1, 28, 28]))
     assert (Symptom.constant_pixels in found) == is_said
 
 
-def test_what_is_set_already_is_not_advised() -> None:
+def test_advice_leaves_out_what_is_already_set() -> None:
     model = FCConfig(
         name="fc",
         latent=1,
@@ -132,7 +132,7 @@ def test_a_network_that_has_learned_nothing() -> None:
     assert found.advice == "try another lr, or epochs=4"
 
 
-def test_records_of_earlier_versions_say_nothing_of_units() -> None:
+def test_records_of_earlier_versions_have_no_dead_units() -> None:
     names = "epoch train_loss val_loss val_mse val_psnr val_checkerboard lr images_per_second"
     line = {**dict.fromkeys(names.split(), 1), "seconds": 1.0}
     assert symptoms([EpochRecord.from_json(line)], best=1) == {}

@@ -43,7 +43,7 @@ def test_a_configuration_is_read_back(tmp_path: Path) -> None:
     assert run.load_config() == config("a")
 
 
-def test_a_folder_without_a_summary_is_no_finished_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_summary_is_not_a_finished_run(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         RunDirectory(tmp_path).load_summary()
     assert str(caught.value) == f"{tmp_path} is not a finished run: it has no summary.json"
@@ -79,7 +79,7 @@ def test_naming_a_file_of_a_training_creates_nothing(run: RunDirectory) -> None:
     assert not (run.path / ".next").exists()
 
 
-def test_its_files_tell_what_has_become_of_a_run(tmp_path: Path) -> None:
+def test_the_files_of_a_run_determine_its_status(tmp_path: Path) -> None:
     run, seen = RunDirectory(tmp_path), []
     run.save_config(config("a"))
     seen.append(run.status)
@@ -161,7 +161,7 @@ def test_a_run_of_an_earlier_version_has_no_image_errors(tmp_path: Path) -> None
     assert finished(tmp_path).load_image_errors() == {}
 
 
-def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path: Path) -> None:
+def test_lost_checkpoints_are_an_error(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     assert run.newest_checkpoint() == (None, [])
     run.save_checkpoint(1, {"epoch": 1})
@@ -181,7 +181,7 @@ def test_checkpoints_that_are_lost_are_not_taken_for_a_run_without_any(tmp_path:
     assert run.newest_checkpoint() == (None, []) and run.checkpoints.files() == []
 
 
-def test_metrics_and_a_failure_that_hold_something_else_are_damaged(tmp_path: Path) -> None:
+def test_invalid_metrics_and_failures_are_damaged(tmp_path: Path) -> None:
     run = finished(tmp_path)
     planted(run, METRICS, '{"epoch": 1}\n[]\n')
     with pytest.raises(StorageError, match=r"metrics.jsonl is damaged: it does not hold named val"):
@@ -198,7 +198,7 @@ def test_metrics_and_a_failure_that_hold_something_else_are_damaged(tmp_path: Pa
         assert re.search(f"failure.json is damaged: it .*{reason}", run.failure())
 
 
-def test_a_configuration_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_named(tmp_path: Path) -> None:
     run = finished(tmp_path)
     planted(run, CONFIG, "title: my site")
     with pytest.raises(UsageError, match="config.yaml: it is not an aecli configuration"):
@@ -226,7 +226,7 @@ def test_a_configuration_makes_a_run(is_ours: bool, tmp_path: Path) -> None:
     assert run.exists() is is_ours
 
 
-def test_a_lock_is_of_no_more_account_once_it_is_released(tmp_path: Path) -> None:
+def test_a_released_lock_is_ignored(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "new" / "run")
     with pytest.raises(KeyError), run.locked():
         run.check_lock()
@@ -235,7 +235,7 @@ def test_a_lock_is_of_no_more_account_once_it_is_released(tmp_path: Path) -> Non
     assert run.failure() == "that"
 
 
-def test_whoever_locks_a_run_tidies_up_after_a_process_that_was_killed(
+def test_locking_a_run_removes_leftovers_of_a_killed_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finished(tmp_path)
@@ -324,7 +324,7 @@ def test_only_a_training_that_has_begun_can_fail(tmp_path: Path) -> None:
     assert run.has_begun is True
 
 
-def test_a_run_that_failed_and_is_closed_has_failed_no_longer(tmp_path: Path) -> None:
+def test_closing_a_failed_run_clears_its_failure(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     run.begin(config("a"))
     run.save_failure("the loss is nan")
@@ -351,7 +351,7 @@ def test_runs_are_found_at_any_depth_in_natural_order(tmp_path: Path) -> None:
     assert [run.path for run in runs_below(tmp_path / "2-a")] == [tmp_path / "2-a"]
 
 
-def test_of_links_only_one_to_a_folder_around_is_not_followed(tmp_path: Path) -> None:
+def test_links_are_followed_except_to_a_parent_folder(tmp_path: Path) -> None:
     run, _ = finished(tmp_path / "store" / "run"), finished(tmp_path / "others")
     (tmp_path / "mine" / "inner").mkdir(parents=True)
     (tmp_path / "mine" / "linked").symlink_to(tmp_path / "store")
@@ -367,7 +367,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         runs_below(tmp_path)
 
 
-def test_a_folder_has_runs_if_a_configuration_is_in_it_that_is_not_a_copy(tmp_path: Path) -> None:
+def test_a_folder_with_a_configuration_that_is_not_a_copy_has_runs(tmp_path: Path) -> None:
     for name in (".hydra", ".next", "a"):
         assert not has_runs(tmp_path)
         (tmp_path / "run" / name).mkdir(parents=True)

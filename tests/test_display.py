@@ -94,7 +94,7 @@ def test_on_a_terminal_lines_are_a_choice(
     assert ("fc-z25-synthetic, epoch 1/1" in screen.file.getvalue()) is not has_lines
 
 
-def test_another_log_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_log_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
     assert aecli("train", "log=line") == 2
     assert capsys.readouterr().err.startswith(
         "aecli: log=line is not valid: did you mean lines? (valid: bar, lines)"

@@ -279,14 +279,16 @@ def test_a_finished_run_is_left_as_it_is(by_two: RunDirectory, tmp_path: Path) -
         (["train", "data=folder", "path=nowhere"], 3, "nowhere"),
     ],
 )
-def test_a_mistake_is_told_once(line: list[str], status: int, problem: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_once(
+    line: list[str], status: int, problem: str, tmp_path: Path
+) -> None:
     first, second = side_by_side(line, tmp_path)
     assert (first.status, first.errors.count("\n")) == (status, 1)
     assert problem in first.errors
     assert (second.status, second.errors) == (1, "")
 
 
-def test_the_loss_of_the_first_process_is_told_by_another(tmp_path: Path) -> None:
+def test_the_loss_of_the_first_process_is_reported_by_another(tmp_path: Path) -> None:
     first, second = side_by_side(["train"], tmp_path, dying=0)
     assert (first.status, first.errors) == (1, "")
     line = "aecli: one of the training processes has ended\n"
@@ -328,7 +330,7 @@ def test_a_rank_is_lost_where_torch_says_so() -> None:
     assert not is_process_lost(StorageError("outputs/gloo is in use"))
 
 
-def test_sums_are_kept_for_each_rank_or_shared_by_others() -> None:
+def test_sums_are_restored_for_the_same_or_another_number_of_ranks() -> None:
     parts = torch.tensor([3.0, 5.0])
     assert [float(ProcessGroup(rank, 2).local_value(parts)) for rank in range(2)] == [3, 5]
     assert [float(ProcessGroup(rank, 4).local_value(parts)) for rank in range(4)] == [4, 4, 4, 4]
@@ -396,7 +398,7 @@ class Talking:
         assert (layer.weight.item(), layer.weight.grad.item()) == (0, 2.5)
 
 
-def test_ranks_talk_to_one_another(tmp_path: Path) -> None:
+def test_ranks_exchange_messages(tmp_path: Path) -> None:
     folders = [tmp_path / str(rank) for rank in range(2)]
     for folder in folders:
         folder.mkdir()
@@ -433,7 +435,7 @@ def test_a_signal_ends_a_process_that_waits_for_ever(tmp_path: Path) -> None:
         ("auto", 1, "1 GPUs for 2 processes"),
     ],
 )
-def test_a_device_that_does_not_do_for_all_is_refused(
+def test_a_device_that_not_all_processes_can_use_is_refused(
     name: str, gpus: int, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_torchrun_says(monkeypatch)

@@ -277,7 +277,7 @@ def test_every_choice_and_every_key_is_documented_with_its_default() -> None:
         assert f"`{key}`" in text, key
 
 
-def test_the_table_of_keys_names_no_other() -> None:
+def test_the_table_of_keys_names_no_other_keys() -> None:
     _, _, table = read(DOCS / "configuration.md").partition("\n## Keys\n")
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert {key for cell in cells for key in inline_code(cell)} <= known_keys()

@@ -63,7 +63,7 @@ def run(
     return download(command, data_dir, archives, 10, stall_timeout, total_timeout)
 
 
-def test_shipped_limits() -> None:
+def test_the_default_time_limits() -> None:
     # noticed at the next look, and given one more to end: within 15 s in all
     assert 10 <= vision.STALL_TIMEOUT <= 15 - 2 * POLL_SECONDS
     assert vision.TOTAL_TIMEOUT > vision.STALL_TIMEOUT
@@ -92,7 +92,7 @@ def test_files_come_from_the_scratch_folder_to_their_place(tmp_path: Path) -> No
     assert is_clean(tmp_path)
 
 
-def test_what_a_killed_download_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_download_are_removed_by_the_next(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         gone = replace(ProcessId.current(), pid=2**22 + 1)
         patch.setattr(ProcessId, "current", lambda: gone)
@@ -103,13 +103,13 @@ def test_what_a_killed_download_left_is_removed_by_the_next(tmp_path: Path) -> N
     assert is_clean(tmp_path)
 
 
-def test_folder_is_made_for_what_comes(tmp_path: Path) -> None:
+def test_the_folder_is_created_for_downloaded_files(tmp_path: Path) -> None:
     data_dir = tmp_path / "not" / "there"
     assert run("Path('file').write_text('x')", data_dir) is None
     assert [path.name for path in data_dir.iterdir()] == ["file"]
 
 
-def test_archives_go_along_and_stay_as_they_are(tmp_path: Path) -> None:
+def test_existing_archives_are_copied_and_left_unchanged(tmp_path: Path) -> None:
     archive = tmp_path / "set" / "raw" / "a.gz"
     archive.parent.mkdir(parents=True)
     archive.write_text("content")
@@ -123,7 +123,7 @@ def test_archives_go_along_and_stay_as_they_are(tmp_path: Path) -> None:
     assert archive.read_text() == "content"
 
 
-def test_archives_stay_where_the_download_fails(tmp_path: Path) -> None:
+def test_existing_archives_stay_if_the_download_fails(tmp_path: Path) -> None:
     archive = tmp_path / "a.gz"
     archive.write_text("content")
     assert run("Path('a.gz').write_text('half')\nsys.exit(1)", tmp_path, "*.gz") is not None
@@ -131,14 +131,14 @@ def test_archives_stay_where_the_download_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_failure_is_told_by_the_line_it_wrote_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failure_is_reported_by_its_line_and_leaves_nothing(tmp_path: Path) -> None:
     code = "Path('half').write_text('x')\nprint('no such file')\nsys.exit(1)"
     failure = run(code, tmp_path / "not" / "there")
     assert failure == "it could not be downloaded (no such file)"
     assert not list(tmp_path.iterdir())
 
 
-def test_process_that_ends_without_words_is_a_failure(
+def test_a_process_that_ends_without_output_is_a_failure(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for code in ("raise EOFError", "os.kill(os.getpid(), 9)"):
@@ -194,7 +194,7 @@ def note_pid(pid_file: Path) -> str:
     return f"Path({str(pid_file)!r}).write_text(str(os.getpid()))\n"
 
 
-def test_silence_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_stalled_download_is_aborted_and_leaves_nothing(tmp_path: Path) -> None:
     started = time.monotonic()
     code = note_pid(tmp_path / "pid") + "time.sleep(600)"
     failure = run(code, tmp_path / "not" / "there")
@@ -204,7 +204,7 @@ def test_silence_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["pid"]
 
 
-def test_the_time_of_imports_is_no_silence(tmp_path: Path) -> None:
+def test_the_time_of_imports_does_not_count_as_a_stall(tmp_path: Path) -> None:
     command = ["-c", "import time\ntime.sleep(1.5)\nprint('begun')"]
     assert download(command, tmp_path, "nothing", 10, STALL_TIMEOUT, TOTAL_TIMEOUT) is None
 
@@ -218,12 +218,12 @@ with open("slow", "wb", buffering=0) as file:
 """
 
 
-def test_slow_download_may_take_longer_than_a_silence(tmp_path: Path) -> None:
+def test_a_slow_download_may_take_longer_than_a_stall(tmp_path: Path) -> None:
     assert run(GROW.format(steps=30), tmp_path, stall_timeout=1) is None
     assert (tmp_path / "slow").stat().st_size > 1
 
 
-def test_endless_download_is_given_up(tmp_path: Path) -> None:
+def test_an_endless_download_is_aborted(tmp_path: Path) -> None:
     started = time.monotonic()
     data_dir = tmp_path / "data"
     failure = run(GROW.format(steps=9999), data_dir, stall_timeout=30, total_timeout=0.6)

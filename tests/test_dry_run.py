@@ -122,7 +122,7 @@ def test_it_fits_a_narrow_terminal(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_could_not_start_is_refused(
+def test_a_run_that_could_not_start_is_refused(
     line: list[str],
     status: int,
     words: str,
@@ -140,7 +140,7 @@ def test_what_could_not_start_is_refused(
     assert listing(tmp_path) == before
 
 
-def test_what_is_left_of_a_run_and_of_a_sweep(
+def test_the_rest_of_a_run_and_of_a_sweep(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["train", "-m", *LINE, "latent=2,3", "hydra.sweep.dir=mine", "compare=false"]
@@ -235,7 +235,7 @@ def test_all_data_sets_of_a_sweep_are_described(
         assert second.startswith("       ") and ": 200 training, " in second
 
 
-def test_what_is_in_use_is_not_resumed(
+def test_a_run_in_use_is_not_resumed(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", "-m", *LINE, "epochs=1", "hydra.sweep.dir=mine", "compare=false") == 0
@@ -251,7 +251,7 @@ def test_what_is_in_use_is_not_resumed(
             assert listing(tmp_path) == before
 
 
-def test_a_search_tells_the_number_of_its_runs(
+def test_a_search_shows_the_number_of_its_runs(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", "--dry-run", "-m", "sweep=search", *LINE, "n_trials=7") == 2
@@ -306,7 +306,7 @@ def test_a_slow_step_is_measured_once(
     assert times.validation == pytest.approx(0.1)  # of all of them
 
 
-def test_what_is_captured_is_captured_before_the_measurement(
+def test_graphs_are_captured_before_the_measurement(
     clock: list[float], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = [0]
@@ -332,7 +332,7 @@ def test_the_time_of_a_training(config: TrainConfig) -> None:
     assert not Task(config, 256, 4, max_seconds=4).is_cut_short(times)
 
 
-def test_what_is_left_after_a_checkpoint(config: TrainConfig) -> None:
+def test_the_rest_of_a_training_after_a_checkpoint(config: TrainConfig) -> None:
     config, data = replace(config, minutes=1), load_cached_data(config)
     assert Task.left(config, data) == Task(config, 256, 4, 60)
     saved = {"records": [{"seconds": 10}, {"seconds": 20}], "step": 1, "seconds": 5}
@@ -347,7 +347,7 @@ def test_runs_at_a_time_are_not_added_up() -> None:
     assert makespan([1, 2, 3, 4], 9) == 4
 
 
-def test_what_costs_the_same_is_measured_once_and_of_many_kinds_some(
+def test_equal_costs_are_measured_once_and_only_some_of_many_kinds(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[TrainConfig] = []
@@ -369,7 +369,7 @@ def test_what_costs_the_same_is_measured_once_and_of_many_kinds_some(
     assert max(each.batch_size for each in measured) == 10_000
 
 
-def test_the_estimate_is_near_what_a_training_takes(
+def test_the_estimate_is_close_to_the_time_of_a_training(
     aecli: Aecli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(estimate, "MAX_SECONDS", 0.5)

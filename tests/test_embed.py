@@ -57,7 +57,7 @@ PROJECTOR = {
 }
 
 
-def test_the_command_leaves_a_map_the_projector_and_the_accuracies(
+def test_the_command_saves_a_map_the_projector_and_the_accuracies(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("embed", str(run.path), "k=3") == 0
@@ -114,7 +114,7 @@ def test_neighbours_are_looked_for_among_the_training_codes(
     assert numbers_of(run)["accuracy_codes"] == pytest.approx(right.double().mean().item())
 
 
-def test_neighbours_by_code_are_held_against_those_by_pixels(
+def test_neighbours_by_code_are_compared_with_those_by_pixels(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
@@ -204,7 +204,7 @@ def test_a_map_may_keep_neighbours_together(
     assert capsys.readouterr().err == ""
 
 
-def test_a_map_is_made_by_what_it_is_called_by(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_is_made_by_the_named_method(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "t_sne", lambda codes: codes[:, :2])
     monkeypatch.setattr(analysis, "umap", lambda codes, seed: codes[:, :2] + seed)
     codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
@@ -216,7 +216,7 @@ def test_a_map_is_made_by_what_it_is_called_by(monkeypatch: pytest.MonkeyPatch) 
     assert found.directions == (Direction("UMAP 1", False), Direction("UMAP 2", False))
 
 
-def test_a_map_that_takes_a_while_says_so(
+def test_a_slow_map_is_announced(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
@@ -287,7 +287,7 @@ def test_the_plane_leaves_out_the_farthest_codes_and_has_room_for_a_dead_unit() 
     assert torch.allclose(steps, steps[0])
 
 
-def test_a_decoder_that_unpools_says_what_its_plane_lacks(
+def test_the_plane_of_an_unpooling_decoder_has_a_caveat(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
@@ -320,7 +320,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert not [path for path in run.path.iterdir() if "embed" in path.name]
 
 
-def test_without_the_extras_their_maps_are_refused_and_the_others_are_not(
+def test_without_the_extras_only_their_maps_are_refused(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],
@@ -387,9 +387,7 @@ def test_own_images_of_unknown_classes_have_a_map_but_no_accuracy(
         assert "class" not in numbers and lines == numbers["image"]
 
 
-def test_a_single_image_of_ones_own_is_mapped(
-    run: RunDirectory, aecli: Aecli, tmp_path: Path
-) -> None:
+def test_a_single_own_image_is_mapped(run: RunDirectory, aecli: Aecli, tmp_path: Path) -> None:
     trained = open_run(run.path, device="cpu")
     own_images(trained, tmp_path / "own", dict.fromkeys(range(10), "."))
     assert aecli("embed", str(run.path), f"images={tmp_path / 'own' / '3.png'}") == 0

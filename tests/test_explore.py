@@ -136,7 +136,7 @@ def test_a_layer_of_another_kind_is_refused() -> None:
         network(model, 0, 1, torch.rand(2, *SHAPE), Arrays())
 
 
-def test_weights_are_half_as_large_where_nobody_can_tell() -> None:
+def test_weights_are_stored_in_half_precision_if_that_is_accurate() -> None:
     torch.manual_seed(0)
     model = build(FCConfig(name="fc", latent=25), UpsampleConfig(), SHAPE)
     images = torch.rand(4, *SHAPE)

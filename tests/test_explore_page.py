@@ -317,7 +317,7 @@ def test_the_command_writes_a_page_into_the_run(
     assert numbers["runs"] == {str(run.path): "float32"}
 
 
-def test_the_page_of_a_folder_of_runs_lies_in_it(
+def test_the_page_of_a_folder_of_runs_is_in_it(
     trained: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / "runs"))
@@ -379,7 +379,7 @@ def test_too_many_images_are_refused() -> None:
         check_count(2001)
 
 
-def test_a_drawing_is_binarized_for_a_network_that_was_trained_so(
+def test_a_drawing_is_binarized_for_a_network_trained_on_binarized_images(
     data_dir: Path, tmp_path: Path
 ) -> None:
     line = ["model=fc", "latent=3", "regularizer=vae", "loss=bce"]
@@ -417,9 +417,7 @@ def test_points_of_a_curve_have_a_plane_of_codes(data_dir: Path, tmp_path: Path)
         assert browser.complaints() == []
 
 
-def test_what_is_usual_of_a_run_is_measured_on_its_own_validation_images(
-    data_dir: Path, tmp_path: Path
-) -> None:
+def test_usual_errors_are_measured_on_the_validation_images(data_dir: Path, tmp_path: Path) -> None:
     without = ["data.val_size=0", "keep=last", "data.train_size=300"]
     folders = [
         train_once(tmp_path / name, data_dir, "model=fc", "latent=3", *line)
@@ -434,7 +432,7 @@ def test_what_is_usual_of_a_run_is_measured_on_its_own_validation_images(
 
 
 @pytest.mark.parametrize("command", ["explore", "compare"])
-def test_a_page_is_written_for_a_folder_whose_name_is_no_text(
+def test_a_page_is_written_for_a_folder_whose_name_is_not_text(
     command: str, run: RunDirectory, aecli: Aecli, tmp_path: Path
 ) -> None:
     folder = tmp_path / os.fsdecode(b"r\xff")
@@ -444,7 +442,7 @@ def test_a_page_is_written_for_a_folder_whose_name_is_no_text(
     assert r"r\udcff" in page.read_text(encoding="utf-8")
 
 
-def test_images_of_ones_own_are_not_called_test_images(
+def test_own_images_are_not_called_test_images(
     run: RunDirectory, aecli: Aecli, tmp_path: Path
 ) -> None:
     for number in range(3):

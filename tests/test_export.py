@@ -151,7 +151,7 @@ def test_a_file_describes_its_inputs_and_its_run(
     assert json.loads(extra["aecli.json"]) == about
 
 
-def test_a_half_holds_only_its_own_weights_and_no_file_holds_source_paths(
+def test_a_part_has_only_its_own_weights_and_no_file_has_source_paths(
     both: RunDirectory,
 ) -> None:
     files = {path.name: path.read_bytes() for path in (both.path / "export").glob("*coder.*")}

@@ -114,7 +114,7 @@ def test_a_run_that_fails_is_marked_as_failed(
     assert the_run(database).info.status == "FAILED"
 
 
-def test_a_tracker_that_refuses_is_a_mistake_of_usage(
+def test_a_refusing_tracker_is_a_usage_error(
     aecli: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
@@ -200,7 +200,7 @@ def test_two_runs_of_a_sweep_may_create_the_experiment_at_once(
     assert the_run(database).info.status == "FINISHED"
 
 
-def test_a_run_at_wandb_that_the_caller_has_open_is_left_alone(
+def test_a_wandb_run_opened_by_the_caller_is_left_alone(
     aecli: Callable[..., int], offline: Path
 ) -> None:
     with wandb.init(settings=wandb.Settings(silent=True)) as mine:
@@ -209,7 +209,7 @@ def test_a_run_at_wandb_that_the_caller_has_open_is_left_alone(
         mine.log({"still": "open"})  # which a run that has ended refuses
 
 
-def test_a_variable_of_wandb_that_is_misspelt_is_a_mistake_of_usage(
+def test_a_misspelt_variable_of_wandb_is_a_usage_error(
     aecli: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**_: object) -> None:  # the variables are only read at the first run of a process

@@ -137,7 +137,7 @@ PARTS = 8
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whichever_operation_fails_there_is_one_line_and_the_run_goes_on_afterwards(
+def test_whichever_disk_operation_fails_the_error_is_one_line_and_the_run_can_be_resumed(
     part: int,
     soak: bool,
     whole: tuple[Path, list[str]],

@@ -56,7 +56,7 @@ def times_of_summaries(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_value_that_makes_no_sense_is_met_before_anything_is_trained(
+def test_an_invalid_value_is_refused_before_anything_is_trained(
     launcher: str, data_dir: Path, tmp_path: Path
 ) -> None:
     done = sweep(tmp_path, data_dir, launcher, "latent=2,3", "lr=0.001,-1")
@@ -74,7 +74,7 @@ def test_a_value_that_makes_no_sense_is_met_before_anything_is_trained(
     ],
     ids=["not a number", "too little memory"],
 )
-def test_a_run_that_fails_leaves_the_others(
+def test_a_failing_run_does_not_stop_the_others(
     launcher: str, line: list[str], reason: str, data_dir: Path, tmp_path: Path
 ) -> None:
     done = sweep(tmp_path, data_dir, launcher, *line)
@@ -88,9 +88,7 @@ def test_a_run_that_fails_leaves_the_others(
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_run_that_is_killed_is_gone_on_with(
-    launcher: str, data_dir: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_is_resumed(launcher: str, data_dir: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(sweep, tmp_path, data_dir, launcher, "latent=2", "epochs=1,300")
         short, long = (

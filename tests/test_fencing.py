@@ -95,7 +95,7 @@ def test_nothing_is_logged_without_the_lock(log: str, run: RunDirectory) -> None
         (RunDirectory, "save_summary"),
     ],
 )
-def test_a_training_that_was_taken_over_from_ends_and_writes_nothing_more(
+def test_a_training_that_lost_its_lock_ends_and_writes_nothing_more(
     owner: Any,
     name: str,
     aecli: Aecli,

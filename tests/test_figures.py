@@ -207,7 +207,7 @@ def test_a_theme_ends() -> None:
     assert to_array(image_grid("", [Row("a", BLACK)]))[0, 0].tolist() == [255, 255, 255]
 
 
-def test_the_gaps_between_images_have_the_colour_of_the_ground() -> None:
+def test_the_gaps_between_images_have_the_background_colour() -> None:
     with theme(dark=True):
         grid = pixels_of(image_grid("", [Row("a", WHITE)]).axes[0])
     assert np.allclose(grid[0, 0], np.array([22, 24, 29]) / 255)
@@ -216,7 +216,7 @@ def test_the_gaps_between_images_have_the_colour_of_the_ground() -> None:
 
 
 @pytest.mark.parametrize(("dark", "ground"), [(False, "#ffffff"), (True, "#16181d")])
-def test_no_curve_fades_into_the_ground(dark: bool, ground: str) -> None:
+def test_no_curve_fades_into_the_background(dark: bool, ground: str) -> None:
     curves = [Curve(str(number), {1: 1.0, 2: 1.0}, {1: 1.0}, {1: 1.0}) for number in range(20)]
     with theme(dark):
         lines = study_losses("", curves).axes[1].lines
@@ -224,7 +224,7 @@ def test_no_curve_fades_into_the_ground(dark: bool, ground: str) -> None:
     assert all(contrast(line.get_color(), ground) > 2.3 for line in lines)  # type: ignore[arg-type]
 
 
-def test_panels_stand_beside_each_other_with_labels_on_the_left_alone() -> None:
+def test_panels_are_side_by_side_with_labels_only_on_the_left() -> None:
     left, right = [Row("a", BLACK), Row("b", WHITE)], [Row("a", WHITE), Row("b", BLACK)]
     figure = panels("title", {"networks": left, "PCA": right})
     first, second = figure.axes
@@ -243,7 +243,7 @@ def test_a_shorter_row_ends_earlier() -> None:
     assert (grid[10:20, 10:] == 1).all()
 
 
-def test_a_caption_stands_above_its_image() -> None:
+def test_a_caption_is_above_its_image() -> None:
     rows = [Row("a", BLACK), Row("b", BLACK, captions=("0.1", "0.2", "0.3"))]
     axes = image_grid("", rows).axes[0]
     height = 2 * 10
@@ -401,7 +401,7 @@ def test_errors_of_several_seeds_have_a_band_or_a_bar() -> None:
     assert np.allclose(bars, [[[25, 0.005], [25, 0.007]]])
 
 
-def test_accuracies_stand_at_their_numbers_of_labels_with_what_they_vary_by() -> None:
+def test_accuracies_are_at_their_numbers_of_labels_with_error_bars() -> None:
     kinds = {
         "codes, 25": [Accuracy(100, 0.75, 0.02), Accuracy(1000, 0.87, 0.01)],
         "PCA codes, 25": [Accuracy(100, 0.7, 0.01), Accuracy(1000, 0.8, None)],
@@ -541,7 +541,7 @@ ODD_NAMES = ["$\\frac", "$x$", "a\x1b[2J\u202eb", os.fsdecode(b"caf\xe9"), "100 
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_name_in_a_figure_is_no_formula_and_no_control(name: str, tmp_path: Path) -> None:
+def test_a_name_in_a_figure_is_drawn_literally(name: str, tmp_path: Path) -> None:
     curves = {name: 0.1, f"{name} 2": 0.2}
     figure = loss_figure(name, {1: 0.1, 2: 0.05}, {1: 0.2}, {1: 0.2}, references=curves)
     save(figure, tmp_path / "figure")
@@ -597,7 +597,7 @@ def test_bars_have_their_numbers() -> None:
     assert_all_is_readable(figure)
 
 
-def test_families_differ_by_hue_and_the_sizes_of_one_by_ink() -> None:
+def test_families_differ_by_hue_and_their_sizes_by_darkness() -> None:
     def colours(*families: str) -> list[str]:
         curves = [Curve(f"{n}", {1: 1.0, 2: 1.0}, {}, {1: 1.0}, each)
                   for n, each in enumerate(families)]  # fmt: skip
@@ -612,7 +612,7 @@ def test_families_differ_by_hue_and_the_sizes_of_one_by_ink() -> None:
     assert to_rgb(small) == pytest.approx(mixed, abs=1 / 255)
 
 
-def test_categories_can_be_told_apart_without_the_cones_for_green() -> None:
+def test_categories_are_distinguishable_with_deuteranopia() -> None:
     """Machado, Oliveira and Fernandes, 2009: deuteranopia, full strength; CIE 1976 differences."""
     simulate = np.array(
         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],

@@ -135,7 +135,7 @@ def test_unpooling_is_said_to_bypass_the_code() -> None:
     assert sentences[-1].startswith(caveat)
 
 
-def test_what_differs_less_than_seeds_do_cannot_be_told() -> None:
+def test_differences_smaller_than_those_of_seeds_are_not_significant() -> None:
     """The t interval of two differences a and b is their mean ± 12.706 |a - b| / 2."""
     certain = some_setting(0.0190, 0.0191, pca_mse=0.02)  # -0.00095 ± 0.000635
     unsure = some_setting(0.0180, 0.0198, latent=5, pca_mse=0.02)  # -0.0011 ± 0.0114
@@ -181,7 +181,7 @@ def test_one_seed_is_judged_by_its_test_images(tmp_path: Path) -> None:
     ]
 
 
-def test_without_the_error_of_each_image_one_seed_says_nothing(tmp_path: Path) -> None:
+def test_without_per_image_errors_one_seed_allows_no_claim(tmp_path: Path) -> None:
     settings = [
         some_setting(0.01, path=tmp_path),
         some_setting(0.02, path=tmp_path, latent=5),
@@ -262,7 +262,7 @@ def test_lists_are_english() -> None:
     assert [listed([1]), listed([1, 2]), listed("abc")] == ["1", "1 and 2", "a, b and c"]
 
 
-def test_of_many_families_the_best_is_told_and_how_many_beat_pca() -> None:
+def test_many_families_are_summarised_by_the_best_and_a_count() -> None:
     many = [
         some_setting(mse, mse, family=f"fc, lr={number}", latent=5, pca_mse=0.02)
         for number, mse in enumerate((0.03, 0.01, 0.04, 0.015, 0.05, 0.06, 0.02))

@@ -99,7 +99,7 @@ def test_every_image_is_in_one_split_with_the_label_of_its_folder(photos: Path) 
         assert set(split.labels.tolist()) == {0, 1}
 
 
-def test_the_same_images_are_set_apart_wherever_the_folder_is(photos: Path) -> None:
+def test_the_same_images_are_held_out_wherever_the_folder_is(photos: Path) -> None:
     elsewhere = photos.parent / "copy" / "renamed"
     shutil.copytree(photos, elsewhere)
     first, second = load(photos), load(elsewhere)
@@ -119,7 +119,7 @@ def test_classes_are_numbered_in_natural_order(tmp_path: Path) -> None:
     assert found == {0: 3, 1: 1, 2: 2, 3: 1, 4: 0}
 
 
-def test_classes_are_called_as_their_folders_are(tmp_path: Path) -> None:
+def test_classes_are_named_after_their_folders(tmp_path: Path) -> None:
     names = [
         "+",
         "(",
@@ -160,7 +160,7 @@ def test_folders_named_train_val_and_test_are_the_splits(tmp_path: Path) -> None
         load(tmp_path / "set", val_size=2)
 
 
-def test_a_split_that_has_no_folder_is_set_apart_of_the_training_images(tmp_path: Path) -> None:
+def test_a_split_without_a_folder_is_held_out_of_the_training_images(tmp_path: Path) -> None:
     training = [f"train/{number}.png" for number in range(20)]
     with_test = load(put_all(tmp_path / "a", *training, "test/x.png", "test/y.png"))
     assert [len(part) for part in splits(with_test)] == [18, 2, 2]
@@ -227,7 +227,7 @@ def test_splits_may_have_years_and_words_for_images_in_their_names(
     assert splits(load(put_all(tmp_path / "set", *files))) == [[0, 1], [2], [3]]
 
 
-def test_where_names_leave_open_whether_folders_are_splits_an_error_asks(tmp_path: Path) -> None:
+def test_ambiguous_folder_names_are_an_error(tmp_path: Path) -> None:
     files = [f"{name}/{i}.png" for name in ("trainA", "my-test") for i in range(10)]
     folder = put_all(tmp_path / "set", *files)
     expected = r"folders that may be splits or classes \(my-test, trainA\): give splits=true"
@@ -247,7 +247,7 @@ def test_where_names_leave_open_whether_folders_are_splits_an_error_asks(tmp_pat
 
 
 @pytest.mark.parametrize("other", ["steamtraining", "valley", "contest", "trains"])
-def test_a_word_within_a_word_names_no_split(other: str, tmp_path: Path) -> None:
+def test_part_of_a_word_does_not_name_a_split(other: str, tmp_path: Path) -> None:
     files = [f"{name}/{i}.png" for name in (other, "tested") for i in range(10)]
     data = load(put_all(tmp_path / "set", *files))
     assert sorted(data.train.classes) == sorted([other, "tested"])
@@ -319,7 +319,7 @@ def test_a_class_of_a_few_images_has_one_to_test_on(tmp_path: Path) -> None:
     assert sorted(map(data.test.class_name, data.test.labels.tolist())) == list("abcdefg")
 
 
-def test_classes_without_images_to_train_or_test_on_are_told(tmp_path: Path) -> None:
+def test_classes_without_training_or_test_images_are_reported(tmp_path: Path) -> None:
     rare = [f"{name}/1.png" for name in ("w", "x", "y", "z10", "z9", "zz")]
     files = [f"many/{number}.png" for number in range(80)] + rare
     notice = load(put_all(tmp_path / "set", *files)).notice
@@ -428,7 +428,7 @@ def test_a_change_of_the_files_is_noticed(change: str, photos: Path, decodings: 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "gone"])
 @pytest.mark.parametrize("suffix", ["images", "json"])
-def test_a_damaged_cache_is_made_anew(
+def test_a_damaged_cache_is_rebuilt(
     suffix: str, damage: str, photos: Path, decodings: list[int]
 ) -> None:
     before = splits(load(photos))
@@ -469,7 +469,7 @@ CRAFTED: list[Callable[[dict[str, Any]], Any]] = [
 
 
 @pytest.mark.parametrize("number", range(len(CRAFTED)))
-def test_a_crafted_index_is_made_anew(number: int, photos: Path, decodings: list[int]) -> None:
+def test_a_crafted_index_is_rebuilt(number: int, photos: Path, decodings: list[int]) -> None:
     before = splits(load(photos))
     (path,) = (photos.parent / "data" / "folder").glob("*.json")
     facts = CRAFTED[number](json.loads(path.read_bytes())["facts"])
@@ -479,7 +479,7 @@ def test_a_crafted_index_is_made_anew(number: int, photos: Path, decodings: list
 
 @pytest.mark.parametrize("suffix", ["images", "json"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_in_place_of_the_cache_is_replaced_or_named(
+def test_something_other_than_a_file_in_place_of_the_cache_is_replaced_or_named(
     suffix: str, make: Callable[[Path], None], photos: Path
 ) -> None:
     before = splits(load(photos))
@@ -525,7 +525,9 @@ def test_interrupted_decoding_leaves_no_cache(
     assert list((photos.parent / "data" / "folder").iterdir()) == []
 
 
-def test_images_that_use_little_of_their_range_are_told_and_can_be_scaled(tmp_path: Path) -> None:
+def test_images_that_use_little_of_their_range_are_reported_and_can_be_scaled(
+    tmp_path: Path,
+) -> None:
     deep = np.arange(200, dtype=np.uint16).reshape(10, 20)
     for number, level in enumerate(range(0, 4000, 200)):
         path = tmp_path / "deep" / f"{number}.png"
@@ -592,7 +594,7 @@ def write_until_told(file: Path, pipe: Connection) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are open")
-def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
+def test_files_of_a_killed_process_are_removed_and_files_being_written_are_not(
     photos: Path,
 ) -> None:
     folder = photos.parent / "data" / "folder"
@@ -763,7 +765,7 @@ def test_every_model_trains_on_own_images(
 
 
 @pytest.mark.undrawn("train", "compare")
-def test_runs_on_one_folder_are_compared_and_on_two_each_for_itself(
+def test_runs_on_one_folder_are_compared_and_on_two_separately(
     noise: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise.rename(noise.parent / "others")

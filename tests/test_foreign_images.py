@@ -40,7 +40,7 @@ def fashion(monkeypatch: pytest.MonkeyPatch) -> None:
 LINE = ["noise=gaussian", "strengths=0.1,0.5", "n=30", "device=cpu"]
 
 
-def test_another_data_set_stands_beside_the_test_images_of_the_run(
+def test_another_data_set_is_denoised_next_to_the_runs_own(
     run: RunDirectory, aecli: Aecli, fashion: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("denoise", str(run.path), *LINE) == 0
@@ -71,7 +71,7 @@ def photos(tmp_path: Path) -> None:
         Image.fromarray(np.full((28, 28), level, np.uint8)).save(tmp_path / f"photos/{level}.png")
 
 
-def test_images_of_ones_own_stand_beside_them_too(
+def test_own_images_are_denoised_next_to_the_runs_own(
     run: RunDirectory, aecli: Aecli, photos: None
 ) -> None:
     assert aecli("denoise", str(run.path), "images=photos", *LINE) == 0
@@ -106,7 +106,7 @@ def test_own_test_images_that_cannot_be_used_are_left_out(
         (["data=fashion_mnist", "images=one.png"], 2, "cannot both be given"),
     ],
 )
-def test_a_data_set_that_cannot_be_taken_gets_one_line(
+def test_an_unusable_data_set_gets_one_line(
     line: list[str],
     status: int,
     words: str,
@@ -141,7 +141,7 @@ def result(strength: float, **errors: torch.Tensor) -> Denoised:
     return Denoised(GAUSSIAN, strength, named, {})
 
 
-def test_a_sentence_claims_what_the_images_support() -> None:
+def test_sentences_claim_only_what_the_images_support() -> None:
     noise = torch.randn(100, generator=torch.Generator().manual_seed(0)) * 0.01
     level = torch.full((100,), 0.1)
     results = [

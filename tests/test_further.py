@@ -177,7 +177,7 @@ def test_minutes_can_be_raised_and_not_lowered(
 
 
 @pytest.mark.parametrize("extra", [["restart=true"], ["resume=mine", "restart=maybe"]])
-def test_restart_is_for_a_run_that_is_there(
+def test_restart_needs_an_existing_run(
     extra: list[str], aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", *extra) == 2
@@ -190,7 +190,7 @@ def test_restart_is_for_a_run_that_is_there(
      "failure.json", "config.yaml", "figures/loss.png", "checkpoints/0000000001.pt",
      "events.out.tfevents.1.mine", ".hydra/config.yaml", ".next/mine"],
 )  # fmt: skip
-def test_a_new_run_overwrites_no_file_of_somebody_else(
+def test_a_new_run_overwrites_no_file_of_another_program(
     name: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = tmp_path / "mine" / name
@@ -234,7 +234,7 @@ def test_hydra_writes_only_into_the_folder_of_the_run(
 
 
 @pytest.mark.parametrize("name", [".hydra/config.yaml", "config.yaml", "figures/loss.svg"])
-def test_a_sweep_overwrites_no_file_of_somebody_else(
+def test_a_sweep_overwrites_no_file_of_another_program(
     name: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = tmp_path / "sweep/0-fc-z3-s0" / name

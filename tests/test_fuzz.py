@@ -61,7 +61,7 @@ EXAMPLES, SOAKED = 100, 500
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_line_trains_or_is_refused(part: int, soak: bool) -> None:
+def test_a_command_line_trains_or_is_refused(part: int, soak: bool) -> None:
     checked = settings(
         deadline=None, max_examples=(SOAKED if soak else EXAMPLES) // PARTS,
         suppress_health_check=list(HealthCheck), derandomize=True, print_blob=True,

@@ -20,14 +20,14 @@ def families(*lines: str) -> list[str]:
     return [by_run[id(result)] for result in results]
 
 
-def test_what_differs_as_an_experiment_sets_it_has_the_name_of_the_experiment() -> None:
+def test_differences_set_by_an_experiment_are_named_after_it() -> None:
     lecture, own = families("experiment=lecture_fc latent=5", "model=fc latent=5")
     assert (lecture, own) == ("lecture_fc", "fc")  # all that differs is as it comes with the model
     lecture, other = families("experiment=lecture_conv latent=5", "experiment=lecture_fc latent=5")
     assert (lecture, other) == ("conv", "fc")  # the models tell them apart
 
 
-def test_a_family_is_called_by_the_words_that_are_in_the_names_of_its_runs() -> None:
+def test_a_family_is_named_with_the_words_of_its_runs_names() -> None:
     assert families("corruption=gaussian", "corruption=none") == [
         "conv, gaussian", "conv, no corruption",
     ]  # fmt: skip
@@ -39,20 +39,20 @@ def test_a_family_is_called_by_the_words_that_are_in_the_names_of_its_runs() -> 
     assert (clipped, plain) == ("conv, clip_norm=1", "conv, clip_norm=null")
 
 
-def test_what_differs_from_an_experiment_is_named_by_its_settings() -> None:
+def test_differences_from_an_experiment_are_named_by_their_settings() -> None:
     first, second = families("experiment=lecture_fc lr=0.1", "experiment=lecture_fc lr=0.01")
     assert (first, second) == ("fc, lr=0.1", "fc, lr=0.01")
     preset, changed = families("experiment=lecture_fc", "experiment=lecture_fc data.std=0.5")
     assert (preset, changed) == ("lecture_fc", "fc, std=0.5")
 
 
-def test_one_value_that_an_experiment_sets_as_well_does_not_make_a_run_of_it() -> None:
+def test_sharing_one_value_with_an_experiment_is_not_enough() -> None:
     first, second = families("model=fc lr=0.01", "model=fc")  # 0.01 as in experiment=linear
     assert (first, second) == ("fc, lr=0.01", "fc, lr=0.001")
     assert families("experiment=linear", "model=fc latent=32") == ["linear", "fc"]
 
 
-def test_a_model_has_its_name_alone_only_as_it_comes_and_beside_experiments() -> None:
+def test_a_plain_model_next_to_experiments_is_named_after_the_model() -> None:
     lecture, changed = families("experiment=lecture_fc", "model=fc data.mean=0.1")
     assert lecture == "lecture_fc" and changed.startswith("fc, mean=0.1, std=1, ")
     lecture, plain, faster = families("experiment=lecture_fc", "model=fc", "model=fc lr=0.1")
@@ -61,7 +61,7 @@ def test_a_model_has_its_name_alone_only_as_it_comes_and_beside_experiments() ->
     assert families("model=fc", "model=conv lr=0.01") == ["fc, lr=0.001", "conv, lr=0.01"]
 
 
-def test_keys_that_end_alike_are_not_taken_for_one_another() -> None:
+def test_keys_with_the_same_last_part_are_distinguished() -> None:
     # checkpoint.epochs is 1 unless it is set, and epochs 25; a layer's kernel is 3.
     assert families("experiment=hinton", "model=fc") == ["hinton", "fc"]
     _, short = families("experiment=hinton", "model=fc epochs=1")
@@ -71,18 +71,18 @@ def test_keys_that_end_alike_are_not_taken_for_one_another() -> None:
 
 
 @pytest.mark.parametrize("model", ["fc", "conv", "deep"])
-def test_the_values_of_a_model_are_those_that_are_composed_of_its_choice(model: str) -> None:
+def test_the_values_of_a_model_are_the_composed_ones(model: str) -> None:
     composed, known = settings(compose([f"model={model}"])), model_values(model)
     assert [key for key, value in composed.items() if as_typed(known[key]) != as_typed(value)] == [
         "model.latent"
     ]
 
 
-def test_of_a_model_that_overrides_other_groups_nothing_is_known() -> None:
+def test_a_model_that_overrides_other_groups_has_no_known_values() -> None:
     assert model_values("denoising") == model_values("mine") == {}
 
 
-def test_a_seed_that_was_closed_early_is_not_averaged_with_those_that_were_not() -> None:
+def test_a_run_closed_early_is_not_averaged_with_complete_ones() -> None:
     template = some_setting(0.1).first
     whole = [replace(template, config=replace(template.config, seed=seed)) for seed in (0, 1)]
     closed = replace(

@@ -178,7 +178,7 @@ ORIENTATIONS = {
 
 @pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_exif_orientation_turns_the_image(orientation: int, suffix: str, tmp_path: Path) -> None:
+def test_exif_orientation_rotates_the_image(orientation: int, suffix: str, tmp_path: Path) -> None:
     stored = Image.fromarray(10 * np.array(ORIENTATIONS[1], np.uint8))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -189,7 +189,7 @@ def test_exif_orientation_turns_the_image(orientation: int, suffix: str, tmp_pat
     assert read_header(path).size == (len(turned), len(turned[0]))
 
 
-def test_a_turned_photograph_comes_out_upright(tmp_path: Path) -> None:
+def test_a_rotated_photograph_is_upright(tmp_path: Path) -> None:
     stored = Image.new("RGB", (64, 32), RED)  # its right half becomes the lower one
     stored.paste(BLUE, (32, 0, 64, 32))
     exif = Image.Exif()
@@ -200,7 +200,7 @@ def test_a_turned_photograph_comes_out_upright(tmp_path: Path) -> None:
     assert image[:, 48, 16].tolist() == pytest.approx(BLUE, abs=3)
 
 
-def test_of_several_images_in_a_file_the_first_counts(tmp_path: Path) -> None:
+def test_the_first_of_several_images_in_a_file_is_used(tmp_path: Path) -> None:
     first, second = row("RGB", RED, RED), row("RGB", BLUE, GREEN)
     for name, options in (("a.tif", {}), ("b.png", {}), ("c.webp", {"lossless": True})):
         path = saved(first, tmp_path / name, save_all=True, append_images=[second], **options)
@@ -324,7 +324,7 @@ class Counted(list[Path]):
             yield path
 
 
-def test_few_files_are_looked_at_ahead_and_none_once_nobody_asks(
+def test_few_files_are_decoded_ahead_and_none_after_the_consumer_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("aecli.data.images._usable_cores", lambda: 2)

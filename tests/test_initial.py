@@ -66,7 +66,7 @@ def test_other_layers_are_refused_before_a_folder_is_made(
     assert not Path("other").exists()
 
 
-def test_what_is_no_finished_run_is_refused(
+def test_an_unfinished_run_is_refused(
     first: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", *TINY, "init=nothing") == 2

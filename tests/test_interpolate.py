@@ -71,7 +71,7 @@ def test_a_path_begins_and_ends_at_the_reconstructions(finished: Path) -> None:
         assert torch.equal(paths.pixel[0, [0, -1]], to_pixels(split.images[[3, 8]]))
 
 
-def test_an_arc_is_gone_along_in_latent_space_only() -> None:
+def test_arcs_are_only_in_latent_space() -> None:
     # From (1, 0, ...) to (0, 1, ...): halfway an arc of radius 1 is at (0.7071, 0.7071, ...).
     images = torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
     images[0, 0, 0, 0] = images[1, 0, 0, 1] = 255
@@ -95,7 +95,7 @@ def test_pairs_are_read_as_they_are_typed() -> None:
 @pytest.mark.parametrize(
     "text", ["", "3", "0:1;1:2", "0-1", "a:b", "0:1:2", "-1:2", "0:3", "1.0:2", "0:1,", ":"]
 )
-def test_pairs_that_cannot_be_are_refused(text: str) -> None:
+def test_invalid_pairs_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="^pairs=.* is not valid: "):
         read_pairs(text, split_of(1, 2, 3))
 
@@ -123,7 +123,7 @@ def test_classes_are_named_as_their_folders_even_with_hyphens() -> None:
             read_class_pairs(f"class:{text}", split)
 
 
-def test_what_can_be_read_in_two_ways_is_refused() -> None:
+def test_ambiguous_pairs_are_refused() -> None:
     split = labelled([0, 1, 2, 3], "a", "b-c", "a-b", "c")
     with pytest.raises(UsageError, match="'a-b-c' can be read as a to b-c and a-b to c: give two "):
         read_class_pairs("class:a-b-c", split)
@@ -178,7 +178,7 @@ def test_drawn_pairs_are_of_different_images_and_follow_the_seed() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_the_animation_goes_there_and_back_for_ever(channels: int) -> None:
+def test_the_animation_goes_there_and_back_endlessly(channels: int) -> None:
     latent = torch.linspace(0, 1, 4).reshape(1, 4, 1, 1, 1).expand(2, 4, channels, 5, 7)
     film = Image.open(io.BytesIO(to_gif(Paths(latent, 1 - latent))))
     assert sum(1 for _ in ImageSequence.Iterator(film)) == 6  # 0 1 2 3 2 1
@@ -192,7 +192,7 @@ def test_the_animation_goes_there_and_back_for_ever(channels: int) -> None:
         assert abs(right.astype(int) - (255 - level)).max() <= 3
 
 
-def test_the_command_leaves_a_figure_a_film_and_their_numbers(
+def test_the_command_saves_a_figure_an_animation_and_their_numbers(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("interpolate", str(run.path), "pairs=3:7,12:40", "steps=5") == 0

@@ -79,7 +79,7 @@ def test_special_cases_of_b_and_c() -> None:
     assert halves == pytest.approx([-1 / 16, 9 / 16, 9 / 16, -1 / 16])
 
 
-def test_names_tell_known_kernels() -> None:
+def test_known_kernels_are_named() -> None:
     assert keys_bicubic(-0.75).name == "bicubic, a = -0.75 (torch's)"
     assert CATMULL_ROM.name == keys_bicubic(-0.5).name == "bicubic, a = -0.5 (Keys, Catmull-Rom)"
     assert (
@@ -102,7 +102,7 @@ def test_keys_kernel_reproduces_parabolas_and_torchs_does_not() -> None:
         assert np.allclose(found[inside], parabola(places)[inside], atol=1e-12) is is_exact
 
 
-def test_a_straight_line_stays_one() -> None:
+def test_a_straight_line_stays_straight() -> None:
     places = (np.arange(20) + 0.5) / 2 - 0.5
     for kernel in KERNELS[1:2] + KERNELS[3:]:
         found = weight_matrix(10, 2, kernel) @ np.arange(10.0)
@@ -116,7 +116,7 @@ def test_inside_an_image_bicubic_is_that_of_superres() -> None:
     assert np.abs(ours - theirs)[..., 4:-4, 4:-4].max() < 1e-6
 
 
-def test_the_precision_and_the_other_dimensions_stay() -> None:
+def test_precision_and_leading_dimensions_are_kept() -> None:
     image = np.ones((2, 3, 4, 5), np.float32)
     large = interpolate(image, 3, BILINEAR)
     assert large.dtype == np.float32 and large.shape == (2, 3, 12, 15)

@@ -67,7 +67,7 @@ def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_signal_ends_a_run_that_can_be_gone_on_with(
+def test_a_run_ended_by_a_signal_can_be_resumed(
     phase: str,
     number: int,
     status: int,

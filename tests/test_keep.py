@@ -56,7 +56,7 @@ def unvalidated(aecli: Aecli) -> RunDirectory:
         ("train corruption.target=input", "corruption.target=input is for corrupted images"),
     ],
 )
-def test_what_needs_validation_is_refused_without_it(
+def test_options_that_need_validation_are_refused_without_it(
     line: str, message: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli(*line.split(), *IMAGES) == 2
@@ -66,7 +66,7 @@ def test_what_needs_validation_is_refused_without_it(
 
 
 @pytest.mark.undrawn
-def test_the_last_weights_are_kept_though_earlier_ones_were_better(
+def test_keep_last_keeps_the_last_weights_even_if_worse(
     aecli: Aecli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wreck_later_epochs(monkeypatch)
@@ -109,7 +109,7 @@ def test_without_validation_every_training_image_is_trained_on(
     assert set(curves(unvalidated.path)["scalars"]).isdisjoint({"loss/validation", "mse/pca"})
 
 
-def test_no_image_is_set_apart_from_a_folder(
+def test_no_image_of_a_folder_is_held_out(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
@@ -144,7 +144,7 @@ def test_units_and_pixels_that_never_vary_are_found_without_validation(
 
 @pytest.mark.undrawn
 @pytest.mark.parametrize("line", [LAST, UNVALIDATED], ids=["keep=last", "val_size=0"])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
+def test_a_resumed_run_ends_like_an_uninterrupted_one(
     line: list[str], aecli: Aecli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = [*line, "epochs=4"]
@@ -189,14 +189,14 @@ def test_a_run_that_diverges_keeps_the_last_epoch_before(
     assert run.weights_file.read_bytes() == short.weights_file.read_bytes()
 
 
-def test_a_dry_run_knows_of_no_validation(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_leaves_validation_out(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
     assert aecli(*UNVALIDATED, "epochs=2", "--dry-run") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "no validation" in shown and "2 epochs, 4 steps" in shown
     assert "training steps on cpu" in shown and "from validations" not in shown
 
 
-def test_what_uses_a_run_works_without_validation(
+def test_every_command_works_without_validation(
     unvalidated: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("runs") == 0
@@ -214,7 +214,7 @@ def test_what_uses_a_run_works_without_validation(
 
 
 @pytest.mark.undrawn("train", "compare")
-def test_a_comparison_chooses_nothing_without_validation(
+def test_a_comparison_names_no_best_without_validation(
     unvalidated: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()

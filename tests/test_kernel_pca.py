@@ -73,7 +73,7 @@ def test_the_errors_are_those_of_the_formulas(monkeypatch: pytest.MonkeyPatch) -
         assert mse == pytest.approx(by_hand(train, test, size), rel=1e-6)
 
 
-def test_of_large_images_fewer_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_large_images_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_NUMBERS", 9 * 50)
     monkeypatch.setattr(module, "BATCH_NUMBERS", 9 * 7)
     train, test = drawn(60, 0), drawn(20, 1)
@@ -118,7 +118,7 @@ def sweep(aecli: Aecli, data_dir: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.undrawn("train")
-def test_compare_sets_it_beside_the_networks(
+def test_compare_shows_it_with_the_networks(
     sweep: Path, aecli: Aecli, data_dir: Path, tmp_path: Path
 ) -> None:
     assert aecli("compare", str(sweep), "output=out", "kernel_pca=true") == 0
@@ -159,7 +159,7 @@ def test_runs_that_it_cannot_be_compared_with_are_refused(
 
 
 @pytest.mark.undrawn("train", "compare")
-def test_what_it_lacks_is_named_and_nothing_is_written(
+def test_a_missing_library_is_named_and_nothing_is_written(
     sweep: Path,
     aecli: Aecli,
     tmp_path: Path,

@@ -106,7 +106,7 @@ def test_a_cached_data_set_has_the_fingerprints_of_its_images(finished: Path) ->
     assert set(summary["fingerprints"]) == {"train", "validation", "test"}
 
 
-def test_a_copy_in_train_and_test_is_counted_and_said(
+def test_a_copy_in_train_and_test_is_counted_and_reported(
     aecli: Aecli, tmp_path: Path, capsys: Capture
 ) -> None:
     draw(tmp_path / "photos" / "train", 12, seed=0)
@@ -205,7 +205,9 @@ def test_a_moved_folder_is_given_when_resuming(
     assert aecli("evaluate", "../run") == 0
 
 
-def test_a_path_is_for_images_of_ones_own(run: RunDirectory, aecli: Aecli, capsys: Capture) -> None:
+def test_a_path_is_only_for_the_users_own_images(
+    run: RunDirectory, aecli: Aecli, capsys: Capture
+) -> None:
     for line in (["train", f"resume={run.path}", "epochs=2"], ["evaluate", str(run.path)]):
         assert aecli(*line, "path=photos") == 2
         assert "path=photos is for runs on images of your own" in one_error(capsys)
@@ -232,7 +234,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     assert contents(run.path) == before
 
 
-def test_what_may_change_on_resuming_ties_no_checkpoint(
+def test_a_checkpoint_accepts_settings_that_may_change_on_resuming(
     run: RunDirectory, aecli: Aecli, tmp_path: Path, data_dir: Path
 ) -> None:
     shutil.copytree(data_dir, tmp_path / "moved")
@@ -294,7 +296,9 @@ def test_images_that_the_run_has_never_seen_are_named_and_scored_without_pca(
         assert "this command needs the images that the run was trained on" in one_error(capsys)
 
 
-def test_only_the_test_images_may_be_others(aecli: Aecli, tmp_path: Path, capsys: Capture) -> None:
+def test_only_the_test_images_may_be_replaced(
+    aecli: Aecli, tmp_path: Path, capsys: Capture
+) -> None:
     draw(tmp_path / "photos" / "train", 30, seed=0)
     draw(tmp_path / "photos" / "test", 10, seed=1)
     assert aecli("train", *LINE, "epochs=1") == 0
@@ -310,7 +314,7 @@ def test_only_the_test_images_may_be_others(aecli: Aecli, tmp_path: Path, capsys
     assert aecli("embed", "run") == 3
 
 
-def test_images_are_found_from_any_folder_and_in_any_place(
+def test_images_are_found_from_any_working_folder(
     photos: Path, aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     expected = RunDirectory(tmp_path / "run").load_summary()["test"]["mse"]
@@ -331,7 +335,7 @@ def test_images_are_found_from_any_folder_and_in_any_place(
     assert capsys.readouterr().err == ""
 
 
-def test_export_and_ones_own_images_need_no_training_images(
+def test_export_and_own_images_need_no_training_images(
     photos: Path, aecli: Aecli, tmp_path: Path, capsys: Capture
 ) -> None:
     draw(tmp_path / "mine", 3, seed=5)
@@ -343,7 +347,7 @@ def test_export_and_ones_own_images_need_no_training_images(
     assert "is not a folder" in one_error(capsys)
 
 
-def test_classes_unknown_to_a_run_are_held_against_its_images_too(
+def test_images_of_unknown_classes_are_compared_with_the_training_images(
     aecli: Aecli, tmp_path: Path, capsys: Capture
 ) -> None:
     for number, name in enumerate(("cats", "dogs")):
@@ -383,7 +387,7 @@ def test_models_are_compared_on_the_same_images_only(
 
 
 @pytest.mark.undrawn("train", "compare")
-def test_folders_of_one_name_are_not_one_data_set(
+def test_folders_with_the_same_name_are_different_data_sets(
     photos: Path, aecli: Aecli, tmp_path: Path, capsys: Capture
 ) -> None:
     draw(tmp_path / "b" / "photos", 60, seed=7)
@@ -402,7 +406,9 @@ def test_folders_of_one_name_are_not_one_data_set(
         assert len(list((tmp_path / "compared").rglob("report.html"))) == count
 
 
-def test_one_data_set_in_two_folders_is_one(photos: Path, aecli: Aecli, tmp_path: Path) -> None:
+def test_a_data_set_in_two_folders_is_recognised_as_the_same(
+    photos: Path, aecli: Aecli, tmp_path: Path
+) -> None:
     shutil.copytree(photos, tmp_path / "pictures")
     line = [each for each in LINE if not each.startswith(("path", "hydra"))]
     assert aecli("train", *line, "epochs=1", "seed=1", "path=pictures", "hydra.run.dir=second") == 0
@@ -435,7 +441,7 @@ def test_a_copied_run_counts_once(
     assert setting.seeds == [0]
 
 
-def test_a_strangers_configuration_is_no_run(
+def test_a_configuration_not_written_by_aecli_is_not_a_run(
     finished: Path, tmp_path: Path, aecli: Aecli, capsys: Capture
 ) -> None:
     shutil.copytree(finished, tmp_path / "runs" / "a")

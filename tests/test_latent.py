@@ -50,7 +50,7 @@ def test_an_arc_between_codes_of_different_length_has_both_ends() -> None:
      ([1.0, 1.0], [0.0, 0.0]), ([3.0, 1.0], [3.0, 1.0])],
     ids=["parallel", "opposite", "from the origin", "to the origin", "nowhere"],
 )  # fmt: skip
-def test_where_there_is_no_arc_the_line_is_straight(start: list[float], end: list[float]) -> None:
+def test_without_a_unique_arc_the_line_is_straight(start: list[float], end: list[float]) -> None:
     first, second = torch.tensor([start]), torch.tensor([end])
     assert torch.allclose(spherical(first, second, 5), straight(first, second, 5), atol=1e-4)
 

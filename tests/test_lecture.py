@@ -223,7 +223,7 @@ def test_a_number_that_differs_fails(
     assert "differs: output 2x2: difference 1" in page
 
 
-def test_a_command_that_fails_is_told_and_the_others_go_on(
+def test_a_failing_command_is_reported_and_the_others_go_on(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = {**PICTURE, "id": "wrong", "line": "conv input=2 kernel=0"}
@@ -434,7 +434,7 @@ def test_the_notebook_shows_what_jupyter_can_show(aecli: Aecli, tmp_path: Path) 
     assert [*figure["outputs"][0]["data"]] == ["image/png", "text/plain"]
 
 
-def test_the_notebook_keeps_the_printed_text_without_files_that_are_gone(tmp_path: Path) -> None:
+def test_the_notebook_has_the_printed_text_without_temporary_files(tmp_path: Path) -> None:
     lecture = read_lecture(write(tmp_path / "mine.yaml", CONV))
     shown = SlideResult(
         lecture.slides[0], "aecli compare", f"   live\nunits\nreport {ELSEWHERE}/a.html"
@@ -443,7 +443,7 @@ def test_the_notebook_keeps_the_printed_text_without_files_that_are_gone(tmp_pat
     assert cells[-1]["outputs"][0]["text"] == ["   live\n", "units\n"]
 
 
-def test_lectures_are_completed_and_are_no_choices_of_a_run() -> None:
+def test_lectures_are_completed_and_are_not_choices_of_a_run() -> None:
     assert candidates("aecli lecture ") == [
         *("part=", "quick=", "output=", "list", *lecture_names())
     ]

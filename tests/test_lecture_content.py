@@ -45,21 +45,21 @@ def test_the_slides_cover_every_row_once() -> None:
     assert sorted(rows) == [*range(1, ROWS + 1)]
 
 
-def test_only_what_lies_outside_has_no_line() -> None:
+def test_only_rows_outside_the_subject_have_no_command() -> None:
     without = [slide for name in NAMES for slide in slides(name) if "line" not in slide]
     assert {row for slide in without for row in slide["rows"]} == OUTSIDE
     assert all("outside aecli" in slide["remark"] for slide in without)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_slide_has_a_name_of_its_own(name: str) -> None:
+def test_slide_names_are_unique(name: str) -> None:
     names = [slide["id"] for slide in slides(name)]
     assert [each for each, n in Counter(names).items() if n > 1] == []
     assert [each for each in names if not re.fullmatch(r"[a-z0-9-]+", each)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_line_asserts_something(name: str) -> None:
+def test_each_command_has_a_check(name: str) -> None:
     assert [slide["id"] for slide in slides(name) if "line" in slide and not slide["checks"]] == []
 
 

@@ -57,7 +57,7 @@ def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
     return means, -precision.diagonal().log().expand(means.shape)
 
 
-def test_many_codes_reach_the_marginal_of_a_linear_decoder_and_one_only_bounds_it() -> None:
+def test_many_codes_reach_the_marginal_likelihood_and_one_gives_a_bound() -> None:
     images = drawn_images(120)  # of several batches, the last one smaller
     exact = marginal(images)
     many = importance_weighted(images, posterior, linear_decoder, 3000, generator(), ignore)
@@ -74,7 +74,7 @@ def test_the_exact_posterior_needs_a_single_code(monkeypatch: pytest.MonkeyPatch
     assert torch.allclose(found.per_image, marginal(images), atol=1e-9)
 
 
-def test_chunks_of_codes_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_codes_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     images, means = drawn_images(3), []
 
     def decoder(images: Tensor, codes: Tensor) -> Tensor:

@@ -57,14 +57,14 @@ def test_results_and_gradients_are_those_of_torch(
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_images_get_no_gradient_that_nobody_wants(products: list[Tensor]) -> None:
+def test_images_get_no_unneeded_gradient(products: list[Tensor]) -> None:
     layer = Linear(784, 784)
     layer(torch.randn(3, 784)).sum().backward()
     assert len(products) == 2
 
 
 @pytest.mark.parametrize("case", ["few weights", "double", "autocast", "export", "meta", "intel"])
-def test_elsewhere_the_layer_is_torchs_own(
+def test_elsewhere_the_layer_is_torchs(
     case: str, products: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(linear, "_is_intel", lambda: case == "intel")
@@ -84,14 +84,14 @@ def test_elsewhere_the_layer_is_torchs_own(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_the_maker_of_the_processor_is_known() -> None:
+def test_the_vendor_of_the_processor_is_detected() -> None:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     makers = {line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")}
     assert linear._is_intel() == (makers == {"GenuineIntel"})
 
 
 @pytest.mark.parametrize("case", ["missing", "other arguments", "wrong"])
-def test_without_the_private_operator_the_layer_is_torchs_own(
+def test_without_the_private_operator_the_layer_is_torchs(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -28,7 +28,7 @@ def test_a_subspace_has_no_angle_to_itself_in_another_basis() -> None:
     assert principal_angles(rows, mixed) == pytest.approx([0.0] * 4, abs=1e-4)
 
 
-def test_angles_are_those_that_one_can_draw() -> None:
+def test_angles_are_those_known_from_geometry() -> None:
     line, plane = torch.tensor([[3.0, 0.0, 3.0]]), torch.eye(3)[:2]
     assert principal_angles(line, plane) == pytest.approx([45.0])
     tilted = torch.tensor([[1.0, 0.0, 0.0], [0.0, math.cos(0.1), math.sin(0.1)]])
@@ -46,7 +46,7 @@ def test_rows_that_depend_on_one_another_have_fewer_angles() -> None:
 
 
 @pytest.mark.parametrize("degrees", [0.0, 7.5, 90.0])
-def test_a_decoder_that_is_turned_away_from_pca_has_that_angle(degrees: float) -> None:
+def test_a_decoder_rotated_away_from_pca_has_that_angle(degrees: float) -> None:
     images, _ = synthetic_digits(256, seed=0)
     pca = fit_pca(images)
     turn = math.radians(degrees)

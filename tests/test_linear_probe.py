@@ -77,7 +77,7 @@ def test_large_images_are_fitted_in_as_few_numbers_as_there_are_images(
     assert fitted == [6, 1]
 
 
-def test_clouds_that_a_plane_separates_are_told_apart() -> None:
+def test_linearly_separable_clouds_are_classified() -> None:
     features, labels = clouds(apart=20)
     assert (
         fit_classifier(features, labels, 3, Standardizer.fit(features)).accuracy(features, labels)
@@ -85,13 +85,13 @@ def test_clouds_that_a_plane_separates_are_told_apart() -> None:
     )
 
 
-def test_what_only_a_curve_separates_is_not_told_apart() -> None:
+def test_clouds_separated_by_a_curve_are_not_classified() -> None:
     corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     found = fit_classifier(corners, torch.tensor([0, 0, 1, 1]), 2, Standardizer.fit(corners))
     assert torch.allclose(found.logits(corners).softmax(1), torch.tensor(0.5), atol=1e-3)
 
 
-def test_without_information_the_shares_of_the_classes_are_said() -> None:
+def test_without_information_the_class_frequencies_are_predicted() -> None:
     labels = torch.tensor([0, 1, 1, 1])
     found = fit_classifier(torch.ones(4, 2), labels, 2, Standardizer.fit(torch.ones(4, 2)))
     logits = found.logits(torch.ones(1, 2))
@@ -105,7 +105,7 @@ def test_the_largest_linear_function_wins() -> None:
     assert found.accuracy(features, torch.tensor([1, 1, 0, 1])) == 0.75
 
 
-def test_units_make_scale_and_offset_of_the_features_immaterial() -> None:
+def test_standardising_makes_scale_and_offset_irrelevant() -> None:
     features, labels = clouds()
     other = features * torch.tensor([100.0, 100.0, 100.0, 100.0]) - 7
     first = fit_classifier(features, labels, 3, Standardizer.fit(features)).logits(features)
@@ -136,7 +136,7 @@ def test_the_pixels_of_a_split_are_classified() -> None:
     assert found.logits(flat_pixels(images)).argmax(1).tolist() == [0, 1, 0, 1]
 
 
-def test_one_class_is_nothing_to_tell_apart() -> None:
+def test_a_single_class_needs_no_classifier() -> None:
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     assert has_classes(Split(images, torch.tensor([0, 4, 4])))
     assert not has_classes(Split(images, torch.tensor([4, 4, 4])))

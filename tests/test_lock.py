@@ -32,7 +32,7 @@ pytestmark = pytest.mark.undrawn
 Aecli = Callable[..., int]
 
 
-def test_the_holder_is_named_and_gone_when_done(tmp_path: Path) -> None:
+def test_the_holder_is_named_until_it_releases_the_lock(tmp_path: Path) -> None:
     with locked(tmp_path):
         expected = (
             rf"{tmp_path} is in use by process {os.getpid()} on {socket.gethostname()}, since "
@@ -47,7 +47,7 @@ def test_the_holder_is_named_and_gone_when_done(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_is_given_back_when_something_goes_wrong(tmp_path: Path) -> None:
+def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError), locked(tmp_path):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +75,7 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_is_there_is_believed(tmp_path: Path) -> None:
+def test_a_running_process_keeps_its_lock(tmp_path: Path) -> None:
     holder = leave_lock(tmp_path)
     os.utime(holder, (0, 0))  # however long ago
     with pytest.raises(StorageError, match="stop it; if there is no such"), locked(tmp_path):
@@ -94,7 +94,7 @@ ELSEWHERE: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("pid", [2**22 + 1, os.getpid()], ids=["gone", "there"])
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_of_a_process_elsewhere_only_silence_tells(
+def test_a_process_on_another_machine_is_judged_by_its_heartbeat(
     where: str, pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
@@ -110,7 +110,7 @@ def test_of_a_process_elsewhere_only_silence_tells(
         pass
 
 
-def test_whoever_waits_for_a_sign_of_life_is_told_so(
+def test_waiting_for_a_heartbeat_is_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
@@ -190,7 +190,7 @@ def test_a_lock_that_is_released_while_it_is_watched_is_free(
 
 
 @pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
-def test_a_clock_that_is_set_takes_no_lock_from_a_holder_that_beats(
+def test_setting_the_clock_does_not_expire_a_live_lock(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.2)
@@ -205,7 +205,7 @@ def test_a_clock_that_is_set_takes_no_lock_from_a_holder_that_beats(
 
 
 @pytest.mark.parametrize("days", [-1, 1], ids=["back", "forward"])
-def test_a_clock_that_is_set_keeps_no_abandoned_lock(
+def test_setting_the_clock_does_not_keep_an_abandoned_lock(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
@@ -232,7 +232,7 @@ def test_a_damaged_lock_counts_by_its_age(
         pass
 
 
-def test_a_holder_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_a_lock_is_held_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     with locked(tmp_path):
         (entry,) = (tmp_path / LOCK).iterdir()
@@ -267,7 +267,7 @@ def test_a_disk_that_fails_for_a_moment_does_not_end_the_heartbeat(
     assert len(failed) == 3
 
 
-def test_nobody_touches_a_folder_whose_lock_is_released(
+def test_a_released_lock_gets_no_more_heartbeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.001)
@@ -298,7 +298,7 @@ def test_a_disk_that_takes_no_lock_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_was_taken_over_from_notices_and_leaves_the_lock(tmp_path: Path) -> None:
+def test_a_holder_that_lost_its_lock_notices_and_leaves_it(tmp_path: Path) -> None:
     with locked(tmp_path) as check:
         (tmp_path / LOCK).rename(tmp_path / "moved")
         lost = "is no longer locked by this process: "
@@ -320,7 +320,7 @@ def test_a_lock_that_has_been_damaged_is_no_longer_ours(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_is_slow_to_take_a_stale_lock_over_does_not_take_the_next_ones(
+def test_a_slow_takeover_does_not_take_a_newer_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_lock(tmp_path, pid=2**22 + 1)
@@ -378,7 +378,7 @@ def test_a_process_in_another_container_does_not_take_the_lock_of_a_live_one(
     assert in_another_namespace(tmp_path, TRY) == ""
 
 
-def test_nor_does_one_outside_take_it_from_one_in_a_container(tmp_path: Path) -> None:
+def test_a_process_outside_does_not_take_the_lock_of_one_in_a_container(tmp_path: Path) -> None:
     killed = TRY.replace("check()", "import os; os.kill(os.getpid(), 9)")
     # The first process of a namespace cannot kill itself, so the lock is that of its child.
     in_another_namespace(tmp_path, f"import os\nif os.fork() == 0:{indented(killed)}\nos.wait()")
@@ -429,13 +429,13 @@ def assert_no_two_get_in(count: int, folder: Path, seed: int, rounds: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_of_several_processes_one_at_a_time_gets_in(seed: int, tmp_path: Path) -> None:
+def test_several_processes_get_the_lock_one_at_a_time(seed: int, tmp_path: Path) -> None:
     assert_no_two_get_in(2 + seed % 3, tmp_path, seed, rounds=20)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_of_several_processes_one_takes_a_stale_lock_over(seed: int, tmp_path: Path) -> None:
+def test_only_one_of_several_processes_takes_over_a_stale_lock(seed: int, tmp_path: Path) -> None:
     leave_lock(tmp_path, pid=2**22 + 1)
     assert_no_two_get_in(2 + seed % 3, tmp_path, seed, rounds=3)
     assert list(tmp_path.iterdir()) == []
@@ -459,7 +459,7 @@ def test_a_lock_that_is_released_while_it_is_looked_at_is_free(
 
 
 @pytest.mark.parametrize("left", [None, "another.json", "notes.txt"])
-def test_a_lock_that_changes_once_it_is_found_taken_is_looked_at_again(
+def test_a_lock_that_changes_while_it_is_examined_is_examined_again(
     left: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_lock(tmp_path)
@@ -511,7 +511,7 @@ def test_the_lock_of_a_killed_process_is_free(seed: int, tmp_path: Path) -> None
     assert_no_two_get_in(2, tmp_path, seed, rounds=3)
 
 
-def test_of_two_runs_in_one_folder_one_is_refused(data_dir: Path, tmp_path: Path) -> None:
+def test_the_second_of_two_runs_in_one_folder_is_refused(data_dir: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     line = ["train", "model=fc", "latent=2", *TINY, f"data_dir={data_dir}"]
     for folder in folders:
@@ -538,7 +538,7 @@ class SlowClock(datetime):
         return cls(2026, 1, 2, 3, 4, 5, (cls.asked - 1) // 3, tz)
 
 
-def test_two_runs_of_one_microsecond_get_two_folders(
+def test_two_runs_started_in_the_same_microsecond_get_two_folders(
     aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hydra.core.utils.datetime", SlowClock)
@@ -552,7 +552,7 @@ def test_two_runs_of_one_microsecond_get_two_folders(
 
 
 @pytest.mark.parametrize("name", [LOCK, f"{LOCK}/notes.txt", f"{LOCK}/folder/notes.txt"])
-def test_a_file_of_somebody_else_is_not_taken_for_a_lock(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_lock_is_not_removed(name: str, tmp_path: Path) -> None:
     theirs = tmp_path / name
     theirs.parent.mkdir(parents=True, exist_ok=True)
     theirs.write_text("precious")

@@ -97,7 +97,7 @@ def test_a_folder_of_runs_may_be_named_from_outputs_where_any_is_taken(lab: Path
         ("x" * 300, "x is not a folder"),
     ],
 )
-def test_what_stands_for_no_run_or_for_several(lab: Path, text: str, message: str) -> None:
+def test_names_of_no_run_or_several(lab: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.compile(message)):
         find_run(text)
 
@@ -115,7 +115,7 @@ def test_the_newest_is_taken_if_none_is_finished(
         assert "being trained; wait" in error and "resume" not in error
 
 
-def test_a_path_that_exists_is_that(lab: Path, finished: Path) -> None:
+def test_an_existing_path_is_taken_as_it_is(lab: Path, finished: Path) -> None:
     for name in ("latest", "fc-z30"):
         Path(name).symlink_to(finished)
         assert find_run(name) == Path(name)
@@ -123,12 +123,12 @@ def test_a_path_that_exists_is_that(lab: Path, finished: Path) -> None:
     assert find_run("2-fc-z3") == Path("2-fc-z3")
 
 
-def test_a_folder_of_the_same_name_hides_no_run(lab: Path) -> None:
+def test_a_folder_of_the_same_name_does_not_hide_a_run(lab: Path) -> None:
     Path("fc-z3").mkdir()
     assert find_run("fc-z3/2026-01-01") == lab / FIRST
 
 
-def test_the_newest_is_what_was_written_last_whatever_its_name_says(lab: Path) -> None:
+def test_the_newest_run_was_written_last_whatever_its_name_says(lab: Path) -> None:
     set_written(lab / FIRST, 2e9)
     assert find_run("latest") == lab / FIRST
     (lab / SECOND / "notes.txt").touch()  # and what others write does not count

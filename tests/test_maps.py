@@ -32,7 +32,7 @@ def shades(figure: Figure) -> list[tuple[float, float, float]]:
     return [to_rgb(colour) for colour in np.asarray(drawn(figure).get_facecolor())]
 
 
-def test_points_lie_where_they_are_in_the_colour_of_their_class() -> None:
+def test_points_are_drawn_in_place_in_the_colour_of_their_class() -> None:
     classes = {"cats": np.array([[0.0, 1.0], [2.0, 3.0]]), "dogs": np.array([[4.0, -5.0]])}
     figure = scatter_map("title", CODES, classes)
     points, (legend,) = drawn(figure), figure.legends
@@ -49,7 +49,7 @@ def test_classes_are_mixed_so_that_none_hides_another() -> None:
     assert 20 < sum(one != other for one, other in zip(colours, colours[1:], strict=False)) < 80
 
 
-def test_courses_lead_from_a_ring_to_a_disc_over_the_points() -> None:
+def test_paths_lead_from_a_ring_to_a_disc_over_the_points() -> None:
     courses = [Course(np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 9.0]]), "here", "there")]
     figure = scatter_map("", CODES, {"a": points_of(20), "b": points_of(20)}, courses)
     (axes,) = figure.axes
@@ -65,7 +65,7 @@ def test_courses_lead_from_a_ring_to_a_disc_over_the_points() -> None:
     assert low < 0 and high > 9
 
 
-def test_the_names_of_courses_that_meet_do_not_cover_one_another() -> None:
+def test_the_names_of_paths_that_meet_do_not_overlap() -> None:
     angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
     rim = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     courses = [Course(np.array([[0, 0], end]), "in the middle", "on the rim") for end in rim]
@@ -77,7 +77,7 @@ def test_the_names_of_courses_that_meet_do_not_cover_one_another() -> None:
         assert not any(box.overlaps(other) for other in boxes[:number])
 
 
-def test_the_names_of_courses_stay_in_the_map() -> None:
+def test_the_names_of_paths_stay_within_the_map() -> None:
     corners = np.array([[-9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, -9.0]])
     courses = [Course(np.array([end, [0, 0]]), "a name that is long", "0") for end in corners]
     figure = scatter_map("", CODES, {"": points_of(50)}, courses)
@@ -106,7 +106,7 @@ def test_a_direction_without_a_unit_has_no_numbers() -> None:
     assert len(axes.get_xticks()) == 0 and len(axes.get_yticks()) > 2
 
 
-def test_a_legend_is_there_for_as_many_classes_as_can_be_told_apart() -> None:
+def test_a_legend_is_drawn_for_as_many_classes_as_can_be_distinguished() -> None:
     for count in (1, 2, MAX_LABELS, MAX_LABELS + 1):
         figure = scatter_map("", CODES, {str(label): points_of(3, label) for label in range(count)})
         assert len(figure.legends) == (1 < count <= MAX_LABELS)
@@ -141,7 +141,7 @@ def test_points_in_one_place_are_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 4, 6)], ids=str)
-def test_each_image_of_a_plane_lies_at_its_code(shape: tuple[int, int, int]) -> None:
+def test_each_image_of_a_plane_is_at_its_code(shape: tuple[int, int, int]) -> None:
     x, y = [1.0, 2.0, 3.0], [-10.0, 0.0]
     levels = torch.tensor([[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]])
     images = levels.reshape(2, 3, 1, 1, 1).expand(-1, -1, *shape)
@@ -160,7 +160,7 @@ def test_each_image_of_a_plane_lies_at_its_code(shape: tuple[int, int, int]) -> 
     assert box.width / pixels.shape[1] == pytest.approx(box.height / pixels.shape[0])
 
 
-def test_the_name_of_a_class_stands_over_the_middle_of_its_points() -> None:
+def test_the_name_of_a_class_is_over_the_middle_of_its_points() -> None:
     cats, dogs = np.array([[0.0, 0], [1, 2], [50, 3]]), np.array([[8.0, 9]])
     figure = scatter_map("", CODES, {"cats": cats, "dogs with a very long name": dogs})
     named = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
@@ -168,7 +168,7 @@ def test_the_name_of_a_class_stands_over_the_middle_of_its_points() -> None:
     assert not scatter_map("", CODES, {"all": cats}).axes[0].texts
 
 
-def test_a_flat_map_is_not_made_square_with_emptiness() -> None:
+def test_a_flat_map_is_not_padded_to_a_square() -> None:
     def shape(width: float, height: float) -> float:
         points = np.array([[0.0, 0], [width, height]])
         figure = scatter_map("", CODES, {"": points})

@@ -92,7 +92,7 @@ def test_a_corruption_damages_the_input_and_not_the_target() -> None:
     assert seen[0].unique().tolist() == [0.5]
 
 
-def test_each_image_has_an_error_of_its_own() -> None:
+def test_each_image_has_its_own_error() -> None:
     pixels = torch.zeros(2, 1, 2, 2)
     outputs = torch.stack([torch.full((1, 2, 2), 0.5), torch.tensor([[[1.0, 0], [0, 0]]])])
     assert image_mse(pixels, outputs).tolist() == pytest.approx([0.25, 0.25])

@@ -154,7 +154,7 @@ def test_the_denoising_model_of_the_lecture() -> None:
         ("pixel_shuffle", "PixelShuffle"),
     ],
 )
-def test_a_method_enlarges_what_was_strided(method: str, layer: str) -> None:
+def test_each_upsampling_method_undoes_the_strides(method: str, layer: str) -> None:
     model = build_model(CONV, UpsampleConfig(Upsampling[method]), (1, 28, 28))
     found = [each.operation for each in describe(model) if each.part == "decoder"]
     assert found.count(layer) == 2
@@ -207,7 +207,7 @@ def test_unpooling_puts_the_maxima_back_where_they_were() -> None:
 
 
 @pytest.mark.usefixtures("determinism")
-def test_a_decoder_that_unpools_gets_the_places_from_the_encoder() -> None:
+def test_an_unpooling_decoder_gets_the_indices_from_the_encoder() -> None:
     model = build_model(CONV, UpsampleConfig(Upsampling.max_unpool), (1, 28, 28))
     images, others = torch.rand(2, 2, 1, 28, 28)
     codes, outputs = model.encode(images), model(images)
@@ -284,7 +284,7 @@ def test_a_dilated_layer_is_described_by_its_extent() -> None:
         build_model(too_far, UpsampleConfig(), (1, 28, 28))
 
 
-def test_a_kernel_that_cannot_lead_back_is_refused() -> None:
+def test_a_kernel_that_cannot_restore_the_size_is_refused() -> None:
     config = ConvConfig("conv", latent=5, layers=[LayerConfig(4, kernel=5, stride=2)])
     with pytest.raises(UsageError, match="upsample.kernel=1 is not valid: no output padding"):
         build_model(config, UpsampleConfig(Upsampling.transposed, kernel=1), (1, 28, 28))
@@ -343,7 +343,7 @@ def test_the_description_fills_in_the_formulas() -> None:
     ]
 
 
-def test_what_fits_is_described_where_a_layer_does_not() -> None:
+def test_layers_before_one_that_does_not_fit_are_described() -> None:
     config = ConvConfig("conv", latent=5, layers=[*LAYERS, LayerConfig(8, 9), LayerConfig(8, 3)])
     with pytest.raises(
         MisfitError, match=r"7x7 map, floor\(\(7 \+ 2\*0 - 9\) / 1\) \+ 1 = -1"
@@ -353,7 +353,7 @@ def test_what_fits_is_described_where_a_layer_does_not() -> None:
     assert [row.output_shape for row in rows if row.kernel] == [(16, 14, 14), (32, 7, 7)]
 
 
-def test_a_layer_list_that_leaves_nothing_names_the_layer_and_the_size() -> None:
+def test_layers_that_reduce_an_image_to_nothing_are_named_with_the_size() -> None:
     config = ConvConfig("conv", latent=5, layers=[LayerConfig(8, 3, 2, 1), LayerConfig(8, 20)])
     with pytest.raises(UsageError, match=r"layer 2 of 2 \(kernel 20.*its 14x14 map"):
         build_model(config, UpsampleConfig(), (1, 28, 28))
@@ -386,7 +386,7 @@ def test_the_description_lists_the_layers_with_shapes_and_parameters() -> None:
     assert model.training  # as it was before
 
 
-def test_maps_out_of_rows_lie_as_convolutions_like() -> None:
+def test_unflattened_maps_are_channels_last() -> None:
     # Otherwise the activation behind them takes several times as long in the backward pass.
     config = compose(["model=denoising"])
     model = build_model(config.model, config.upsample, (1, 28, 28))
@@ -399,7 +399,7 @@ def test_maps_out_of_rows_lie_as_convolutions_like() -> None:
     assert torch.equal(Unflatten(1, (3, 2, 2))(rows), rows.reshape(1, 3, 2, 2))
 
 
-def test_gradients_of_maps_that_become_rows_lie_as_convolutions_like() -> None:
+def test_gradients_of_flattened_maps_are_channels_last() -> None:
     maps = torch.arange(12.0).reshape(1, 3, 2, 2).contiguous(memory_format=torch.channels_last)
     maps.requires_grad_()
     rows = Flatten()(maps)
@@ -416,7 +416,7 @@ def test_gradients_of_maps_that_become_rows_lie_as_convolutions_like() -> None:
 
 
 @pytest.mark.parametrize("upsample", ["transposed", "nearest", "pixel_shuffle", "max_unpool"])
-def test_biases_that_batch_normalisation_cancels_have_no_gradient_to_compute(upsample: str) -> None:
+def test_biases_cancelled_by_batch_normalisation_are_frozen(upsample: str) -> None:
     config = compose(["model=denoising", f"upsample={upsample}"])
     model = build_model(config.model, config.upsample, (1, 28, 28)).double()
     fixed = [name for name, each in model.named_parameters() if not each.requires_grad]

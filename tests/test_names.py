@@ -31,11 +31,11 @@ Aecli = Callable[..., int]
         ("\u202egnp.exe", "\\u202egnp.exe"),
     ],
 )
-def test_what_cannot_be_shown_is_escaped(text: str, shown: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, shown: str) -> None:
     assert escaped(text) == shown
 
 
-def test_no_two_names_are_shown_alike() -> None:
+def test_different_names_are_shown_differently() -> None:
     parts = ["\udce9", "\\xe9", "\\", "x", "\\\\", "\x80", "\udc80", "\\u0080", "a"]
     texts = {first + second + third for first in parts for second in parts for third in parts}
     assert len(set(map(escaped, texts))) == len(texts)
@@ -69,7 +69,7 @@ def odd(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are Unicode")
-def test_odd_names_go_through_every_command(
+def test_every_command_accepts_odd_names(
     odd: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["train", "data=folder", f"path='{odd.name}'", "epochs=1", "batch_size=16", "latent=3"]

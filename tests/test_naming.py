@@ -51,7 +51,7 @@ def names(*line: str) -> list[str]:
         ("name=mine data=kmnist seed=4 upsample=nearest", "mine"),
     ],
 )
-def test_a_run_is_called_by_its_model_and_by_what_is_not_usual(line: str, name: str) -> None:
+def test_a_run_is_named_by_its_model_and_unusual_settings(line: str, name: str) -> None:
     run = compose_run(read_arguments(line.split()))
     assert run.config.name == name
     assert Path(run.composed.hydra.run.dir).parts[:2] == ("outputs", name)
@@ -102,11 +102,11 @@ def test_the_names_in_the_documentation_are_true() -> None:
         ("seed=0,0", "0-conv-z25 1-conv-z25"),
     ],
 )
-def test_the_runs_of_a_sweep_are_called_by_what_varies(line: str, expected: str) -> None:
+def test_the_runs_of_a_sweep_are_named_by_what_varies(line: str, expected: str) -> None:
     assert names(*line.split()) == expected.split()
 
 
-def test_ready_made_sweeps_are_called_by_their_choices() -> None:
+def test_ready_made_sweeps_are_named_by_their_choices() -> None:
     upsample = names("sweep=upsample", "latent=5")
     assert upsample[:2] == ["0-conv-z5-transposed", "1-conv-z5-nearest"]
     assert upsample[-2:] == ["5-conv-z5-max_unpool", "6-conv-z5-pixel_shuffle"]
@@ -127,13 +127,13 @@ def test_a_long_name_ends_with_a_whole_word() -> None:
     assert compose([f"name={long}", "seed=1"]).name == long
 
 
-def test_where_the_name_stands_in_that_of_a_folder_may_be_chosen() -> None:
+def test_the_place_of_the_name_in_that_of_a_folder_may_be_chosen() -> None:
     sweep = compose_sweep(["latent=2,3", "seed=0,1", "hydra.sweep.subdir=${latent}/${name}"])
     assert sweep.jobs is not None
     assert [job.folder for job in sweep.jobs][1:3] == ["2/conv-z2-s1", "3/conv-z3-s0"]
 
 
-def test_a_recipe_whose_name_no_folder_may_have_leaves_the_model_its_name(tmp_path: Path) -> None:
+def test_a_recipe_with_an_invalid_name_leaves_the_models_name(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "猫.yaml").write_text("# @package _global_\nlatent: 4\n")
     (tmp_path / "experiment" / "a b.yaml").write_text("# @package _global_\nlatent: 4\n")
@@ -153,7 +153,7 @@ def test_the_folder_of_a_sweep_says_which_unusual_images_its_runs_share() -> Non
     assert sweep_folder("sweep", "猫") == "sweep"
 
 
-def test_a_trial_is_called_by_the_values_it_was_given() -> None:
+def test_a_trial_is_named_by_its_values() -> None:
     line = ["latent=3", "lr=0.00123456", "upsample=nearest", "weight_decay=1e-05", "batch_size=64"]
     searched = ["latent", "lr", "upsample", "weight_decay"]
     name = "conv-z3-lr0.00123-nearest-weight_decay1e-05"
@@ -194,7 +194,7 @@ def test_a_default_name_is_the_one_that_is_composed() -> None:
     assert composed.name == default_name("fc", 3)
 
 
-def test_the_steps_in_a_name_tell_the_epochs_that_come_of_them() -> None:
+def test_the_steps_in_a_name_determine_the_epochs() -> None:
     steps = {Path("0-fc-z3-steps10"): {"epochs": "5"}, Path("1-fc-z3-steps20"): {"epochs": "10"}}
     assert {*told_apart(steps).values()} == {""}
     old = {Path("0-fc-z3-steps"): {"epochs": "5"}}

@@ -27,13 +27,13 @@ def test_ranks_count_from_the_nearest_other_point() -> None:
     ]
 
 
-def test_what_keeps_all_distances_or_their_order_is_perfect() -> None:
+def test_codes_that_keep_the_order_of_distances_are_perfect() -> None:
     for codes in (LINE, 5 - 2 * LINE, LINE.expand(5, 3) + 1e4):
         for k in (1, 2):
             assert measured(LINE, codes, k) == (1, 1)
 
 
-def test_intruders_cost_trustworthiness_and_what_is_torn_apart_costs_continuity() -> None:
+def test_intruders_lower_trustworthiness_and_lost_neighbours_lower_continuity() -> None:
     # By code the end (15) is nearest to the beginning (0), and the other way round; by the line it
     # has rank 4 there: 3 too many for each of the two, of at most 15.
     # By the line 1 is nearest to 0, and by code has rank 2; 7 is nearest to 15, and has rank 4.

@@ -42,12 +42,12 @@ def test_the_neighbours_and_their_vote_are_those_of_scikit_learn(
     assert 0.7 < neighbour_accuracy(rows, labels, known, known_labels, 9) < 1
 
 
-def test_most_neighbours_win_and_of_equally_many_those_with_the_nearest() -> None:
+def test_the_majority_wins_and_a_tie_goes_to_the_nearest() -> None:
     votes = torch.tensor([[3, 1, 1, 2], [2, 1, 1, 2], [1, 2, 2, 1], [0, 5, 4, 3], [7, 7, 7, 7]])
     assert majority(votes).tolist() == [1, 2, 1, 0, 7]
 
 
-def test_classes_that_lie_apart_are_told_apart_and_guessed_where_they_do_not() -> None:
+def test_separate_classes_are_classified_and_overlapping_ones_guessed() -> None:
     known = torch.tensor([[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [5.0, 5.1]])
     labels = torch.tensor([4, 4, 2, 2])
     rows = torch.tensor([[0.0, 0.1], [4.9, 5.0], [0.2, 0.0], [5.0, 4.0]])

@@ -29,7 +29,7 @@ def kinds(cell: dict[str, Any]) -> list[set[str]]:
         for path in sorted(FOLDER.glob("*.ipynb"))
     ],
 )
-def test_a_notebook_runs_and_shows_what_it_showed(
+def test_a_notebook_runs_and_shows_the_same_results(
     name: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")

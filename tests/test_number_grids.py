@@ -38,7 +38,7 @@ def test_numbers_are_aligned_and_have_the_decimals_that_they_need(
     assert show(capsys, [grid("n", numbers)]) == ["", "n", *(f"  {line}" for line in lines)]
 
 
-def test_zeros_between_are_dots_and_do_not_count_for_the_decimals(
+def test_inserted_zeros_are_dots_and_do_not_count_for_the_decimals(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sparse = grid("n", [[0.0, 0.25], [10.0, 0.125]], [[True, False], [True, False]])
@@ -46,7 +46,7 @@ def test_zeros_between_are_dots_and_do_not_count_for_the_decimals(
     assert show(capsys, [grid("n", [[0.0]], [[False]])]) == ["", "n", "  ."]
 
 
-def test_grids_stand_beside_one_another_where_there_is_room(
+def test_grids_are_side_by_side_where_there_is_room(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console.out, "width", 19)
@@ -69,7 +69,7 @@ def test_grids_stand_beside_one_another_where_there_is_room(
     ]
 
 
-def test_a_grid_that_does_not_fit_is_told_to_be_too_large(
+def test_a_grid_that_does_not_fit_is_called_too_large(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console.out, "width", 40)
@@ -84,7 +84,7 @@ def test_a_grid_that_does_not_fit_is_told_to_be_too_large(
     assert not is_printable(grid("digits", np.full((1, 15), 100)))
 
 
-def test_of_many_grids_the_first_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_first_of_many_grids_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     many = [grid(f"map {number}", [[number]]) for number in range(MAX_GRIDS + 3)]
     lines = show(capsys, many, [grid("last", [[7]])])
     text = " ".join(" ".join(lines).split())
@@ -93,7 +93,7 @@ def test_of_many_grids_the_first_are_shown(capsys: pytest.CaptureFixture[str]) -
     assert lines[-1] == "... and 3 more like map 0"
 
 
-def test_of_many_grids_that_are_too_large_one_heading_is_shown(
+def test_many_grids_that_are_too_large_have_one_heading(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     large = np.ones((MAX_ROWS + 1, 1))

@@ -93,9 +93,7 @@ def test_a_loss_is_minimised_and_recorded_in_its_unit(loss: str, tmp_path: Path)
         (["model=fc", "data.mean=0.1307", "data.std=0.3081"], "data.mean=0 data.std=1"),
     ],
 )
-def test_bce_is_refused_where_outputs_or_pixels_are_no_probabilities(
-    line: list[str], reason: str
-) -> None:
+def test_bce_needs_outputs_and_pixels_that_are_probabilities(line: list[str], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         check_objective(compose([*line, "loss=bce"]))
     check_objective(compose([*line, "loss=l1"]))

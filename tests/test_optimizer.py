@@ -84,7 +84,7 @@ def test_steps_are_those_of_torch_to_the_bit(kernel: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("make", [adam_of, torchs])
-def test_a_state_that_was_saved_is_gone_on_from(make: Any) -> None:
+def test_a_training_continues_from_a_saved_state(make: Any) -> None:
     model = network()
     optimizer = make(model)
     for number in range(3):

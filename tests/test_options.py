@@ -37,7 +37,7 @@ def test_text_stays_as_it_was_typed() -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_value_without_sense_is_refused(
+def test_an_invalid_value_is_refused(
     command: str, options: type[Any], line: str, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:
@@ -53,7 +53,7 @@ def test_a_path_may_contain_an_equals_sign(tmp_path: Path, monkeypatch: pytest.M
         parse_options("embed", embed.Options, ["a=b/s"])
 
 
-def test_runs_that_are_not_there_are_mistakes_in_the_line_and_images_are_missing_data(
+def test_missing_runs_are_usage_errors_and_missing_images_data_errors(
     run: RunDirectory, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError):
@@ -75,7 +75,7 @@ def test_a_run_is_not_compared_with_itself(
     assert "is given twice, and a run compared with itself tells nothing" in capsys.readouterr().err
 
 
-def test_null_is_no_text_but_nothing() -> None:
+def test_null_is_none_and_not_text() -> None:
     options = parse_options("compare", compare.Options, ["output=there", "output=null"])
     assert options.output is None
 
@@ -101,7 +101,7 @@ def test_a_command_without_paths_takes_no_bare_words() -> None:
         parse_options("conv", conv.Options, ["input=3", "a/run"])
 
 
-def test_what_has_no_default_is_asked_for() -> None:
+def test_a_required_key_is_requested() -> None:
     with pytest.raises(UsageError, match="conv needs input=...: aecli conv --help says"):
         parse_options("conv", conv.Options, ["kernel=3"])
 

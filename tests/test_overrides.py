@@ -29,7 +29,7 @@ def typed(*line: str) -> TrainConfig:
     return compose(overrides)
 
 
-def test_a_class_is_the_word_that_was_typed() -> None:
+def test_classes_are_kept_as_typed() -> None:
     assert typed(f"data.classes=[{','.join(WORDS)}]").data.classes == WORDS
     assert typed(f"data.exclude_classes=[ {' , '.join(WORDS)} ]").data.exclude_classes == WORDS
     assert typed("data.classes=['a,b',\"it's\",'true']").data.classes == ["a,b", "it's", "true"]
@@ -50,7 +50,7 @@ def test_a_sweep_over_classes_keeps_their_words() -> None:
     ["o/ümläut", "a=b", "#1", "x(1)", "it's", "a\\p", "1.10", "1e3", "007", "true", "a{b", "x[1]",
      "'open", "a;b", "<>&!^~`", "50%", "C:\\x\\y"],
 )  # fmt: skip
-def test_a_text_is_the_word_that_was_typed(word: str) -> None:
+def test_text_is_kept_as_typed(word: str) -> None:
     assert typed(f"output_dir={word}").output_dir == word
     assert typed("data=folder", f"path={word}").data.path == word
     line = read_arguments([f"hydra.run.dir={word}"])
@@ -82,7 +82,7 @@ def test_a_tilde_stands_for_the_home_folder_in_every_path(monkeypatch: pytest.Mo
         *("evaluate ?", "embed run images=?", "compare runs output=?", "conv input=? kernel=1"),
     ],
 )
-def test_the_home_folder_of_nobody_is_refused(
+def test_the_home_folder_of_an_unknown_user_is_refused(
     line: str, aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli(*line.replace("?", "~nobody-here/x").split()) == 2
@@ -92,7 +92,7 @@ def test_the_home_folder_of_nobody_is_refused(
 
 
 @pytest.mark.parametrize("group", config_groups())
-def test_null_is_no_choice_of_a_group(
+def test_null_is_not_a_choice_of_a_group(
     group: str, aecli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for line in (["train"], ["train", "-m"], ["shapes"]):
@@ -153,7 +153,7 @@ def test_a_glob_names_the_choices_that_match() -> None:
     ],
     ids=lambda text: text[:30],
 )  # fmt: skip
-def test_what_makes_no_sense_is_named_at_once(line: str, message: str) -> None:
+def test_invalid_overrides_are_named_at_once(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         overrides = read_arguments([line])
         check_overrides(overrides, multirun=True)

@@ -26,7 +26,7 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_of_ones_own_model_outlives_its_file(mine: Path, aecli: Aecli) -> None:
+def test_a_run_of_an_own_model_outlives_its_file(mine: Path, aecli: Aecli) -> None:
     line = ["--config-dir", str(mine), "model=mine", "experiment=short", "hydra.run.dir=run"]
     assert aecli("train", *line, *TINY) == 0
     config = RunDirectory(Path("run")).load_config()

@@ -34,7 +34,7 @@ def draw(path: Path, level: int, size: tuple[int, int] = (4, 6), mode: str = "L"
     return path
 
 
-def test_the_folders_below_are_the_classes(tmp_path: Path) -> None:
+def test_the_subfolders_are_the_classes(tmp_path: Path) -> None:
     for name, level in (("b/x/2", 20), ("b/10", 100), ("a/1", 1), ("loose", 5)):
         draw(tmp_path / f"{name}.png", level)
     own = load_own_images([str(tmp_path)], GREY, resize=False)
@@ -68,7 +68,7 @@ def test_images_of_another_size_are_resized_only_when_asked(tmp_path: Path) -> N
     assert own.notices == ["cropped and resized to 4x6: 1 of the images"]
 
 
-def test_colours_become_grey_and_that_is_said(tmp_path: Path) -> None:
+def test_conversion_to_grey_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     Image.new("RGB", (6, 4), (255, 0, 0)).save(path)
     own = load_own_images([str(path)], GREY, resize=False)
@@ -92,7 +92,7 @@ def test_broken_files_are_named_and_left_out(tmp_path: Path) -> None:
         load_own_images([str(broken)], GREY, resize=False)
 
 
-def test_places_without_images_are_refused(tmp_path: Path) -> None:
+def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=f"^images={tmp_path} contains no images: no file at any depth"
     ):
@@ -113,7 +113,7 @@ def digits(finished: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_works_on_them_in_the_place_of_its_test_images(finished: Path, digits: Path) -> None:
+def test_a_run_uses_them_instead_of_its_test_images(finished: Path, digits: Path) -> None:
     usual = open_run(finished, device="cpu")
     trained = open_run(finished, device="cpu", images=[str(digits)])
     order = [0, 2, 4, 1, 3, 5]  # a folder after the other
@@ -142,7 +142,7 @@ def test_every_command_takes_them(
     assert (run.path / command / "numbers.json").is_file()
 
 
-def test_to_reconstruct_them_takes_no_data_set(
+def test_reconstructing_them_needs_no_data_set(
     run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = run.config_file.read_text()
@@ -153,7 +153,7 @@ def test_to_reconstruct_them_takes_no_data_set(
     assert "mnist" in capsys.readouterr().err
 
 
-def test_reconstruct_leaves_every_output_as_a_file(
+def test_reconstruct_saves_every_output_as_a_file(
     run: RunDirectory, digits: Path, aecli: Aecli
 ) -> None:
     line = ["reconstruct", str(run.path), f"images={digits}", "count=2", "device=cpu"]
@@ -199,7 +199,7 @@ def test_own_images_may_go_in_as_they_are(
     assert torch.equal(shown.inputs, shown.pixels) is not corrupt
 
 
-def test_evaluate_tells_their_classes_apart(
+def test_evaluate_scores_each_of_their_classes(
     run: RunDirectory, digits: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (digits / "0").rename(digits / "e[b]$")  # of which tables and figures would make markup

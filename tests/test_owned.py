@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_new_versions_take_the_places_of_the_old(tmp_path: Path) -> None:
+def test_new_versions_replace_the_old(tmp_path: Path) -> None:
     published(tmp_path, {"a": "old", "sub/b": "old", "sub/gone": "old"})
     files = published(tmp_path, {"a": "new", "sub/b": "new"})
     assert contents(tmp_path) == {"a": "new", "sub/b": "new"}
@@ -64,7 +64,7 @@ def test_a_removal_is_on_disk_before_the_manifest_without_it(
     assert moved == ["rename a", "sync sub", "sync run", f"rename {MANIFEST}", "sync run"]
 
 
-def test_what_is_not_published_is_not_in_force(tmp_path: Path) -> None:
+def test_unpublished_files_are_not_in_force(tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old"})
     files.stage("a").write_text("new")
     assert files.read("a") == b"old"
@@ -72,7 +72,7 @@ def test_what_is_not_published_is_not_in_force(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "sub/b", "sub/new"])
-def test_a_file_of_somebody_else_is_named_and_nothing_is_done(name: str, tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_named_and_nothing_is_done(name: str, tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old", "sub/b": "old"})
     (tmp_path / name).write_text("precious")
     before = contents(tmp_path)
@@ -195,7 +195,7 @@ def test_a_file_is_written_to_a_folder_that_is_not_there_yet(tmp_path: Path) -> 
     assert files.read("file") == b"one"
 
 
-def test_what_was_claimed_and_never_written_need_not_be_removed(
+def test_claimed_files_that_were_never_written_need_not_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = published_and_not_moved(tmp_path, monkeypatch)
@@ -204,7 +204,7 @@ def test_what_was_claimed_and_never_written_need_not_be_removed(
     assert files.read("a") == b"new"
 
 
-def test_the_manifest_tells_whose_a_file_is(tmp_path: Path) -> None:
+def test_the_manifest_tells_which_files_are_ours(tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
     assert not files.owns("a")
     files.save("a", b"one")
@@ -233,13 +233,13 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
      ('{"a/../../b": null}', "outside of its folder"),
      ("[]", "sizes and digests"), ("{", "it is not JSON .*")],
 )  # fmt: skip
-def test_a_manifest_that_is_none_says_why(content: str, reason: str, tmp_path: Path) -> None:
+def test_an_invalid_manifest_says_why(content: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(StorageError, match=f"was not written by aecli: .*{reason}$"):
         OwnedFiles(tmp_path).manifest()
 
 
-def test_what_a_killed_process_left_while_it_staged_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_process_killed_while_staging_are_removed(tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
     files.stage("sub/deep/a").write_text("new")
     (files.next / ".a.1234.aecli-part").write_text("half")
@@ -249,7 +249,7 @@ def test_what_a_killed_process_left_while_it_staged_is_removed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["mine", "mine/too"])
-def test_what_somebody_put_among_the_next_versions_stays(name: str, tmp_path: Path) -> None:
+def test_foreign_files_among_the_next_versions_stay(name: str, tmp_path: Path) -> None:
     files = OwnedFiles(tmp_path)
     files.stage("a").write_text("new")
     files.stage(name).write_text("precious")
@@ -265,9 +265,7 @@ def test_a_file_that_is_not_always_written_may_be_missing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["a", "sub/a", MANIFEST])
-def test_a_file_of_somebody_else_in_the_place_of_a_next_version_is_named(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_foreign_file_in_the_place_of_a_next_version_is_named(name: str, tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old", "sub/a": "old"})
     theirs = files.next / name
     theirs.parent.mkdir(parents=True)
@@ -278,7 +276,7 @@ def test_a_file_of_somebody_else_in_the_place_of_a_next_version_is_named(
     assert theirs.read_text() == '{"name": "my app"}' and files.read("a") == b"old"
 
 
-def test_a_file_of_somebody_else_among_the_next_versions_is_not_published(tmp_path: Path) -> None:
+def test_a_foreign_file_among_the_next_versions_is_not_published(tmp_path: Path) -> None:
     files = published(tmp_path, {"a": "old"})
     files.stage("b").write_text("new")
     (files.next / "a").write_text("precious")
@@ -308,7 +306,7 @@ def test_a_single_file_is_readable_whenever_its_writing_is_cut_off(
     assert files.read("config") == (b"new" if replaced > 1 else b"old")
 
 
-def test_a_reader_finds_what_is_moved_while_it_reads(
+def test_a_reader_finds_a_file_that_is_moved_while_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = published_and_not_moved(tmp_path, monkeypatch)

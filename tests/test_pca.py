@@ -109,7 +109,7 @@ def test_few_large_images_have_the_components_of_the_singular_value_decompositio
     assert mse(images, 18) > 1e-5 and mse(images, 19) == pytest.approx(0, abs=1e-10)
 
 
-def test_images_that_are_all_alike_have_no_component() -> None:
+def test_identical_images_have_no_components() -> None:
     images = torch.full((3, 1, 8, 8), 200, dtype=torch.uint8)
     assert len(fit_pca(images).components) == 0
     assert mse(images, 5) == pytest.approx(0, abs=1e-10)

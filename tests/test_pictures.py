@@ -103,7 +103,7 @@ def stored(setting: RunGroup, key: str, number: int) -> NDArray[np.float32]:
     return image
 
 
-def test_there_is_a_picture_of_everything(comparison: Comparison) -> None:
+def test_every_figure_of_a_comparison_exists(comparison: Comparison) -> None:
     found = pictures(comparison)
     assert [picture.name for picture in found] == [
         "mse-by-latent",
@@ -124,7 +124,7 @@ def test_there_is_a_picture_of_everything(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize(("dark", "ground"), [(False, "#ffffff"), (True, "#16181d")])
-def test_pictures_are_drawn_in_the_theme_of_the_moment(
+def test_pictures_are_drawn_in_the_current_theme(
     comparison: Comparison, dark: bool, ground: str
 ) -> None:
     found = pictures(comparison)
@@ -222,7 +222,7 @@ def test_the_baseline_of_mixed_inputs_is_that_of_the_first(tmp_path: Path) -> No
     assert drawn["mean image"].get_ydata() == [first.first.mean_image_mse] * 2
 
 
-def test_reconstructions_stand_in_rows_with_those_of_pca_and_their_errors(
+def test_reconstructions_are_in_rows_with_those_of_pca_and_their_errors(
     comparison: Comparison,
 ) -> None:
     outputs, errors = named(comparison, "reconstructions").draw().axes
@@ -256,7 +256,7 @@ def test_errors_are_lighter_where_they_are_larger_on_the_scale_above_them(
     )
 
 
-def test_what_a_denoising_network_was_fed_is_shown(tmp_path: Path) -> None:
+def test_the_inputs_of_a_denoising_network_are_shown(tmp_path: Path) -> None:
     noisy = study(tmp_path, "model=fc latent=3 corruption=gaussian", "model=fc latent=3")
     picture = named(noisy, "reconstructions")
     outputs, _ = picture.draw().axes
@@ -271,7 +271,7 @@ def test_what_a_denoising_network_was_fed_is_shown(tmp_path: Path) -> None:
     assert shows(outputs, stored(fed, "corrupted", 0))
 
 
-def test_of_many_sizes_eight_are_shown_the_smallest_and_the_largest_among_them(
+def test_eight_of_many_sizes_are_shown_including_both_ends(
     comparison: Comparison,
 ) -> None:
     picture = named(with_latents(comparison, "fc", range(1, 16)), "reconstructions")
@@ -280,7 +280,7 @@ def test_of_many_sizes_eight_are_shown_the_smallest_and_the_largest_among_them(
     assert "8 of 15 latent sizes" in picture.caption
 
 
-def test_of_many_families_those_that_validation_chooses_are_shown(comparison: Comparison) -> None:
+def test_of_many_families_the_best_by_validation_are_shown(comparison: Comparison) -> None:
     many = with_families(comparison, [f"conv, lr={number}" for number in range(14)])
     picture = named(many, "reconstructions")
     assert "12 of 14 settings, those with the lowest validation mse" in picture.caption
@@ -375,7 +375,7 @@ def test_epochs_rise_to_the_original(comparison: Comparison) -> None:
                 assert np.allclose(shown, stored(setting, key, number))
 
 
-def test_rows_with_epochs_of_their_own_say_which(tmp_path: Path) -> None:
+def test_rows_with_other_epochs_say_which(tmp_path: Path) -> None:
     mixed = study(tmp_path, "model=fc latent=2 epochs=1", "model=fc latent=2 epochs=3")
     axes = named(mixed, "epochs").draw().axes[0]
     assert captions(axes) == ["1", "orig.", "1", "2", "3", "orig."]
@@ -406,7 +406,7 @@ def test_the_best_and_the_worst_images_have_their_errors_above(comparison: Compa
 
 
 @pytest.mark.parametrize(("name", "panels", "rows"), [("epochs", 3, 12), ("extremes", 2, 24)])
-def test_of_many_settings_the_twelve_best_are_shown(
+def test_the_twelve_best_of_many_settings_are_shown(
     comparison: Comparison, name: str, panels: int, rows: int
 ) -> None:
     picture = named(with_latents(comparison, "fc", range(1, 15)), name)

@@ -97,7 +97,7 @@ ALWAYS_READ = {
 
 @pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_tiffs_are_read_as_they_are_or_refused(layout: str, kind: str, tmp_path: Path) -> None:
+def test_tiffs_are_read_correctly_or_refused(layout: str, kind: str, tmp_path: Path) -> None:
     count, options, to_shares = LAYOUTS[layout]
     stored = samples(kind, count, None if kind in ("u1", "i1") else 32767)
     expected = to_shares(stored / KINDS.get(kind, 65535))
@@ -117,7 +117,7 @@ def test_tiffs_are_read_as_they_are_or_refused(layout: str, kind: str, tmp_path:
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_colours_multiplied_with_their_alpha_are_laid_over_white(
+def test_premultiplied_colours_are_composited_over_white(
     compression: str | None, tmp_path: Path
 ) -> None:
     stored = samples("u2", 4)
@@ -201,7 +201,7 @@ def test_the_transparent_value_of_a_16_bit_png_is_white(count: int, tmp_path: Pa
     check(tmp_path / "a.png", shares)
 
 
-def test_16_bit_colours_are_turned_upright(tmp_path: Path) -> None:
+def test_16_bit_colours_are_rotated_upright(tmp_path: Path) -> None:
     stored = samples("u2", 3)
     for orientation in range(1, 9):
         exif = Image.Exif()
@@ -228,7 +228,7 @@ def netpbm(kind: int, pixels: NDArray[Any], top: int, text: bool = False) -> byt
 
 
 @pytest.mark.parametrize("top", [1, 100, 255, 4095, 65535])
-def test_pgm_and_ppm_are_read_by_the_range_that_they_tell(top: int, tmp_path: Path) -> None:
+def test_pgm_and_ppm_are_read_by_their_stated_range(top: int, tmp_path: Path) -> None:
     for kind, count in ((5, 1), (6, 3)):
         pixels = samples("u2", count, top)
         for text in (False, True):
@@ -244,7 +244,7 @@ def test_pbm_is_read_with_one_for_black(tmp_path: Path) -> None:
         check(tmp_path / "a.pbm", 1.0 - pixels)
 
 
-def test_of_a_gif_the_first_frame_is_read(tmp_path: Path) -> None:
+def test_the_first_frame_of_a_gif_is_read(tmp_path: Path) -> None:
     first, second = (Image.fromarray(samples("u1", 3)[..., ::turn]) for turn in (1, -1))
     frames = [each.quantize(64) for each in (first, second)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

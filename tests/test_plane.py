@@ -38,7 +38,7 @@ def test_the_points_are_on_the_curve_but_for_their_levels() -> None:
     assert (end.reshape(-1, 2) - middle).norm(dim=1).min() > 0.4
 
 
-def test_points_that_coincide_are_nothing_to_warn_of() -> None:
+def test_coinciding_points_cause_no_warning() -> None:
     data = load_data(DataConfig("curve", val_size=500), Path("nowhere"), torch.device("cpu"))
     assert data.copies and data.notice is None
     assert (len(data.train), len(data.validation), len(data.test)) == (5000, 500, 1000)

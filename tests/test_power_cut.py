@@ -299,7 +299,7 @@ def check_power_cuts(
 
 
 @pytest.mark.parametrize("name", SHARES)
-def test_after_a_power_cut_all_that_was_reported_is_there_and_a_resume_ends_the_same(
+def test_after_a_power_cut_reported_results_are_there_and_a_resume_ends_the_same(
     name: str, scenarios: dict[str, Scenario], states: int, tmp_path: Path
 ) -> None:
     scenario = scenarios[name]

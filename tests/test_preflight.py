@@ -42,7 +42,7 @@ def test_maps_of_a_convolution_count_as_large_as_they_are() -> None:
         "model=conv model.layers.0.padding=16384 model.layers.0.stride=1",
     ],
 )
-def test_what_cannot_fit_is_said_before_there_is_a_folder(
+def test_a_run_that_cannot_fit_is_refused_before_a_folder_is_created(
     line: str, aecli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", *TINY, *line.split(), "output_dir=new") == 2

@@ -49,14 +49,14 @@ def data_of(train: Split, test: Split) -> Data:
 DOTS = data_of(split_of(*[0, 1, 2, 3] * 10), split_of(0, 1, 1, 2, 3, 3, 3, 0))
 
 
-def test_what_the_features_say_is_said_by_one_label_of_each_class() -> None:
+def test_informative_features_need_one_label_per_class() -> None:
     chosen = [[draw_balanced(DOTS.train, 1, seed) for seed in range(3)]]
     few, every = measure(flat_pixels, DOTS, chosen).accuracies
     assert few == Accuracy(4, 1.0, 0.0)
     assert every[:3] == (40, 1.0, None)
 
 
-def test_what_the_features_do_not_say_is_guessed() -> None:
+def test_uninformative_features_give_chance_accuracy() -> None:
     def left_half(images: Tensor) -> Tensor:  # pixels 0 and 1: 2 and 3 look alike
         return flat_pixels(images)[:, :2]
 
@@ -117,7 +117,7 @@ def test_labels_are_read_as_they_are_typed() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "a", "1;2", "1,", "4"])
-def test_labels_that_cannot_be_are_refused(text: str) -> None:
+def test_invalid_labels_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=f"^labels={text} is not valid: "):
         read_labels(text, split_of(0, 0, 0, 1, 1, 1, 1))
 
@@ -134,7 +134,7 @@ def test_the_codes_are_compared_with_as_many_principal_components(finished: Path
     assert torch.equal(found["codes"], trained.codes(data.test.images))
 
 
-def test_the_command_leaves_a_figure_and_prints_its_numbers(
+def test_the_command_saves_a_figure_and_prints_its_numbers(
     run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("probe", str(run.path), "labels=2,5", "draws=3") == 0
@@ -199,7 +199,7 @@ def test_a_claim_is_made_only_where_the_spread_supports_it() -> None:
     assert claims(result, 1) == []
 
 
-def test_of_a_single_draw_nothing_can_be_told() -> None:
+def test_a_single_draw_allows_no_claim() -> None:
     one, other = measured([[0.9]], "++"), measured([[0.1]], "--")
     few, _ = claims(Probe({"codes": one, "codes_2": other}, [10]), 2)
     assert "it cannot be told whether" in few and few.endswith("; there is a single draw.")

@@ -40,12 +40,14 @@ def test_a_process_runs_until_it_ends(child: subprocess.Popen[bytes]) -> None:
     assert other.is_running() is False
 
 
-def test_another_process_of_that_number_is_not_it() -> None:
+def test_another_process_with_the_same_pid_is_not_the_same() -> None:
     assert replace(ProcessId.current(), started="1").is_running() is False
 
 
 @pytest.mark.parametrize("changes", [{"space": "0" * 16}, {"space": ""}, {"pid": 0}, {"pid": -1}])
-def test_elsewhere_it_cannot_be_told(changes: dict[str, object]) -> None:
+def test_on_another_machine_it_is_unknown_whether_a_process_runs(
+    changes: dict[str, object],
+) -> None:
     current = ProcessId.current()
     values = {"pid": current.pid, "started": current.started, "space": current.space, **changes}
     assert ProcessId(**values).is_running() is None  # type: ignore[arg-type]
@@ -74,17 +76,17 @@ def in_namespace(*options: str) -> ProcessId:
     return ProcessId(int(pid), started, space)
 
 
-def test_in_another_namespace_a_number_means_another_process() -> None:
+def test_in_another_namespace_a_pid_means_another_process() -> None:
     inside = in_namespace("--mount-proc")
     assert inside.pid < 10 and inside.space not in ("", ProcessId.current().space)
     assert inside.is_running() is None
 
 
-def test_where_proc_shows_another_namespace_nothing_is_certain() -> None:
+def test_with_proc_of_another_namespace_nothing_is_certain() -> None:
     assert in_namespace().space == ""
 
 
-def test_after_a_restart_a_number_means_another_process(
+def test_after_a_reboot_a_pid_means_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = ProcessId.current()

@@ -31,7 +31,7 @@ def sprite(files: dict[str, bytes]) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(files[embedding(files).sprite.image_path])))
 
 
-def test_the_configuration_names_files_that_lie_beside_it() -> None:
+def test_the_configuration_names_files_in_its_folder() -> None:
     files = projector_files(
         {"codes": torch.zeros(3, 4)}, images_of(3, 1, 5, 5), {"image": ["0", "1", "2"]}
     )
@@ -52,7 +52,7 @@ def test_several_kinds_of_points_share_thumbnails_and_names() -> None:
     assert files[second.tensor_path.removeprefix("embed/")] == b"1\t1\t1\n1\t1\t1\n"
 
 
-def test_every_code_is_a_line_and_short_ones_are_filled_up() -> None:
+def test_every_code_is_a_line_and_short_ones_are_padded() -> None:
     codes = torch.tensor([[0.5, -1.25, 3e-9, 4.0], [1.0, 2.0, 1 / 3, 1e9]])
     for size, expected in (
         (4, "0.5\t-1.25\t3e-09\t4\n1\t2\t0.333333\t1e+09\n"),
@@ -76,7 +76,7 @@ def test_a_name_never_breaks_a_line_and_only_several_columns_have_a_header() -> 
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 6, 3), (3, 2, 5)], ids=str)
-def test_thumbnails_lie_row_by_row_in_a_square(shape: tuple[int, int, int]) -> None:
+def test_thumbnails_are_tiled_row_by_row_in_a_square(shape: tuple[int, int, int]) -> None:
     channels, height, width = shape
     names = {"image": [str(number) for number in range(7)]}
     files = projector_files({"codes": torch.zeros(7, 3)}, images_of(7, *shape), names)
@@ -87,7 +87,7 @@ def test_thumbnails_lie_row_by_row_in_a_square(shape: tuple[int, int, int]) -> N
     assert middles.tolist() == [[0, 1, 2], [3, 4, 5], [6, 0, 0]]
 
 
-def test_many_thumbnails_become_smaller_than_the_largest_sprite(
+def test_many_thumbnails_are_downscaled_to_fit_the_sprite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(projector, "SPRITE_SIDE", 20)

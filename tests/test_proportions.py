@@ -31,13 +31,13 @@ def test_the_interval_of_a_share_is_wilsons(
         (0, 0, 1.0),
     ],
 )
-def test_images_on_which_two_differ_are_tosses_of_a_coin(
+def test_mcnemar_is_a_binomial_test_of_the_differing_images(
     first_only: int, second_only: int, p: float
 ) -> None:
     assert mcnemar(first_only, second_only) == pytest.approx(p)
     assert mcnemar(second_only, first_only) == pytest.approx(p)
 
 
-def test_a_difference_that_no_coin_would_make_is_certain() -> None:
+def test_a_large_difference_has_a_p_value_near_zero() -> None:
     assert mcnemar(66, 210) < 1e-17
     assert mcnemar(5837, 140) == 0

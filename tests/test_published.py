@@ -81,11 +81,11 @@ def test_every_line_is_valid(line: str) -> None:
         ("above", 2, math.inf),
     ],
 )
-def test_how_close_counts(reach: str, low: float, high: float) -> None:
+def test_the_tolerance_of_a_row(reach: str, low: float, high: float) -> None:
     assert interval(reach, "2.0") == pytest.approx((low, high))
 
 
-def test_every_reach_can_be_read() -> None:
+def test_every_goal_can_be_parsed() -> None:
     for row in ROWS:
         assert row.reach is None or interval(row.reach, row.published)
 
@@ -100,7 +100,7 @@ def test_every_reach_can_be_read() -> None:
         ([13.0], "no"),  # better, but not reproduced
     ],
 )
-def test_the_mean_and_every_seed_have_to_be_within_reach(values: list[float], found: str) -> None:
+def test_the_mean_and_every_seed_have_to_meet_the_goal(values: list[float], found: str) -> None:
     assert verdict(ROW, values) == found
     assert verdict(replace(ROW, reach=None), values) is None
 
@@ -165,7 +165,7 @@ def test_sizes_with_the_same_reason_share_a_sentence(tmp_path: Path) -> None:
     assert "- VAE, d = 2, 4: not met: too short.\n" in text
 
 
-def test_a_result_of_another_line_is_no_result(tmp_path: Path) -> None:
+def test_a_result_of_another_command_is_ignored(tmp_path: Path) -> None:
     made(tmp_path, ROW, [13.866])
     assert load(ROW, tmp_path) is not None
     assert load(replace(ROW, lines=("data synthetic pca=31",)), tmp_path) is None

@@ -33,14 +33,14 @@ def test_as_many_images_as_are_asked_for(run: RunDirectory, aecli: Aecli) -> Non
 
 
 @pytest.mark.parametrize("count", [0, 25])
-def test_a_row_that_could_not_be_seen_is_refused(
+def test_too_many_images_for_a_row_are_refused(
     count: int, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("reconstruct", str(run.path), f"count={count}") == 2
     assert capsys.readouterr().err == f"aecli: count={count} is not valid: give 1 to 24\n"
 
 
-def test_the_figure_has_each_error_as_a_number_and_pca_beside_the_network(
+def test_the_figure_shows_each_error_and_pca(
     run: RunDirectory,
 ) -> None:
     found = reconstruct(open_run(run.path, device="cpu"), 10, corrupt=True)

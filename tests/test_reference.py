@@ -345,15 +345,13 @@ def test_the_overlap_is_what_a_kernel_of_ones_adds_up(drawn: Drawn) -> None:
 
 @settings(deadline=None)
 @given(st.booleans().flatmap(layers))
-def test_what_the_kernel_moves_over_is_as_large_as_announced(drawn: Drawn) -> None:
+def test_the_padded_input_has_the_expected_size(drawn: Drawn) -> None:
     put_zeros = zero_inserted if drawn.layer.transposed else padded
     _, *size = put_zeros(drawn.image, drawn.layer).shape
     assert tuple(size) == drawn.layer.padded_input_size(drawn.image.shape[1:])
 
 
-def test_lines_of_zeros_and_pixels_are_cut_off_where_the_padding_is_larger_than_the_kernel() -> (
-    None
-):
+def test_padding_larger_than_the_kernel_crops_zeros_and_pixels() -> None:
     # 2 - 3 = -1: kernel 3 and padding 3 leave the middle of 1, 2, 3, 4.
     layer = ConvSettings((1, 3), padding=(0, 3), transposed=True)
     assert layer.zeros_around == (0, -1)
@@ -388,7 +386,7 @@ def test_flipped_weights_are_turned_by_180_degrees_and_change_channels() -> None
         ),
     ],
 )
-def test_settings_that_no_layer_can_have_are_refused(others: dict[str, Sizes], words: str) -> None:
+def test_invalid_settings_are_refused(others: dict[str, Sizes], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         ConvSettings(**{"kernel": (3, 3), **others})  # type: ignore[arg-type]
 
@@ -406,6 +404,6 @@ def test_an_output_padding_may_be_smaller_than_the_dilation_alone() -> None:
         (same(2, padding=2), r"along the rows: \(2 - 1\)\*1 - 2\*2 \+ 2 \+ 0 = -1; give less pad"),
     ],
 )
-def test_a_layer_that_leaves_nothing_says_why(layer: ConvSettings, words: str) -> None:
+def test_a_layer_without_output_says_why(layer: ConvSettings, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         layer.output_size((2, 2))

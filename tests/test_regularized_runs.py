@@ -50,7 +50,7 @@ QUICK_LINES = [line for line in LINES if line.startswith("fc") or "max_unpool" i
     "line",
     [pytest.param(each, marks=() if each in QUICK_LINES else pytest.mark.soak) for each in LINES],
 )
-def test_a_resumed_run_is_that_of_which_nothing_was_cut(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     line: str, aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["train", f"model={line.split()[0]}", *line.split()[1:], *TINY]

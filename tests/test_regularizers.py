@@ -102,7 +102,7 @@ def test_sparse_is_the_sum_of_absolute_values_or_the_divergence_from_a_rate() ->
     assert penalty_of("sparse", model, rate=0.1) == pytest.approx(divergence, rel=1e-4)
 
 
-def test_a_unit_that_is_always_off_has_a_finite_divergence() -> None:
+def test_a_unit_that_is_never_active_has_a_finite_divergence() -> None:
     found = rate_divergence(0.05, torch.tensor([0.0, 0.05, 1.0]))
     assert found.isfinite().all() and found[1].item() == pytest.approx(0.0, abs=1e-7)
     assert found[0] > 0.4 and found[2] > 5
@@ -346,7 +346,7 @@ def test_active_units_are_those_whose_means_vary() -> None:
         (["regularizer.warmup=2"], "regularizer=vae"),
     ],
 )
-def test_what_does_not_go_together_is_refused(line: list[str], reason: str) -> None:
+def test_incompatible_options_are_refused(line: list[str], reason: str) -> None:
     config = compose(["model=fc", *line])
     with pytest.raises(UsageError, match=reason):
         check_unread_keys(config)
@@ -374,7 +374,7 @@ def test_a_gaussian_code_of_the_denoising_model_has_no_activation() -> None:
 
 
 @pytest.mark.parametrize("name", ["vae", "contractive"])
-def test_compiled_steps_are_eager_ones(
+def test_compiled_steps_equal_eager_ones(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = ["model=conv", "epochs=1", f"regularizer={name}"]

@@ -50,7 +50,7 @@ def lab(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return make_lab(Path("outputs"), finished)
 
 
-def test_all_of_a_run_goes_and_nothing_around_it(used: Path, lab: Path) -> None:
+def test_a_run_is_removed_and_nothing_around_it(used: Path, lab: Path) -> None:
     shutil.copytree(used, lab / "used" / "run")
     before = tree(lab)
     assert contents(lab / "used" / "run").others == []
@@ -58,7 +58,7 @@ def test_all_of_a_run_goes_and_nothing_around_it(used: Path, lab: Path) -> None:
     assert tree(lab) == [each for each in before if not each.startswith("used")]
 
 
-def test_an_unfinished_run_goes_too(lab: Path) -> None:
+def test_an_unfinished_run_is_removed(lab: Path) -> None:
     run = RunDirectory(lab / FIRST)
     run.summary_file.unlink()
     run.save_failure("it diverged")
@@ -68,7 +68,7 @@ def test_an_unfinished_run_goes_too(lab: Path) -> None:
     assert not (lab / "fc-z3").exists() and lab.exists()
 
 
-def test_what_others_wrote_or_changed_stays_and_is_named(used: Path, lab: Path) -> None:
+def test_files_written_or_changed_by_others_stay_and_are_named(used: Path, lab: Path) -> None:
     run = Path(shutil.copytree(used, lab / "used" / "run"))
     kept = [
         "checkpoints/notes.txt",
@@ -93,7 +93,7 @@ def test_what_others_wrote_or_changed_stays_and_is_named(used: Path, lab: Path) 
     assert not is_run(run)
 
 
-def test_event_files_of_others_and_changed_copies_of_the_configuration_stay(
+def test_foreign_event_files_and_changed_copies_of_the_configuration_stay(
     aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_links_are_not_followed(lab: Path) -> None:
     assert tree(elsewhere) == before and len(before) > 6
 
 
-def test_a_sweep_goes_with_its_runs_and_its_comparison(
+def test_a_sweep_is_removed_with_its_runs_and_its_comparison(
     aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("compare", f"outputs/{SWEEP}") == 0
@@ -232,7 +232,7 @@ def test_a_run_in_use_is_refused_and_so_are_all_others(
         ("unknown yes=true", 5, "has no manifest.json, so aecli cannot tell which files are its"),
     ],
 )
-def test_what_is_refused_changes_nothing(
+def test_a_refused_removal_changes_nothing(
     line: str,
     status: int,
     message: str,
@@ -283,7 +283,7 @@ def test_it_asks_on_a_terminal(answer: str, is_removed: bool, lab: Path) -> None
     assert (lab / OTHER).exists() != is_removed
 
 
-def test_a_removal_that_is_killed_is_told_and_finished_by_the_next(used: Path, lab: Path) -> None:
+def test_a_killed_removal_is_reported_and_finished_by_the_next(used: Path, lab: Path) -> None:
     run = lab / "used" / "run"
     shutil.copytree(used, run)
     unlink = removal._unlink

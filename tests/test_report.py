@@ -90,7 +90,7 @@ def test_the_title_names_what_is_compared(comparison: Comparison, report: str) -
     assert "<title>fc and conv at latent 5 and 25 on mnist</title>" in report
 
 
-def test_what_matters_comes_first(report: str) -> None:
+def test_the_findings_come_first(report: str) -> None:
     text = Page(report).text
     parts = [
         "fc, latent 25 has the lowest validation mse of all; its test mse is 0.01100",
@@ -110,7 +110,7 @@ def test_what_matters_comes_first(report: str) -> None:
     assert places == sorted(places)
 
 
-def test_a_mean_stands_over_its_deviation_and_the_best_row_is_marked(report: str) -> None:
+def test_a_mean_is_above_its_deviation_and_the_best_row_is_marked(report: str) -> None:
     assert '<td class="number">0.01100 <span class="deviation">± 0.00007</span></td>' in report
     page = Page(report)
     assert [row.get("class") for row in page.all("tr")][1:4] == [None, "best", None]
@@ -119,7 +119,7 @@ def test_a_mean_stands_over_its_deviation_and_the_best_row_is_marked(report: str
     assert set(scopes) == {"row", "col"}
 
 
-def test_it_needs_nothing_from_outside_and_runs_one_script_of_its_own(report: str) -> None:
+def test_it_loads_nothing_from_elsewhere_and_runs_only_its_own_script(report: str) -> None:
     page = Page(report)
     names = {name for name, _ in page.tags}
     assert not names & {"link", "iframe", "object", "embed", "base", "form"}
@@ -160,7 +160,7 @@ def test_a_run_is_linked_from_the_folder_of_the_report() -> None:
     assert origin.config_link(RunDirectory(Path("sweep/a?b"))) == "./../a%3Fb/config.yaml"
 
 
-def test_whatever_people_call_their_things_is_text(report: str, comparison: Comparison) -> None:
+def test_names_are_escaped(report: str, comparison: Comparison) -> None:
     page = Page(report)
     # In the table, a figure's heading, its entry in the contents, its caption, a value, the path of
     # the failed run, its reason, and the command.
@@ -174,7 +174,7 @@ def test_images_have_their_size(report: str) -> None:
     assert sizes == [("96", "48")] * 2 + [("90", "60")] * 2  # 72 points are 96 pixels
 
 
-def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
+def test_empty_sections_have_no_heading(comparison: Comparison) -> None:
     bare = Comparison(comparison.data, comparison.settings, [], {})
     text = render(bare, findings(bare), comparison.settings, [], ORIGIN)
     assert "left out of the comparison" not in text
@@ -182,7 +182,7 @@ def test_what_there_is_not_has_no_heading(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_page_and_figures_have_one_ground(report: str, dark: bool) -> None:
+def test_page_and_figures_have_the_same_background(report: str, dark: bool) -> None:
     with theme(dark):
         ground = "#" + "".join(f"{round(255 * channel):02x}" for channel in paper())
     assert report.count(f"--paper: {ground};") == 1
@@ -202,7 +202,7 @@ def test_a_browser_loads_it_from_the_file_alone(browser: Browser) -> None:
     assert len([url for url in browser.requests() if url.startswith("file:")]) == 1
 
 
-def test_a_browser_has_nothing_to_complain_of(browser: Browser) -> None:
+def test_a_browser_reports_no_errors(browser: Browser) -> None:
     assert not browser.complaints()
     assert browser.evaluate("document.compatMode") == "CSS1Compat"  # standards, not quirks
 

@@ -45,7 +45,7 @@ def smooth_images(count: int, seed: int) -> Tensor:
     return (base + own).clamp(0, 255).to(torch.uint8)
 
 
-def test_of_one_pixel_the_weight_is_signal_by_signal_and_noise() -> None:
+def test_the_weight_of_one_pixel_is_signal_over_signal_plus_noise() -> None:
     levels = 102 + 51 * torch.randint(0, 2, (1000, 1, 1, 1), generator=generator(0))  # 0.4 or 0.6
     images = levels.to(torch.uint8)
     signal = to_pixels(images).double().var(correction=0).item()
@@ -76,7 +76,7 @@ def test_without_noise_nothing_is_changed() -> None:
     assert torch.allclose(found(pixels), pixels, atol=1e-3)
 
 
-def test_pixels_that_never_vary_are_no_trouble() -> None:
+def test_constant_pixels_are_handled() -> None:
     images = smooth_images(500, 0)
     images[:, :, 0] = 0
     found = fit_denoiser(ImageMoments(images), CorruptionKind.masking, 0.5)
@@ -102,7 +102,7 @@ def test_images_that_are_linear_in_their_small_ones_come_back_exactly() -> None:
     assert mse(downsample(pixels, 2), pixels) > 0.001  # which bicubic interpolation cannot
 
 
-def test_white_paper_and_few_images_are_no_trouble() -> None:
+def test_white_paper_and_few_images_are_handled() -> None:
     images = torch.full((30, 3, 8, 8), 255, dtype=torch.uint8)
     ink = torch.randint(0, 256, (30, 3, 4, 4), dtype=torch.uint8, generator=generator(0))
     images[:, :, 2:6, 2:6] = ink
@@ -132,7 +132,7 @@ def test_the_median_that_is_best_is_chosen() -> None:
     assert mse(median(noisy, 3), clean) > 0
 
 
-def test_non_local_means_finds_the_like_of_a_patch() -> None:
+def test_non_local_means_finds_similar_patches() -> None:
     stripes = 0.3 + 0.4 * (torch.arange(20) // 2 % 2).expand(3, 1, 20, 20)  # nothing is clipped
     noisy = NOISES[CorruptionKind.gaussian](stripes, 0.1, generator(0))
     denoised = best_non_local_means(noisy, stripes, unchanged)(noisy)
@@ -167,7 +167,7 @@ def test_the_mean_of_noisy_pixels_tells_their_level(kind: CorruptionKind) -> Non
 
 
 @pytest.mark.parametrize("kind", NOISES, ids=lambda kind: kind.name)
-def test_of_noise_that_leaves_nothing_no_level_is_told_but_a_number(kind: CorruptionKind) -> None:
+def test_levels_lost_to_noise_are_still_finite(kind: CorruptionKind) -> None:
     levels = level_from_mean(kind, 1.0)(torch.tensor([0.0, 0.4, 1.0]))
     assert levels.isfinite().all() and levels.min() >= 0 and levels.max() <= 1
 
@@ -201,7 +201,7 @@ def test_the_best_linear_denoiser_of_mnist_is_as_good_as_the_lectures_say(mnist_
     assert mse(restore(noisy), pixels) == pytest.approx(0.0174, abs=0.0002)
 
 
-def test_levels_that_are_not_there_do_not_count() -> None:
+def test_missing_levels_do_not_count() -> None:
     mean, _ = noise_moments(CorruptionKind.gaussian, 0.5)
     images = torch.full((4, 1, 1, 1), 51, dtype=torch.uint8)
     found = fit_denoiser(ImageMoments(images), CorruptionKind.gaussian, 0.5)

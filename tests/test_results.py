@@ -46,7 +46,7 @@ def test_figures_and_numbers_are_there_and_in_tensorboard(tmp_path: Path) -> Non
     assert events.Scalars("results/evaluate/mse")[0].value == 0.25
 
 
-def test_new_results_take_the_place_of_the_old(tmp_path: Path) -> None:
+def test_new_results_replace_the_old(tmp_path: Path) -> None:
     for name in ("old", "new"):
         with Results.for_run(RunDirectory(tmp_path), "evaluate") as results:
             results.file(name, b"content")
@@ -73,7 +73,7 @@ def test_to_tensorboard_a_run_and_its_commands_are_one_run(tmp_path: Path) -> No
     assert len(list((tmp_path / "mine").glob("*tfevents*"))) == 1  # asked for elsewhere
 
 
-def test_where_the_run_is_being_trained_the_results_are_there_and_said_to_be(
+def test_while_the_run_is_trained_results_are_kept_and_announced(
     tmp_path: Path,
 ) -> None:
     run = RunDirectory(tmp_path)
@@ -86,7 +86,7 @@ def test_where_the_run_is_being_trained_the_results_are_there_and_said_to_be(
     assert (tmp_path / "evaluate" / NUMBERS).is_file()
 
 
-def test_a_strangers_projector_stays(tmp_path: Path) -> None:
+def test_another_programs_projector_stays(tmp_path: Path) -> None:
     (tmp_path / "projector_config.pbtxt").write_text("precious")
     with (
         pytest.raises(StorageError, match="projector_config.pbtxt was not written by aecli"),
@@ -108,7 +108,7 @@ def test_after_a_failure_the_old_results_are_still_there(tmp_path: Path) -> None
     assert files(tmp_path) == {MANIFEST, "evaluate/old", f"evaluate/{MANIFEST}"}
 
 
-def test_files_of_others_stay(tmp_path: Path) -> None:
+def test_files_of_other_programs_stay(tmp_path: Path) -> None:
     for _ in range(2):
         with Results(tmp_path / "evaluate", "evaluate") as results:
             results.figure("chart", some_figure())
@@ -148,7 +148,7 @@ def test_a_file_in_the_way_is_named_before_anything_is_computed(tmp_path: Path) 
     assert files(tmp_path) == {f"evaluate/{NUMBERS}"}
 
 
-def test_results_that_cannot_take_their_place_are_kept(tmp_path: Path) -> None:
+def test_results_that_cannot_be_put_in_place_are_kept(tmp_path: Path) -> None:
     with (
         pytest.raises(StorageError, match="the new results are in .*-kept-") as raised,
         Results(tmp_path / "export", "export") as results,
@@ -205,7 +205,9 @@ def test_results_go_to_the_folder_that_is_named(
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
 
 
-def test_a_run_is_no_folder_for_results(run: RunDirectory, aecli: Callable[..., int]) -> None:
+def test_a_run_is_refused_as_a_folder_for_results(
+    run: RunDirectory, aecli: Callable[..., int]
+) -> None:
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     (run.path.parent / "link").symlink_to(run.path)
     for folder in (run.path, run.path.parent / "link"):

@@ -13,14 +13,14 @@ def first(generator: torch.Generator) -> float:
     return torch.rand((), generator=generator).item()
 
 
-def test_every_seed_and_every_epoch_has_numbers_of_its_own() -> None:
+def test_every_seed_and_epoch_has_its_own_numbers() -> None:
     # torch's generator reads 32 bits of a seed, and 256 seeds of 2**24 epochs would fill them.
     seeds = (0, 1, 255, 256, 257, 512, 2**31, 2**32 - 1)
     pairs = list(itertools.product(seeds, (0, 1, 2, 1000)))
     assert len({first(generator_for(*pair, CPU)) for pair in pairs}) == len(pairs)
 
 
-def test_every_step_has_numbers_of_its_own_whatever_was_drawn_before() -> None:
+def test_every_step_has_its_own_numbers_whatever_was_drawn_before() -> None:
     generator = torch.Generator()
 
     def at(seed: int, epoch: int, step: int) -> float:

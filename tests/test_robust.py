@@ -154,7 +154,7 @@ def test_what_is_in_front_is_the_model_and_pca_as_everywhere(trained: Trained) -
     assert torch.allclose(in_front[PCA](pixels), expected, atol=1e-5)
 
 
-def test_units_of_the_model_are_respected(trained: Trained) -> None:
+def test_the_units_of_the_model_are_respected(trained: Trained) -> None:
     config = replace(trained.config, data=replace(trained.config.data, mean=0.3, std=2.0))
     other = replace(trained, config=config)
     data = labelled_data(trained, 5, 0)
@@ -261,7 +261,7 @@ def test_a_sentence_says_what_the_images_support() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-0.1", "1.5", "nan", "a", "0.1;0.2"])
-def test_an_eps_that_cannot_be_is_refused(text: str) -> None:
+def test_an_invalid_eps_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="^eps=.* is not valid: give up to 12 numbers above 0"):
         read_eps(text)
     assert read_eps("0.3, 0.1,0.3") == (0.1, 0.3)

@@ -77,7 +77,7 @@ def test_the_newest_comes_first_and_a_sweep_holds_its_runs(shown: Callable[..., 
     assert re.search(rf"finished +1/1 +{mse:.6f} +{mse / pca:.3f} +[\d,]+ d +[\d.]+ [kM]B", text)
 
 
-def test_a_name_that_is_shown_stands_for_its_run(lab: Path, shown: Callable[..., str]) -> None:
+def test_a_listed_name_finds_its_run(lab: Path, shown: Callable[..., str]) -> None:
     (lab / FIRST).rename(lab / "fc-z3" / "2026-01-02_10-00-30-000001")  # in the same minute
     text = shown("outputs")
     assert SECOND in text and "fc-z3/2026-01-02_10-00-30-000001" in text
@@ -152,7 +152,9 @@ def test_nothing_to_list_is_one_sentence(
     assert objects("empty") == []
 
 
-def test_there_need_be_no_outputs(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outputs_folder_may_be_missing(
+    aecli: Aecli, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert aecli("runs") == 0
     assert capsys.readouterr().out == "There are no runs in outputs: aecli train writes one.\n"
 
@@ -179,7 +181,7 @@ def test_mistakes(
     assert output == "" and errors.startswith(f"aecli: {message}") and errors.count("\n") == 1
 
 
-def test_every_state_is_told(lab: Path, objects: Callable[..., Any]) -> None:
+def test_every_status_is_shown(lab: Path, objects: Callable[..., Any]) -> None:
     failed, interrupted, damaged, running, lost = (RunDirectory(lab / name) for name in RUNS)
     for run in (failed, interrupted):
         run.summary_file.unlink()
@@ -211,7 +213,7 @@ def test_a_run_that_was_closed_is_not_finished(
 @pytest.mark.parametrize(
     "name", ["folder", "folder:my photos", "my-photos", "my-photos-{}", "mnist,my-photos"]
 )
-def test_images_of_ones_own_are_found_by_any_of_their_names(
+def test_runs_on_own_images_are_found_by_any_name_of_the_data_set(
     name: str, lab: Path, objects: Callable[..., Any]
 ) -> None:
     run = RunDirectory(lab / FIRST)
@@ -231,7 +233,7 @@ def test_a_filter_changes_nothing_about_a_sweep(shown: Callable[..., str]) -> No
     assert "1 run and 1 sweep, " in text
 
 
-def test_a_lock_that_was_left_behind_does_not_count(lab: Path) -> None:
+def test_an_abandoned_lock_is_ignored(lab: Path) -> None:
     (lab / FIRST / LOCK).mkdir()
     holder = lab / FIRST / LOCK / "another.json"
     holder.write_text('{"pid": 1, "host": "another machine"}')
@@ -245,7 +247,7 @@ def test_a_lock_that_was_left_behind_does_not_count(lab: Path) -> None:
     ["", "{", "[]", "data: 5", "data: {name: [1]}", "\x00", "a: " + "[" * 100, "epochs: many"],
 )
 @pytest.mark.parametrize("name", ["config.yaml", "summary.json", "failure.json", "metrics.jsonl"])
-def test_whatever_a_file_holds_all_runs_are_listed(
+def test_all_runs_are_listed_whatever_a_file_contains(
     name: str, content: str, lab: Path, objects: Callable[..., Any]
 ) -> None:
     run = RunDirectory(lab / FIRST)
@@ -261,7 +263,7 @@ def test_whatever_a_file_holds_all_runs_are_listed(
     assert not is_damage or str(lab / FIRST) in found[FIRST]["reason"]
 
 
-def test_a_damaged_manifest_stops_nothing(lab: Path, shown: Callable[..., str]) -> None:
+def test_a_damaged_manifest_does_not_stop_the_listing(lab: Path, shown: Callable[..., str]) -> None:
     (lab / FIRST / "manifest.json").write_text("{")
     (lab / OTHER / "summary.json").write_text("{}")
     (lab / SWEEP / PLAN_FILE).write_text("{")
@@ -269,7 +271,7 @@ def test_a_damaged_manifest_stops_nothing(lab: Path, shown: Callable[..., str]) 
     assert first_words(text).count("damaged:") == 2 and f"damaged: outputs/{OTHER}: " in text
 
 
-def test_what_is_no_run_is_not_listed(lab: Path, objects: Callable[..., Any]) -> None:
+def test_only_runs_are_listed(lab: Path, objects: Callable[..., Any]) -> None:
     stranger = lab / "of-another-program"
     (stranger / "inner").mkdir(parents=True)
     (stranger / "config.yaml").write_text("learning_rate: 1\n")
@@ -277,7 +279,7 @@ def test_what_is_no_run_is_not_listed(lab: Path, objects: Callable[..., Any]) ->
     assert len(objects()) == len(RUNS)
 
 
-def test_a_link_counts_itself(lab: Path, tmp_path: Path) -> None:
+def test_a_link_has_its_own_size(lab: Path, tmp_path: Path) -> None:
     before = size_on_disk(lab / FIRST)
     big = tmp_path / "big"
     big.write_bytes(bytes(10**6))
@@ -286,7 +288,7 @@ def test_a_link_counts_itself(lab: Path, tmp_path: Path) -> None:
     assert before < size_on_disk(lab / FIRST) < before + 10**4
 
 
-def test_a_name_controls_no_terminal(lab: Path, shown: Callable[..., str]) -> None:
+def test_a_name_cannot_control_the_terminal(lab: Path, shown: Callable[..., str]) -> None:
     (lab / FIRST).rename(lab / "fc-z3" / "a\x1b[2J\nb")
     set_written(lab / "fc-z3" / "a\x1b[2J\nb", 1)
     text = shown()
@@ -302,7 +304,7 @@ def test_ages_and_sizes() -> None:
     ]  # fmt: skip
 
 
-def test_it_waits_for_no_torch_and_says_nothing_of_it(lab: Path) -> None:
+def test_it_does_not_import_torch(lab: Path) -> None:
     code = (
         "import sys\nfrom aecli.cli.main import run\nstatus = run(sys.argv[1:])\n"
         "sys.exit(status or bool({'torch', 'hydra', 'matplotlib'} & {*sys.modules}))"

@@ -97,7 +97,7 @@ def test_reconstructions_are_as_far_away_as_the_model_moves_them() -> None:
     assert found["reconstructions"] == pytest.approx(found["samples"]) and found["samples"] > 1
 
 
-def test_a_copy_is_found_out() -> None:
+def test_a_copied_image_is_detected() -> None:
     train = codes_of(DATA.train)
     some = torch.stack([train[1234], train[7] + 0.001, torch.ones(6)])
     decoded = decode_with_nearest(LINEAR, some, DATA)
@@ -109,7 +109,7 @@ def test_a_copy_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("density", FITTED)
-def test_the_command_leaves_a_figure_and_prints_its_numbers(
+def test_the_command_saves_a_figure_and_prints_its_numbers(
     density: Density, run: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["n=11", f"density={density.value}", "components=3"]
@@ -179,7 +179,7 @@ def test_without_scikit_learn_only_the_mixture_is_refused(
     assert aecli("probe", str(run.path)) == 0
 
 
-def test_a_decoder_that_unpools_says_what_its_samples_lack(
+def test_the_samples_of_an_unpooling_decoder_have_a_caveat(
     run: RunDirectory,
     aecli: Aecli,
     capsys: pytest.CaptureFixture[str],

@@ -42,7 +42,7 @@ def sweep(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "mine"))
 
 
-def test_a_sweep_is_sampled_with_the_draws_of_its_single_runs(
+def test_a_sweep_is_sampled_with_the_same_draws_as_its_runs(
     sweep: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("sample", str(sweep), "device=cpu", "seed=4") == 0
@@ -68,7 +68,7 @@ def test_a_sweep_is_sampled_with_the_draws_of_its_single_runs(
     assert mse == json.loads((vae / "summary.json").read_text())["test"]["mse"]
 
 
-def test_runs_of_their_own_leave_the_results_with_the_first(sweep: Path, aecli: Aecli) -> None:
+def test_results_of_several_runs_go_to_the_first(sweep: Path, aecli: Aecli) -> None:
     plain, vae = sorted(path.parent for path in sweep.glob("*/summary.json"))
     assert aecli("sample", str(plain), str(vae), "device=cpu", "density=diagonal") == 0
     numbers = json.loads((plain / "sample/numbers.json").read_text())
@@ -85,7 +85,7 @@ def test_runs_of_their_own_leave_the_results_with_the_first(sweep: Path, aecli: 
         ("density=prior", "density=prior is for variational autoencoders"),
     ],
 )
-def test_what_several_runs_do_not_have_is_refused(
+def test_options_for_a_single_run_are_refused_for_several(
     line: str, message: str, sweep: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("sample", str(sweep), *line.split()) == 2
@@ -94,7 +94,7 @@ def test_what_several_runs_do_not_have_is_refused(
     assert not (sweep / "sample").exists()
 
 
-def test_names_keep_what_tells_families_apart() -> None:
+def test_names_keep_the_words_that_distinguish_families() -> None:
     families = ["fc, gaussian, no regularizer", "fc, no corruption, no regularizer",
                 "fc, no corruption, vae"]  # fmt: skip
     assert list(short_names(families).values()) == ["gaussian", "plain", "vae"]
@@ -132,16 +132,16 @@ def test_a_difference_is_claimed_where_it_is_the_same_for_every_seed() -> None:
     ]
 
 
-def test_nothing_is_claimed_with_a_single_seed() -> None:
+def test_no_claim_is_made_with_a_single_seed() -> None:
     (sentence,) = findings(sampled(setting("plain", 2, 5), setting("vae", 2, 1)))
     assert sentence.startswith("No claims are made")
 
 
-def test_of_a_single_family_nothing_is_said() -> None:
+def test_a_single_family_has_no_findings() -> None:
     assert findings(sampled(setting("plain", 2, 5, 6, 7), setting("plain", 8, 1, 2, 3))) == []
 
 
-def test_several_runs_hear_what_one_does(
+def test_several_runs_get_the_warnings_of_one(
     sweep: Path, aecli: Aecli, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unpooling = train_once(tmp_path / "unpooling", data_dir, "upsample=max_unpool", "latent=3")

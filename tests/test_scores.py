@@ -88,7 +88,7 @@ def test_the_noise_of_a_score_is_the_same_every_time() -> None:
     assert score(config, identity, data.test) != score(other, identity, data.test)
 
 
-def test_levels_are_the_scores_on_the_validation_images() -> None:
+def test_reference_scores_are_on_the_validation_images() -> None:
     config, data = compose(["corruption=gaussian"]), some_data()
     found, rivals = reference_scores(config, data), baselines(config, data)
     assert list(found.mse) == ["pca", "mean_image", "corrupted_input"]
@@ -111,7 +111,7 @@ def curve(config: TrainConfig, data: Data) -> dict[int, float]:
     return score_test_split(config, data, torch.zeros_like, pca_curve_sizes(config, data)).pca_curve
 
 
-def test_the_curve_of_pca_stands_at_the_powers_of_two_below_the_image() -> None:
+def test_the_pca_curve_is_at_powers_of_two_below_the_image_size() -> None:
     config, data = compose(["latent=4"]), some_data((1, 4, 5))
     found = curve(config, data)
     assert list(found) == [1, 2, 4, 8, 16]
@@ -137,7 +137,7 @@ def scored(images: Tensor, reconstruct: Reconstruct = torch.zeros_like) -> Split
     return score_test_split(compose([]), data, reconstruct)
 
 
-def test_the_best_and_the_worst_images_are_found_with_what_became_of_them() -> None:
+def test_the_best_and_the_worst_images_are_found_with_their_outputs() -> None:
     # image i has the grey i, and the answer is black: the error grows with i
     greys = torch.arange(250, dtype=torch.uint8)[torch.randperm(250)]
     images = greys.reshape(250, 1, 1, 1).expand(250, 1, 2, 2).repeat(3, 1, 1, 1)  # three batches
@@ -170,7 +170,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
         ("model=conv model.layers=[]", 2),
     ],
 )
-def test_the_grid_is_that_of_the_layer_that_enlarges_last(line: str, period: int) -> None:
+def test_the_grid_is_that_of_the_last_upsampling_layer(line: str, period: int) -> None:
     assert stride_grid(compose(line.split()).model) == period
 
 
@@ -198,7 +198,7 @@ def test_pictures_show_the_first_image_of_each_class() -> None:
     assert not shown.are_corrupted
 
 
-def test_shown_images_have_the_noise_that_is_for_showing() -> None:
+def test_example_images_have_the_noise_for_examples() -> None:
     line = ["corruption=gaussian", "corruption.noise_std=0", "corruption.example_noise_std=0.1"]
     shown = example_images(compose(line), grey().test)
     assert shown.are_corrupted
@@ -236,7 +236,7 @@ def test_epochs_are_followed_at_even_distances(epochs: list[int], followed: list
     assert followed_epochs(epochs) == followed
 
 
-def test_inputs_stand_above_the_outputs_of_each_epoch() -> None:
+def test_inputs_are_above_the_outputs_of_each_epoch() -> None:
     clean = torch.linspace(0, 0.4, 10).reshape(10, 1, 1, 1).expand(10, 1, 8, 8)
     shown = ExampleImages(clean, clean + 0.5)
     outputs = {epoch: torch.full((10, 1, 8, 8), epoch / 100) for epoch in (1, 5, 10, 15, 20, 25)}

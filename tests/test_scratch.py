@@ -28,7 +28,7 @@ def left_by(owner: ProcessId, parent: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-def test_what_an_ended_process_left_is_removed(
+def test_leftovers_of_an_ended_process_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = left_by(GONE, tmp_path, monkeypatch)
@@ -38,7 +38,7 @@ def test_what_an_ended_process_left_is_removed(
     assert ours.exists()
 
 
-def test_of_another_machine_it_stays_for_a_week(
+def test_leftovers_of_another_machine_stay_for_a_week(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = left_by(ELSEWHERE, tmp_path, monkeypatch)
@@ -52,14 +52,14 @@ def test_of_another_machine_it_stays_for_a_week(
 @pytest.mark.parametrize(
     "name", [".evaluate.backup1", ".lock.claim-mine1234", f"evaluate.{GONE.pid}-1-0.abcdefgh"]
 )
-def test_a_folder_of_somebody_else_stays(name: str, tmp_path: Path) -> None:
+def test_a_folder_of_another_program_stays(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     os.utime(tmp_path / name, (0, 0))
     scratch_folder(tmp_path, "evaluate")
     assert (tmp_path / name).exists()
 
 
-def test_a_link_or_a_file_of_such_a_name_stays(
+def test_a_link_or_a_file_with_such_a_name_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = left_by(GONE, tmp_path, monkeypatch)
@@ -85,7 +85,9 @@ def killed_while_it_claims(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", [killed_with_results, killed_while_it_claims])
-def test_what_a_killed_process_left_is_removed_by_the_next(killed: object, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_by_the_next(
+    killed: object, tmp_path: Path
+) -> None:
     process = context.Process(target=killed, args=(tmp_path,))  # type: ignore[arg-type]
     process.start()
     process.join(60)

@@ -91,7 +91,7 @@ def test_images_are_not_needed(shown: ExampleImages, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_odd_size_is_rounded_and_comes_back(shown: ExampleImages) -> None:
+def test_an_odd_size_is_rounded_and_restored(shown: ExampleImages) -> None:
     lines = text(shown("model=conv image_size=27"))
     assert "- layer 1: 27 pixels become 14, as 28 would; the decoder goes back to 27." in lines
     assert "- layer 2: 14 pixels become 7, as 13 would; the decoder goes back to 14." in lines
@@ -114,7 +114,7 @@ def test_every_network_can_be_shown(model: str, method: str, shown: ExampleImage
     assert "2x33x45" in lines.partition("decoder")[2]
 
 
-def test_where_a_layer_does_not_fit_those_in_front_of_it_are_shown(
+def test_the_layers_before_one_that_does_not_fit_are_shown(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("shapes", "model=deep", "image_size=15") == 2
@@ -160,14 +160,14 @@ def test_a_mistake_gets_one_line(
     assert errors.startswith("aecli: ") and errors.count("\n") == 1
 
 
-def test_every_data_set_tells_the_shape_of_its_images() -> None:
+def test_every_data_set_states_the_shape_of_its_images() -> None:
     known = {"curve": [1, 1, 2], "cifar10": [3, 32, 32], "folder": None}
     for choice in config_groups()["data"]:
         shape = compose([f"data={choice}"]).data.image_shape
         assert shape == known.get(choice, [1, 28, 28])
 
 
-def test_the_synthetic_digits_have_the_shape_that_is_told(data_dir: Path) -> None:
+def test_the_synthetic_digits_have_the_stated_shape(data_dir: Path) -> None:
     config = compose(["data=synthetic"]).data
     data = load_data(config, data_dir, torch.device("cpu"))
     assert list(data.image_shape) == config.image_shape
@@ -246,7 +246,7 @@ def test_the_network_is_drawn_to_scale(shown: ExampleImages, tmp_path: Path) -> 
         ("output=here", "output=here is where a figure goes: give figure=true too"),
     ],
 )
-def test_a_mistake_about_the_figure_is_told(
+def test_a_mistake_about_the_figure_is_reported(
     line: str, words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert aecli("shapes", "data=mnist", *line.split()) == 2

@@ -33,7 +33,7 @@ def some_split(count: int, channels: int = 1) -> Split:
     return Split(images, torch.zeros(count, dtype=torch.int64)).with_digests()
 
 
-def test_each_image_keeps_its_pixels_in_an_order_of_its_own(
+def test_each_image_is_shuffled_differently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     split = some_split(20, channels=3)
@@ -50,7 +50,7 @@ def test_each_image_keeps_its_pixels_in_an_order_of_its_own(
     assert torch.equal(in_parts, shuffled)
 
 
-def test_brightness_is_not_shuffled_away() -> None:
+def test_shuffling_keeps_the_brightness() -> None:
     train, test = some_split(30), some_split(10)
     score = brightness_detector(train)
     assert torch.allclose(score(test), score(shuffle_split(test, 0)), atol=1e-6)
@@ -89,7 +89,7 @@ def test_the_difference_of_two_detectors_is_paired_by_image() -> None:
     assert auroc_interval(normal[:1], anomalous)[1:] == (0, 1)  # of one image nothing is known
 
 
-def test_scores_that_do_not_overlap_leave_room_for_chance() -> None:
+def test_scores_that_do_not_overlap_have_an_interval_with_a_width() -> None:
     two, three = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0])
     # Two pairs without a common image: of an AUROC of sqrt(0.025) both are in order by 2.5 %.
     bound = math.sqrt(0.025)
@@ -110,7 +110,7 @@ def of_ones(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_once(folder, data_dir, *small, *model)
 
 
-def test_without_correlations_detection_is_left_with_grey_levels(
+def test_without_correlations_only_grey_levels_help_detection(
     of_ones: Path, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(of_ones.rglob("*"))

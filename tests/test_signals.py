@@ -83,7 +83,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     ],
     ids=["SIGINT", "SIGTERM", "SIGINT ignored"],
 )
-def test_a_signal_to_a_command_that_is_over_says_nothing(
+def test_a_signal_after_the_end_of_a_command_is_silent(
     name: str, handler: str, status: int
 ) -> None:
     program = f"""

@@ -59,7 +59,7 @@ def test_over_images_the_interval_is_that_of_the_mean(tmp_path: Path) -> None:
     assert differences_from_pca([setting]) == [found]  # always the same draws
 
 
-def test_of_two_images_each_is_drawn_twice_as_often_as_not(tmp_path: Path) -> None:
+def test_the_bootstrap_of_two_images_by_hand(tmp_path: Path) -> None:
     setting = with_errors(
         tmp_path, [0.02], model=torch.tensor([0.0, 0.4]), pca=torch.tensor([0.1, 0.1])
     )

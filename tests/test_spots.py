@@ -33,7 +33,7 @@ def test_a_point_lies_where_it_is_drawn() -> None:
     assert (first.text, second.text) == ("fc · epoch 1: 10", "fc · epoch 4: 5")
 
 
-def test_of_very_many_points_some_are_shown() -> None:
+def test_only_some_of_very_many_points_are_shown() -> None:
     for points, expected in ((MAX_SPOTS, MAX_SPOTS), (MAX_SPOTS + 1, (MAX_SPOTS + 2) // 2), (0, 0)):
         figure = Figure()
         figure.add_subplot().plot(range(points), range(points), label="fc")

@@ -63,9 +63,7 @@ def screen(written: str) -> list[str]:
     return lines
 
 
-def test_training_says_what_it_loads_and_leaves_nothing_of_it(
-    data_dir: Path, tmp_path: Path
-) -> None:
+def test_training_shows_what_it_loads_and_erases_it(data_dir: Path, tmp_path: Path) -> None:
     written = on_terminal(tmp_path, data_dir, "train", "model=fc", *TINY)
     assert written.index("reading the configuration ...") < written.index("loading PyTorch ...")
     assert written.index("loading PyTorch ...") < written.index("loading synthetic ...")
@@ -75,7 +73,7 @@ def test_training_says_what_it_loads_and_leaves_nothing_of_it(
 
 
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"JPY_PARENT_PID": "1"}])
-def test_where_nothing_can_be_erased_nothing_passing_is_written(
+def test_without_erasing_no_status_is_written(
     variables: dict[str, str], data_dir: Path, tmp_path: Path
 ) -> None:
     written = on_terminal(tmp_path, data_dir, "train", "model=fc", *TINY, **variables)
@@ -98,13 +96,13 @@ def test_a_command_for_a_run_says_what_it_loads(
 @pytest.mark.parametrize(
     "line", [["help"], ["conv", "input=2", "kernel=3"], ["train", "--help"], ["evaluate"]]
 )
-def test_what_answers_at_once_says_nothing(line: list[str], data_dir: Path, tmp_path: Path) -> None:
+def test_quick_commands_show_no_status(line: list[str], data_dir: Path, tmp_path: Path) -> None:
     written = on_terminal(tmp_path, data_dir, *line)
     assert "loading PyTorch" not in written and "reading the" not in written
     assert "torch first: never" in written
 
 
-def test_without_a_terminal_nothing_is_said(
+def test_without_a_terminal_no_status_is_shown(
     aecli: Callable[..., int], finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("evaluate", str(finished), "device=cpu", f"output={tmp_path / 'out'}") == 0

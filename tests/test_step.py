@@ -72,11 +72,11 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
     assert seen_in(3, 100, 7) == seen_in(3, 100, 100)
 
 
-def test_an_epoch_goes_on_where_it_was_left() -> None:
+def test_an_epoch_resumes_at_its_next_step() -> None:
     assert seen_in(2, 100, 32, skipped=2) == seen_in(2, 100, 32)[64:]
 
 
-def test_steps_take_nothing_from_the_global_generator() -> None:
+def test_steps_do_not_use_the_global_generator() -> None:
     config = compose(["model=denoising", "latent=2", "batch_size=16"])
     _, step = begun(config, numbered_images(32, CPU))
     before = torch.get_rng_state()
@@ -87,7 +87,7 @@ def test_steps_take_nothing_from_the_global_generator() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("first", [0, 3])
-def test_the_position_that_a_graph_moves_on_is_that_of_the_epoch(
+def test_the_position_in_a_graph_is_that_in_the_epoch(
     model: str, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = numbered_images(IMAGES, CPU)  # seven batches and a half
@@ -105,7 +105,7 @@ def test_the_position_that_a_graph_moves_on_is_that_of_the_epoch(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
-def test_captured_steps_are_eager_ones_to_the_bit(line: list[str]) -> None:
+def test_captured_steps_equal_eager_ones_to_the_bit(line: list[str]) -> None:
     assert EAGER_CALLS < IMAGES // 16  # so that steps of the first epoch are replayed, too
     assert check_captured(line, open_device("cuda"))
 

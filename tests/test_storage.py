@@ -32,7 +32,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace"])
-def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
+def test_a_failure_leaves_the_old_file_and_no_other(
     operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -59,7 +59,7 @@ def test_a_folder_below_a_file_is_refused_with_its_key(tmp_path: Path) -> None:
         writable_folder(tmp_path / "file" / "x", "output_dir")
 
 
-def test_a_folder_that_takes_no_file_is_refused_with_its_key(
+def test_a_folder_that_cannot_be_written_is_refused_with_its_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_file = os.open
@@ -142,14 +142,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+def test_a_killed_processs_unfinished_file_is_removed(tmp_path: Path) -> None:
     for name in (".file.0123.aecli-part", "mine.aecli-part", ".mine"):
         (tmp_path / name).touch()
     remove_scratch(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.aecli-part", ".mine"}
 
 
-def test_what_its_process_removes_meanwhile_is_no_error(
+def test_a_file_removed_meanwhile_is_not_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".file.0123.aecli-part").touch()
@@ -164,14 +164,14 @@ def test_what_its_process_removes_meanwhile_is_no_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for read in (read_regular, read_json, lambda path: read_verified(path, fingerprint(b""))):
         with pytest.raises(StorageError, match="pipe cannot be read: it is not a regular file"):
             read(tmp_path / "pipe")
 
 
-def test_a_file_may_have_so_many_bytes(tmp_path: Path) -> None:
+def test_a_file_may_have_at_most_max_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"[12]")
     assert read_regular(tmp_path / "file", 4) == b"[12]" == read_regular(tmp_path / "file")
     assert read_json(tmp_path / "file") == [12]

@@ -31,7 +31,7 @@ def shell(
     "redirection",
     ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", "| head -c 1; exit ${PIPESTATUS[0]}"],
 )
-def test_a_closed_stream_costs_no_training(
+def test_a_closed_stream_does_not_stop_a_training(
     redirection: str, tmp_path: Path, data_dir: Path
 ) -> None:
     done = shell(redirection, TRAIN, tmp_path, data_dir)
@@ -43,7 +43,7 @@ def test_a_closed_stream_costs_no_training(
 
 
 @needs_full
-def test_a_full_disk_below_stderr_costs_no_training(tmp_path: Path, data_dir: Path) -> None:
+def test_a_full_disk_behind_stderr_does_not_stop_a_training(tmp_path: Path, data_dir: Path) -> None:
     assert shell("2>/dev/full", TRAIN, tmp_path, data_dir).returncode == 0
     assert (tmp_path / "run" / "summary.json").exists()
 
@@ -51,7 +51,7 @@ def test_a_full_disk_below_stderr_costs_no_training(tmp_path: Path, data_dir: Pa
 @needs_full
 @pytest.mark.parametrize("line", [["train", "latnt=3"], ["nonsense"]])
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
-def test_a_mistake_keeps_its_status_where_stderr_is_lost(
+def test_a_mistake_keeps_its_exit_status_without_stderr(
     redirection: str, line: list[str], tmp_path: Path, data_dir: Path
 ) -> None:
     done = shell(redirection, line, tmp_path, data_dir)
@@ -60,13 +60,15 @@ def test_a_mistake_keeps_its_status_where_stderr_is_lost(
 
 @needs_full
 @pytest.mark.parametrize("line", [["--version"], ["shapes"], TRAIN])
-def test_a_full_disk_below_stdout_is_named(line: list[str], tmp_path: Path, data_dir: Path) -> None:
+def test_a_full_disk_behind_stdout_is_reported(
+    line: list[str], tmp_path: Path, data_dir: Path
+) -> None:
     done = shell(">/dev/full", line, tmp_path, data_dir)
     assert done.returncode == 5
     assert done.stderr == b"aecli: standard output: No space left on device\n"
 
 
-def test_names_that_an_encoding_lacks_are_escaped(tmp_path: Path, data_dir: Path) -> None:
+def test_characters_missing_from_an_encoding_are_escaped(tmp_path: Path, data_dir: Path) -> None:
     name = "\u732b\U0001f408"
     line = [
         "train",
@@ -85,7 +87,7 @@ def test_names_that_an_encoding_lacks_are_escaped(tmp_path: Path, data_dir: Path
     assert done.stderr.startswith(b"aecli: \\u732b\\U0001f408 is not a folder")
 
 
-def test_a_name_that_is_no_text_is_escaped(tmp_path: Path, data_dir: Path) -> None:
+def test_a_name_that_is_not_text_is_escaped(tmp_path: Path, data_dir: Path) -> None:
     done = shell("", ["evaluate", os.fsdecode(b"caf\xe9")], tmp_path, data_dir)
     assert done.returncode == 2
     assert done.stderr.startswith(b"aecli: caf\\udce9 is not a folder")
@@ -97,7 +99,7 @@ def test_a_name_in_an_error_cannot_move_the_cursor(tmp_path: Path, data_dir: Pat
     assert done.stderr.count(b"\n") == 1
 
 
-def test_only_what_controls_a_terminal_is_escaped() -> None:
+def test_only_terminal_control_characters_are_escaped() -> None:
     assert printable("a\x00\x1b\x9b\r\t\u2028\u200f\ufeff") == (
         r"a\x00\x1b\x9b\r\t\u2028\u200f\ufeff"
     )

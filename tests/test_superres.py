@@ -73,7 +73,7 @@ def test_a_run_that_was_trained_for_something_else_is_refused(
 
 
 @pytest.mark.parametrize("count", [0, 25])
-def test_a_row_that_could_not_be_seen_is_refused(
+def test_too_many_images_for_a_row_are_refused(
     count: int, shrunk: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("superres", str(shrunk.path), f"count={count}") == 2

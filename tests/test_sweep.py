@@ -104,7 +104,7 @@ def test_jobs_of_a_cluster_are_waited_for(aecli: Aecli, tmp_path: Path) -> None:
     assert names(sweep_folder(tmp_path)) == ["0-fc-z2 finished"]
 
 
-def test_a_cluster_that_is_not_there_is_named_in_one_line(
+def test_a_missing_cluster_is_reported_in_one_line(
     aecli: Aecli,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -255,7 +255,7 @@ def test_a_search_goes_on_after_a_trial_that_diverges_and_names_the_best(
         ("batch_size=choice(0,-1)", "aecli: batch_size="),
     ],
 )
-def test_an_error_before_the_first_trial_is_told_as_itself(
+def test_an_error_before_the_first_trial_is_reported_unchanged(
     line: str, words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = ["sweep=search", "hydra.sweeper.n_trials=2", line]
@@ -265,7 +265,7 @@ def test_an_error_before_the_first_trial_is_told_as_itself(
 
 
 @OLD_OPTUNA
-def test_a_search_is_not_laid_over_runs(
+def test_a_search_does_not_overwrite_runs(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["sweep=search", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=mine", "compare=false"]
@@ -329,9 +329,7 @@ def test_the_longest_run_is_launched_first_with_one_thread_and_decoded_images(
     assert not list(tmp_path.rglob(".aecli-images"))
 
 
-def test_values_that_make_no_sense_are_refused_before_the_first_run(
-    aecli: Aecli, tmp_path: Path
-) -> None:
+def test_invalid_values_are_refused_before_the_first_run(aecli: Aecli, tmp_path: Path) -> None:
     for line in (
         ["latent=5,0"],
         ["model=fc,cnv"],
@@ -406,7 +404,7 @@ def interrupted(
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
+def test_an_interrupted_sweep_is_resumed(
     launcher: str,
     number: signal.Signals,
     status: int,
@@ -454,7 +452,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
         assert [line["epoch"] for line in run.load_metrics()] == list(range(1, epochs + 1))
 
 
-def test_a_sweep_that_was_cut_off_before_its_first_run_goes_on(
+def test_a_sweep_interrupted_before_its_first_run_is_resumed(
     aecli: Aecli,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -486,7 +484,7 @@ def test_failed_runs_are_tried_again(aecli: Aecli, tmp_path: Path) -> None:
     assert (failed.path / ".hydra/overrides.yaml").read_text() == overrides
 
 
-def test_what_is_tried_again_does_not_count_as_failed_meanwhile(
+def test_a_retried_run_does_not_count_as_failed(
     aecli: Aecli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aecli("train", "-m", *ONE_FAILS, "compare=false", "hydra.sweep.dir=mine") == 1
@@ -518,7 +516,7 @@ def test_resuming_a_finished_sweep_trains_nothing(aecli: Aecli, tmp_path: Path) 
         (["-m", "compare=maybe"], "compare=maybe is not valid: give true or false"),
     ],
 )
-def test_mistakes_around_sweeps_are_named(
+def test_mistakes_with_sweeps_are_named(
     line: list[str], words: str, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", *line) == 2
@@ -533,7 +531,7 @@ def test_a_resumed_sweep_takes_no_other_values(
     assert "latent=5: a resumed sweep trains its runs as planned" in capsys.readouterr().err
 
 
-def test_what_is_resumed_is_read_as_plain_data(
+def test_a_resumed_configuration_is_read_as_plain_data(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["-m", "model=fc", "latent=2", *TINY, "hydra.sweep.dir=mine", "compare=false"]
@@ -609,7 +607,7 @@ def test_a_run_computes_with_the_threads_that_it_is_given(data_dir: Path, tmp_pa
         torch.set_num_threads(before)
 
 
-def test_a_run_that_a_cluster_starts_again_begins_anew(data_dir: Path, tmp_path: Path) -> None:
+def test_a_run_restarted_by_a_cluster_starts_again(data_dir: Path, tmp_path: Path) -> None:
     (run,) = plan(tmp_path, configs(data_dir, ["model=fc"]))
     with EventsFile(run.path) as events:  # of the attempt that was killed
         events.scalar("loss/train", 1.0, 1)
@@ -623,7 +621,7 @@ def test_a_run_that_a_cluster_starts_again_begins_anew(data_dir: Path, tmp_path:
     ]
 
 
-def test_a_bug_in_one_run_is_noted_with_its_trace(
+def test_a_bug_in_one_run_is_recorded_with_its_traceback(
     data_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -639,7 +637,7 @@ def test_a_bug_in_one_run_is_noted_with_its_trace(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_progress_is_read_off_the_folders(
+def test_progress_is_read_from_the_folders(
     data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = plan(tmp_path, configs(data_dir, ["model=fc", "epochs=7"], ["model=fc"], ["model=fc"]))

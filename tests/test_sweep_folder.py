@@ -75,7 +75,7 @@ def test_a_sweep_that_is_trained_is_in_use(
     assert not (sweep / LOCK).exists()
 
 
-def test_a_search_has_its_folder_alone(
+def test_a_search_locks_its_folder(
     aecli: Aecli,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -125,7 +125,7 @@ def test_checksum() -> None:
     assert hashlib.sha256(content).hexdigest() == CHECKSUM
 
 
-def test_no_call_that_rounds_differently_elsewhere() -> None:
+def test_no_operation_that_rounds_differently_on_other_machines() -> None:
     # The checksum proves it for the machines it ran on. Some builds of torch round even sqrt badly.
     inexact = set("sin cos tan exp log pow sqrt rsqrt hypot randn normal addcmul lerp".split())
     inexact |= set("sum mean matmul mm bmm einsum cdist norm".split())
@@ -189,7 +189,7 @@ def test_digits_are_centred(train: tuple[Tensor, Tensor]) -> None:
         assert 0.4 < centre.std() < 2.5  # px
 
 
-def test_nearest_mean_tells_most_digits_apart(
+def test_nearest_mean_classifies_most_digits(
     train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]
 ) -> None:
     images, labels = pixels(train[0][:5000]), train[1][:5000]
@@ -201,7 +201,7 @@ def test_nearest_mean_tells_most_digits_apart(
         assert right[held_out[1][:1000] == digit].double().mean() > 0.45
 
 
-def test_nearest_neighbour_tells_digits_apart(
+def test_nearest_neighbour_classifies_the_digits(
     train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]
 ) -> None:
     distance = torch.cdist(pixels(held_out[0][:1000]).float(), pixels(train[0]).float())

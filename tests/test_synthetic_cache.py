@@ -80,7 +80,7 @@ def test_digits_are_drawn_once_and_then_read(
     assert str(path) in first.source == second.source
 
 
-def test_another_version_draws_anew(
+def test_another_version_draws_again(
     tmp_path: Path, drawn: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_synthetic(tmp_path)
@@ -108,7 +108,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_file_is_drawn_anew(tmp_path: Path, drawn: list[int], damage: str) -> None:
+def test_a_damaged_file_is_drawn_again(tmp_path: Path, drawn: list[int], damage: str) -> None:
     load_synthetic(tmp_path)
     path = only_file(tmp_path)
     whole = path.read_bytes()

@@ -47,5 +47,5 @@ def test_each_part_of_a_wide_table_names_its_rows() -> None:
     assert text.count("title") == 1
 
 
-def test_a_name_is_no_markup() -> None:
+def test_a_name_is_not_markup() -> None:
     assert "[bold]" in shown(100, "[bold]") and "[/]" in shown(100, "[/]")

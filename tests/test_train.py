@@ -80,7 +80,7 @@ def test_the_saved_configuration_rebuilds_the_model_and_its_score(run: RunDirect
     assert summary["checkerboard_of_originals"] == pytest.approx(checkerboard(pixels, period=2))
 
 
-def test_the_summary_says_what_came_out_and_of_what(run: RunDirectory) -> None:
+def test_the_summary_has_the_results_and_what_they_depend_on(run: RunDirectory) -> None:
     summary = run.load_summary()
     assert summary["test"]["sse"] == pytest.approx(summary["test"]["mse"] * 28 * 28)
     assert set(summary["baselines"]) == {"pca", "mean_image", "corrupted_input"}
@@ -158,7 +158,7 @@ def test_tensorboard_shows_the_graph_layer_by_layer(run: RunDirectory) -> None:
         assert list(node.input) == [before]
 
 
-def test_hparams_have_one_row_and_no_run_of_their_own(run: RunDirectory) -> None:
+def test_hparams_have_one_row_and_create_no_further_run(run: RunDirectory) -> None:
     events = EventAccumulator(str(run.path)).Reload()
     content = events.PluginTagToContent("hparams")
     started = HParamsPluginData.FromString(content["_hparams_/session_start_info"])
@@ -173,7 +173,7 @@ def test_hparams_have_one_row_and_no_run_of_their_own(run: RunDirectory) -> None
     assert len(list(run.path.rglob("events.out.tfevents.*"))) == 1
 
 
-def test_the_terminal_says_what_is_trained_and_what_came_out(
+def test_the_terminal_shows_what_is_trained_and_the_results(
     aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert aecli("train", "model=conv", "latent=5", *TINY) == 0
@@ -252,7 +252,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again(
     assert before == after
 
 
-def test_a_run_that_fails_notes_why(aecli: Aecli, tmp_path: Path) -> None:
+def test_a_failed_run_records_the_reason(aecli: Aecli, tmp_path: Path) -> None:
     assert aecli("train", *TINY, "model=fc", "model.output_activation=identity", "lr=1e38") == 4
     (path,) = runs(tmp_path)
     assert RunDirectory(path).status is Status.failed
@@ -292,7 +292,7 @@ def test_pictures_show_the_test_images(run: RunDirectory) -> None:
         assert picture.width > picture.height > 400
 
 
-def test_what_lies_in_a_folder_that_is_named_stays_there(aecli: Aecli, tmp_path: Path) -> None:
+def test_files_in_a_given_folder_stay_there(aecli: Aecli, tmp_path: Path) -> None:
     for name in ("figures/mine.png", "checkpoints/mine.pt", "metrics.txt"):
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text("precious")

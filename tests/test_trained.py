@@ -15,7 +15,7 @@ from tests.conftest import planted
 from tests.scores import score
 
 
-def test_a_run_does_what_it_did_when_it_was_trained(finished: Path) -> None:
+def test_a_loaded_run_computes_what_it_did_after_training(finished: Path) -> None:
     trained = open_run(finished, device="cpu")
     summary = trained.run.load_summary()
     found = score(trained.config, trained.reconstruct, trained.data().test)
@@ -42,7 +42,7 @@ def test_the_codes_of_many_images_are_those_of_each(finished: Path) -> None:
         assert torch.allclose(codes[number : number + 1], expected, atol=1e-5)
 
 
-def test_the_images_are_those_of_the_run_wherever_they_lie_now(
+def test_the_images_of_a_run_are_found_where_they_are_now(
     finished: Path, tmp_path: Path, data_dir: Path
 ) -> None:
     shutil.copytree(data_dir, tmp_path / "moved")
@@ -52,7 +52,7 @@ def test_the_images_are_those_of_the_run_wherever_they_lie_now(
     assert str(tmp_path / "moved") in moved.source
 
 
-def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="nowhere is not a folder: give the folder of a finished run"
     ):
@@ -64,7 +64,7 @@ def test_a_folder_that_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -
         open_run(tmp_path / "empty")
 
 
-def test_a_run_without_an_end_is_refused_with_what_to_do(run: RunDirectory) -> None:
+def test_an_unfinished_run_is_refused_with_advice(run: RunDirectory) -> None:
     run.summary_file.unlink()
     with pytest.raises(
         UsageError,
@@ -101,13 +101,13 @@ def test_weights_of_another_model_are_refused(run: RunDirectory) -> None:
         open_run(run.path)
 
 
-def test_a_saved_configuration_that_is_none_is_refused(run: RunDirectory) -> None:
+def test_an_invalid_saved_configuration_is_refused(run: RunDirectory) -> None:
     planted(run, "config.yaml", "latent: 3\n")
     with pytest.raises((UsageError, StorageError), match="config.yaml"):
         open_run(run.path)
 
 
-def test_mistakes_of_the_line_are_told_in_one(
+def test_a_mistake_on_the_command_line_gets_one_line(
     aecli: Callable[..., int], capsys: pytest.CaptureFixture[str], finished: Path
 ) -> None:
     run = str(finished)

@@ -93,7 +93,7 @@ def test_bf16_computes_in_it_and_learns_in_float32(outputs: int, taken: list[str
 
 
 @pytest.mark.parametrize("case", ["export", "meta", "output size"])
-def test_elsewhere_the_layer_is_torchs_own(case: str, taken: list[str]) -> None:
+def test_elsewhere_the_layer_is_torchs(case: str, taken: list[str]) -> None:
     ours, theirs = pair(3, 1, 3, 2, 1)
     maps = torch.randn(2, 3, 4, 4)
     if case == "meta":
@@ -130,7 +130,7 @@ def test_where_code_is_compiled_the_bias_is_a_sum(outputs: int, taken: list[str]
 
 @pytest.mark.parametrize("case", ["missing", "other arguments", "wrong"])
 @pytest.mark.parametrize("outputs", [1, 5])
-def test_without_the_private_operator_the_layer_is_torchs_own(
+def test_without_the_private_operator_the_layer_is_torchs(
     outputs: int, case: str, taken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = transposed._gradients
@@ -154,7 +154,7 @@ def test_without_the_private_operator_the_layer_is_torchs_own(
         assert torch.equal(ours, theirs)
 
 
-def test_whether_the_private_operator_is_right_is_found_out_anywhere() -> None:
+def test_the_private_operator_is_checked_on_any_machine() -> None:
     transposed._has_gradients.cache_clear()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert transposed._has_gradients()

@@ -101,7 +101,7 @@ def test_all_methods_on_a_2x2_matrix(show: Show) -> None:
 
 
 @pytest.mark.undrawn("upsample")
-def test_what_torch_calls_it_gives_the_same(show: Show) -> None:
+def test_the_torch_call_gives_the_same_numbers(show: Show) -> None:
     x = torch.arange(1.0, 13).reshape(1, 1, 3, 4)
     output = show("input=3x4", "method=nearest,bilinear,bicubic", "factor=2")
     for method in ("nearest", "bilinear", "bicubic"):
@@ -112,7 +112,7 @@ def test_what_torch_calls_it_gives_the_same(show: Show) -> None:
 
 
 @pytest.mark.undrawn("upsample", "conv")
-def test_the_lines_of_conv_give_the_same(
+def test_the_conv_commands_give_the_same_numbers(
     show: Show, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = show("input=2x3", "method=nearest,bed_of_nails", "factor=3")
@@ -169,7 +169,7 @@ def test_channels_are_enlarged_one_by_one(show: Show) -> None:
         f"input=256 method={ALL}",
     ],
 )
-def test_what_is_too_large_to_print_is_enlarged_all_the_same(line: str, show: Show) -> None:
+def test_images_too_large_to_print_are_still_enlarged(line: str, show: Show) -> None:
     output = show(*line.split())
     assert "(too large to print)" in output
     assert "figure  none" in output
@@ -270,7 +270,7 @@ def test_a_folder_of_pictures_of_any_size(show: Show, capsys: pytest.CaptureFixt
     assert low < first["mse"] < high and first["n"] == 21
 
 
-def test_what_was_left_out_is_said(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_left_out_files_are_reported(aecli: Aecli, capsys: pytest.CaptureFixture[str]) -> None:
     photo(Path("album/a.png"), 12, 12)
     Path("album/notes.txt").touch()
     Path("album/broken.png").write_bytes(b"not a picture")

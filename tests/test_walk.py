@@ -71,7 +71,7 @@ def result(steps: Walk) -> list[np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize(("line", "size"), GUIDE.values(), ids=GUIDE)
-def test_every_animation_of_the_guide_is_a_line(line: str, size: tuple[int, int]) -> None:
+def test_every_animation_of_the_guide_has_a_command(line: str, size: tuple[int, int]) -> None:
     layer = layer_of(line)
     (output,) = next(iter(layer.outputs(None).values()))[0]
     assert output.shape == size
@@ -84,7 +84,7 @@ def test_every_animation_of_the_guide_is_a_line(line: str, size: tuple[int, int]
         assert last[~np.isnan(last)].reshape(size).tolist() == output.tolist()
 
 
-def test_the_docs_have_a_line_for_each() -> None:
+def test_the_docs_have_a_command_for_each_animation() -> None:
     page = (Path(__file__).parents[1] / "docs" / "convolutions.md").read_text(encoding="utf-8")
     for line, _ in GUIDE.values():
         assert f"`aecli conv {line} animate=true`" in page
@@ -145,7 +145,7 @@ def test_the_walk_over_the_zero_stuffed_input_counts_pixels_only() -> None:
     assert steps.panels[0].filler.sum() == 49 - 4
 
 
-def test_stamps_add_to_what_lies_there_and_the_padding_is_cut_off_at_the_end() -> None:
+def test_stamps_are_summed_and_the_padding_is_cropped_at_the_end() -> None:
     steps = walk(layer_of("input=2 kernel=3 stride=2 padding=1 transposed=true"), View.stamps)
     first, second, *_, last = (frame.states[-1] for frame in steps.frames)
     assert np.isnan(first.numbers[0, 3])
@@ -236,7 +236,7 @@ def test_the_page_steps_plays_and_goes_back(tmp_path: Path) -> None:
         assert browser.requests() == [page.as_uri()]
 
 
-def test_the_page_holds_nothing_that_could_end_its_script() -> None:
+def test_the_page_contains_nothing_that_could_end_its_script() -> None:
     content = walk_page("</script><script>", walk(layer_of("input=1 kernel=1"), View.direct), "</x")
     assert content.count("<script") == 2
     data = re.findall(r'<script type="application/json" id="frames">(.*?)</script>', content)

@@ -137,7 +137,7 @@ def test_the_layers_of_a_network(
     assert not left_out or f"Left out at this width: {', '.join(left_out)}." in text
 
 
-def test_a_name_is_broken_between_its_words_and_in_no_number() -> None:
+def test_names_are_wrapped_between_words_and_never_within_numbers() -> None:
     table = new_table("runs")
     table.add_column("run")
     table.add_column("test mse", justify="right")
