@@ -14,7 +14,7 @@ from aecli.analysis.denoise import (
     STRENGTHS,
     denoise,
     draw_images,
-    model_names,
+    names_with_noise,
     read_strengths,
     training_noise,
 )
@@ -44,7 +44,7 @@ def test_a_perfect_denoiser_has_no_error(trained: Trained) -> None:
             return images.test
 
     result = denoise([Perfect()], images, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
-    assert result.mse[model_names([trained])[0]] == 0
+    assert result.mse[names_with_noise([trained])[0]] == 0
     # Half of all noise on black is clipped, which leaves a mean square of 0.3 ** 2 / 2 there.
     assert 0.3**2 / 2 < result.mse[NOISY] < 0.3**2
     assert result.mse["best linear"] < result.mse[NOISY]
@@ -63,7 +63,7 @@ def test_the_model_is_given_the_noisy_images(trained: Trained) -> None:
             return pixels
 
     result = denoise([Copy()], images, GAUSSIAN, 0.3, 0)  # type: ignore[list-item]
-    assert result.mse[model_names([trained])[0]] == result.mse[NOISY]
+    assert result.mse[names_with_noise([trained])[0]] == result.mse[NOISY]
 
 
 def test_images_are_drawn_by_seed_and_there_may_be_fewer(trained: Trained) -> None:
@@ -120,7 +120,7 @@ def test_models_are_named_with_their_training_noise(trained: Trained) -> None:
     }
     for words, corruption in expected.items():
         assert training_noise(replace(trained.config, corruption=corruption)) == words
-    assert model_names([trained, trained]) == [
+    assert names_with_noise([trained, trained]) == [
         "conv-z3-synthetic, no noise (1)",
         "conv-z3-synthetic, no noise (2)",
     ]

@@ -9,7 +9,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from aecli.figures import Course, Direction, image_plane, save, scatter_map
+from aecli.figures import Direction, LabelledPath, image_plane, save, scatter_map
 from aecli.figures.axes import MAX_LABELS
 from aecli.figures.maps import Points
 from aecli.figures.theme import ink
@@ -50,11 +50,11 @@ def test_classes_are_mixed_so_that_none_hides_another() -> None:
 
 
 def test_paths_lead_from_a_ring_to_a_disc_over_the_points() -> None:
-    courses = [Course(np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 9.0]]), "here", "there")]
-    figure = scatter_map("", CODES, {"a": points_of(20), "b": points_of(20)}, courses)
+    paths = [LabelledPath(np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 9.0]]), "here", "there")]
+    figure = scatter_map("", CODES, {"a": points_of(20), "b": points_of(20)}, paths)
     (axes,) = figure.axes
-    course, ring, disc = axes.lines
-    assert np.array_equal(np.asarray(course.get_xydata()), courses[0].points)
+    path, ring, disc = axes.lines
+    assert np.array_equal(np.asarray(path.get_xydata()), paths[0].points)
     for end, place, colour in ((ring, (0, 0), to_rgb("white")), (disc, (3, 9), ink())):
         assert np.array_equal(np.asarray(end.get_xydata()), [place])
         assert end.get_markerfacecolor() == colour
@@ -68,8 +68,8 @@ def test_paths_lead_from_a_ring_to_a_disc_over_the_points() -> None:
 def test_the_names_of_paths_that_meet_do_not_overlap() -> None:
     angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
     rim = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    courses = [Course(np.array([[0, 0], end]), "in the middle", "on the rim") for end in rim]
-    figure = scatter_map("", CODES, {"": points_of(50)}, courses)
+    paths = [LabelledPath(np.array([[0, 0], end]), "in the middle", "on the rim") for end in rim]
+    figure = scatter_map("", CODES, {"": points_of(50)}, paths)
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 12
@@ -79,8 +79,8 @@ def test_the_names_of_paths_that_meet_do_not_overlap() -> None:
 
 def test_the_names_of_paths_stay_within_the_map() -> None:
     corners = np.array([[-9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, -9.0]])
-    courses = [Course(np.array([end, [0, 0]]), "a name that is long", "0") for end in corners]
-    figure = scatter_map("", CODES, {"": points_of(50)}, courses)
+    paths = [LabelledPath(np.array([end, [0, 0]]), "a name that is long", "0") for end in corners]
+    figure = scatter_map("", CODES, {"": points_of(50)}, paths)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     for name in axes.texts:

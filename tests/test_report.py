@@ -14,7 +14,7 @@ from PIL import Image
 from aecli.comparison.findings import findings
 from aecli.comparison.report import Origin, ReportFigure, render, title
 from aecli.comparison.results import Comparison, SkippedRun
-from aecli.figures import Spot, theme
+from aecli.figures import HoverPoint, theme
 from aecli.figures.theme import paper
 from aecli.runs.directory import RunDirectory
 from tests.browser import Browser, opened
@@ -22,7 +22,7 @@ from tests.test_comparison_table import some_setting
 
 NASTY = "<script>alert(1)</script> & \"two\" 'quotes'"
 ORIGIN = Origin(datetime(2026, 11, 21, 10, 15), f"aecli compare '{NASTY}'", Path("out"))
-SPOTS = [Spot(0.25, 0.5, "fc · latent size 5: 0.0305"), Spot(0.75, 0.6, NASTY)]
+SPOTS = [HoverPoint(0.25, 0.5, "fc · latent size 5: 0.0305"), HoverPoint(0.75, 0.6, NASTY)]
 
 
 class Page(HTMLParser):

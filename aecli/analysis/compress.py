@@ -1,6 +1,5 @@
 """Compression in bits: rate against error, for networks, PCA, JPEG and PNG."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.analysis.drawn import draw, image_count
+from aecli.analysis.subset import draw, image_count
 from aecli.baselines.codecs import SUPPORTED_CHANNELS, Encoded, as_jpeg, as_png
 from aecli.baselines.pca import pca_of
 from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, bootstrap_over_images
@@ -18,7 +17,7 @@ from aecli.config import Upsampling
 from aecli.config.limits import read_integers
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
-from aecli.errors.text import listed
+from aecli.errors.text import distinct, listed
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import RateCurve, Row, image_grid, rate_distortion
 from aecli.latent.quantisation import MAX_BITS, Quantiser
@@ -161,11 +160,7 @@ def compress(
 
 def model_names(models: list[Trained]) -> list[str]:
     """Distinct names of the models."""
-    names = [model.config.name for model in models]
-    counts = Counter(names)
-    return [
-        name if counts[name] == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)
-    ]
+    return distinct([model.config.name for model in models])
 
 
 def _pca_codec(model: Trained) -> _Codec:

@@ -16,6 +16,7 @@ from aecli.config.limits import read_integers
 from aecli.data import Data, Split
 from aecli.data.batches import ordered_batches, to_pixels
 from aecli.data.images import NO_FOLDER
+from aecli.errors.text import counted
 from aecli.evaluation.metrics import evaluation_batch, image_mse
 from aecli.figures import Row, image_grid
 
@@ -149,7 +150,7 @@ def sheet_figure(data: Data) -> Figure:
     by_class = []
     for label in labels[:MAX_CLASSES]:
         (members,) = (data.train.labels == label).nonzero(as_tuple=True)
-        count = f"{len(members):,} image{'s' * (len(members) != 1)}"
+        count = counted(len(members), "image")
         name = f"{_class_name(data.train, label)}\n{count}"
         by_class.append(Row(name, _pixels(data.train.images[members[:PER_CLASS]])))
     part = (

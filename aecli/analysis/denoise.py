@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.analysis.drawn import draw, image_count
+from aecli.analysis.subset import draw, image_count
 from aecli.baselines.restoration import (
     MAX_NUMBERS,
     ImageMoments,
@@ -24,6 +24,7 @@ from aecli.data.batches import to_pixels
 from aecli.data.corruption import NOISES, noise_strength
 from aecli.data.foreign import ForeignImages, fit_to, load_foreign
 from aecli.errors import DataError, UsageError
+from aecli.errors.text import distinct
 from aecli.evaluation.metrics import EVALUATION_BATCH, image_mse, psnr
 from aecli.figures import Row, panels, psnr_by_strength
 from aecli.runs.records import DataFacts
@@ -230,13 +231,9 @@ def _crop(images: Tensor, seed: int) -> Tensor:
     return images
 
 
-def model_names(models: list[Trained]) -> list[str]:
+def names_with_noise(models: list[Trained]) -> list[str]:
     """Distinct names of the models: the name of each and the noise that it was trained with."""
-    names = [f"{model.config.name}, {training_noise(model.config)}" for model in models]
-    return [
-        name if names.count(name) == 1 else f"{name} ({number})"
-        for number, name in enumerate(names, 1)
-    ]
+    return distinct([f"{each.config.name}, {training_noise(each.config)}" for each in models])
 
 
 def training_noise(config: TrainConfig) -> str:
@@ -280,7 +277,7 @@ def denoise(
         on_method_end: called when a method is done.
     """
     methods: dict[str, Restore] = {NOISY: lambda pixels: pixels}
-    for name, model in zip(model_names(models), models, strict=True):
+    for name, model in zip(names_with_noise(models), models, strict=True):
         methods[name] = model.reconstruct
     methods |= classical_methods(images, kind, strength, seed)
     sets = [each for each in (images.test, images.own_test) if each is not None]
@@ -330,7 +327,7 @@ def psnr_figure(
 ) -> Figure:
     """The psnr of every method against the strength, a chart for each kind of noise.
 
-    `models` are the names of the models, as in `model_names`, and `names` as in `side_by_side`.
+    `models` are the names of the models, as in `names_with_noise`; `names` as in `side_by_side`.
     """
     rows: dict[str, dict[str, dict[str, dict[float, float]]]] = {}
     for images, measured in side_by_side(results, names).items():

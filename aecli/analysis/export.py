@@ -25,6 +25,7 @@ from aecli.config import Upsampling
 from aecli.data import Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError, missing_extra
+from aecli.errors.text import shape_text
 from aecli.evaluation.examples import example_images
 from aecli.figures import Row, error_scale, image_grid
 from aecli.runs.trained import Trained
@@ -147,7 +148,7 @@ def run_metadata(trained: Trained) -> dict[str, str]:
     return {
         "run": config.name,
         "data": config.data.name,
-        "image_shape": "x".join(map(str, trained.model.image_shape)),
+        "image_shape": shape_text(trained.model.image_shape),
         "latent": str(config.latent),
         "pixels": "in [0, 1]",
         "aecli": __version__,

@@ -14,7 +14,7 @@ from aecli.data import Data, Split
 from aecli.data.batches import to_pixels
 from aecli.errors import UsageError
 from aecli.errors.text import MAX_SHOWN, escaped, shortened
-from aecli.figures import Course, Row, as_gif, as_image, image_grid, scatter_map
+from aecli.figures import LabelledPath, Row, as_gif, as_image, image_grid, scatter_map
 from aecli.files.storage import natural_key
 from aecli.latent.interpolation import spherical, straight
 from aecli.latent.neighbours import nearest_image
@@ -255,10 +255,10 @@ def map_figure(
     pairs: list[tuple[int, int]],
     is_spherical: bool,
 ) -> Figure:
-    """The map coloured by class, with the course of each pair of `split` and the names of its
+    """The map coloured by class, with the path of each pair of `split` and the names of its
     ends."""
-    courses = [
-        Course(path.double().numpy(), image_name(split, first), image_name(split, second))
+    paths = [
+        LabelledPath(path.double().numpy(), image_name(split, first), image_name(split, second))
         for path, (first, second) in zip(mapped.paths, pairs, strict=True)
     ]
     line = "arcs" if is_spherical else "lines"
@@ -268,7 +268,7 @@ def map_figure(
         f"{trained.images_name} ({mapped.map.name})",
         mapped.map.directions,
         points_by_class(mapped.map.points, mapped.shown),
-        courses,
+        paths,
     )
 
 

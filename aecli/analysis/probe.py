@@ -10,14 +10,14 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aecli.analysis.denoise import model_names
+from aecli.analysis.denoise import names_with_noise
 from aecli.baselines.pca import pca_of
 from aecli.comparison.significance import over_pairs
 from aecli.config.choices import TEST, TRAIN
 from aecli.data import Data, Split
 from aecli.data.images import NO_FOLDER
 from aecli.errors import DataError, UsageError
-from aecli.errors.text import MAX_SHOWN, escaped, shortened
+from aecli.errors.text import MAX_SHOWN, counted, escaped, shape_text, shortened
 from aecli.evaluation.proportions import CONFIDENCE, interval, mcnemar
 from aecli.figures import Accuracy, accuracy_by_labels
 from aecli.latent.linear_probe import (
@@ -125,7 +125,7 @@ def check_same_data(models: Sequence[Trained]) -> None:
 def _describe_data(summary: dict[str, Any]) -> str:
     """For example `55,000 training and 10,000 test images of mnist (1x28x28)`."""
     data = summary["data"]
-    shape = "x".join(map(str, data["image_shape"]))
+    shape = shape_text(data["image_shape"])
     return (
         f"{data['train']:,} training and {data['test']:,} test images of {data['name']} ({shape})"
     )
@@ -289,7 +289,7 @@ def _compare(
     ]
     pairs = zip(per_class, means, first.by_draw, other.by_draw, strict=False)
     for count, both, ours, theirs in pairs:
-        labels = f"{count:,} label{'s' * (count != 1)} per class"
+        labels = f"{counted(count, 'label')} per class"
         if len(ours) == 1:
             yield _verdict(labels, name, both, False, "there is a single draw")
             continue
@@ -333,4 +333,4 @@ def figure(title: str, result: Probe, models: Sequence[Trained]) -> Figure:
 
 def numbered_names(models: Sequence[Trained]) -> list[str]:
     """The models as they are numbered in tables, as in `1: conv-z25, no noise`."""
-    return [f"{number}: {name}" for number, name in enumerate(model_names([*models]), 1)]
+    return [f"{number}: {name}" for number, name in enumerate(names_with_noise([*models]), 1)]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aecli.analysis.denoise import AXES, noise_name, read_strengths
-from aecli.analysis.drawn import draw, image_count
 from aecli.analysis.probe import match_labels
+from aecli.analysis.subset import draw, image_count
 from aecli.baselines.contestants import LABELS as BASELINE_LABELS
 from aecli.baselines.pca import pca_of
 from aecli.comparison.significance import MIN_IMAGES, TOO_FEW, Difference, bootstrap_over_images

@@ -4,7 +4,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from aecli.comparison.significance import bootstrap_over_images
 from aecli.convolution.interpolation import Kernel, interpolate
 from aecli.convolution.upsampling import area_mean, bed_of_nails, max_pool, max_unpool
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 from aecli.evaluation.metrics import psnr
 from aecli.figures.enlargements import CaptionedImage, enlargements
 
@@ -149,14 +149,14 @@ def enlarged_figure(
     """
     rows, columns = detail(picture.pixels)
     original = picture.pixels[:, rows, columns]
-    lines = [[CaptionedImage(f"original\n{_size_text(original)}", original)]]
+    lines = [[CaptionedImage(f"original\n{shape_text(original.shape[-2:])}", original)]]
     for factor in factors:
         line = []
         for method, function in enlarge.items():
             large = function(picture.pixels, factor)
             keep(f"{method}-x{factor}", large)
             part = large[:, _scaled(rows, factor), _scaled(columns, factor)].copy()
-            line.append(CaptionedImage(f"{method}\n{_size_text(part)}", part))
+            line.append(CaptionedImage(f"{method}\n{shape_text(part.shape[-2:])}", part))
         lines.append(line)
     return enlargements(f"{title}{_detail_text(picture)}", lines)
 
@@ -182,7 +182,7 @@ def restored_figure(
         squares = small.repeat(factor, 1).repeat(factor, 2)
         line = [
             CaptionedImage("original", original[:, rows, columns]),
-            CaptionedImage(f"at {_size_text(small)}", squares[:, rows, columns]),
+            CaptionedImage(f"at {shape_text(small.shape[-2:])}", squares[:, rows, columns]),
         ]
         for method in methods:
             restored = restore(original, method, enlarge.get(method), factor)
@@ -196,12 +196,10 @@ def _scaled(part: slice, factor: int) -> slice:
     return slice(part.start * factor, part.stop * factor)
 
 
-def _size_text(pixels: NDArray[Any]) -> str:
-    return "x".join(map(str, pixels.shape[-2:]))
-
-
 def _detail_text(picture: Picture) -> str:
     """Which part of a large picture a figure shows."""
     rows, columns = detail(picture.pixels)
-    whole, part = _size_text(picture.pixels), _size_text(picture.pixels[:, rows, columns])
-    return "" if whole == part else f": a detail of {part} of its {whole} pixels"
+    whole, part = picture.pixels.shape[-2:], picture.pixels[:, rows, columns].shape[-2:]
+    if whole == part:
+        return ""
+    return f": a detail of {shape_text(part)} of its {shape_text(whole)} pixels"

@@ -16,7 +16,7 @@ from aecli.config.limits import expand_user
 from aecli.data import Data
 from aecli.data.batches import Normalisation, to_pixels
 from aecli.errors import UsageError
-from aecli.errors.text import one_line
+from aecli.errors.text import one_line, shape_text
 from aecli.evaluation.metrics import evaluation_batch
 from aecli.evaluation.scores import make_reconstruct_fn
 from aecli.models import Autoencoder
@@ -162,7 +162,7 @@ class Model:
         return f"<table>{caption}{cells}</table>"
 
     def _facts(self) -> dict[str, str]:
-        shape = "x".join(map(str, self.image_shape))
+        shape = shape_text(self.image_shape)
         test, pca = self.summary["test"]["mse"], self.summary["baselines"]["pca"]["mse"]
         return {
             "model": f"{self.config.model.name}, {shape} images to {self.latent} numbers",

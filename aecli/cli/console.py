@@ -14,6 +14,7 @@ from aecli.cli.tables import drop_columns, fitted
 from aecli.cli.tables import new_table as new_table
 from aecli.config.wording import LOSSES, PENALTIES
 from aecli.errors import StorageError
+from aecli.errors.text import counted, left_out_columns, shape_text
 from aecli.runtime.terminal import err as err
 from aecli.runtime.terminal import out as out
 
@@ -70,7 +71,7 @@ def facts(rows: dict[str, str]) -> None:
 
 
 def describe_data(data: Data) -> str:
-    shape = "x".join(map(str, data.image_shape))
+    shape = shape_text(data.image_shape)
     validation = f"{len(data.validation):,}" if len(data.validation) else "no"
     return (
         f"{data.name}, {shape}: {len(data.train):,} training, {validation} validation, "
@@ -96,7 +97,7 @@ def layer_table(layers: list[Layer]) -> None:
         table.add_row(
             "" if layer.part == part else layer.part,
             layer.operation,
-            "x".join(map(str, layer.output_shape)),
+            shape_text(layer.output_shape),
             f"{layer.parameters:,}" if layer.parameters else "",
         )
         part = layer.part
@@ -107,7 +108,7 @@ def _print_layers(table: Table) -> None:
     dropped = drop_columns(table, out.width, MIN_LAYER)
     out.print(table)
     if dropped:
-        out.print(f"Left out at this width: {', '.join(dropped)}.")
+        out.print(left_out_columns(dropped))
 
 
 def describe_loss(config: TrainConfig) -> str:
@@ -140,7 +141,7 @@ def shape_table(
         table.add_row(
             "" if layer.part == part else layer.part,
             Text.assemble(layer.operation, *formulas),
-            "x".join(map(str, layer.output_shape)),
+            shape_text(layer.output_shape),
             f"{layer.parameters:,}" if layer.parameters else "",
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         )
@@ -158,7 +159,7 @@ def shape_table(
 def _bottleneck(code: tuple[int, ...], image: tuple[int, ...]) -> str:
     """For example: bottleneck: 25 numbers for the image's 784."""
     numbers = math.prod(code)
-    return f"bottleneck: {numbers} number{'s' * (numbers != 1)} for the image's {math.prod(image)}"
+    return f"bottleneck: {counted(numbers, 'number')} for the image's {math.prod(image)}"
 
 
 def score_table(title: str, scores: dict[str, Score]) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from aecli.cli import console
 from aecli.config import TrainConfig
 from aecli.data import Data
+from aecli.errors.text import counted
 from aecli.models import build_outline
 from aecli.runtime.device import device_name, open_device
 from aecli.runtime.status import show_status
@@ -122,7 +123,7 @@ def _table(runs: Sequence[Forecast], seconds: Sequence[float], title: str) -> Ta
 def _epochs(task: Task) -> str:
     planned = task.config.epochs
     if task.epochs == planned:
-        return f"{planned:,} epoch{'s' * (planned > 1)}"
+        return counted(planned, "epoch")
     left = f"{task.epochs:,.2f}".rstrip("0").rstrip(".")
     return f"{left} of {planned:,} epochs are left"
 

@@ -12,8 +12,9 @@ from aecli.convolution.arithmetic import Sizes
 from aecli.convolution.gather import MAX_TERMS, Mask, number, sums
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array, flipped, matrix, transposed_convolve
-from aecli.convolution.settings import ConvSettings, shape_text
+from aecli.convolution.settings import ConvSettings
 from aecli.convolution.walk import kept, ring, stamps
+from aecli.errors.text import shape_text
 
 MAX_SUMS = 9  # sums that are written out; more would hide the rest
 Words = NDArray[np.str_]

@@ -9,9 +9,9 @@ from aecli.cli.layer_text import describe, overlap_heading
 from aecli.cli.number_grids import MAX_DRAWN, NOT_DRAWN
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import overlap
-from aecli.convolution.settings import shape_text
 from aecli.convolution.walk import View, Walk
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 from aecli.runs.file_set import check_file_set, file_set
 
 FIGURE = "overlap"  # file name, without suffix

@@ -11,8 +11,9 @@ from aecli.cli.console import facts, table
 from aecli.cli.tables import new_table
 from aecli.convolution.arithmetic import CONV_FORMULA, EXTENT_FORMULA, TRANSPOSED_FORMULA
 from aecli.convolution.layer import LayerText, read_settings
-from aecli.convolution.settings import MIN_VALUES, EmptyOutputError, shape_text
+from aecli.convolution.settings import MIN_VALUES, EmptyOutputError
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 
 KEYS = ("input", *MIN_VALUES)
 TAKEN = {*KEYS, "dims", "torch", "output"}

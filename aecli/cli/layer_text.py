@@ -12,7 +12,8 @@ from aecli.convolution.arithmetic import (
     sizes_text,
 )
 from aecli.convolution.layer import ConvLayer
-from aecli.convolution.settings import ConvSettings, shape_text
+from aecli.convolution.settings import ConvSettings
+from aecli.errors.text import shape_text
 
 SYNONYMS = (
     "A transposed convolution is also called a deconvolution, although it does not undo a "

@@ -11,7 +11,7 @@ from typing import Any
 
 from aecli.config import FOLDER, TrainConfig, config_groups, settings
 from aecli.config.schema import NAME_PATTERN
-from aecli.config.wording import CHOICES, NULL, as_typed, shortened, word
+from aecli.config.wording import CHOICES, NULL, as_typed, shortest_keys, word
 
 MAX_NAME = 80
 USUAL_DATA = ("auto", "mnist")
@@ -174,7 +174,7 @@ def _varied(runs: list[Facts]) -> list[str]:
 def _words(facts: Facts, keys: list[str]) -> list[str]:
     """The words of a name for these keys; a choice from a group is its own word."""
     own = [key for key in keys if key not in {f"{kind}.name" for kind in KINDS if kind in keys}]
-    names = shortened(own)
+    names = shortest_keys(own)
     return [name_word(names[key], facts[key]) for key in own if key in facts]
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aecli.cli.tables import fit_first_column
-from aecli.errors.text import escaped
+from aecli.errors.text import escaped, left_out_columns
 from aecli.runs.discovery import Entry
 from aecli.runs.listing import Listed, RunFacts, State
 
@@ -41,8 +41,8 @@ def run_table(listed: Sequence[Listed], names: dict[Path, str], width: int) -> t
             below = f"  {run.path.relative_to(each.entry.path)}" if each.entry.is_sweep else name
             table.add_row(*_run_cells(run, below), style=_STYLES.get(run.state, ""))
     dropped = fit_first_column(table, width, MIN_NAME, EXPENDABLE)
-    left_out = ", ".join(heading.replace("\n", " ") for heading in dropped)
-    return table, f"Left out at this width: {left_out}." if dropped else ""
+    left_out = [heading.replace("\n", " ") for heading in dropped]
+    return table, left_out_columns(left_out) if left_out else ""
 
 
 def short_names(entries: Sequence[Entry], folder: Path) -> dict[Path, str]:

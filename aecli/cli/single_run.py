@@ -16,6 +16,7 @@ from aecli.config import Keep, TrainConfig, Upsampling, short_key
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data, relocate, resolve_config
 from aecli.errors import Interrupted, UsageError
+from aecli.errors.text import counted
 from aecli.evaluation.scores import UNPOOLING_BYPASSES_CODE
 from aecli.models import build_network, describe
 from aecli.runs.diagnosis import diagnose
@@ -288,7 +289,7 @@ def _conclude(config: TrainConfig, data: Data, run: RunDirectory, outcome: Outco
     seconds = sum(record.seconds for record in records)
     console.facts(
         {
-            "training": f"{epochs} epoch{'s' * (epochs > 1)}{stopped} in {seconds:.1f} s, "
+            "training": f"{counted(epochs, 'epoch')}{stopped} in {seconds:.1f} s, "
             f"{_kept(config, outcome)}",
             "run": str(run.path),
             "look at it": f"tensorboard --logdir {shlex.quote(str(_log_dir(config, run)))}",

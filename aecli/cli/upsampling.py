@@ -19,10 +19,10 @@ from aecli.convolution.interpolation import (
     keys_bicubic,
     weight_matrix,
 )
-from aecli.convolution.settings import shape_text
 from aecli.convolution.upsampling import bed_of_nails, max_pool, max_unpool, pixel_shuffle
 from aecli.convolution.upsampling_options import check_poolable, read_values
 from aecli.convolution.weighted_sums import axis_sums, phase_formulas, pixel_sum
+from aecli.errors.text import shape_text
 
 MAX_SUMS = 12  # written out
 
@@ -102,7 +102,7 @@ def _as_convolution(weight: list[list[int]], factor: int) -> str:
     return f"conv input=... weight={weight} stride={factor} transposed=true".replace(", ", ",")
 
 
-def nailed(image: Array, factor: int) -> Section:
+def bed_of_nails_section(image: Array, factor: int) -> Section:
     """The bed of nails of (channels, height, width)."""
     output = bed_of_nails(image, factor)
     nail = bed_of_nails(np.ones((1, 1), int), factor).tolist()

@@ -25,6 +25,7 @@ from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, open_all, parse_options, some_runs
+from aecli.errors.text import counted
 
 if TYPE_CHECKING:
     from aecli.analysis.compress import Compressed
@@ -119,6 +120,4 @@ def _table(title: str, result: "Compressed") -> Table:
 def _setting(method: str, number: int) -> str:
     from aecli.analysis.compress import JPEG, PNG
 
-    return {JPEG: f"quality {number}", PNG: "lossless"}.get(
-        method, f"{number} bit{'s' * (number > 1)}"
-    )
+    return {JPEG: f"quality {number}", PNG: "lossless"}.get(method, counted(number, "bit"))

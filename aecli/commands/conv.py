@@ -39,6 +39,7 @@ from aecli.cli.layer_grids import (
     weight_names,
 )
 from aecli.cli.layer_pictures import LayerPictures
+from aecli.cli.layer_round_trip import print_round_trip
 from aecli.cli.layer_sizes import has_several, print_sizes
 from aecli.cli.layer_text import (
     describe,
@@ -49,7 +50,6 @@ from aecli.cli.layer_text import (
     torch_class,
     torch_facts,
 )
-from aecli.cli.layer_trip import print_round_trip
 from aecli.cli.number_grids import NumberGrid, number_grids
 from aecli.cli.options import REQUIRED, parse_options
 from aecli.convolution.arrays import looks_like_sizes

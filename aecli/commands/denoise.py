@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> None:
                 analysis.denoise(models, images, *each, options.seed, bar.advance)
                 for each in noises
             ]
-        names, n = analysis.model_names(models), len(images.test)
+        names, n = analysis.names_with_noise(models), len(images.test)
         title = f"{models[0].config.name} on {n} of the {_images_name(models[0], foreign)}"
         sets = (models[0].data().name, foreign.name if foreign else "")
         results.figure("psnr", analysis.psnr_figure(title, denoised, names, sets))

@@ -30,6 +30,7 @@ from rich.text import Text
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.errors.text import counted
 from aecli.runtime.progress import Bar
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def _describe(found: Likelihood) -> str:
     spread = "" if error is None else f" ± {error:.2f} (standard error)"
     count = len(found.per_image)
     return (
-        f"-log p = {found.mean:.2f}{spread} nats an image, over {count:,} binarised image"
-        f"{'s' * (count != 1)} with {found.samples:,} codes each"
+        f"-log p = {found.mean:.2f}{spread} nats an image, over {counted(count, 'binarised image')}"
+        f" with {found.samples:,} codes each"
     )
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from aecli.cli import console
 from aecli.cli.options import RunOptions, one_run, open_chosen, parse_options
+from aecli.errors.text import shape_text
 
 if TYPE_CHECKING:
     from aecli.analysis.export import ExportedFile
@@ -122,8 +123,8 @@ def _table(title: str, files: "list[ExportedFile]") -> Table:
     for heading in ("bytes", "largest\ndifference\nfrom torch"):
         table.add_column(heading, justify="right")
     for file in files:
-        source = f"{file.part.input} {'x'.join(map(str, file.input_shape))}"
-        target = f"{file.part.output} {'x'.join(map(str, file.output_shape))}"
+        source = f"{file.part.input} {shape_text(file.input_shape)}"
+        target = f"{file.part.output} {shape_text(file.output_shape)}"
         numbers = f"{len(file.content):,}", f"{file.difference:.2g}"
         table.add_row(file.name, source, target, *numbers)
     return table

@@ -40,7 +40,7 @@ from aecli.cli.lookup import REMOVE
 from aecli.cli.options import found, parse_options
 from aecli.cli.run_table import relative_name, run_table, short_names, size
 from aecli.errors import UsageError
-from aecli.errors.text import escaped, invalid_choice
+from aecli.errors.text import counted, escaped, invalid_choice
 from aecli.files.documents import to_json
 from aecli.runs.discovery import Entry, is_sweep, last_written
 from aecli.runs.listing import Listed, RunFacts, State, list_runs, read_facts
@@ -117,7 +117,7 @@ def _list(options: Options) -> None:
     elif listed:
         names = short_names([each.entry for each in everything], folder)
         _print_table(listed, names)
-        console.out.print(f"{_counted(listed)} in {folder}", markup=False, soft_wrap=True)
+        console.out.print(f"{_summary(listed)} in {folder}", markup=False, soft_wrap=True)
     else:
         console.paragraph(_nothing(everything, options, folder))
 
@@ -158,11 +158,11 @@ def _print_table(listed: list[Listed], names: dict[Path, str]) -> None:
         console.paragraph(left_out)
 
 
-def _counted(listed: list[Listed]) -> str:
+def _summary(listed: list[Listed]) -> str:
     """As in: 3 runs and 1 sweep, 45 MB."""
     runs, sweeps = sum(len(each.shown) for each in listed), sum(e.entry.is_sweep for e in listed)
-    counts = [f"{runs:,} run{'s' * (runs != 1)}"] if runs or not sweeps else []
-    counts += [f"{sweeps:,} sweep{'s' * (sweeps != 1)}"] if sweeps else []
+    counts = [counted(runs, "run")] if runs or not sweeps else []
+    counts += [counted(sweeps, "sweep")] if sweeps else []
     return f"{' and '.join(counts)}, {size(sum(each.bytes for each in listed))}"
 
 
@@ -207,13 +207,13 @@ def _remove(options: Options) -> None:
     _print_table(listed, {path: str(path) for path in paths})
     for other in (other for each in inside.values() for other in each.others):
         console.warn(f"kept {other}: not written by aecli, or changed since")
-    counted = _counted(listed)
-    if not (options.yes or _confirmed(f"remove {counted}? [y/N] ")):
+    summary = _summary(listed)
+    if not (options.yes or _confirmed(f"remove {summary}? [y/N] ")):
         console.warn("nothing was removed")
         return
     for path in paths:
         remove(path)
-    console.out.print(f"removed {counted}", markup=False)
+    console.out.print(f"removed {summary}", markup=False)
 
 
 def _listed(path: Path, bytes_removed: int) -> Listed:

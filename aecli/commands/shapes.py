@@ -40,7 +40,7 @@ from aecli.convolution.arithmetic import (
 )
 from aecli.convolution.arrays import read_image_size
 from aecli.errors import UsageError
-from aecli.errors.text import shortened
+from aecli.errors.text import shape_text, shortened
 from aecli.files.places import OUTPUTS
 from aecli.runs.file_set import check_file_set, file_set
 
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     from aecli.cli import console
     from aecli.models import MisfitError, build_outline, describe, describe_fitting
 
-    console.facts({"model": console.describe_model(config), "images": "x".join(map(str, shape))})
+    console.facts({"model": console.describe_model(config), "images": shape_text(shape)})
     try:
         layers = describe(build_outline(config, shape))
     except MisfitError as error:
@@ -106,7 +106,7 @@ def _folder_name(config: TrainConfig, shape: tuple[int, int, int]) -> str:
     """For example `conv-z25-transposed-1x28x28`."""
     name = default_name(str(config.model.name), config.latent)
     upsampling = [config.upsample.name.value] * isinstance(config.model, ConvConfig)
-    return "-".join([name, *upsampling, "x".join(map(str, shape))])
+    return "-".join([name, *upsampling, shape_text(shape)])
 
 
 def _draw(

@@ -27,10 +27,16 @@ from rich.table import Table
 from aecli.cli import console
 from aecli.cli.number_grids import MAX_DRAWN, NOT_DRAWN, number_grids
 from aecli.cli.options import parse_options
-from aecli.cli.upsampling import Section, input_cells, interpolated, nailed, shuffled, unpooled
+from aecli.cli.upsampling import (
+    Section,
+    bed_of_nails_section,
+    input_cells,
+    interpolated,
+    shuffled,
+    unpooled,
+)
 from aecli.convolution.arrays import Array
 from aecli.convolution.interpolation import BILINEAR, NEAREST, Kernel
-from aecli.convolution.settings import shape_text
 from aecli.convolution.upsampling_options import (
     channels_to_shuffle,
     read_bicubic,
@@ -38,6 +44,7 @@ from aecli.convolution.upsampling_options import (
     read_small_image,
 )
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 from aecli.files.places import OUTPUTS
 from aecli.runs.file_set import check_file_set, file_set
 
@@ -182,7 +189,7 @@ def _section(
     if method in kernels:
         return interpolated(image, factor, kernels[method])
     if method == "bed_of_nails":
-        return nailed(image, factor)
+        return bed_of_nails_section(image, factor)
     if method == "max_unpool":
         return unpooled(image, factor, options.values)
     return shuffled(channels_to_shuffle(str(options.input), image, factor), factor)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aecli.comparison.results import Result, RunGroup
 from aecli.config import TrainConfig, experiments, model_values, optimizer_choice, settings
-from aecli.config.wording import NULL, as_typed, last_word, shortened, word
+from aecli.config.wording import NULL, as_typed, last_word, shortest_keys, word
 from aecli.files.storage import natural_key
 
 SEED = {"seed"}  # averaged over
@@ -123,7 +123,7 @@ def _differences(
 ) -> list[dict[str, str]]:
     """For each run, the keys whose values differ; a model's own keys within that model only."""
     differing = sorted(key for key, found in values.items() if len(found) > 1)
-    names = shortened([name for _, name in differing])
+    names = shortest_keys([name for _, name in differing])
     return [
         {names[key[1]]: config.get(key, NULL) for key in differing if key[0] in ("", model)}
         for model, config in configs

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from aecli.comparison.results import Comparison, Result, RunGroup
 from aecli.comparison.table import PLUS_MINUS, columns, format_mse, notes, rows
-from aecli.errors.text import listed
-from aecli.figures import Spot
+from aecli.errors.text import counted, listed
+from aecli.figures import HoverPoint
 from aecli.figures.web_page import render as render_page
 from aecli.runs.directory import RunDirectory
 
@@ -36,7 +36,7 @@ class ReportFigure:
     dark: bytes
     media_type: str
     """image/svg+xml or image/png."""
-    spots: Sequence[Spot] = ()
+    hover_points: Sequence[HoverPoint] = ()
     """The points whose values are shown under the pointer."""
 
     @property
@@ -104,7 +104,7 @@ def render(
         origin=origin,
         format_mse=format_mse,
         plus_minus=PLUS_MINUS,
-        counted=_counted,
+        counted=counted,
     )
 
 
@@ -113,10 +113,6 @@ def title(comparison: Comparison) -> str:
     models = dict.fromkeys(setting.model for setting in comparison.settings)
     latents = sorted({setting.latent for setting in comparison.settings})
     return f"{listed(models)} at latent {listed(latents)} on {comparison.data.name}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _versions(result: Result) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from aecli.comparison.results import RunGroup
 from aecli.comparison.table import PLUS_MINUS, SEEDS, Column, columns, notes, rows
+from aecli.errors.text import left_out_columns
 
 # Columns that are left out in a narrow terminal, in this order.
 EXPENDABLE = (
@@ -39,7 +40,7 @@ def terminal_table(settings: Sequence[RunGroup], width: int) -> Table:
     shown = _columns_that_fit(settings, width)
     names = [each.name for each in shown]
     skipped = [each.name for each in columns(settings) if each.name not in names]
-    missing = [f"Left out at this width: {', '.join(skipped)}."] if skipped else []
+    missing = [left_out_columns(skipped)] if skipped else []
     body = rows(settings, shown)
     text = " ".join(cell for row in body for cell in row.cells)
     sentences = [each for each in notes(settings) if not each.startswith("±") or "±" in text]

@@ -11,7 +11,7 @@ from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.report import Origin, ReportFigure, render
 from aecli.comparison.results import Comparison, MeanStd, RunGroup
 from aecli.comparison.table import to_csv, to_markdown
-from aecli.figures import Spot, spots, take_literally, theme
+from aecli.figures import HoverPoint, hover_points, take_literally, theme
 from aecli.runs.directory import FIGURES
 from aecli.runs.results import Results
 from aecli.runs.tracker import STUDY_LAYOUT, drawable
@@ -77,9 +77,9 @@ def _add_figure(picture: Picture, results: Results) -> ReportFigure:
     return ReportFigure(picture.title, picture.caption, light, dark, "image/svg+xml", points)
 
 
-def _svg(figure: Figure) -> tuple[bytes, list[Spot]]:
+def _svg(figure: Figure) -> tuple[bytes, list[HoverPoint]]:
     """A figure as the content of a file, and the points in it."""
     content = io.BytesIO()
     take_literally(figure)
     figure.savefig(content, format="svg", dpi=100)
-    return content.getvalue(), spots(figure)
+    return content.getvalue(), hover_points(figure)

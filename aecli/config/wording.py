@@ -61,7 +61,7 @@ def last_word(key: str) -> str:
     return key.removesuffix(".name").rpartition(".")[2]
 
 
-def shortened(keys: Iterable[str]) -> dict[str, str]:
+def shortest_keys(keys: Iterable[str]) -> dict[str, str]:
     """Each key by its last word, if that is unique."""
     last = {key: last_word(key) for key in keys}
     words = list(last.values())

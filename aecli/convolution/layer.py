@@ -18,9 +18,9 @@ from aecli.convolution.reference import (
     transposed_convolve,
     zero_inserted,
 )
-from aecli.convolution.settings import AXES, MIN_VALUES, ConvSettings, shape_text
+from aecli.convolution.settings import AXES, MIN_VALUES, ConvSettings
 from aecli.errors import UsageError
-from aecli.errors.text import listed, shortened
+from aecli.errors.text import listed, shape_text, shortened
 
 MAX_NUMBERS = 2**22  # in the images, the weights and the output
 MAX_WITH_ZEROS = 2**24  # in the images with zeros around and between

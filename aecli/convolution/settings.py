@@ -19,11 +19,6 @@ MIN_VALUES = {"kernel": 1, "stride": 1, "padding": 0, "output_padding": 0, "dila
 """The smallest valid value of each setting."""
 
 
-def shape_text(size: Sizes) -> str:
-    """As in `2x3`."""
-    return "x".join(map(str, size))
-
-
 class EmptyOutputError(UsageError):
     """A layer has no output for its input."""
 

@@ -7,9 +7,8 @@ from aecli.config.limits import check_number, check_valid
 from aecli.convolution.arrays import Array, looks_like_sizes, read_array
 from aecli.convolution.interpolation import TORCH_A, Kernel, bicubic, keys_bicubic
 from aecli.convolution.layer import MAX_NUMBERS, consecutive, read_input
-from aecli.convolution.settings import shape_text
 from aecli.errors import UsageError
-from aecli.errors.text import shortened
+from aecli.errors.text import shape_text, shortened
 
 MAX_FACTOR = 8
 MAX_PARAMETER = 10.0  # of a bicubic kernel; beyond it, no image would be recognisable

@@ -27,8 +27,9 @@ from aecli.convolution.gather import (
 )
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array, channels_last
-from aecli.convolution.settings import ConvSettings, shape_text
+from aecli.convolution.settings import ConvSettings
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 
 MAX_FRAMES = 200  # some twenty seconds of drawing
 WIDEST = 3  # largest width over height, in cells, at which panels are still side by side

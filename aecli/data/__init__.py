@@ -21,7 +21,7 @@ from aecli.data.split import Data, LoadedData, Split
 from aecli.data.synthetic_cache import load_synthetic
 from aecli.data.vision import load_torchvision
 from aecli.errors import DataError, UsageError
-from aecli.errors.text import invalid_choice
+from aecli.errors.text import invalid_choice, shape_text
 from aecli.runtime.status import show_status
 
 __all__ = ["DATASETS", "Data", "Split", "load_data"]
@@ -96,8 +96,8 @@ def load_data(config: DataConfig, data_dir: Path, device: torch.device) -> Data:
     )
     if config.image_shape is not None and tuple(config.image_shape) != data.image_shape:
         raise DataError(
-            f"data={name} has {'x'.join(map(str, data.image_shape))} images, but data.image_shape "
-            f"requires {'x'.join(map(str, config.image_shape))}"
+            f"data={name} has {shape_text(data.image_shape)} images, but data.image_shape "
+            f"requires {shape_text(config.image_shape)}"
         )
     if data.copies and not loaded.may_repeat:
         notices = filter(None, [data.notice, _copies_notice(data)])

@@ -33,12 +33,11 @@ from aecli.data.images import (
     frame_notices,
     in_parallel,
     read_header,
-    size_text,
 )
 from aecli.data.split import LoadedData, Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError, UsageError
-from aecli.errors.text import escaped
+from aecli.errors.text import escaped, shape_text
 from aecli.files.storage import file_version, writable_folder
 
 MAX_NAME = 40  # characters of the folder's name in the name of its cache
@@ -229,8 +228,8 @@ def _common_shape(
         name_1, name_2 = (escaped(str(path.relative_to(folder))) for path in (path_1, path_2))
         raise DataError(
             f"{escaped(str(folder))} has images of {len(sizes)} sizes, such as "
-            f"{size_text(size_1)} ({name_1}) and {size_text(size_2)} ({name_2}): "
-            f"image_size={size_text(size_1)} crops and resizes all of them"
+            f"{shape_text(size_1)} ({name_1}) and {shape_text(size_2)} ({name_2}): "
+            f"image_size={shape_text(size_1)} crops and resizes all of them"
         )
     channels = channels or (1 if all_grey else 3)
     return channels, size or next(iter(sizes)), frame_notices(files_with_more)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from aecli.config import FOLDER, DataConfig
 from aecli.data import DATASETS, load_data
-from aecli.data.images import fit_pixels, size_text
+from aecli.data.images import fit_pixels
 from aecli.data.split import Split
 from aecli.errors import DataError, UsageError
-from aecli.errors.text import invalid_choice
+from aecli.errors.text import invalid_choice, shape_text
 
 
 class ForeignImages(NamedTuple):
@@ -47,8 +47,8 @@ def load_foreign(
     shape = tuple(split.images.shape[1:])
     if shape != image_shape and not resize:
         raise DataError(
-            f"data={name} has {size_text(shape)} images, but the run takes "
-            f"{size_text(image_shape)}: resize=true crops, resizes and converts them"
+            f"data={name} has {shape_text(shape)} images, but the run takes "
+            f"{shape_text(image_shape)}: resize=true crops, resizes and converts them"
         )
     return ForeignImages(name, split)
 

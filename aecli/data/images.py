@@ -92,11 +92,6 @@ def frame_notices(count: int) -> list[str]:
     return [f"{count:,} files hold several images; the first of each is used"] if count else []
 
 
-def size_text(size: tuple[int, ...]) -> str:
-    """Rows x columns, as in `48x64`; or a whole shape."""
-    return "x".join(map(str, size))
-
-
 class FoundImages(NamedTuple):
     """The images and other files in some files and folders."""
 

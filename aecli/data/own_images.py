@@ -19,12 +19,11 @@ from aecli.data.images import (
     frame_notices,
     in_parallel,
     read_header,
-    size_text,
 )
 from aecli.data.split import Split
 from aecli.data.value_range import is_dark, range_notices
 from aecli.errors import DataError
-from aecli.errors.text import escaped
+from aecli.errors.text import escaped, shape_text
 from aecli.files.storage import natural_key
 
 
@@ -211,8 +210,8 @@ def _read_headers(files: list[Path], size: tuple[int, int], resize: bool) -> lis
             continue
         if header.size != size and not resize:
             raise DataError(
-                f"{escaped(str(file))} has {size_text(header.size)} pixels, but the run takes "
-                f"images of {size_text(size)}: resize=true crops and resizes images of other sizes"
+                f"{escaped(str(file))} has {shape_text(header.size)} pixels, but the run takes "
+                f"images of {shape_text(size)}: resize=true crops and resizes images of other sizes"
             )
         headers.append(header)
     return headers
@@ -224,7 +223,7 @@ def _conversion_notices(headers: list[Header], channels: int, size: tuple[int, i
     coloured = sum(not header.is_grey for header in headers)
     notices = []
     if resized:
-        notices.append(f"cropped and resized to {size_text(size)}: {resized:,} of the images")
+        notices.append(f"cropped and resized to {shape_text(size)}: {resized:,} of the images")
     if channels == 1 and coloured:
         notices.append(f"converted to greyscale, which the run takes: {coloured:,} of the images")
     return notices + frame_notices(sum(header.has_more for header in headers))

@@ -2,7 +2,8 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 # Characters that move the cursor, start an escape sequence or change the direction of text.
@@ -31,6 +32,29 @@ def listed(words: Iterable[object]) -> str:
     """Join words, as in: 5, 25 and 125."""
     *most, last = map(str, words)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def counted(number: int, noun: str) -> str:
+    """As in: 1 run, or 1,200 runs."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, each with its number if another is the same: fc (1), conv and fc (3)."""
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)
+    ]
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """As in: 1x28x28."""
+    return "x".join(map(str, shape))
+
+
+def left_out_columns(names: Iterable[str]) -> str:
+    """The sentence below a table that is too wide for the terminal."""
+    return f"Left out at this width: {', '.join(names)}."
 
 
 MAX_SHOWN = 60

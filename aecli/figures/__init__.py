@@ -4,7 +4,6 @@ from aecli.figures.accuracy import accuracy_by_strength
 from aecli.figures.bars import error_histogram, grouped_bars, interval_dots, score_by_family
 from aecli.figures.by_latent import Quantity, quantities_by_latent
 from aecli.figures.cells import overlap_figure
-from aecli.figures.courses import Course
 from aecli.figures.curves import (
     Accuracy,
     Curve,
@@ -18,20 +17,21 @@ from aecli.figures.curves import (
     study_losses,
 )
 from aecli.figures.grids import Row, error_scale, image_grid, panels
+from aecli.figures.hover_points import HoverPoint, hover_points
 from aecli.figures.kernels import kernel_curves
 from aecli.figures.maps import Direction, image_plane, scatter_map
 from aecli.figures.network import Stage, network_figure
 from aecli.figures.number_panels import NumberPanel, number_panels
 from aecli.figures.output import as_gif, as_image, as_png, save, to_array
+from aecli.figures.paths import LabelledPath
 from aecli.figures.plane import PlaneChart, plane_figure
-from aecli.figures.rates import RateCurve, rate_distortion
-from aecli.figures.spots import Spot, spots
+from aecli.figures.rate_distortion import RateCurve, rate_distortion
 from aecli.figures.text import take_literally
 from aecli.figures.theme import theme
 
 __all__ = [
     "Accuracy",
-    "Course",
+    "LabelledPath",
     "Curve",
     "Direction",
     "NumberPanel",
@@ -40,7 +40,7 @@ __all__ = [
     "Quantity",
     "RateCurve",
     "Row",
-    "Spot",
+    "HoverPoint",
     "Stage",
     "accuracy_by_labels",
     "accuracy_by_strength",
@@ -69,7 +69,7 @@ __all__ = [
     "save",
     "scatter_map",
     "score_by_family",
-    "spots",
+    "hover_points",
     "study_losses",
     "take_literally",
     "theme",

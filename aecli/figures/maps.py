@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from aecli.figures import text
 from aecli.figures.axes import HANDLE_INCHES, LABEL, MAX_LABEL_WIDTH, MAX_LABELS, TITLE
-from aecli.figures.courses import Course, draw_courses
 from aecli.figures.output import as_image
+from aecli.figures.paths import LabelledPath, draw_paths
 from aecli.figures.theme import RGBA, categories, paper
 
 if TYPE_CHECKING:  # a chart of numbers need not wait for torch
@@ -50,7 +50,7 @@ def scatter_map(
     title: str,
     directions: tuple[Direction, Direction],
     classes: dict[str, Points],
-    courses: Sequence[Course] = (),
+    paths: Sequence[LabelledPath] = (),
 ) -> Figure:
     """A scatter plot with one colour per class and the same scale in both directions.
 
@@ -59,14 +59,14 @@ def scatter_map(
         directions: x and y.
         classes: name -> its points. There is no legend for a single class, which needs none, or
             for more than MAX_LABELS, whose colours could not be told apart.
-        courses: paths over the points; with them, the classes are named only in the legend.
+        paths: paths over the points; with them, the classes are named only in the legend.
     """
-    every = np.concatenate([*classes.values(), *(course.points for course in courses)])
+    every = np.concatenate([*classes.values(), *(path.points for path in paths)])
     width, height = np.ptp(every, axis=0)
     aspect = float(np.clip(height / width, MIN_ASPECT, 1 / MIN_ASPECT)) if width else 1.0
     figure, axes = _axes(title, aspect)
     colours = categories(len(classes))
-    _scatter(axes, list(classes.values()), colours, FAINT if courses else CLEAR)
+    _scatter(axes, list(classes.values()), colours, FAINT if paths else CLEAR)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
@@ -76,10 +76,10 @@ def scatter_map(
             axis.set_ticks([])
     if 1 < len(classes) <= MAX_LABELS:
         _legend(figure, list(classes), colours)
-        if not courses:
+        if not paths:
             _name_clusters(axes, classes)
-    if courses:
-        draw_courses(figure, axes, courses)
+    if paths:
+        draw_paths(figure, axes, paths)
     return figure
 
 

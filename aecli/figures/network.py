@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from aecli.errors.text import shape_text
 from aecli.figures import text
 from aecli.figures.theme import RGB, inked, neutral, paper
 
@@ -119,7 +120,7 @@ def _scale(stages: Sequence[Stage]) -> _Scale:
 
 
 def _block(stage: Stage, scale: _Scale) -> _Block:
-    label = "x".join(map(str, stage.shape))
+    label = shape_text(stage.shape)
     if len(stage.shape) == 1:
         return _Block(stage, VECTOR, max(LOWEST, stage.shape[0] * scale.unit), 0, label)
     channels, height, width = stage.shape

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aecli.errors import AecliError, StorageError
+from aecli.errors.text import counted
 from aecli.files.storage import make_folder, read_file, write_atomically
 from aecli.lectures.checks import Results, Verdict, judge
 from aecli.lectures.lines import ELSEWHERE, run_line
@@ -102,16 +103,12 @@ class Kit:
         asserted = [each for each in verdicts if each.holds is not None]
         holding = sum(each.holds is True for each in asserted)
         slides = sum(shown.is_asserted for shown in self.slides)
-        places = f"{_counted(len(asserted), 'assertion')} on {_counted(slides, 'slide')}"
+        places = f"{counted(len(asserted), 'assertion')} on {counted(slides, 'slide')}"
         text = f"{holding} of {places} hold"
         left = len(verdicts) - len(asserted)
         text += f"; {left} need the full training" if left else ""
         errors = sum(shown.error is not None for shown in self.slides)
-        return text + (f"; {_counted(errors, 'slide')} failed" if errors else "")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+        return text + (f"; {counted(errors, 'slide')} failed" if errors else "")
 
 
 def make_kit(

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Self
 
 from aecli.config.choices import TEST
+from aecli.errors.text import shape_text
 from aecli.evaluation.metrics import psnr
 from aecli.runs.summary import image_fingerprints
 
@@ -33,7 +34,7 @@ class DataFacts:
         return self.fingerprint or self.name, self.image_shape, self.test
 
     def __str__(self) -> str:
-        shape = "x".join(map(str, self.image_shape))
+        shape = shape_text(self.image_shape)
         return f"{self.name} ({shape}, {self.test:,} test images)"
 
 

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from torch.utils.tensorboard.summary import hparams
 
 from aecli.config import RegularizerKind, TrainConfig
+from aecli.errors.text import shape_text
 from aecli.files.storage import write_atomically
 from aecli.models import Layer
 from aecli.runs.directory import EVENTS, METRICS, RunDirectory
@@ -215,7 +216,7 @@ class Tracker:
             kind, _, details = layer.operation.partition(" ")
             attributes = {
                 "details": AttrValue(s=details.encode()),
-                "output_shape": AttrValue(s="x".join(map(str, layer.output_shape)).encode()),
+                "output_shape": AttrValue(s=shape_text(layer.output_shape).encode()),
                 "parameters": AttrValue(i=layer.parameters),
             }
             graph.node.append(

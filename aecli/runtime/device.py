@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from aecli.errors import AecliError, UsageError
+from aecli.errors.text import counted
 from aecli.runtime.distributed import process_group_from_env
 
 # From glibc's malloc.h: blocks above the mmap threshold (at most 32 MB) are mapped one by one, and
@@ -196,5 +197,5 @@ def device_name(device: torch.device, processes: int = 1) -> str:
     if device.type == "cuda":
         name = f"{device}, {torch.cuda.get_device_name(device)}"
     elif device.type == "cpu":
-        name = f"cpu, {threads} thread{'s' * (threads > 1)}"
+        name = f"cpu, {counted(threads, 'thread')}"
     return name if processes == 1 else f"{name}, in each of {processes} processes"

@@ -13,6 +13,7 @@ from aecli.cli.jobs import run_jobs
 from aecli.config import TrainConfig
 from aecli.data.loaded import load_cached_data, share_data
 from aecli.errors import AecliError, Interrupted
+from aecli.errors.text import counted
 from aecli.runs.directory import RunDirectory
 from aecli.runs.discovery import runs_below
 from aecli.runs.display import Display, Log
@@ -124,7 +125,7 @@ def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
 
 def announce(configs: Sequence[TrainConfig], place: str, finished: int = 0) -> None:
     """Print the images and the number of the runs that are to be trained, in `place`."""
-    count = f"{len(configs):,} run{'s' * (len(configs) > 1)}"
+    count = f"{counted(len(configs), 'run')}"
     if finished:
         count = f"{finished:,} finished, {len(configs):,} to do,"
     images = {"data": describe_images(configs)} if configs else {}

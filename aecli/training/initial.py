@@ -6,7 +6,7 @@ from safetensors import SafetensorError
 
 from aecli.config import TrainConfig
 from aecli.errors import StorageError, UsageError
-from aecli.errors.text import one_line
+from aecli.errors.text import one_line, shape_text
 from aecli.models import Autoencoder, ImageShape, build_outline
 from aecli.runs.directory import RunDirectory, Status
 
@@ -59,4 +59,4 @@ def _shapes(config: TrainConfig, image_shape: ImageShape) -> dict[str, tuple[int
 def _described(shape: tuple[int, ...] | None) -> str:
     if shape is None:
         return "missing"
-    return "x".join(map(str, shape)) or "a number"
+    return shape_text(shape) or "a number"

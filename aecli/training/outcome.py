@@ -13,7 +13,7 @@ from aecli.baselines.contestants import LABELS, baselines
 from aecli.baselines.pca import pca_of
 from aecli.config import TrainConfig, settings
 from aecli.config.choices import TRAIN, VALIDATION
-from aecli.config.wording import as_typed, loss_label, shortened
+from aecli.config.wording import as_typed, loss_label, shortest_keys
 from aecli.data import Data
 from aecli.evaluation.examples import (
     ExampleImages,
@@ -197,7 +197,7 @@ def hyperparameters(config: TrainConfig, summary: dict[str, Any]) -> dict[str, A
         for key, value in settings(config).items()
         if not key.startswith(("model.kind", "model.latent", "model.layers."))
     }
-    words = shortened(others)
+    words = shortest_keys(others)
     found = {words[key]: value for key, value in others.items()} | columns
     return {key: value for key, value in found.items() if value is not None}
 

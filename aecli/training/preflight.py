@@ -9,6 +9,7 @@ from aecli.config import ConvConfig, ModelConfig, TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
 from aecli.errors import UsageError
+from aecli.errors.text import shape_text
 from aecli.files.storage import check_writable, writable_folder
 from aecli.models import ImageShape, build_outline
 from aecli.models.conv import map_shapes
@@ -62,7 +63,7 @@ def check_factor(config: TrainConfig, image_shape: ImageShape) -> None:
     factor, (_, *sides) = config.corruption.factor, image_shape
     if factor is not None and factor > min(sides):
         raise UsageError(
-            f"factor={factor} is not valid: the images have {'x'.join(map(str, sides))} pixels, so "
+            f"factor={factor} is not valid: the images have {shape_text(sides)} pixels, so "
             f"give at most {min(sides)}"
         )
 
@@ -76,7 +77,7 @@ def check_shift(config: TrainConfig, image_shape: ImageShape) -> None:
     shift, (_, *sides) = config.augment.shift, image_shape
     if shift >= min(sides):
         raise UsageError(
-            f"augment.shift={shift} is not valid: the images have {'x'.join(map(str, sides))} "
+            f"augment.shift={shift} is not valid: the images have {shape_text(sides)} "
             f"pixels, so give at most {min(sides) - 1}"
         )
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from aecli.analysis.anomaly import error_detector
 from aecli.analysis.denoise import check_same_images, noise_name
-from aecli.analysis.drawn import draw, image_count
 from aecli.analysis.embed import choose_images, label_images
 from aecli.analysis.explore.layers import resize_matrices
 from aecli.analysis.explore.network import HALF, MARGIN, SINGLE, TOLERANCE, Arrays, network
 from aecli.analysis.sample import decoding_caveats
+from aecli.analysis.subset import draw, image_count
 from aecli.baselines.pca import PCA, pca_of
 from aecli.config import CorruptionKind, Target, TrainConfig
 from aecli.data import Data, Split

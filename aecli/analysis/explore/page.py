@@ -5,7 +5,7 @@ from typing import Any
 
 from aecli.analysis.explore.content import Content
 from aecli.config import CorruptionKind
-from aecli.errors.text import listed
+from aecli.errors.text import counted, listed
 from aecli.figures.web_page import as_json, render
 
 TEMPLATE = Path(__file__).with_name("explore.html.j2")
@@ -36,7 +36,7 @@ def explore_page(title: str, content: Content, command: str) -> str:
         LIBRARIES,
         title=title,
         runs=[run["name"] for run in runs],
-        images=f"{count:,} {images['kind']}{'s' * (count != 1)}",
+        images=counted(count, images["kind"]),
         noise=first if "strength" in first else None,
         factor=first.get("factor"),
         is_binarized=first.get("kind") == CorruptionKind.binarize.name,

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-MAX_SPOTS = 300  # in a figure; more could not be pointed at
+MAX_HOVER_POINTS = 300  # in a figure; more could not be pointed at
 
 
-class Spot(NamedTuple):
+class HoverPoint(NamedTuple):
     """A point of a chart."""
 
     left: float
@@ -20,7 +20,7 @@ class Spot(NamedTuple):
     text: str
 
 
-def spots(figure: Figure) -> list[Spot]:
+def hover_points(figure: Figure) -> list[HoverPoint]:
     """Every visible point of the labelled lines of a figure that has been drawn or saved.
 
     Of very many, evenly spaced ones.
@@ -33,15 +33,15 @@ def spots(figure: Figure) -> list[Spot]:
         if line.get_transform() == axes.transData and not str(line.get_label()).startswith("_")
         for spot in _on_line(figure, axes, line)
     ]
-    return found[:: 1 + len(found) // (MAX_SPOTS + 1)]
+    return found[:: 1 + len(found) // (MAX_HOVER_POINTS + 1)]
 
 
-def _on_line(figure: Figure, axes: Axes, line: Line2D) -> list[Spot]:
+def _on_line(figure: Figure, axes: Axes, line: Line2D) -> list[HoverPoint]:
     points = np.asarray(line.get_xydata(), dtype=float)
     places = axes.transData.transform(points)
     width, height = figure.bbox.size
     return [
-        Spot(float(x / width), float(1 - y / height), _text(axes, line, *point))
+        HoverPoint(float(x / width), float(1 - y / height), _text(axes, line, *point))
         for point, (x, y) in zip(points.tolist(), places, strict=True)
         if np.isfinite((x, y)).all() and axes.bbox.contains(x, y)
     ]

@@ -20,7 +20,7 @@ BESIDE = 6  # from the middle of a point to its name
 LINES_AWAY = (0.6, 0, 1.6, 2.6)  # of text, up or down to a name, in the order of preference
 
 
-class Course(NamedTuple):
+class LabelledPath(NamedTuple):
     """A path over a map, from a ring to a disc."""
 
     points: NDArray[np.float64]  # (S, 2), S at least 2
@@ -39,24 +39,24 @@ class _End(NamedTuple):
     name: str
 
 
-def draw_courses(figure: Figure, axes: Axes, courses: Sequence[Course]) -> None:
+def draw_paths(figure: Figure, axes: Axes, paths: Sequence[LabelledPath]) -> None:
     """Draw each path with a dot at each step, and name its ends."""
     outline = [Stroke(linewidth=3, foreground=paper()), Normal()]
-    for points, _, _ in courses:
+    for points, _, _ in paths:
         axes.plot(
             *points.T, "-", marker=".", markersize=4, linewidth=1, color=ink(),
             path_effects=outline, zorder=3,
         )  # fmt: skip
     for place, colour in ((0, paper()), (-1, ink())):
-        for course in courses:
+        for path in paths:
             axes.plot(
-                *course.points[place], "o", markersize=RING, markeredgecolor=ink(),
+                *path.points[place], "o", markersize=RING, markeredgecolor=ink(),
                 markerfacecolor=colour, zorder=4,
             )  # fmt: skip
     figure.draw_without_rendering()  # the positions of the points are known from here on
     ends = [
         end
-        for points, start, goal in courses
+        for points, start, goal in paths
         for end in (_End(points[0], points[1], start), _End(points[-1], points[-2], goal))
     ]
     taken = [_square(axes, end.place) for end in ends]
@@ -83,10 +83,10 @@ def _square(axes: Axes, place: NDArray[np.float64]) -> Bbox:
 
 
 def _boxes(axes: Axes, end: _End) -> Iterator[tuple[Bbox, tuple[float, float], str]]:
-    """Where a name may stand, the best first: its box in points of the figure, its offset from the
-    end of the course, and the side on which it begins.
+    """Possible places of a name, the best first: its box in points of the figure, its offset from
+    the end of the path, and its horizontal alignment.
 
-    Best is where the course does not go.
+    The best places are on the side away from the path.
     """
     x, y = _points(axes, end.place)
     height = text.height(end.name, LABEL) * text.POINTS_PER_INCH

@@ -9,7 +9,7 @@ from aecli.convolution.arithmetic import sizes_text
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array
 from aecli.convolution.round_trip import RoundTrip
-from aecli.convolution.settings import shape_text
+from aecli.errors.text import shape_text
 
 MAX_PRINTED = 64  # numbers of the first row
 EQUAL = 1e-9  # the relative mse at which numbers have come back
