@@ -172,11 +172,11 @@ def test_no_corruption_is_built_for_none() -> None:
 
 def test_examples_may_be_noisier_than_training_images() -> None:
     config = CorruptionConfig(CorruptionKind.gaussian, noise_std=0.05, example_noise_std=0.2)
-    for shown, std in ((False, 0.05), (True, 0.2)):
-        corrupt = build_corruption(config, shown=shown)
+    for for_examples, std in ((False, 0.05), (True, 0.2)):
+        corrupt = build_corruption(config, for_examples=for_examples)
         assert corrupt is not None
         assert (corrupt(GREY, noise(0)) - GREY).std().item() == pytest.approx(std, rel=0.03)
     config.example_noise_std = None
-    corrupt = build_corruption(config, shown=True)
+    corrupt = build_corruption(config, for_examples=True)
     assert corrupt is not None
     assert (corrupt(GREY, noise(0)) - GREY).std().item() == pytest.approx(0.05, rel=0.03)

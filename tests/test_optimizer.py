@@ -63,7 +63,16 @@ def different(*lists: list[Tensor], **_: object) -> None:
     lists[0][0].add_(1)
 
 
-@pytest.mark.parametrize("kernel", [None, missing, different])
+def different_on_a_gpu(*lists: list[Tensor], lr: float | Tensor, **keys: Any) -> None:
+    if isinstance(lr, Tensor):  # as it is there
+        raise TypeError("lr must be a number")
+    right(*lists, lr=lr, **keys)
+
+
+right = adam._by_kernel
+
+
+@pytest.mark.parametrize("kernel", [None, missing, different, different_on_a_gpu])
 def test_steps_are_those_of_torch_to_the_bit(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     adam._update.cache_clear()
     if kernel is not None:

@@ -168,7 +168,7 @@ class Seen:
     """What it says when it reads the other files."""
 
     @classmethod
-    def of(cls, run: RunDirectory) -> "Seen":
+    def from_run(cls, run: RunDirectory) -> "Seen":
         epochs, problems = 0, list[str]()
         try:
             state, problems = run.checkpoints.newest()
@@ -281,7 +281,7 @@ def check_power_cuts(
         earlier = tree
         with remembering(memory), pytest.MonkeyPatch.context() as patch:
             patch.chdir(disk)
-            seen = Seen.of(RunDirectory(Path(RUN)))
+            seen = Seen.from_run(RunDirectory(Path(RUN)))
         where = f"state {len(known)}, cut before operation {end} of {last}: {seen}"
         assert seen.epochs >= reported, where
         assert seen.is_finished or not (end == last or scenario.is_finished), where

@@ -125,8 +125,8 @@ def _resize_matrix(source: int, target: int, mode: str, device: torch.device) ->
     return F.interpolate(identity, (target, source), mode=mode, **keys).reshape(target, source)
 
 
-def build_corruption(config: CorruptionConfig, *, shown: bool = False) -> Corruption | None:
-    """Build the corruption for training or, if `shown`, for the example reconstructions."""
+def build_corruption(config: CorruptionConfig, *, for_examples: bool = False) -> Corruption | None:
+    """Build the corruption for training or, if `for_examples`, for the example reconstructions."""
     if config.name is CorruptionKind.none:
         return None
     if config.name is CorruptionKind.downsample:
@@ -135,14 +135,14 @@ def build_corruption(config: CorruptionConfig, *, shown: bool = False) -> Corrup
         return lambda pixels, _: downsample(pixels, factor)
     if config.name is CorruptionKind.binarize:
         return binarize
-    add_noise, strength = NOISES[config.name], noise_strength(config, shown=shown)
+    add_noise, strength = NOISES[config.name], noise_strength(config, for_examples=for_examples)
     return lambda pixels, generator: add_noise(pixels, strength, generator)
 
 
-def noise_strength(config: CorruptionConfig, *, shown: bool = False) -> float:
+def noise_strength(config: CorruptionConfig, *, for_examples: bool = False) -> float:
     """The strength of a noise: its standard deviation, or the fraction of pixels it affects."""
     if config.name is not CorruptionKind.gaussian:
         return config.rate
-    if shown and config.example_noise_std is not None:
+    if for_examples and config.example_noise_std is not None:
         return config.example_noise_std
     return config.noise_std

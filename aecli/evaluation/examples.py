@@ -54,7 +54,7 @@ def example_indices(split: Split, count: int) -> list[int]:
 def example_images(config: TrainConfig, split: Split, count: int = EXAMPLE_IMAGES) -> ExampleImages:
     """`count` images of `split`, corrupted if the configuration has a corruption."""
     pixels = to_pixels(split.images[example_indices(split, count)])
-    corrupt = build_corruption(config.corruption, shown=True)
+    corrupt = build_corruption(config.corruption, for_examples=True)
     if corrupt is None:
         return ExampleImages(pixels, pixels)
     return ExampleImages(

@@ -71,8 +71,8 @@ def interval_dots(
     title: str,
     quantity: str,
     rows: Mapping[str, Mapping[str, Interval]],
-    level: float,
-    level_label: str,
+    reference: float,
+    reference_label: str,
 ) -> Figure:
     """One row per label with a dot and an interval for each of its values.
 
@@ -80,8 +80,8 @@ def interval_dots(
         title: of the chart.
         quantity: the quantity that the dots show.
         rows: label -> name of each value -> the value with its bounds; the same names in each row.
-        level: a reference value, drawn as a vertical line.
-        level_label: its label.
+        reference: a value, drawn as a vertical line.
+        reference_label: its label.
     """
     names = list(next(iter(rows.values())))
     figure = Figure((WIDTH, 1.4 + len(rows) * max(ROW, DOT * (len(names) + 1))), dpi=100)
@@ -102,7 +102,7 @@ def interval_dots(
                 markersize=6, capsize=3, label=names[number],
             )
         )  # fmt: skip
-    handles.append(axes.axvline(level, color=neutral(), linestyle=":", label=level_label))
+    handles.append(axes.axvline(reference, color=neutral(), linestyle=":", label=reference_label))
     axes.set_yticks(range(len(rows)), list(rows), fontsize=LABEL)
     axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     axes.grid(visible=False, axis="y")
@@ -111,7 +111,11 @@ def interval_dots(
 
 
 def score_by_family(
-    title: str, quantity: str, families: dict[str, list[Point]], level: float, level_label: str
+    title: str,
+    quantity: str,
+    families: dict[str, list[Point]],
+    reference: float,
+    reference_label: str,
 ) -> Figure:
     """One row per family with a dot for each of its latent sizes, on a logarithmic scale.
 
@@ -119,8 +123,8 @@ def score_by_family(
         title: of the chart.
         quantity: the quantity on the scale.
         families: label -> points by increasing latent size, with means above 0.
-        level: a reference value, drawn as a vertical line unless it is 0.
-        level_label: its label.
+        reference: a value, drawn as a vertical line unless it is 0.
+        reference_label: its label.
     """
     labels = [text.wrapped(family, MAX_LABEL_WIDTH, LABEL) for family in families]
     heights = [max(ROW, text.height(label, LABEL) + LABEL_GAP) for label in labels]
@@ -144,10 +148,10 @@ def score_by_family(
             dot.set_label(f"{family}, latent {point.latent}")
     axes.set_yticks(middles, labels, fontsize=LABEL)
     axes.set_ylim(sum(heights), 0)  # the first on top
-    if level > 0:
-        line = axes.axvline(level, color=neutral(), linestyle=":", label=level_label)
+    if reference > 0:
+        line = axes.axvline(reference, color=neutral(), linestyle=":", label=reference_label)
         lines.append(line)
-    values = [point.mean for points in families.values() for point in points] + [level]
+    values = [point.mean for points in families.values() for point in points] + [reference]
     low, high = min(value for value in values if value > 0) / 1.5, max(values) * 1.5
     axes.set_xlim(low, high)
     set_ticks(axes.xaxis, round_ticks(low, high))
@@ -156,7 +160,11 @@ def score_by_family(
 
 
 def error_histogram(
-    title: str, edges: list[float], groups: dict[str, list[float]], level: float, level_label: str
+    title: str,
+    edges: list[float],
+    groups: dict[str, list[float]],
+    threshold: float,
+    threshold_label: str,
 ) -> Figure:
     """A histogram of the error per image, on a logarithmic scale.
 
@@ -164,8 +172,8 @@ def error_histogram(
         title: of the chart.
         edges: bin edges in mse, increasing, above 0.
         groups: label of the images -> the share of them in each bin.
-        level: a threshold, drawn as a vertical line.
-        level_label: its label.
+        threshold: a value, drawn as a vertical line.
+        threshold_label: its label.
     """
     figure = Figure((WIDTH, HEIGHT), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=TITLE)
@@ -175,8 +183,10 @@ def error_histogram(
         axes.stairs(shares, edges, fill=True, alpha=0.5, color=colour, label=label)
         for colour, (label, shares) in zip(categories(len(groups)), groups.items(), strict=True)
     ]
-    line = axes.axvline(level, color=neutral(), linestyle="--", linewidth=1, label=level_label)
-    low, high = min(edges[0], level) / 1.1, max(edges[-1], level) * 1.1
+    line = axes.axvline(
+        threshold, color=neutral(), linestyle="--", linewidth=1, label=threshold_label
+    )
+    low, high = min(edges[0], threshold) / 1.1, max(edges[-1], threshold) * 1.1
     axes.set_xlim(low, high)
     set_ticks(axes.xaxis, round_ticks(low, high))
     as_percent(axes.yaxis)

@@ -30,11 +30,13 @@ class Quantity(NamedTuple):
     name: str
     families: dict[str, list[Point]]
     """Label -> points by increasing latent size, with means above 0."""
-    level: float | None = None
+    reference: float | None = None
     """A reference value, drawn as a horizontal line; None for none."""
 
 
-def quantities_by_latent(title: str, quantities: Sequence[Quantity], level_label: str) -> Figure:
+def quantities_by_latent(
+    title: str, quantities: Sequence[Quantity], reference_label: str
+) -> Figure:
     """A panel for each quantity, on logarithmic scales; a family has one colour in all of them."""
     labels = list(dict.fromkeys(name for each in quantities for name in each.families))
     styles = dict(zip(labels, line_styles(categories(len(labels))), strict=True))
@@ -50,11 +52,11 @@ def quantities_by_latent(title: str, quantities: Sequence[Quantity], level_label
             lines.setdefault(label, plot_family(axes, label, points, styles[label]))
         points = [point for family in quantity.families.values() for point in family]
         ends = [p.mean + sign * (p.std or 0) for p in points for sign in (-1, 0, 1)]
-        if quantity.level is not None:
-            lines[level_label] = axes.axhline(
-                quantity.level, color=neutral(), linestyle=":", label=level_label
+        if quantity.reference is not None:
+            lines[reference_label] = axes.axhline(
+                quantity.reference, color=neutral(), linestyle=":", label=reference_label
             )
-            ends.append(quantity.level)
+            ends.append(quantity.reference)
         positive = [end for end in ends if end > 0]
         low, high = min(positive) / 1.2, max(positive) * 1.2
         axes.set_ylim(low, high)

@@ -20,5 +20,5 @@ class Callback:
     def on_new_weights(self) -> None:
         """Called when the weights that the run keeps have changed."""
 
-    def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+    def on_checkpoint(self, position: int, state_dict: dict[str, Any]) -> None:
         """Called with a state to resume from; `position` increases during training."""

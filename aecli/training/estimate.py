@@ -41,12 +41,16 @@ class Task:
     """Training time that is left of `minutes`; None for no limit."""
 
     @classmethod
-    def left(cls, config: TrainConfig, data: Data, saved: Mapping[str, Any] | None = None) -> Self:
-        """The rest of a training whose newest checkpoint is `saved`; all of it if that is None."""
+    def left(
+        cls, config: TrainConfig, data: Data, checkpoint: Mapping[str, Any] | None = None
+    ) -> Self:
+        """What is left of a training after its newest checkpoint; all of it if that is None."""
         done, seconds = 0.0, 0.0
-        if saved is not None:
-            done = len(saved["records"]) + saved["step"] / steps_per_epoch(config, data)
-            seconds = sum(record["seconds"] for record in saved["records"]) + saved["seconds"]
+        if checkpoint is not None:
+            done = len(checkpoint["records"]) + checkpoint["step"] / steps_per_epoch(config, data)
+            seconds = (
+                sum(record["seconds"] for record in checkpoint["records"]) + checkpoint["seconds"]
+            )
         limit = None if config.minutes is None else max(0.0, 60 * config.minutes - seconds)
         return cls(config, len(data.train), max(0.0, config.epochs - done), limit)
 

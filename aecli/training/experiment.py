@@ -120,8 +120,8 @@ def run_experiment(
     """
     keep_freed_memory()
     state = TrainingState(config, new_model(config, data), data.fingerprints, group)
-    saved = None if restart else load_newest_checkpoint(state, run, warn)
-    is_resumed = saved is not None
+    checkpoint = None if restart else load_newest_checkpoint(state, run, warn)
+    is_resumed = checkpoint is not None
     if not is_resumed:
         load_initial(config, state.model)
     run.check_replaceable()
@@ -138,7 +138,7 @@ def run_experiment(
         with Tracker(run, config.epochs, steps, display, resumed, layout, external) as tracker:
             if not is_resumed:
                 tracker.graph(describe(state.model))
-            task = {"config": to_yaml(config), "run": str(run.path), "state": saved}
+            task = {"config": to_yaml(config), "run": str(run.path), "state": checkpoint}
             group.broadcast_object({**task, "images": data.fingerprints})
             recorder = Recorder(config, data, state, run, tracker, warn)
             train(config, data, state, recorder)
@@ -188,13 +188,13 @@ def load_newest_checkpoint(
     state: TrainingState, run: RunDirectory, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Load the newest undamaged checkpoint into `state` and return it; None if there was none."""
-    saved, problems = run.newest_checkpoint()
+    checkpoint, problems = run.newest_checkpoint()
     for problem in problems:
         warn(f"{problem}; using the previous checkpoint")
-    if saved is None:
+    if checkpoint is None:
         return None
     try:
-        state.load_state_dict(saved)
+        state.load_state_dict(checkpoint)
     except StorageError as error:
         raise StorageError(f"{run.checkpoints.folder}: {error}") from error
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -203,4 +203,4 @@ def load_newest_checkpoint(
             f"{one_line(error)}; resume the run with the version that wrote it, or train it from "
             f"the beginning with resume={shlex.quote(str(run.path))} restart=true"
         ) from error
-    return saved
+    return checkpoint

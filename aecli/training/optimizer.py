@@ -64,11 +64,11 @@ class Adam:
         return {"state": dict(self._states())}
 
     @torch.no_grad()
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict`, or that of torch's Adam, returned, from any device."""
         for number, state in self._states():
             for name, tensor in state.items():
-                tensor.copy_(saved["state"][number][name])
+                tensor.copy_(state_dict["state"][number][name])
 
     def _states(self) -> list[tuple[int, dict[str, Tensor]]]:
         numbers = [n for n, each in enumerate(self.parameters) if each.requires_grad]
@@ -91,19 +91,24 @@ _by_function: Callable[..., None] = partial(adam, fused=True)
 
 @cache
 def _update() -> Callable[..., None]:
-    """The private kernel if it takes the same step as the public function, otherwise that
+    """The private kernel if it takes the same steps as the public function, otherwise that
     function."""
-    options: dict[str, Any] = {
-        "lr": 0.1, "weight_decay": 0.1, "beta1": BETA1, "beta2": BETA2, "eps": EPSILON,
-        "amsgrad": False, "maximize": False,
-    }  # fmt: skip
-    found = []
-    for update in (_by_kernel, _by_function):
-        lists = [[torch.tensor([number])] for number in (1.0, -0.5, 0.25, 0.125)]
-        steps = [torch.tensor(3.0)]
+    for lr in (0.1, torch.tensor(0.1)):  # a GPU has the rate in a tensor, which is another overload
         try:
-            update(*lists, [], steps, **options)
+            steps = [_trial_step(update, lr) for update in (_by_kernel, _by_function)]
         except (AttributeError, TypeError, RuntimeError):
             return _by_function
-        found.append(torch.cat([each for (each,) in lists] + [steps[0].view(1)]))
-    return _by_kernel if torch.equal(*found) else _by_function
+        if not torch.equal(*steps):
+            return _by_function
+    return _by_kernel
+
+
+def _trial_step(update: Callable[..., None], lr: float | Tensor) -> Tensor:
+    """A weight, its gradient, both moments and the step count after a step of `update`, (5,)."""
+    lists = [[torch.tensor([number])] for number in (1.0, -0.5, 0.25, 0.125)]
+    steps = [torch.tensor(3.0)]
+    update(
+        *lists, [], steps, lr=lr, weight_decay=0.1, beta1=BETA1, beta2=BETA2, eps=EPSILON,
+        amsgrad=False, maximize=False,
+    )  # fmt: skip
+    return torch.cat([each for (each,) in lists] + [steps[0].view(1)])

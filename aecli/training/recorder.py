@@ -77,9 +77,9 @@ class Recorder(Callback):
     def on_new_weights(self) -> None:
         self.run.save_weights(self._state.kept_weights)
 
-    def on_checkpoint(self, position: int, saved: dict[str, Any]) -> None:
+    def on_checkpoint(self, position: int, state_dict: dict[str, Any]) -> None:
         self._tracker.sync()
-        self.run.save_checkpoint(position, saved)
+        self.run.save_checkpoint(position, state_dict)
 
     @cached_property
     def references(self) -> ReferenceScores:

@@ -131,26 +131,26 @@ class TrainingState:
             "seconds": self.seconds,
         }
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned.
 
         Raises:
             DataError: the saved run was trained on other images.
             StorageError: it was trained with other settings.
         """
-        check_images(saved["images"], self.images)
-        check_settings(saved["settings"], self.settings)
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.best = Best(**saved["best"])
-        self.kept_epoch = saved.get("kept_epoch", self.best.epoch)  # earlier versions lack it
-        self.kept_weights = saved["best_weights"]
-        self.records = [EpochRecord(**record) for record in saved["records"]]
-        self.snapshots = saved["snapshots"]
-        self.step, self.seconds = saved["step"], saved["seconds"]
-        self.loss_sum.copy_(self.group.local_value(saved["loss_sums"]))
-        if "penalty_sums" in saved:  # earlier versions have no regulariser
-            self.penalty_sum.copy_(self.group.local_value(saved["penalty_sums"]))
+        check_images(state_dict["images"], self.images)
+        check_settings(state_dict["settings"], self.settings)
+        self.model.load_state_dict(state_dict["model"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.best = Best(**state_dict["best"])
+        self.kept_epoch = state_dict.get("kept_epoch", self.best.epoch)  # earlier versions lack it
+        self.kept_weights = state_dict["best_weights"]
+        self.records = [EpochRecord(**record) for record in state_dict["records"]]
+        self.snapshots = state_dict["snapshots"]
+        self.step, self.seconds = state_dict["step"], state_dict["seconds"]
+        self.loss_sum.copy_(self.group.local_value(state_dict["loss_sums"]))
+        if "penalty_sums" in state_dict:  # earlier versions have no regulariser
+            self.penalty_sum.copy_(self.group.local_value(state_dict["penalty_sums"]))
 
 
 def check_images(saved: dict[str, str], present: dict[str, str]) -> None:
