@@ -1,4 +1,4 @@
-"""Commands and programs in processes of their own, which begin with everything imported."""
+"""Commands and programs in separate processes, in which everything is already imported."""
 
 import atexit
 import multiprocessing
@@ -19,7 +19,7 @@ from aecli.cli import main as cli
 from tests.undrawn import undrawn
 
 # A server that has imported what a run needs, and computed nothing, is forked for each process.
-# There is one for all tests: another list of modules, wherever it is given, would replace this one.
+# There is one for all tests: a list of modules that is given elsewhere would replace this one.
 IMPORTED = [
     "aecli.commands.train", "aecli.figures", "aecli.sweep.lifecycle",
     "torch.utils.tensorboard", "torchvision", "tests.conftest", "tests.frozen",
@@ -32,7 +32,7 @@ SECONDS = 120  # after which a command is taken to hang
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a command."""
+    """The outcome of a command."""
 
     status: int
     """Its exit status; below 0 the signal that ended it."""
@@ -41,13 +41,13 @@ class Done:
 
 
 def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None = None) -> Done:
-    """Run `aecli` in `folder`, having called `before`, which must be possible to pickle.
+    """Run `aecli` in `folder` after calling `before`, which must be picklable.
 
     Its figures are not drawn.
     """
     with NamedTemporaryFile(
         "r", encoding="utf-8"
-    ) as errors:  # not in the folder, which is looked at
+    ) as errors:  # not in the folder, whose files are examined
         process = context.Process(target=_main, args=(line, folder, Path(errors.name), before))
         process.start()
         process.join(SECONDS)
@@ -73,8 +73,8 @@ def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None
         with undrawn():
             cli.main(line)
     except SystemExit as end:
-        # As an interpreter ends, and not a process of multiprocessing, which waits for all others
-        # that it knows of: for joblib's workers five minutes.
+        # Exit like an interpreter. A process of multiprocessing would wait for all others that it
+        # knows of: for joblib's workers, five minutes.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -84,7 +84,7 @@ def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None
 
 @dataclass(frozen=True)
 class Popen:
-    """What a program's process shares with those of `subprocess`."""
+    """The part of `subprocess.Popen` that a program's process has."""
 
     process: BaseProcess
 

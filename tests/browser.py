@@ -1,4 +1,4 @@
-"""A browser to open pages in: Chromium without a window, spoken to over pipes."""
+"""A browser to open pages in: headless Chromium, controlled over pipes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-SECONDS = 60  # a browser that has not answered by then is ended
+SECONDS = 60  # seconds after which a browser that has not answered is killed
 
 
 @contextmanager
@@ -30,7 +30,8 @@ def opened(path: Path) -> Iterator["Browser"]:
 
 
 class Browser:
-    """A page in Chromium, spoken to by the DevTools protocol: JSON, each ended by a zero byte."""
+    """A page in Chromium, controlled by the DevTools protocol: JSON messages, each ended by a zero
+    byte."""
 
     def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
         self.events: list[dict[str, Any]] = []
@@ -53,7 +54,7 @@ class Browser:
         return dict(answer["result"])
 
     def open(self, path: Path) -> None:
-        """Load a file, with everything in it, and note what happens."""
+        """Load a file with everything in it, and record what happens."""
         for domain in ("Network", "Log", "Runtime", "Page"):
             self.call(f"{domain}.enable")
         self.call("Page.navigate", url=path.as_uri())
@@ -64,20 +65,21 @@ class Browser:
         return [event["params"] for event in self.events if event["method"] == method]
 
     def requests(self) -> list[str]:
-        """The address of everything that was asked for."""
+        """The addresses of everything that was requested."""
         return [event["request"]["url"] for event in self.happened("Network.requestWillBeSent")]
 
     def complaints(self) -> list[dict[str, Any]]:
-        """What the console has to say."""
+        """The messages in the console."""
         kinds = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
         return [event for kind in kinds for event in self.happened(kind)]
 
     def image_widths(self) -> list[int]:
-        """Of every image, in its own pixels; 0 where it has not loaded."""
+        """The width of every image, in its own pixels; 0 if it has not loaded."""
         return list(self.evaluate("[...document.images].map(image => image.naturalWidth)"))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of some JavaScript, which the tools may run where the page may not."""
+        """The value of some JavaScript, which developer tools may run even where the page may
+        not."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         return result["result"]["value"]
 
@@ -91,7 +93,7 @@ class Browser:
 
 @contextmanager
 def chromium(program: str) -> Iterator[Browser]:
-    """Chromium without a window and with a new profile."""
+    """Headless Chromium with a new profile."""
     commands_in, commands_out = os.pipe()
     answers_in, answers_out = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

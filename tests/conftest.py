@@ -25,7 +25,7 @@ from aecli.files.storage import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
 from tests.undrawn import undrawn  # noqa: E402
 
-# On a busy machine an example takes as long as it takes.
+# On a busy machine an example may take any time.
 settings.register_profile("without a deadline", deadline=None)
 settings.load_profile("without a deadline")
 
@@ -44,7 +44,7 @@ MORE = {"kills", "states", "soak"}
 
 
 def with_project(**variables: str) -> dict[str, str]:
-    """An environment in which a process of its own finds the package, whatever else it finds."""
+    """An environment in which another process finds the package, in addition to everything else."""
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -90,13 +90,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported stays: Python need not go through it again and again."""
+    """Imported modules stay: Python need not scan them again and again."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_unconfigure() -> None:
-    """At the end it may be collected: nanobind complains of what is left."""
+    """They may be collected at the end: nanobind complains about what is left."""
     gc.unfreeze()
 
 
@@ -114,7 +114,7 @@ def states(pytestconfig: pytest.Config) -> int:
 
 @pytest.fixture
 def soak(pytestconfig: pytest.Config) -> bool:
-    """Whether a test is to try all that there is to try."""
+    """Whether a test is to try everything that there is to try."""
     return bool(pytestconfig.getoption("--soak"))
 
 
@@ -127,7 +127,7 @@ def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(common_folder: Path) -> Iterator[None]:
-    """Nothing of the user's own cache is read or written; the workers of a session share one."""
+    """The user's own cache is neither read nor written; the workers of a session share one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(common_folder / "cache"))
         yield
@@ -135,8 +135,8 @@ def own_cache(common_folder: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def arithmetic_of_torch() -> None:
-    """Denormal numbers that an earlier test had flushed are there again, as Hypothesis for one
-    demands; and what is not deterministic, which a GPU may have had refused, is allowed."""
+    """Undo what an earlier test may have set: flushing of denormal numbers, which Hypothesis does
+    not accept, and deterministic algorithms, which are required with a GPU."""
     torch.set_flush_denormal(False)
     torch.set_deterministic_debug_mode("default")
 
@@ -210,7 +210,7 @@ def finished(train_for_all: Callable[..., Path]) -> Path:
 
 
 def planted(run: RunDirectory, name: str, content: str | bytes) -> None:
-    """Put a file into a run together with a manifest that vouches for it."""
+    """Put a file into a run, with a manifest that lists it."""
     content = content.encode() if isinstance(content, str) else content
     (run.path / name).write_bytes(content)
     manifest = json.loads(run.manifest_file.read_bytes())
@@ -218,7 +218,7 @@ def planted(run: RunDirectory, name: str, content: str | bytes) -> None:
 
 
 def undo(run: RunDirectory) -> None:
-    """Take a run back to where it was planned and had not started."""
+    """Return a run to the state in which it is planned and has not started."""
     config = run.load_config()
     shutil.rmtree(run.path)
     run.path.mkdir()
@@ -227,13 +227,13 @@ def undo(run: RunDirectory) -> None:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
-    """A finished run of one's own, which may be used and damaged."""
+    """A finished run that the test may use and damage."""
     return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 @pytest.fixture
 def operations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is synced and renamed from now on, in order, by name."""
+    """The files that are synced and renamed from now on, in order, by name."""
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     done: list[str] = []

@@ -7,6 +7,6 @@ from aecli.comparison.results import Comparison
 
 
 def gather(folders: list[Path]) -> Comparison:
-    """The comparison of the runs below `folders`, of which there must be one."""
+    """The comparison of the runs below `folders`, of which there must be exactly one."""
     (comparison,) = gathering.gather(folders).values()
     return comparison

@@ -1,8 +1,8 @@
 """What only a GPU can show, and how fast it is: `make gpu`.
 
-Every check trains a little twice and holds the two against each other, to the bit. Then a table of
-seconds an epoch, on MNIST where it is on disk. Needs aecli as it is installed and nothing else;
-without a CUDA device there is nothing to do.
+Every check trains a little twice and compares the two to the bit. Then a table of seconds an epoch,
+on MNIST where it is on disk. It needs only an installed aecli; without a CUDA device there is
+nothing to do.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ MODELS = ["fc", "conv", "denoising", "deep"]
 SHORT = ["latent=4", "batch_size=16", "epochs=2"]
 IMAGES = 120  # seven batches of 16, and a smaller one
 
-# What is checked: captured steps beside eager ones, and one training beside its repetition.
+# What is checked: captured steps against eager ones, and a training against its repetition.
 LINES = [
     *([f"model={model}"] for model in MODELS),
     *([f"model={model}", "precision=bf16"] for model in MODELS),
@@ -56,7 +56,7 @@ LINES = [
     ["model=conv", "data.mean=0.1307", "data.std=0.3081"],
 ]
 
-# Commands that compute on the device, below the training of the run that they are about.
+# A training -> commands that compute on the device with its run.
 TINY = "train latent=4 epochs=1 data.train_size=2000 data.val_size=100 data.test_size=500"
 COMMANDS = {
     f"{TINY} model=conv": [
@@ -71,7 +71,7 @@ COMMANDS = {
 
 
 class EagerCall(CapturedCall):
-    """What would be captured and replayed, called each time."""
+    """A call that would be captured and replayed, made each time instead."""
 
     def __call__(self) -> None:
         self._eager_calls = 0
@@ -79,7 +79,7 @@ class EagerCall(CapturedCall):
 
 
 def numbered_images(count: int, device: torch.device) -> Data:
-    """Noise, whose first pixel is the number of the image."""
+    """Images of noise whose first pixel is the number of the image."""
     pixels = torch.randint(256, (count, 1, 28, 28), generator=torch.Generator().manual_seed(1))
     pixels[:, 0, 0, 0] = torch.arange(count)
     split = Split(pixels.to(torch.uint8), torch.zeros(count, dtype=torch.int64)).to(device)
@@ -112,7 +112,7 @@ def everything(state: TrainingState) -> list[Tensor]:
 
 
 def are_same(one: TrainingState, other: TrainingState) -> bool:
-    """To the bit."""
+    """Whether they are the same to the bit."""
     pairs = zip(everything(one), everything(other), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
@@ -130,7 +130,7 @@ def check_repeated(line: list[str], device: torch.device) -> bool:
 
 
 def check_resumed(line: list[str], device: torch.device) -> bool:
-    """A run that is stopped after its first epochs, and resumed, ends like one that is not."""
+    """A run that is stopped after its first epochs and resumed ends like one that is not."""
     with tempfile.TemporaryDirectory() as folder:
         whole, cut = Path(folder, "whole"), Path(folder, "cut")
         line = [*line, f"device={device}", "data=synthetic", f"data_dir={folder}/data"]
@@ -155,7 +155,7 @@ def check_commands(lines: list[str], device: torch.device) -> bool:
 
 
 def call(words: list[str]) -> None:
-    """Run a line of aecli in this process; an error has the last thing that it said."""
+    """Run a command of aecli in this process; an error contains the last line of its output."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = run(words)
@@ -230,7 +230,7 @@ def epoch_seconds(config: TrainConfig, data: Data, count: int) -> tuple[float, f
 
 
 def seconds_of(case: Case, data: Data) -> list[float]:
-    """What `COLUMNS` say."""
+    """The seconds that `COLUMNS` describe."""
     config = compose(case.line)
     with patch.object(step_module, "CapturedCall", EagerCall):
         _, eager = epoch_seconds(config, data, 1)
@@ -245,7 +245,7 @@ def seconds_of(case: Case, data: Data) -> list[float]:
 
 
 def timings(device: torch.device) -> None:
-    """Print seconds of an epoch, a row as soon as it is measured."""
+    """Print the seconds of an epoch, each row as soon as it is measured."""
     folder = Path(os.environ.get("AECLI_DATA", "data"))
     data = load_data(compose([]).data, folder, device)
     print(

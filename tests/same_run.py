@@ -1,4 +1,4 @@
-"""Whether two run directories hold the same run, but for the time that it took."""
+"""Whether two run directories hold the same run, apart from its time."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def without_times(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def curves(folder: Path) -> dict[str, Any]:
-    """Tag -> steps and values that TensorBoard shows; of pictures and speeds the steps alone."""
+    """Tag -> steps and values that TensorBoard shows; for pictures and speeds only the steps."""
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
     events.Reload()
     tags = events.Tags()

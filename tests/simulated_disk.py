@@ -1,4 +1,5 @@
-"""A disk that loses power: what a process does to the files below a folder, and what may be left.
+"""A disk that loses power: the operations of a process on the files below a folder, and the states
+that may be left.
 
 The model, after Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), and LazyFS:
 
@@ -17,23 +18,16 @@ The model, after Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2
 This allows more than any one file system does. Times, owners and permissions are not modelled.
 """
 
-import atexit
-import builtins
-import io
 import itertools
 import os
-import pickle
 import random
-import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 NEVER = 1 << 62
-REAL_OPEN = io.open
 LONG_AGO = time.time() - 3600
 
 Tree = dict[str, bytes | None]
@@ -73,7 +67,7 @@ class Sync:
 
 @dataclass(frozen=True)
 class Report:
-    """That the program has reported a checkpoint of so many epochs as written."""
+    """The program has reported a checkpoint of this many epochs as written."""
 
     epochs: int
 
@@ -85,16 +79,16 @@ ROOT = 0
 
 @dataclass
 class Recording:
-    """Everything that happened below a folder, which existed before and is on the disk."""
+    """Everything that happened below a folder that existed before and is on the disk."""
 
     folders: set[int]
     """Files and folders are numbered; these are the folders."""
     before: list[Operation]
-    """What makes the folder as it was in the beginning."""
+    """The operations that create the folder as it was at the beginning."""
     operations: list[Operation]
 
     def synced_at(self) -> list[int]:
-        """For each operation the number of that from which on it is on the disk for certain."""
+        """For each operation, the number of the one after which it is certainly on the disk."""
         syncs: dict[int, int] = {}
         found = [NEVER] * len(self.operations)
         for number in reversed(range(len(self.operations))):
@@ -110,7 +104,7 @@ class Recording:
         return found
 
     def left(self, kept: Iterator[Operation]) -> Tree:
-        """What is on the disk if `kept` has reached it, in this order."""
+        """The state of the disk if the operations `kept` have reached it, in this order."""
         names: dict[tuple[int, str], int] = {}
         contents: dict[int, bytearray] = {}
         for operation in itertools.chain(self.before, kept):
@@ -124,7 +118,7 @@ class Recording:
     def tree(
         self, names: dict[tuple[int, str], int], contents: Mapping[int, bytes | bytearray]
     ) -> Tree:
-        """What has a name.
+        """The files and folders that have a name.
 
         Args:
             names: (folder, name) -> file or folder.
@@ -166,17 +160,17 @@ def change_names(names: dict[tuple[int, str], int], operation: Names) -> None:
 
 
 class PowerCuts:
-    """What may be left of a recording."""
+    """The states that may be left of a recording."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._synced_at = recording.synced_at()
 
     def at(self, end: int, fate: Callable[[Operation], Operation | None]) -> Tree:
-        """What is left if the power is cut before operation `end`.
+        """The state that is left if the power is cut before operation `end`.
 
         Args:
-            fate: what became of an operation that is not synced; None if it is lost.
+            fate: what becomes of an operation that is not synced; None if it is lost.
         """
         operations = self.recording.operations
 
@@ -190,10 +184,10 @@ class PowerCuts:
         return self.recording.left(kept())
 
     def every(self, end: int) -> Iterator[Tree]:
-        """All that may be left at `end`, except for parts of operations.
+        """All states that may be left at `end`, except for parts of operations.
 
-        What a file holds does not depend on the fate of other files, nor on that of the names. So
-        the contents of each that are possible, and the names, are found by themselves.
+        The content of a file depends neither on the fate of other files nor on that of names. So
+        the possible contents of each file, and the names, are found independently.
         """
         contents: dict[int, set[bytes]] = defaultdict(lambda: {b""})
         namings: set[frozenset[tuple[tuple[int, str], int]]] = {frozenset()}
@@ -215,12 +209,13 @@ class PowerCuts:
                 yield self.recording.tree(names, dict(zip(files, held, strict=True)))
 
     def _until(self, end: int) -> Iterator[tuple[int | None, Operation]]:
-        """All operations before `end`, with their numbers; those that came first have none."""
+        """All operations before `end`, with their numbers; those that create the folder have
+        none."""
         yield from ((None, operation) for operation in self.recording.before)
         yield from enumerate(self.recording.operations[:end])
 
     def draw(self, draw: random.Random, end: int) -> Tree:
-        """One of the states that are possible at `end`, drawn at random."""
+        """A random state of those that are possible at `end`."""
         share = draw.choice((0, 0.1, 0.5, 0.9, 1))  # of the operations that are not lost
 
         def fate(operation: Operation) -> Operation | None:
@@ -246,7 +241,7 @@ def _with_names(
 
 
 def fates(operation: Operation) -> list[Operation | None]:
-    """What may become of an operation that is not synced; first, that nothing happens to it."""
+    """The possible fates of an operation that is not synced; the first is that it is complete."""
     match operation:
         case Data(file, offset, content):
             half = Data(file, offset, content[: len(content) // 2])
@@ -259,7 +254,7 @@ def fates(operation: Operation) -> list[Operation | None]:
 
 def write_tree(tree: Tree, folder: Path, earlier: Tree) -> None:
     """Write `tree` into `folder`, which holds `earlier`, with the times of an hour ago."""
-    for path in sorted(earlier, reverse=True):  # what is in a folder before the folder
+    for path in sorted(earlier, reverse=True):  # the content of a folder before the folder
         if path not in tree or (tree[path] is None) != (earlier[path] is None):
             (os.unlink if earlier[path] is not None else os.rmdir)(folder / path)
     for path in sorted(tree):
@@ -279,206 +274,3 @@ def read_tree(folder: Path) -> Tree:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
     }
-
-
-class _RecordedFile(io.FileIO):
-    """A file that is open for writing, without a buffer."""
-
-    recorder: "Recorder"
-    node: int | None
-    """None for one that has no name, and is lost whatever happens."""
-
-    def write(self, content: Any, /) -> int:
-        offset = os.fstat(self.fileno()).st_size if "a" in self.mode else self.tell()
-        size = super().write(content)
-        if self.node is not None:
-            self.recorder.add(Data(self.node, offset, bytes(memoryview(content).cast("B")[:size])))
-        return size
-
-    def truncate(self, size: int | None = None, /) -> int:
-        size = super().truncate(size)
-        if self.node is not None:
-            self.recorder.add(Size(self.node, size))
-        return size
-
-
-@dataclass
-class Recorder:
-    """Notes what this process does to the files below a folder, which is there already.
-
-    A thing of the operating system is known by its inode, for names change while it is open.
-    """
-
-    folder: Path
-    log: Path
-    """Where the recording is kept when the process ends; outside of the folder."""
-    reports: Callable[["Recorder"], None]
-    """Makes the program's own functions call `add` with a `Report`; must be possible to pickle."""
-
-    def __call__(self) -> None:
-        self.root = os.path.realpath(self.folder)
-        self.numbers = itertools.count(ROOT)
-        self.by_inode: dict[int, int] = {}
-        self.recording = Recording(set(), [], [])
-        self._number_folder(self.root)
-        for path in sorted(Path(self.root).rglob("*")):
-            change = self._named(str(path), None)
-            assert change is not None
-            node = self._number_folder(path) if path.is_dir() else self._number(os.stat(path))
-            self.add(Names(((*change[:2], node),)))
-            if path.is_file():
-                self.add(Data(node, 0, path.read_bytes()))
-        self.recording.before = self.recording.operations
-        self.recording.operations = []
-        self._patch()
-        self.reports(self)
-        atexit.register(self._end)
-
-    def add(self, operation: Operation) -> None:
-        self.recording.operations.append(operation)
-
-    def _end(self) -> None:
-        """Keep the recording, having made sure that it tells of everything."""
-        recording = self.recording
-        assert recording.left(iter(recording.operations)) == read_tree(Path(self.root))
-        self.log.write_bytes(pickle.dumps(recording))
-
-    def _number(self, status: os.stat_result) -> int:
-        """A number for a new file or folder."""
-        self.by_inode[status.st_ino] = node = next(self.numbers)
-        return node
-
-    def _number_folder(self, path: str | Path) -> int:
-        node = self._number(os.stat(path))
-        self.recording.folders.add(node)
-        return node
-
-    def _forget(self, status: os.stat_result) -> None:
-        """A file or folder has lost a name; with the last one its inode is free for another."""
-        if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:
-            self.by_inode.pop(status.st_ino, None)
-
-    def _node(self, path: Any) -> int | None:
-        """The number of a path or a descriptor; None if it is not below our folder."""
-        try:
-            status = os.fstat(path) if isinstance(path, int) else os.lstat(path)
-        except FileNotFoundError:
-            return None
-        return self.by_inode.get(status.st_ino)
-
-    def _named(
-        self, path: Any, node: int | None, dir_fd: int | None = None
-    ) -> tuple[int, str, int | None] | None:
-        """That a path stands for `node`; None if it is not below our folder."""
-        if isinstance(path, int):
-            return None
-        parent, name = os.path.split(os.fspath(path))
-        folder = self._node(dir_fd if dir_fd is not None and not parent else parent or ".")
-        return None if folder is None else (folder, name, node)
-
-    def _add_names(self, *changes: tuple[int, str, int | None] | None) -> None:
-        inside = tuple(change for change in changes if change is not None)
-        if inside:
-            self.add(Names(inside))
-
-    def _patch(self) -> None:
-        """Have all operations on files go through this recorder, for as long as the process is."""
-        real = {name: getattr(os, name) for name in (
-            "mkdir", "rmdir", "unlink", "rename", "link", "truncate", "ftruncate", "fsync", "open",
-            "write",
-        )}  # fmt: skip
-
-        def mkdir(path: Any, *arguments: Any, dir_fd: int | None = None) -> None:
-            real["mkdir"](path, *arguments, dir_fd=dir_fd)
-            if self._named(path, None, dir_fd) is not None:
-                self._add_names(self._named(path, self._number_folder(path), dir_fd))
-
-        def remove(name: str) -> Callable[..., None]:
-            def removed(path: Any, *, dir_fd: int | None = None) -> None:
-                status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-                real[name](path, dir_fd=dir_fd)
-                self._forget(status)
-                self._add_names(self._named(path, None, dir_fd))
-
-            return removed
-
-        def rename(source: Any, target: Any) -> None:
-            node = self._node(source)
-            changes = self._named(source, None), self._named(target, node)
-            replaced = os.lstat(target) if os.path.lexists(target) else None
-            real["rename"](source, target)
-            if replaced is not None:
-                self._forget(replaced)
-            self._add_names(*changes)
-
-        def link(source: Any, target: Any) -> None:
-            real["link"](source, target)
-            self._add_names(self._named(target, self._node(source)))
-
-        def truncate(name: str) -> Callable[..., None]:
-            def truncated(path: Any, length: int) -> None:
-                real[name](path, length)
-                node = self._node(path)
-                if node is not None:
-                    self.add(Size(node, length))
-
-            return truncated
-
-        def fsync(descriptor: Any) -> None:
-            number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-            real["fsync"](number)
-            node = self._node(number)
-            if node is not None:
-                self.add(Sync(node))
-
-        def opened(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
-            is_new = not os.path.lexists(path)
-            descriptor: int = real["open"](path, flags, *arguments, **options)
-            self._opened(path, descriptor, is_new, bool(flags & os.O_TRUNC))
-            return descriptor
-
-        def write(descriptor: int, content: Any) -> int:
-            offset = os.lseek(descriptor, 0, os.SEEK_CUR)
-            size: int = real["write"](descriptor, content)
-            node = self._node(descriptor)
-            if node is not None:
-                self.add(Data(node, offset, bytes(content)[:size]))
-            return size
-
-        for name, function in {
-            "mkdir": mkdir, "rmdir": remove("rmdir"), "unlink": remove("unlink"),
-            "remove": remove("unlink"), "rename": rename, "replace": rename, "link": link,
-            "truncate": truncate("truncate"), "ftruncate": truncate("ftruncate"), "fsync": fsync,
-            "fdatasync": fsync, "open": opened, "write": write,
-        }.items():  # fmt: skip
-            setattr(os, name, function)
-        builtins.open = io.open = self._open
-
-    def _opened(self, path: Any, descriptor: int, is_new: bool, is_emptied: bool) -> int | None:
-        """The number of a file that has just been opened for writing, which may be a new one."""
-        if self._named(path, None) is not None and is_new and os.path.lexists(path):
-            node: int | None = self._number(os.fstat(descriptor))
-            self._add_names(self._named(path, node))
-        else:
-            node = self._node(descriptor)
-            if is_emptied and node is not None:
-                self.add(Size(node, 0))
-        return node
-
-    def _open(
-        self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None,
-        errors: str | None = None, newline: str | None = None, closefd: bool = True,
-        opener: Any = None,
-    ) -> Any:  # fmt: skip
-        """As `io.open`."""
-        inside = self._node(file) if isinstance(file, int) else self._named(file, None)
-        if not set(mode) & set("wax+") or inside is None:
-            return REAL_OPEN(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        is_new = not isinstance(file, int) and not os.path.lexists(file)
-        raw = _RecordedFile(file, mode.replace("b", "").replace("t", ""), closefd, opener)
-        node = self._opened(file, raw.fileno(), is_new, "w" in mode and not is_new)
-        raw.recorder, raw.node = self, node
-        if buffering == 0:
-            return raw
-        buffered = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw)
-        return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)

@@ -1,4 +1,4 @@
-"""Nothing runs from a file: what would, if something did, is planted where it would be."""
+"""Nothing is executed from a file: code that would run is planted wherever it could be."""
 
 import pickle
 import shutil
@@ -21,7 +21,7 @@ Aecli = Callable[..., int]
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """Is there once something has run."""
+    """A file that exists once something has run."""
     return tmp_path / "fired"
 
 

@@ -1,4 +1,4 @@
-"""What the terminal shows is what was said."""
+"""The terminal shows text literally."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever becomes of a file of a run: it is named, or was not needed; no number is ever wrong."""
+"""Whatever happens to a file of a run: it is named, or was not needed; no number is ever wrong."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""`aecli evaluate`: scores by class that add up, beside PCA's."""
+"""`aecli evaluate`: scores by class that add up, and PCA's."""
 
 import json
 import math

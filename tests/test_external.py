@@ -1,4 +1,4 @@
-"""Runs at the trackers of others: W&B in a local folder, MLflow in a local database."""
+"""Runs with external trackers: W&B in a local folder, MLflow in a local database."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`aecli denoise data=...`: images of another data set, beside those of the run."""
+"""`aecli denoise data=...`: images of another data set, in addition to those of the run."""
 
 import json
 from collections.abc import Callable

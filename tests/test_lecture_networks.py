@@ -1,4 +1,4 @@
-"""The networks that `make bench` holds aecli against."""
+"""The networks with which `make bench` compares aecli."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A linear autoencoder beside PCA: the angles between their subspaces."""
+"""A linear autoencoder and PCA: the angles between their subspaces."""
 
 import csv
 import json

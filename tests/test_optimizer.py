@@ -1,4 +1,4 @@
-"""Our steps of Adam beside those of torch's class."""
+"""Our steps of Adam compared with those of torch's class."""
 
 import copy
 from typing import Any
@@ -30,7 +30,7 @@ def torchs(model: nn.Sequential) -> torch.optim.Adam:
 
 
 def gradients(model: nn.Sequential, seed: int) -> None:
-    """Put those of a batch into `model`."""
+    """Compute the gradients of a batch for `model`."""
     batch = torch.randn(7, 5, generator=torch.Generator().manual_seed(seed))
     model(batch).square().mean().backward()
 

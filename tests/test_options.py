@@ -1,4 +1,4 @@
-"""The grammar of the commands beside `train`."""
+"""The grammar of the commands other than `train`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pixels of every type and layout, held against the arrays that are written to the files."""
+"""Pixels of every type and layout, compared with the arrays that are written to the files."""
 
 import struct
 import zlib

@@ -1,5 +1,5 @@
 """A power cut at any moment of a training, by the model of `simulated_disk`: what was reported as
-written is there, and a resume ends with the same bits or says in one line why it cannot."""
+written is there, and a resumed run ends with the same bits or says in one line why it cannot."""
 
 import pickle
 import random
@@ -27,10 +27,10 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.lock import LOCK
 from aecli.runs.trained import open_run
 from tests.apart import run_apart
+from tests.recorded_disk import Recorder
 from tests.same_run import assert_same_run
 from tests.simulated_disk import (
     PowerCuts,
-    Recorder,
     Recording,
     Report,
     Tree,
@@ -75,11 +75,11 @@ class Scenario:
 
     recording: Recording
     resume: list[str]
-    """The line that is entered after a power cut."""
+    """The command that is run after a power cut."""
     whole: Path
-    """The run that it ends as."""
+    """The run that it has to end as."""
     is_finished: bool
-    """Whether there are results already when it begins."""
+    """Whether there are already results when it begins."""
     epochs: int
     """Those in the checkpoint with which it begins."""
 
@@ -128,7 +128,8 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scenario]:
 
 
 def sampled(cuts: PowerCuts, seed: int) -> Iterator[tuple[int, Tree]]:
-    """Moments, and what is left: at every moment with all and nothing lost, then at random."""
+    """Moments, and the states that are left: at every moment with all or nothing lost, then random
+    ones."""
     ends = range(len(cuts.recording.operations) + 1)
     for end in ends:
         yield end, cuts.at(end, lambda _: None)
@@ -141,7 +142,7 @@ def sampled(cuts: PowerCuts, seed: int) -> Iterator[tuple[int, Tree]]:
 
 
 def every(cuts: PowerCuts) -> Iterator[tuple[int, Tree]]:
-    """All moments, and at each whatever may be left of whole operations."""
+    """All moments, and at each all states that may be left of whole operations."""
     for end in range(len(cuts.recording.operations) + 1):
         for tree in cuts.every(end):
             yield end, tree
@@ -157,7 +158,7 @@ def verdict(read: Callable[[], Any]) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the program sees of a run."""
+    """The state of a run as the program sees it."""
 
     status: Status
     epochs: int
@@ -165,7 +166,7 @@ class Seen:
     problems: tuple[str, ...]
     """Of newer checkpoints, or of all."""
     verdicts: tuple[str, ...]
-    """What it says when it reads the other files."""
+    """The messages when it reads the other files."""
 
     @classmethod
     def from_run(cls, run: RunDirectory) -> "Seen":
@@ -212,7 +213,7 @@ def remembering(memory: dict[object, Any]) -> Iterator[None]:
 
 
 def kept_for_good(tree: Tree) -> Tree:
-    """What only the program's own tidying may remove: all but locks and what was being written."""
+    """Files that only the program's own cleanup may remove: all but locks and unfinished files."""
     return {
         path: content
         for path, content in tree.items()
@@ -234,7 +235,7 @@ def check_resume(scenario: Scenario, tree: Tree, is_needed: bool, folder: Path) 
         undrawn(),
     ):
         patch.chdir(folder)
-        # A lock whose file is damaged: nobody knows whose it is, and a heartbeat is waited for.
+        # A lock whose file is damaged: its holder is unknown, so the program waits for a heartbeat.
         patch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
         patch.setattr(lock, "POLL_SECONDS", 0.01)
         status = cli.run(scenario.resume)

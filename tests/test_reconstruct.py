@@ -1,4 +1,4 @@
-"""`aecli reconstruct`: images beside what a trained model makes of them."""
+"""`aecli reconstruct`: images and their reconstructions by a trained model."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The classical answers to damage, on cases whose answers are known."""
+"""Classical restoration, on cases with known answers."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def unchanged(pixels: Tensor) -> Tensor:
 
 
 def smooth_images(count: int, seed: int) -> Tensor:
-    """uint8 images (N, 1, 4, 5) whose pixels go together."""
+    """uint8 images (N, 1, 4, 5) with correlated pixels."""
     base = 128 + 30 * torch.randn(count, 1, 1, 1, generator=generator(seed))
     own = 15 * torch.randn(count, 1, 4, 5, generator=generator(seed + 1))
     return (base + own).clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""What a command leaves beside a run: all of it, or nothing."""
+"""The results that a command saves in a run: all of them, or none."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Models beside their baselines: who gets which images, and what is shown."""
+"""Models and their baselines: which images each gets, and what is shown."""
 
 from dataclasses import replace
 
@@ -130,7 +130,7 @@ def test_the_curve_of_pca_ends_with_its_components(monkeypatch: pytest.MonkeyPat
 
 
 def scored(images: Tensor, reconstruct: Reconstruct = torch.zeros_like) -> SplitScores:
-    """What a model leaves of test images."""
+    """The scores of a model on test images."""
     _, channels, height, width = images.shape
     test = Split(images, torch.zeros(len(images)))
     data = replace(some_data((channels, height, width)), test=test)

@@ -1,4 +1,5 @@
-"""Figures that no test looks at: to draw them takes longer than all else in a run of one epoch."""
+"""Figures that no test looks at: drawing them takes longer than everything else in a run of one
+epoch."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ PLACEHOLDER = HEAD + b"in place of a figure\n" * 50 + b"</desc></svg>\n"
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Have figures made and saved, but not drawn: in the files there is something else."""
+    """Make figures and save them without drawing: the files contain something else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", _save)
         patch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)

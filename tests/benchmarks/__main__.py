@@ -1,10 +1,10 @@
-"""How fast aecli is, beside what people would use instead: `make bench`.
+"""How fast aecli is, compared with what people would use instead: `make bench`.
 
 First whole runs, from return to prompt, which are what people wait for (runs.py): three quarters of
 an hour. In the parts that follow every number is a ratio of two times that were measured one after
 the other: each contestant has a process of its own, and in every round they train an epoch in turn,
-while the others wait. It is the median of several rounds, with the smallest and the largest. To be
-run on a machine that does nothing else: an hour on two cores.
+while the others wait. It is the median of several rounds, with the smallest and the largest. Run it
+on an otherwise idle machine; it takes an hour on two cores.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PARTS = ["runs", "epochs", "commands", "growth"]
 
 @dataclass(frozen=True)
 class Case:
-    """One network, on as many images as make an epoch that is long enough to be timed."""
+    """One network, and enough images for an epoch that is long enough to be timed."""
 
     model: str
     latent: int
@@ -54,7 +54,7 @@ CASES = [
 ]
 BF16, COMPILED = "precision=bf16", "compile=true"
 # What is measured in each round: a name, the contestant, and its further settings. Those that are
-# compared stand together.
+# compared are next to one another.
 CONTESTANTS: dict[str, list[str]] = {
     "lightning": ["lightning"],
     "lecture": ["lecture"],
@@ -67,19 +67,19 @@ CONTESTANTS: dict[str, list[str]] = {
     "limit": ["limit"],
 }
 COLUMNS = ["", "what", "median", "smallest to largest", "handed over quickly, slowly", "goal"]
-RUNS = 3  # of what takes longer than a round: commands, and growing sizes
-APART = 1.25  # at least so much longer it takes to hand work over where the cores share no cache
+RUNS = 3  # rounds of what takes longer: commands, and growing sizes
+APART = 1.25  # by this factor, at least, handing over work takes longer if the cores share no cache
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is divided by what."""
+    """The quotient of two measurements."""
 
     title: str
     above: str
     below: str
     goals: dict[tuple[str, int], float]
-    """What the ratio should reach at 2 threads, by model and latent size."""
+    """The ratio to reach with 2 threads, by model and latent size."""
 
 
 EVERY = [(case.model, case.latent) for case in CASES]
@@ -105,20 +105,20 @@ COMPARISONS = [
 
 @dataclass(frozen=True)
 class PerImageScores:
-    """What one epoch took."""
+    """The cost of one epoch."""
 
     seconds: float
     peak: int
-    """Bytes of memory, of all epochs until then."""
+    """Peak memory in bytes, of all epochs so far."""
     handover: float
-    """Seconds until all threads had work, and were through with it."""
+    """Seconds until all threads had received work and finished it."""
 
 
 class Contestant:
     """A process that trains an epoch whenever it is asked to, and otherwise sleeps."""
 
     def __init__(self, case: Case, arguments: list[str], threads: int) -> None:
-        """Start it, and have it warm up."""
+        """Start it, and let it warm up."""
         name, *overrides = arguments
         self._line = [
             sys.executable, "-m", "tests.benchmarks.contestants", name, case.model,
@@ -156,7 +156,7 @@ def measure(case: Case, arguments: list[str], threads: int) -> PerImageScores:
 
 
 def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, PerImageScores]]:
-    """What each contestant took in each round."""
+    """The cost of each contestant in each round."""
     with ExitStack() as stack:
         contestants = {
             name: stack.enter_context(Contestant(case, arguments, threads))
@@ -169,7 +169,7 @@ def measure_in_turn(case: Case, threads: int, rounds: int) -> list[dict[str, Per
 
 
 def epochs(threads: int, rounds: int, table: Table) -> None:
-    """Add the ratios between epochs at one number of threads."""
+    """Add the ratios between epochs for one number of threads."""
     measured = {
         case: measure_in_turn(case, threads, rounds)
         for case in track(
@@ -199,10 +199,10 @@ def epochs(threads: int, rounds: int, table: Table) -> None:
 
 
 def by_placement(pairs: list[tuple[PerImageScores, PerImageScores]], slow: float) -> str:
-    """The median ratio, and of how many, where work was handed to the threads of both in less than
-    `slow` seconds, and where it was in no less.
+    """The median ratio and the number of rounds in which work was handed to the threads of both in
+    less than `slow` seconds, and the same for the other rounds.
 
-    The host of a virtual machine moves its cores: at one time they share a cache, at another not.
+    The host of a virtual machine moves its cores: sometimes they share a cache, and sometimes not.
     """
     ratios: dict[bool, list[float]] = {False: [], True: []}
     for above, below in pairs:
@@ -214,9 +214,10 @@ def by_placement(pairs: list[tuple[PerImageScores, PerImageScores]], slow: float
 
 
 def commands(table: Table) -> None:
-    """Add what a person waits for: of these no other program has the like, so they are seconds."""
+    """Add the seconds that a person waits for commands, with which no other program can be
+    compared."""
     aecli = [sys.executable, "-m", "aecli"]
-    # Ends at the first step of the optimiser, without tidying up.
+    # Ends at the first step of the optimiser, without cleaning up.
     start = (
         "import os; from unittest.mock import patch; import aecli.cli, aecli.tracking\n"
         "with patch('aecli.runs.tracker.Tracker.step', lambda _: os._exit(0)):\n"
@@ -236,7 +237,7 @@ def commands(table: Table) -> None:
     sizes = [Case("fc", latent, 55_000) for latent in (5, 25, 125, 784)]
     study = [*aecli, "train", "-m", "sweep=latent", "data=mnist"]
     ours = seconds_of(study)
-    # The lecture's epochs are alike, so that one of each size is enough.
+    # The lecture's epochs are all alike, so one of each size is enough.
     theirs = 25 * sum(measure(case, ["lecture"], 2).seconds for case in sizes)
     add(
         table, "study of four sizes with report, 25 epochs", "times as fast as the lecture's loop",
@@ -288,7 +289,7 @@ def growth(table: Table) -> None:
 
 
 def medians(turns: list[list[float]]) -> list[float]:
-    """Of each size, measured once in each turn."""
+    """The medians of each size, which is measured once in every turn."""
     return [statistics.median(times) for times in zip(*turns, strict=True)]
 
 

@@ -1,11 +1,11 @@
-"""One contestant of a benchmark in a process of its own: for each Return it trains an epoch, and
-prints what that took as JSON. The first epoch warms up.
+"""One contestant of a benchmark in its own process: for each line of input it trains an epoch, and
+prints its cost as JSON. The first epoch warms up.
 
 python -m tests.benchmarks.contestants CONTESTANT MODEL LATENT [--images N] [key=value ...]
 
-A process each, because some of what makes a loop fast (how memory is kept, how many threads there
-are) holds for a whole process. All train the same network on the same images with Adam; the lecture
-and Lightning have it as the lectures write it down.
+Each has its own process, because some of what makes a loop fast (how memory is kept, how many
+threads there are) applies to a whole process. All train the same network on the same images with
+Adam; the lecture and Lightning use the network as it is written in the lectures.
 """
 
 import argparse
@@ -41,11 +41,11 @@ from aecli.training.state import TrainingState
 from tests.benchmarks.networks import NETWORKS
 
 Seconds = Iterator[float]
-"""Of one epoch after the other; each is trained when it is asked for."""
+"""The seconds of one epoch after the other; each is trained when it is requested."""
 
 
-SIDE, PRODUCTS = 2048, 10  # of the matrix products that stand for the speed of arithmetic
-GRAIN = 32_768  # numbers of which torch gives each thread at least as many
+SIDE, PRODUCTS = 2048, 10  # side of the matrices whose product measures the speed of arithmetic
+GRAIN = 32_768  # the least number of elements that torch gives to each thread
 
 
 def data_dir() -> Path:
@@ -55,7 +55,7 @@ def data_dir() -> Path:
 def resident(images: int) -> Data:
     """The first training images of MNIST, as aecli keeps them."""
     loaded = load_torchvision("mnist", data_dir())
-    # More images than there are: the same ones again.
+    # If more images are needed than there are, they are repeated.
     numbers = torch.arange(images) % len(loaded.train)
     train = Split(loaded.train.images[numbers], torch.zeros(images, dtype=torch.int64))
     few = loaded.test[:1000]
@@ -121,7 +121,7 @@ def bare(config: TrainConfig, images: int) -> Seconds:
 
 
 def lecture(config: TrainConfig, images: int) -> Seconds:
-    """The loop that lectures show: images through PIL and transforms, one by one."""
+    """The loop in the lectures: images through PIL and transforms, one by one."""
     from torch.utils.data import DataLoader, Subset
     from torchvision import datasets, transforms
 
@@ -148,7 +148,7 @@ def lecture(config: TrainConfig, images: int) -> Seconds:
 
 
 def lightning(config: TrainConfig, images: int) -> Seconds:
-    """The Lightning Trainer on resident images, with nothing switched on that can be left out."""
+    """The Lightning Trainer on resident images, with everything optional switched off."""
     import lightning as L  # installed by `make bench` alone
 
     pixels, std = resident(images).train.images, noise_std(config)
@@ -209,10 +209,10 @@ def limit(config: TrainConfig, images: int) -> Seconds:
 
 
 def handover() -> float:
-    """Seconds of an addition that is over nearly as soon as all threads have their share of it.
+    """Seconds of an addition that ends almost as soon as all threads have their share of it.
 
-    Small networks wait for this again and again. It tells as well whether the cores share a cache:
-    those of a virtual machine do so at one time, and at another they do not.
+    Small networks wait for this again and again. It also shows whether the cores share a cache:
+    those of a virtual machine sometimes do and sometimes do not.
     """
     numbers = torch.zeros(GRAIN * torch.get_num_threads())
     seconds = []
@@ -224,13 +224,13 @@ def handover() -> float:
 
 
 def noise_std(config: TrainConfig) -> float:
-    """Of the noise that the model is trained with; 0 without."""
+    """The standard deviation of the noise that the model is trained with; 0 if there is none."""
     is_noisy = config.corruption.name is CorruptionKind.gaussian
     return config.corruption.noise_std if is_noisy else 0.0
 
 
 def timed(epoch: Callable[[], None]) -> Seconds:
-    """Call it again and again."""
+    """Time one call after the other."""
     while True:
         started = time.perf_counter()
         epoch()
@@ -258,7 +258,7 @@ def main() -> None:
     line = [f"model={options.model}", f"latent={options.latent}", "device=cpu"]
     config = compose([*line, *options.overrides])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    os.dup2(2, 1)  # anything else that is printed is not an answer
     epochs = CONTESTANTS[options.contestant](config, options.images)
     for _ in sys.stdin:
         seconds = next(epochs)

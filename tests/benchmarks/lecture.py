@@ -1,6 +1,6 @@
 """Whole runs of the lectures' loop: python -m tests.benchmarks.lecture MODEL LATENT... --epochs N
 
-Prints the seconds of every epoch of every size as JSON. What the process takes in all is what a
+Prints the seconds of every epoch of every size as JSON. The time of the whole process is what a
 person who runs the lecture's notebook waits for.
 """
 
@@ -11,7 +11,7 @@ import json
 from aecli.cli.compose import compose
 from tests.benchmarks.contestants import lecture
 
-IMAGES = 55_000  # as aecli trains on
+IMAGES = 55_000  # as many as aecli trains on
 
 
 def main() -> None:

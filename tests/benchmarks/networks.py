@@ -1,7 +1,7 @@
-"""The lectures' networks as one writes them down: torch's own layers, in their own layout.
+"""The lectures' networks as they are usually written: torch's own layers, in their own layout.
 
-Those of aecli have the same weights, and compute the same, in layers of their own where torch takes
-long on a CPU; the ends are the ones that aecli gives them.
+Those of aecli have the same weights, and compute the same, in layers of their own where torch is
+slow on a CPU; the first and the last layers are those of aecli.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Whole runs at the default settings beside the lectures' loop, from return to prompt.
+"""Whole runs at the default settings compared with the lectures' loop, from return to prompt.
 
-What is found on a machine is kept in docs/benchmarks/, a file a machine, and README's table is made
-from these files.
+Results are kept in docs/benchmarks/, one file per machine, and README's table is made from these
+files.
 """
 
 import datetime
@@ -34,13 +34,13 @@ EPOCHS = 25
 
 @dataclass(frozen=True)
 class Run:
-    """A line of aecli, and what the lecture's loop trains in its place."""
+    """A command of aecli, and what the lecture's loop trains instead."""
 
     line: tuple[str, ...]
     lecture: tuple[str, ...]
     """The model, and its latent sizes."""
     goal: float
-    """How many times as fast it is to be."""
+    """How many times as fast it has to be."""
 
     def __str__(self) -> str:
         return f"train {' '.join(self.line)}"
@@ -55,8 +55,8 @@ SLOWEST = 1.5  # times the median epoch, at most
 
 
 def measure(rounds: int, epochs: int = EPOCHS) -> Iterator[list[dict[str, Any]]]:
-    """Every run and its lecture in turn; yields what is known after each. It takes three quarters
-    of an hour."""
+    """Measure every run and its lecture in turn; yield the results so far after each. It takes
+    three quarters of an hour."""
     found: list[dict[str, Any]] = [
         {"line": str(run), "goal": run.goal, "aecli": [], "lecture": []} for run in RUNS
     ]
@@ -101,7 +101,7 @@ def _timed(line: list[str]) -> tuple[float, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """What the numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -113,7 +113,8 @@ def machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    """Its name; with family and model, since a virtual machine may call it just a Xeon."""
+    """The name of the processor with family and model, since a virtual machine may only call it a
+    Xeon."""
     text = Path("/proc/cpuinfo").read_text()
     name, family, model = (
         re.search(rf"^{key}\s*: (.*)$", text, re.MULTILINE)
@@ -124,7 +125,7 @@ def _processor() -> str:
 
 
 def keep(results: dict[str, Any]) -> Path:
-    """Write what was measured on this machine into its file, beside what is there already."""
+    """Write what was measured on this machine to its file, in addition to what is already there."""
     about = machine()
     name = re.sub(r"[^a-z0-9]+", "-", f"{about['processor']} {about['cores']} cores".lower())
     path = FOLDER / f"{name.strip('-')}.json"

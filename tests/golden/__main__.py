@@ -15,7 +15,7 @@ from tests.golden import FINISHED, GOLDEN, IMAGES, INTERRUPTED, LINE
 
 
 def draw_images() -> None:
-    """Two classes of 6x6 pixels: horizontal and vertical bars, each in another place or shade."""
+    """Two classes of 6x6 pixels: horizontal and vertical bars in different places and shades."""
     for name in ("horizontal", "vertical"):
         (IMAGES / name).mkdir(parents=True, exist_ok=True)
         for number in range(24):
@@ -26,7 +26,7 @@ def draw_images() -> None:
 
 
 def interrupt_in(epoch: int) -> None:
-    """Have the next training end as by Ctrl-C, in the middle of `epoch`."""
+    """End the next training as by Ctrl-C, in the middle of `epoch`."""
     train_epoch = loop.train_epoch
 
     def train_and_interrupt(config, data, state, step, on_step_end):  # type: ignore[no-untyped-def]

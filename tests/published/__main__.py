@@ -23,8 +23,8 @@ def main() -> None:
 
 
 def chosen(rows: list[Row], names: list[str]) -> list[list[Row]]:
-    """The rows to run, those with the same lines together: those named, or all that this machine
-    has what they need for, if any of their seeds is missing."""
+    """The rows to run, those with the same commands together: the named ones, or all rows with a
+    missing seed whose requirements this machine meets."""
     unknown = set(names) - {row.name for row in rows}
     if unknown:
         raise SystemExit(f"no such row: {', '.join(sorted(unknown))}")
@@ -36,7 +36,7 @@ def chosen(rows: list[Row], names: list[str]) -> list[list[Row]]:
 
 
 def is_missing(row: Row) -> bool:
-    """Whether it lacks a result."""
+    """Whether a row lacks a result."""
     result = load(row)
     return result is None or len(result.values) < len(row.drawn)
 

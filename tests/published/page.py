@@ -1,4 +1,4 @@
-"""docs/published.md, made of the rows and of our results."""
+"""docs/published.md, made from the rows and from our results."""
 
 import statistics
 import textwrap
@@ -48,7 +48,7 @@ ALIGNED = "| --- | ---: | --- | --- | ---: | --- | ---: |"
 NONE = "–"
 
 Known = dict[str, Result | None]
-"""Our result by the name of its row."""
+"""Name of a row -> our result."""
 
 
 def render(page: Page, folder: Path | None = None) -> str:
@@ -99,7 +99,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _together(entries: list[Entry]) -> Iterator[list[str]]:
-    """The lines of each row, below its name; those of several rows, below all their names."""
+    """The commands of each row, below its name; those of several rows, below all their names."""
     names: dict[tuple[str, ...], list[str]] = {}
     for entry in entries:
         if entry.lines:
@@ -124,7 +124,7 @@ def _cells(
 
 
 def _times(result: Result, machines: list[str]) -> Iterator[str]:
-    """How long a seed took, on each machine that ran one."""
+    """How long a seed took on each machine."""
     every = [*zip(result.processors, result.seconds, result.processor_seconds, strict=True)]
     for number, machine in enumerate(machines):
         if own := [(seconds, used) for name, seconds, used in every if name == machine]:
@@ -148,18 +148,18 @@ def _reasons(entry: Entry, known: Known) -> Iterator[str]:
 
 
 def spread(values: list[float], row: Row, count: bool = True) -> str:
-    """The mean, with the standard deviation and the number of seeds where there is one."""
+    """The mean, with the standard deviation and the number of seeds if it varies."""
     digits = len(row.published.partition(".")[2]) if row.published else row.digits
     mean = f"{statistics.fmean(values):.{digits}f}"
     if not row.seeds:
         return mean
-    if len({*values}) > 1:  # what is the same with every seed has no spread
+    if len({*values}) > 1:  # a number that is the same for every seed has no spread
         mean += f" ± {statistics.stdev(values):.{digits}f}"
     return f"{mean} (n = {len(values)})" if count else mean
 
 
 def duration(seconds: list[float]) -> str:
-    """The mean, in a unit that leaves two or three digits."""
+    """The mean, in a unit that gives two or three digits."""
     mean = statistics.fmean(seconds)
     if mean < 120:
         return f"{mean:.0f} s"

@@ -1,4 +1,5 @@
-"""Our numbers for the rows: made by their lines, kept in docs/published/results/, a file a row."""
+"""Our numbers for the rows: made by their commands, kept in docs/published/results/, one file per
+row."""
 
 import json
 import os
@@ -24,23 +25,23 @@ WORK = PROJECT / "outputs" / "published"
 
 @dataclass
 class Result:
-    """What the lines of a row gave, seed by seed."""
+    """The results of the commands of a row, seed by seed."""
 
     row: str
     line: str
-    """The lines that made it: another line makes another number."""
+    """The commands that made it: other commands make another number."""
     values: list[float] = field(default_factory=list)
     beside: dict[str, list[float]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
-    """From return to prompt, of all lines of a seed."""
+    """Wall-clock seconds of all commands of a seed."""
     processor_seconds: list[float] = field(default_factory=list)
-    """Of all cores together, which another busy process hardly changes."""
+    """Seconds of all cores together, which another busy process hardly changes."""
     processors: list[str] = field(default_factory=list)
     """The machine that each seed ran on."""
 
 
 def load(row: Row, folder: Path | None = None) -> Result | None:
-    """What is known of a row; None: nothing, or only what other lines gave."""
+    """The result of a row; None if there is none, or only one of other commands."""
     path = (folder or RESULTS) / f"{row.name}.json"
     if not path.exists():
         return None
@@ -50,8 +51,8 @@ def load(row: Row, folder: Path | None = None) -> Result | None:
 
 
 def run(rows: Sequence[Row], work: Path = WORK, folder: Path = RESULTS) -> None:
-    """Run the lines that these rows share, with each seed that one of them lacks, and keep what
-    they give after each."""
+    """Run the commands that these rows share, with each seed that one of them lacks, and save the
+    results after each."""
     known = {row.name: load(row, folder) or Result(row.name, row.line) for row in rows}
     first = rows[0]
     done = min(len(known[row.name].values) for row in rows)
@@ -70,7 +71,7 @@ def run(rows: Sequence[Row], work: Path = WORK, folder: Path = RESULTS) -> None:
 
 
 def _add(result: Result, row: Row, place: Path) -> None:
-    """Add what the lines have left below a folder."""
+    """Add the results of the commands below a folder."""
     result.values.append(number(place, row.file, row.key))
     for name, key in row.beside.items():
         result.beside.setdefault(name, []).append(number(place, row.file, key))
@@ -78,9 +79,9 @@ def _add(result: Result, row: Row, place: Path) -> None:
 
 
 def _machine(place: Path) -> str:
-    """What the times depend on; with the GPU, if the runs below a folder used one."""
+    """The machine that the times depend on; with the GPU, if the runs below a folder used one."""
     about = machine()
-    threads = os.environ.get("OMP_NUM_THREADS")  # beside other work, one is faster than several
+    threads = os.environ.get("OMP_NUM_THREADS")  # next to other work, one is faster than several
     cores = f"{about['cores']} cores" + (f", OMP_NUM_THREADS={threads}" if threads else "")
     text = f"{about['processor']}; {cores}, torch {about['torch']}"
     run = next(place.rglob("summary.json"), None)
@@ -89,7 +90,7 @@ def _machine(place: Path) -> str:
 
 
 def _run_lines(row: Row, seed: int | None, place: Path) -> tuple[float, float]:
-    """Run all lines in an empty folder; the seconds that they took, and those of the processor."""
+    """Run all commands in an empty folder; return their wall-clock and processor seconds."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     started, used = time.perf_counter(), _processor_seconds()
@@ -114,7 +115,7 @@ def _aecli(words: list[str], place: Path) -> None:
 
 
 def _runs(place: Path) -> list[str]:
-    """The runs below a folder, as their paths from it."""
+    """The paths of the runs below a folder, relative to it."""
     return [str(path.parent.relative_to(place)) for path in sorted(place.rglob("summary.json"))]
 
 

@@ -1,4 +1,4 @@
-"""The rows of docs/published.md: the published number, how close counts, and the lines to rerun."""
+"""The rows of docs/published.md: the published number, the tolerance, and the commands to rerun."""
 
 import math
 import re
@@ -14,9 +14,9 @@ FOLDER = PROJECT / "docs" / "published"
 ROWS = FOLDER / "rows.yaml"
 
 SIZE = "{d}"
-"""In the texts of a row: the size of the code, of which a row may have several."""
+"""Placeholder in the texts of a row for the size of the code, of which a row may have several."""
 RUN = "RUN"
-"""In a line: each of the runs that the lines before it have trained."""
+"""Placeholder in a command for each of the runs that the commands before it have trained."""
 
 REACH = re.compile(
     r"(?P<kind>within|at most|at least|below|above)"
@@ -26,59 +26,59 @@ REACH = re.compile(
 
 @dataclass(frozen=True)
 class Row:
-    """One published number beside ours."""
+    """One published number, and how ours is obtained."""
 
     name: str
-    """Also of the file with our results."""
+    """The name of the row, and of the file with our results."""
 
     what: str
     """What was measured, on one line of the page."""
 
     published: str | None = None
-    """As it was published, with all its digits; None: there is no accepted number."""
+    """The number as it was published, with all its digits; None: there is no accepted number."""
 
     source: str | None = None
-    """Where: a key of the sources."""
+    """Where it was published: a key of the sources."""
 
     size: str = ""
-    """Of the code, where the row is one of several."""
+    """Size of the code, if the row is one of several."""
 
     reach: str | None = None
-    """Where ours has to lie: see `interval`."""
+    """The goal for ours: see `interval`."""
 
     lines: tuple[str, ...] = ()
-    """What follows `aecli`; a training gets the seed as well, and RUN stands for what it wrote."""
+    """The arguments of `aecli`; a training gets the seed as well, and RUN stands for its run."""
 
     file: str = "summary.json"
-    """The file with our number, below the folder in which the lines were run; if there are several,
-    ours is the mean over them."""
+    """The file with our number, below the folder in which the commands were run; if there are
+    several, ours is their mean."""
 
     key: str = "test/sse"
-    """The number's place in the file, its keys joined by slashes."""
+    """The path of the number in the file: keys joined by slashes."""
 
     beside: dict[str, str] = field(default_factory=dict)
-    """Classical answers, measured by the same lines: name -> the place of the number."""
+    """Classical methods, measured by the same commands: name -> the path of the number."""
 
     digits: int = 2
-    """After the point, where no published number tells."""
+    """Digits after the point, if no published number determines them."""
 
     seeds: int = 1
-    """Of the network: 0, 1, ...; 0: nothing is drawn, so there is one result."""
+    """Number of seeds of the network: 0, 1, ...; 0: nothing is random, so there is one result."""
 
     needs: str | None = None
-    """What most machines lack. The row is then run only if it is named."""
+    """Requirements that most machines lack. The row is then run only if it is named."""
 
     reason: str | None = None
-    """Why ours is not within reach, or not run."""
+    """Why our number does not meet the goal, or was not run."""
 
     @property
     def drawn(self) -> list[int | None]:
-        """The seeds, or None for the only result of a row that draws nothing."""
+        """The seeds, or None for the only result of a row in which nothing is random."""
         return [*range(self.seeds)] or [None]
 
     @property
     def line(self) -> str:
-        """All lines as one text, by which a result is known to be that of the row."""
+        """All commands as one text, by which a result is recognised as that of the row."""
         return "\n".join(f"aecli {line}" for line in self.lines)
 
 
@@ -93,13 +93,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the file, which stands for one row of the page or for one for each size."""
+    """A row of the file, which is one row of the page or one for each size."""
 
     name: str
     what: str
     rows: list[Row]
     lines: list[str]
-    """Everything in as few lines as possible."""
+    """All commands, in as few lines as possible."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """All that docs/published.md is made of, besides our results."""
+    """Everything that docs/published.md is made from, besides our results."""
 
     sources: dict[str, Source]
     tables: list[Table]
@@ -172,7 +172,7 @@ def _sized(every: Row, size: str, number: str | None) -> Row:
 
 
 def _shown(line: str, seeds: int) -> str:
-    """A line for all sizes and seeds at once."""
+    """One command for all sizes and seeds."""
     if not line.startswith("train"):
         return line
     if seeds > 1:
@@ -182,7 +182,7 @@ def _shown(line: str, seeds: int) -> str:
 
 
 def interval(reach: str, published: str | None) -> tuple[float, float]:
-    """The lowest and the highest number that counts, for a row's `reach`.
+    """The lowest and the highest number that meet a row's goal, `reach`.
 
     `within 1 %` or `within 0.01` of the published number, on either side of it; `at most 3.00` and
     `at least 0.91`; `at most 5 % more` than published; `below` and `above` the published number.
@@ -208,8 +208,8 @@ YES, ON_AVERAGE, NO = "yes", "on average", "no"
 
 
 def verdict(row: Row, values: list[float]) -> str | None:
-    """Whether the row's number is reached: by the mean and by every seed, by the mean alone, or not
-    at all. None: nothing was to be reached."""
+    """Whether the row's goal is met: by the mean and every seed, by the mean alone, or not at all.
+    None if there is no goal."""
     if row.reach is None:
         return None
     low, high = interval(row.reach, row.published)

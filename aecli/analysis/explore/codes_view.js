@@ -93,7 +93,7 @@ class CodesView {
     announce(`${isPlane ? `Decoded from ${asCode(code)}; nearest: ` : ""}${name}; ${error}`);
   }
 
-  // Where PCA's plane, laid over that of the codes, has the same position.
+  // The same position in PCA's plane, which is aligned with that of the codes.
   toPCA() {
     return this.run.to_pca.map(([a, b, c]) => a * this.code[0] + b * this.code[1] + c);
   }

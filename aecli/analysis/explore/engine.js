@@ -326,7 +326,7 @@ function makeNetwork(description, block) {
       switches.length = 0;
       return toPixels(code);
     },
-    // With the positions of the maxima, which go past the code.
+    // With the positions of the maxima, which bypass the code.
     reconstruct(image) {
       switches.length = 0;
       return toPixels(toCode(image));
