@@ -299,7 +299,7 @@ def test_an_interrupted_lecture_goes_on(
 
     monkeypatch.setattr(training, "validate", interrupt)
     assert aecli("lecture", file, "quick=true") == 130
-    assert "the same command goes on with the trainings" in capsys.readouterr().err
+    assert "the same command continues the training runs" in capsys.readouterr().err
     assert not (folder / "index.html").exists()
     assert aecli("lecture", file, "quick=true") == 0
     (run,) = (folder / "runs").iterdir()

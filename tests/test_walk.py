@@ -158,7 +158,7 @@ def test_stamps_are_summed_and_the_padding_is_cropped_at_the_end() -> None:
     )
     assert last.numbers[1:4, 1:4].tolist() == [[5, 14, 10], [14, 36, 24], [15, 34, 20]]
     assert np.isnan(last.numbers[0]).all() and steps.panels[-1].cut.sum() == 25 - 9
-    assert steps.frames[-1].caption.endswith("padding 1 cuts off the ring around: 3x3")
+    assert steps.frames[-1].caption.endswith("padding 1 cuts off the border: 3x3")
 
 
 def test_the_six_stamps_of_denoising_autoencoders() -> None:

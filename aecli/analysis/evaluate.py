@@ -131,7 +131,7 @@ def likelihood(trained: Trained, samples: int, advance: Callable[[int], None]) -
     """Estimate the likelihood of the images of `trained`, binarised, with so many codes each.
 
     The pixels are drawn once, with their grey values as probabilities, and are the same for every
-    run. `advance` receives the number of images that are done, as they are.
+    run. `advance` is called after each batch with the number of its images.
     """
     model, device = trained.model, trained.device
 

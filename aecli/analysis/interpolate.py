@@ -44,7 +44,7 @@ def choose_pairs(text: str | None, n: int | None, split: Split, seed: int) -> li
     """The pairs of images of `split` that `text` names, or `n` that are drawn by `seed`.
 
     Raises:
-        UsageError: they make no sense, or there are not as many.
+        UsageError: `text` is not valid, or there are too few images for `n` pairs.
     """
     if text is None:
         return draw_pairs(n, len(split), seed)

@@ -45,7 +45,7 @@ ALONE, MODEL, PCA = "classifier alone", BASELINE_LABELS["model"], "PCA"
 AWARE = "attacker knows"
 """Added to the name of a system whose attacker follows the gradient through all of it."""
 SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
-UNDECIDED = "not significantly different from that without it"
+UNDECIDED = "not significantly different from the accuracy without it"
 NOISE, FGSM, PGD = "noise", "FGSM", "PGD"
 
 Front = Callable[[Tensor], Tensor]
@@ -295,7 +295,7 @@ def findings(result: Robustness) -> list[str]:
         for system in (MODEL, f"{MODEL}, {AWARE}"):
             some = {each: found for each, found in result.correct.items() if each.kind == kind}
             if not any(system in found for found in some.values()):
-                continue  # nobody attacks with noise
+                continue  # noise does not depend on the system
             clauses = _clauses(some, system)
             knows = AWARE if AWARE in system else "attacker does not know"
             noise = f"{noise_name(result.noise)} noise"

@@ -61,7 +61,7 @@ class ShuffledReport:
             (REFITTED, "Trained on shuffled pixels too"),
         ):
             after, change = self.auroc[setting]["model"], self.change[setting]["model"]
-            verdict = "may not change"
+            verdict = "does not change significantly"
             if not change.low <= 0 <= change.high:
                 verdict = "falls" if change.value < 0 else "rises"
             sentences.append(

@@ -43,7 +43,7 @@ def drawn(layer: ConvLayer, seed: int, draws_input: bool, draws_bias: bool) -> C
 def torch_output(layer: ConvLayer) -> Array:
     """The output that torch computes, in double precision, shaped as `layer.output_shape`."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        module = _module(layer).double()  # which draws weights, to no avail
+        module = _module(layer).double()  # this also draws weights, which are overwritten
         assert module.bias is not None
         module.weight.copy_(torch.from_numpy(layer.weight))
         module.bias.copy_(torch.tensor(layer.bias))

@@ -15,7 +15,7 @@ MAX_CHOOSING = 1000
 MAX_NUMBERS = 2**26  # in all these images; of large ones there are fewer
 # Strengths of the ridge to choose from, by training images that neither part is fitted to.
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
-# Images in a batch, and fewer if they are large: at most so many values.
+# Largest number of images in a batch, and of values in it if images are large.
 BATCH, BATCH_NUMBERS = 2000, 2**24
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from aecli.data import Split
 from aecli.data.batches import ordered_batches
 
-# Images in a batch, and fewer if they are large: at most so many values.
+# Largest number of images in a batch, and of values in it if images are large.
 FITTING_BATCH, FITTING_NUMBERS = 5000, 2**25
 # An exact fit needs at most this many images or at most this many values in an image: the time of
 # an eigendecomposition is cubic in the smaller of the two.
@@ -167,7 +167,7 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
 
 
 def _fit_from_gram(images: Tensor) -> PCA:
-    """The same for fewer images than pixels, from the Gram matrix of the images.
+    """All components exactly, for fewer images than pixels: from the Gram matrix of the images.
 
     If u is an eigenvector of X X^T, X^T u is one of X^T X (Turk and Pentland, "Eigenfaces for
     recognition", 1991). The full (P, P) matrix of 64x64 colour images would take half an hour.

@@ -25,7 +25,7 @@ OWN_KEYS: dict[str, dict[str, list[str]]] = {
     "data": {"output": [], "pca": []},
     "shapes": {"figure": ["true", "false"], "output": []},
 }
-"""The values of keys that belong to no run, of commands that also take the keys of a run."""
+"""The values of a command's own keys, for commands that also take the keys of a configuration."""
 COMMAND_FLAGS = {
     "train": ["-m", *(f"--{flag}" for flag in FLAGS)],
     "data": ["--config-dir"],

@@ -159,7 +159,7 @@ def shape_table(
 def _bottleneck(code: tuple[int, ...], image: tuple[int, ...]) -> str:
     """For example: bottleneck: 25 numbers for the image's 784."""
     numbers = math.prod(code)
-    return f"bottleneck: {counted(numbers, 'number')} for the image's {math.prod(image)}"
+    return f"bottleneck: {counted(numbers, 'number')} for the image's {math.prod(image):,}"
 
 
 def score_table(title: str, scores: dict[str, Score]) -> None:

@@ -17,7 +17,7 @@ from aecli.runtime.device import device_name, open_device
 from aecli.runtime.status import show_status
 from aecli.training.estimate import Estimate, Task, estimate, makespan
 
-REST = "Loading, testing and figures come on top."
+REST = "Loading, testing and drawing figures take extra time."
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _epochs(task: Task) -> str:
 
 
 def _together(seconds: Sequence[float], tasks: Sequence[Task], workers: int | None) -> str:
-    """How long trainings like `tasks` take together, and how many of them are trained at a time.
+    """How long training runs like `tasks` take together, and how many of them run at a time.
 
     Args:
         seconds: of each of them.
@@ -167,7 +167,7 @@ def _basis(found: Estimate, tasks: Sequence[Task]) -> str:
         which = every if found.measured == found.kinds else str(found.measured)
         of = f" of {which} kinds of run"
         if found.measured < found.kinds:
-            of += f" out of {found.kinds:,}, and the others taken to be like these on average"
+            of += f" out of {found.kinds:,}, assuming that the others take the average of these"
     validated = any(task.config.data.has_validation for task in tasks)
     validations = ", and from validations," * validated
     return f"Estimated from {found.steps:,} training steps{of}{validations} on {device}."

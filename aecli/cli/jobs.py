@@ -79,7 +79,7 @@ def _new_folder(run: ComposedRun) -> Path:
         HydraConfig.instance().set_config(composed)  # for values such as ${hydra:job.name}
         with as_usage_errors():
             folder = Path(str(composed.hydra.run.dir)).absolute()
-        if ".." in folder.parts:  # which may lead elsewhere once folders on the way are created
+        if ".." in folder.parts:  # a .. may lead elsewhere once folders on the way are created
             folder = folder.resolve()
         check_folder(folder)
         if is_named:

@@ -17,10 +17,10 @@ MAX_NAME = 80
 USUAL_DATA = ("auto", "mnist")
 
 MODEL_CHOICES = ("experiment", "model")
-# What a run is before any of its settings: a recipe brings a model, and both bring choices.
+# Keys that come first in a name: a recipe selects a model, and both select choices of groups.
 KINDS = (*MODEL_CHOICES, *CHOICES)
 IN_BASE = (*MODEL_CHOICES, "latent")
-# In a run of its own; the data set and the seed are told apart from the usual ones.
+# Sections that are in the name of a single run; data and seed only if they are not the default.
 SECTIONS = ("upsample", "augment", "corruption", "regularizer", "loss", "model.tied")
 
 Facts = dict[str, str]

@@ -1,4 +1,4 @@
-"""The arguments of all commands but `train`, and how they are parsed.
+"""The arguments of all commands that take no training configuration, and how they are parsed.
 
 They are `key=value`, as for `aecli train`; in commands that read runs, a bare path means run=PATH.
 """
@@ -203,7 +203,7 @@ def some_runs(command: str, options: RunOptions) -> list[Path]:
     for number, path in enumerate(paths):
         if path.resolve() in {each.resolve() for each in paths[:number]}:
             raise UsageError(
-                f"{path} is given twice, and a run compared with itself tells nothing: name each "
+                f"{path} is given twice, and comparing a run with itself is meaningless: name each "
                 "run once"
             )
     return paths

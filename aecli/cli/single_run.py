@@ -134,7 +134,8 @@ def _resumable(run: RunDirectory, overrides: list[str], restart: bool) -> TrainC
 
 
 def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
-    """Close an interrupted run: finish it with the best weights so far.
+    """Close an interrupted run: finish it with the weights that it keeps, the best or the last so
+    far.
 
     Args:
         run: the directory of the run.
@@ -156,7 +157,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         _conclude(config, data, run, outcome)
     elif not is_over(run):
         console.warn(
-            f"{run.path} is closed: there is nothing to do (without finish=true it is trained on)"
+            f"{run.path} is closed: there is nothing to do (leave finish=true out to train it on)"
         )
     else:
         run.load_summary()  # a damaged one is named

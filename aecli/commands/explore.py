@@ -2,12 +2,12 @@
 
 usage: aecli explore RUN ... [key=value ...]
 
-Writes one HTML file that holds the network and computes it, in any browser, without a network
-connection and without Python. Its views: the codes of test images as a map, with the image that is
-decoded at the pointer (latent=2), or with sliders along the directions of largest variance; the
-way from one image to another, through codes and through pixels; and a sheet to draw on, with the
-code, the reconstruction, PCA's, the error and the mse as you draw. Runs with a corruption also
-have a slider or a switch for it, and show what the encoder sees.
+Writes one HTML file that contains the trained network and runs it in any browser, offline and
+without Python. Its views: the codes of test images as a map, with the image that is decoded at the
+pointer (latent=2), or with sliders along the directions of largest variance; the way from one image
+to another, through codes and through pixels; and a sheet to draw on, with the code, the
+reconstruction, PCA's, the error and the mse as you draw. Runs with a corruption also have a slider
+or a switch for it, and show what the encoder sees.
 
 With several runs on the same test images, or with a sweep, the same drawing goes through all of
 them; PCA is then that of the training images of the first.

@@ -12,7 +12,7 @@ checked.
 It writes to outputs/lectures/NAME, or to output: index.html, a page with everything in it, of which
 index.html?slides shows one slide a screen; the pictures in figures, named after the slides; and
 lecture.ipynb, a notebook of the same commands. They replace earlier ones once all are complete. If
-it is interrupted, the same command goes on with the trainings.
+it is interrupted, the same command continues the training runs.
 
 The exit status is 1 if a number differs, and that of the error if a command fails.
 
@@ -118,7 +118,7 @@ def _make(
             kit = make_kit(lecture, slides, quick, work, console.warn)
     except KeyboardInterrupt as interruption:
         raise Interrupted.saying(
-            "interrupted: nothing was written; the same command goes on with the trainings",
+            "interrupted: nothing was written; the same command continues the training runs",
             interruption,
         ) from None
     pictures = [picture for shown in kit.slides for picture in shown.pictures]

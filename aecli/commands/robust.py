@@ -1,4 +1,4 @@
-"""Defend a classifier against noise and attacks by an autoencoder in front of it.
+"""Use an autoencoder to defend a classifier against noise and adversarial attacks.
 
 usage: aecli robust RUN [key=value ...]
 

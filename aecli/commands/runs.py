@@ -12,13 +12,13 @@ The keys data, model, latent and status leave out all other runs; each takes one
 as in status=failed,interrupted.
 
 Wherever a command takes a run, its name may stand for it: the path from outputs, or the folder's
-own name, or the beginning of either, if only one run begins so. latest is the newest finished run,
+own name, or the beginning of either, if it matches only one run. latest is the newest finished run,
 and outputs/latent/latest the newest in that folder. For compare, explore, runs, remove and resume=,
 latest is the newest run or sweep, finished or not.
 
-After remove, each NAME is a run or a sweep. The command shows what would go, and asks. Only what
-aecli wrote is removed; other files stay, and are named. If a run is being trained, nothing is
-removed. A folder that is called remove can be listed as ./remove.
+After remove, each NAME is a run or a sweep. The command lists what would be removed, and asks for
+confirmation. Only what aecli wrote is removed; other files stay, and are named. If a run is being
+trained, nothing is removed. A folder that is called remove can be listed as ./remove.
 
 examples:
   aecli runs

@@ -21,8 +21,8 @@ restart=true trains it from the beginning instead. The results of a finished run
 ones are complete. The beginning of a name, or latest, may stand for FOLDER.
 
 resume=FOLDER finish=true trains no further: it closes an interrupted run, or those of a sweep, with
-the best weights so far, so that every command can use it. Its results say at which epoch it was
-closed, and resume=FOLDER trains it on later.
+the weights kept so far (the best, or with keep=last the last), so that every command can use it.
+Its results say at which epoch it was closed, and resume=FOLDER continues its training later.
 
 On a terminal a bar shows the progress. With log=lines, and wherever there is no terminal, a line
 for each epoch is printed on stdout instead.

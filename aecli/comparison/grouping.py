@@ -50,7 +50,7 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
 
 def _told_apart(results: list[Result], differences: list[dict[str, str]]) -> list[dict[str, str]]:
     """The differences, and two that no setting shows but that must not be averaged over: other
-    training images, and trainings that were closed before they were over."""
+    training images, and runs that were closed before their training was over."""
     settings = [
         f"{result.config.model.name} {result.upsample} {found}"
         for result, found in zip(results, differences, strict=True)

@@ -1,8 +1,9 @@
 """Paired differences of test errors, and their confidence intervals.
 
 The errors of two networks, or of a network and PCA, are paired: by seed if there are several seeds,
-else by test image. An interval over seeds holds for another training with the same settings; one
-over test images holds only for the networks that were trained, on other images of the same kind.
+else by test image. An interval over seeds holds for another training run with the same settings;
+one over test images holds only for the networks that were trained, on other images of the same
+kind.
 """
 
 import math

@@ -1,8 +1,8 @@
 """The configuration: every option is defined here.
 
-The YAML files under `conf/` hold the choices and what they override; the dataclasses in `schema`
-and `model` hold the defaults. Hydra composes the two (`aecli/cli/compose.py`), `to_config` converts
-the result to a `TrainConfig` once, and all other modules see only that.
+The YAML files under `conf/` hold the choices and what they override; the dataclasses in this
+package hold the defaults. Hydra composes the two (`aecli/cli/compose.py`), `to_config` converts the
+result to a `TrainConfig` once, and all other modules see only that.
 """
 
 from aecli.config.augment import AugmentConfig

@@ -109,7 +109,7 @@ class RegularizerKind(Enum):
     """Variational autoencoder: the divergence of a Gaussian code from the standard normal."""
 
     l2 = "l2"
-    """Square of the code, as in regularised autoencoders."""
+    """Half the squared norm of the code, as in regularised autoencoders."""
 
     sparse = "sparse"
     """Absolute values of the code, or the divergence of its mean activities from a rate."""

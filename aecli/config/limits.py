@@ -18,11 +18,11 @@ MAX_PIXELS = 2**14
 """Pixels along an axis; one colour image of this height and width takes 3 GB as floats."""
 
 MAX_LEVEL = 2.0**16
-"""Largest number that is subtracted from pixels in [0, 1], or divides them: with larger ones,
-float32 can no longer distinguish the 256 levels of a pixel."""
+"""Largest data.mean and data.std: with larger ones, float32 can no longer distinguish the 256
+levels of a pixel."""
 
 MAX_FLOAT = 1e38
-"""Largest other number; that of float32 is a little above it."""
+"""Largest other number; float32 overflows above 3.4e38."""
 
 MAX_MINUTES = 525_600.0
 """A year."""

@@ -110,7 +110,7 @@ def walk(layer: ConvLayer, view: View) -> Walk:
         raise UsageError("animate=true draws layers with one or two axes, and this one has 3")
     if not settings.transposed and view is not View.direct:
         raise UsageError(
-            f"view={view.value} is one of a transposed convolution: give transposed=true, or "
+            f"view={view.value} needs a transposed convolution: give transposed=true, or "
             "view=direct"
         )
     positions = layer.size if view is View.stamps else layer.output_size
@@ -214,14 +214,15 @@ def _cut_off(settings: ConvSettings) -> str:
 
 
 def ring(layer: ConvLayer) -> Mask:
-    """What a transposed convolution writes: True where its padding cuts it off."""
+    """A mask of the uncropped output of a transposed convolution: True where the padding crops
+    it."""
     is_cut = np.ones(layer.settings.uncut.output_size(layer.size), bool)
     is_cut[kept(layer)] = False
     return is_cut
 
 
 def kept(layer: ConvLayer) -> tuple[slice, ...]:
-    """The part of what a transposed convolution writes that is its output."""
+    """The slices of the uncropped output that remain after cropping."""
     lengths = zip(layer.settings.padding, layer.output_size, strict=True)
     return tuple(slice(padding, padding + length) for padding, length in lengths)
 

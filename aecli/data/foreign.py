@@ -26,7 +26,7 @@ class ForeignImages(NamedTuple):
 def load_foreign(
     name: str, data_dir: Path, image_shape: tuple[int, int, int], resize: bool
 ) -> ForeignImages:
-    """Load the test images of another data set, as a training would, onto the CPU.
+    """Load the test images of another data set, as for training, onto the CPU.
 
     Args:
         name: its key in `DATASETS`.

@@ -38,7 +38,8 @@ def range_notices(
 ) -> list[str]:
     """A message about images that use little of their range, if any.
 
-    A single image may well be dark. But not all images of 8 bits should be, nor all with more.
+    A single image may well be dark. But if all images of 8 bits are, or all with more, the scale is
+    wrong.
 
     Args:
         dark: the images that are dark when decoded.

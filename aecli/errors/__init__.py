@@ -1,7 +1,7 @@
 """The errors that end a command, each with its exit status.
 
 The message is the one line that the user sees: it names the bad value, the valid values and what to
-do next. `cli.main` prints that line and nothing else.
+do next. `cli.main` prints that line, and any `details` below it.
 """
 
 from collections.abc import Iterable

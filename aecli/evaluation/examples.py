@@ -85,7 +85,7 @@ def reconstruction_figure(title: str, shown: ExampleImages, outputs: dict[str, T
 
 
 def followed_epochs(epochs: Collection[int]) -> list[int]:
-    """At most `FOLLOWED_EPOCHS` of `epochs`, the last among them, at even distances from 0.
+    """At most `FOLLOWED_EPOCHS` of `epochs`, evenly spaced, with the last among them.
 
     Of 1, 5, 10, 15, 20 and 25 these are all but the first.
     """

@@ -60,8 +60,8 @@ def importance_weighted(
     al., "Importance weighted autoencoders", 2016, equation 8). With few codes the result is too
     high on average, and less so with more; with one it is the negative evidence lower bound.
 
-    Memory does not grow with the number of codes or of images. `advance` receives the number of
-    images that are done, as they are.
+    Memory does not grow with the number of codes or of images. `advance` is called after each batch
+    with the number of its images.
     """
     chunk = max(1, NUMBERS_AT_A_TIME // (IMAGES_AT_A_TIME * images[0].numel()))
     found = []

@@ -33,7 +33,7 @@ class Plane:
     curve_codes: Tensor  # (CURVE,): those codes, over the range of the codes of the points
     starts: Tensor  # (K, 2): points of a grid that are near those of the data set
     ends: Tensor  # (K, 2): g(f) of them
-    pca: Tensor  # (N, 2): the points as PCA with one component draws them
+    pca: Tensor  # (N, 2): the points reconstructed by PCA with one component
 
 
 def has_plane(config: TrainConfig, image_shape: tuple[int, int, int]) -> bool:

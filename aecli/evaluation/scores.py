@@ -170,7 +170,7 @@ def _score_split(
 
 
 def _mean(errors: list[Tensor]) -> float:
-    """Mean over all images, from the mse of each batch (B,)."""
+    """Mean over all images, from a tensor (B,) with the mse of each image for every batch."""
     return torch.cat(errors).double().mean().item()
 
 

@@ -37,7 +37,7 @@ class PlaneChart(NamedTuple):
     ends: NDArray[np.float64]
     """g(f(x)) of each of them."""
     pca: NDArray[np.float64]
-    """The points as PCA draws them: on a straight line."""
+    """The points reconstructed by PCA with one component: on a straight line."""
 
 
 def plane_figure(title: str, chart: PlaneChart) -> Figure:

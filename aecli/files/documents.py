@@ -1,7 +1,7 @@
 """JSON, YAML and CSV whose content may be damaged or malicious.
 
-Whatever a text holds, parsing it ends soon, with plain data of bounded depth and finite numbers or
-with an error of one line.
+Parsing any text ends quickly, with plain data of bounded depth and finite numbers, or with an error
+of one line.
 """
 
 import csv

@@ -17,7 +17,7 @@ MIN_CODES = 5  # codes that t-SNE and UMAP need
 
 @dataclass(frozen=True)
 class Principal:
-    """Codes along the two directions of largest variance of other codes."""
+    """Codes projected onto the first two principal components of a reference set."""
 
     points: Tensor  # (N, 2)
     explained_variance_ratio: list[float]
@@ -62,7 +62,8 @@ def principal(codes: Tensor, others: Tensor) -> Principal:
 def t_sne(codes: Tensor) -> Tensor:
     """Map `codes` (N, D) to (N, 2) so that near codes stay near (van der Maaten and Hinton,
     "Visualizing data using t-SNE", 2008). The map has no unit, and large distances mean little. It
-    is initialised with the principal components, so that it is deterministic.
+    starts from the principal components, or from a fixed seed if the codes are on a line, so that
+    it is deterministic.
 
     Raises:
         UsageError: scikit-learn is not installed, or there are too few codes.

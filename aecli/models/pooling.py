@@ -51,7 +51,7 @@ class MaxUnpool(nn.Module):
 
 
 def _is_deterministic() -> bool:
-    """Whether deterministic algorithms are required, as in every run with a GPU.
+    """Whether deterministic algorithms are required: on a GPU, unless deterministic=false.
 
     torch then refuses its own pooling and unpooling, also on the CPU, because they support
     overlapping windows and add in any order. These cells do not overlap.

@@ -33,7 +33,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         assert bias is not None, "our layers have a bias"
         assert not isinstance(self.padding, str), "only nn.Conv2d accepts strings"
         settings = self.stride, self.padding, self.output_padding
-        if torch.compiler.is_compiling():  # which fuses the addition and its gradient
+        if torch.compiler.is_compiling():  # the compiler fuses the addition and its gradient
             columns = F.conv_transpose2d(maps, weight, None, *settings)
             return columns + bias.to(columns.dtype)[:, None, None]
         if torch.is_autocast_enabled("cpu"):  # it does not reach custom autograd functions

@@ -55,7 +55,7 @@ class Checkpoints:
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Load the newest undamaged state, and list the problems of any newer ones.
 
-        The state is None if no checkpoint was ever saved. Nothing in a file is executed.
+        The state is None if there is no checkpoint. Nothing in a file is executed.
 
         Raises:
             StorageError: there are checkpoints, but all are damaged.
@@ -91,7 +91,7 @@ class Checkpoints:
         try:
             state = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # of any kind: the file was not written by `save`
-            raise StorageError(f"{file} cannot be used: it holds more than a checkpoint") from error
+            raise StorageError(f"{file} cannot be loaded as a checkpoint") from error
         if not isinstance(state, dict):
             raise StorageError(f"{file} cannot be used: it holds no checkpoint")
         return state

@@ -211,7 +211,7 @@ class RunDirectory:
     def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Load the newest undamaged state, and list the problems of any newer ones.
 
-        The state is None if no checkpoint was ever saved.
+        The state is None if there is no checkpoint.
 
         Raises:
             StorageError: all checkpoints are damaged or missing.

@@ -47,7 +47,7 @@ class Display:
 
 @dataclass(frozen=True)
 class Standing:
-    """The state of a training after an epoch."""
+    """The state of a training run after an epoch."""
 
     best_epoch: int | None
     """The epoch whose weights are kept; None if those of the last are."""
@@ -105,7 +105,7 @@ class Progress:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Show what follows the training, such as testing, while it lasts."""
+        """Show a phase after the training, such as testing, while it lasts."""
         if self._has_lines:
             self._print(name)
         self.bar.describe(f"{self._name}, {name}", self._details)

@@ -24,7 +24,7 @@ class State(Enum):
 
     finished = Status.finished.value
     closed = "closed"
-    """Finished before its training was over, with the best weights so far."""
+    """Finished before its training was over, with the weights that it had kept so far."""
     running = "running"
     """Also a finished run that is being trained further."""
     interrupted = Status.interrupted.value
@@ -37,7 +37,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """An overview of one run. Values that cannot be read, if it is damaged, are None."""
+    """An overview of one run. Values that cannot be read are None; `epochs` is then 0."""
 
     path: Path
     state: State

@@ -27,7 +27,7 @@ def find_run(text: str) -> Path:
     A path that exists is taken as it is, unless it is a folder that holds one run. Of any other,
     the end may be `latest`, or the beginning of a run's name or of the path to it, and what comes
     before is the folder to look in. `latest` is the newest finished run; if none is finished, the
-    newest, of which the command says what it is.
+    newest run, whose status the command then reports.
 
     Raises:
         UsageError: it stands for no run, or for several.

@@ -47,7 +47,8 @@ class OwnedFiles:
         self.next = folder / NEXT
 
     def locate(self, name: str) -> Path:
-        """The path of the file that is in force; it need not exist."""
+        """The path of the current version of the file, which may be a staged one; it need not
+        exist."""
         successor = self.next / name
         return successor if self._is_published and successor.exists() else self.folder / name
 
@@ -66,7 +67,7 @@ class OwnedFiles:
             raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
 
     def read(self, name: str, max_bytes: int | None = None) -> bytes:
-        """Read a file that is in force, of at most `max_bytes`, and verify it, if it is final.
+        """Read the current version of a file of at most `max_bytes`, and verify it if it is final.
 
         Raises:
             StorageError: it is damaged or missing, or the manifest is.
@@ -214,7 +215,7 @@ class OwnedFiles:
             raise StorageError(_in_the_way(path, "was not written by aecli"))
 
     def publish(self, names: Iterable[str], kept: Iterable[str] = ()) -> None:
-        """Replace the files in force by their next versions, all at once.
+        """Replace the current files by their next versions, all at once.
 
         Args:
             names: all files of the new version. Those that were not staged, but written in their

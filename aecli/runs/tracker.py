@@ -187,7 +187,7 @@ class Tracker:
         self._progress.line(record, standing)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Show what follows the training while it lasts."""
+        """Show a phase after the training, such as testing, while it lasts."""
         return self._progress.phase(name)
 
     def sync(self) -> None:

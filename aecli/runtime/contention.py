@@ -37,15 +37,16 @@ def limit_spinning() -> None:
 
 @contextmanager
 def one_core_per_thread() -> Iterator[None]:
-    """Keep torch's two threads on a core each, if there are two cores.
+    """Pin torch's two threads to a core each; with other numbers of threads or cores, do nothing.
 
     At every operation they wait for one another. On a busy machine the scheduler may put both on
     one core, where the one that waits polls while the other cannot run: beside another process on
     two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1 to 2 s now.
     The results are the same to the bit.
 
-    With more than two, OpenMP may end some and start others, which would all have the core of the
-    thread that starts them. So would any thread that the caller starts inside, until the end.
+    With more than two threads, OpenMP may replace some, and a new thread inherits the single core
+    of the thread that starts it. So do threads that are started inside this context, until it
+    exits.
     """
     cores = _cores()
     earlier, threads = {*_schedule()}, _torch_threads(len(cores))
@@ -53,7 +54,7 @@ def one_core_per_thread() -> Iterator[None]:
         yield
         return
     try:
-        # Another run begins with another core, and what only one thread computes is then on both.
+        # Begin at a core chosen by the PID, so that the main threads of two runs tend to differ.
         for number, thread in enumerate(threads, start=os.getpid()):
             _confine(thread, {cores[number % len(cores)]})
         yield
@@ -84,7 +85,7 @@ def _torch_threads(cores: int) -> list[int]:
 
     if cores != 2 or torch.get_num_threads() != 2 or os.environ.keys() & set(PLACEMENT):
         return []
-    numbers = torch.ones(2**18)  # half of them are enough for a thread of its own
+    numbers = torch.ones(2**18)  # large enough for torch to use both threads
     before = {thread: ran for thread, (ran, _) in _schedule().items()}
     until = time.perf_counter() + WATCHED_SECONDS
     while time.perf_counter() < until:

@@ -74,7 +74,7 @@ def training_arithmetic(device: torch.device, deterministic: bool) -> Iterator[N
     """Set the arithmetic of training steps: on a GPU, convolutions use TF32.
 
     TF32, with 10 mantissa bits, is torch's default and takes a third of the time; weights and sums
-    keep 23 bits. Without `deterministic`, the fastest algorithms are used, in any order of sums.
+    keep 23 bits. Without `deterministic`, algorithms are allowed whose order of sums may vary.
     """
     if device.type != "cuda":
         yield

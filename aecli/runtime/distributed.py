@@ -100,7 +100,8 @@ class ProcessGroup:
         return parts
 
     def local_value(self, parts: Tensor) -> Tensor:
-        """This rank's () of `all_gather`'s result; the mean if the number of ranks has changed."""
+        """This rank's scalar in the result of `all_gather`; the mean if the number of ranks has
+        changed."""
         return parts[self.rank] if len(parts) == self.size else parts.mean()
 
     def broadcast_buffers(self, model: nn.Module) -> None:

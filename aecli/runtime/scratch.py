@@ -1,8 +1,8 @@
 """Temporary folders that a later process removes if their own was killed.
 
 Whatever takes long to write is written here first: a claim to a lock, the results of a command, a
-download. Single files are written by `files.write_atomically`, whose leftovers are removed by the
-next process that locks the folder.
+download. Single files are written by `files.storage.write_atomically`, whose leftovers are removed
+by the next process that locks the folder.
 """
 
 import re

@@ -98,7 +98,7 @@ def resume(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
 
 
 def finish(folder: Path, overrides: list[str], compare: bool, log: Log) -> None:
-    """Close every interrupted run of a sweep that has weights: finish it with the best of them.
+    """Close every interrupted run of a sweep that has weights: finish it with those that it keeps.
 
     Args:
         folder: the sweep folder.

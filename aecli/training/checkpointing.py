@@ -20,7 +20,7 @@ class CheckpointScheduler:
         self._due = self._next_due()
 
     def on_step_end(self, stop: StopRequest) -> None:
-        """Save a checkpoint after so many minutes or before stopping; stop if requested."""
+        """Save a checkpoint if checkpoint.minutes have passed or a stop is requested; then stop."""
         any_process = self._state.group.any_process
         if any_process(stop.is_pending or time.monotonic() >= self._due):
             self._save()
@@ -29,7 +29,7 @@ class CheckpointScheduler:
                 raise Interrupted  # another rank received a signal
 
     def on_epoch_end(self, stop: StopRequest) -> None:
-        """Also save a checkpoint after so many epochs and after the last one."""
+        """Also save a checkpoint after every checkpoint.epochs epochs and after the last one."""
         epochs = len(self._state.records)
         if epochs % self._config.checkpoint.epochs == 0 or self._state.is_over(self._config):
             self._save()

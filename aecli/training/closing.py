@@ -36,7 +36,7 @@ def close_run(
     display: Display,
     warn: Callable[[str], None],
 ) -> Outcome:
-    """Do what follows a training, from the newest undamaged checkpoint; the caller holds the lock.
+    """Finish an interrupted run from its newest undamaged checkpoint; the caller holds the lock.
 
     An epoch that is not complete does not count. The checkpoint stays, so that the run can be
     resumed all the same.

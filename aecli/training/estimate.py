@@ -1,4 +1,4 @@
-"""Estimate how long trainings take, from a few of their steps; nothing is written."""
+"""Estimate how long training runs take, from a few of their steps; no run is created."""
 
 import heapq
 import time
@@ -18,14 +18,14 @@ from aecli.training.state import TrainingState
 from aecli.training.validation import validate
 
 TIME_LIMIT = 8.0
-"""Seconds that all measurements may take."""
+"""Seconds after which no further measurement is started."""
 MAX_SECONDS = 1.0
 """Seconds for the steps of one kind of training, after the warm-up."""
 MAX_KINDS = 16
 """Largest number of kinds that are measured; others are assumed to be as fast as these on
 average."""
 WARM_UP = 5
-"""Least number of steps that are not measured, because the first are slow."""
+"""Minimum number of warm-up steps, which are not timed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def kind(self) -> str:
-        """A key that is equal for trainings whose steps and validations take equally long."""
+        """A key that is equal for training runs whose steps and validations take equally long."""
         config = self.config
         return repr(
             (
@@ -98,7 +98,7 @@ class Task:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """How long the parts of a training take on this machine."""
+    """How long the parts of a training run take on this machine."""
 
     step: float
     """Seconds of a step."""
@@ -110,12 +110,12 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long several trainings take."""
+    """How long several training runs take."""
 
     seconds: list[float]
     """The time that each of them takes."""
     cut_short: int
-    """The number of trainings that `minutes` ends before their last epoch."""
+    """The number of training runs that `minutes` ends before their last epoch."""
     steps: int
     """The number of steps that were measured."""
     measured: int
@@ -125,14 +125,13 @@ class Estimate:
 
 
 def estimate(tasks: Sequence[Task]) -> Estimate:
-    """Measure a few steps of each kind of training.
+    """Estimate how long `tasks` take, by timing a few steps of up to `MAX_KINDS` kinds.
 
     Raises:
         AecliError: one does not fit into memory.
     """
     kinds = {task.kind: task for task in tasks}
-    # Trainings with the same images are measured one after the other: only one data set is kept in
-    # memory.
+    # Runs on the same images are measured one after the other: only one data set is kept in memory.
     sample = sorted(_spread([*kinds], MAX_KINDS))
     seconds = min(MAX_SECONDS, TIME_LIMIT / len(sample) / 2)
     times: dict[str, StepTimes] = {}
@@ -204,7 +203,7 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
     each = taken / steps
     if not config.data.has_validation:
         return StepTimes(each, 0.0, steps)
-    # A backward pass takes twice as long as a forward pass.
+    # A step costs about three forward passes, so this many images can be validated in `seconds`.
     affordable = int(3 * config.batch_size * seconds / each) if each else len(data.validation)
     images = data.validation[: max(1, min(affordable, len(data.validation)))]
     started = time.perf_counter()
@@ -223,7 +222,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
-    """How long trainings take if `workers` of them run at a time, the longest first."""
+    """How long training runs take if `workers` of them run at a time, the longest first."""
     free = [0.0] * workers  # when each worker is free
     for each in sorted(seconds, reverse=True):
         heapq.heapreplace(free, free[0] + each)

@@ -42,7 +42,7 @@ def exclusive_run(run: RunDirectory) -> Iterator[None]:
     """Lock the run directory; if the training fails, record the reason in it, in one line.
 
     Raises:
-        AecliError: that reason.
+        AecliError: the training failed; the message is the recorded reason.
         StorageError: another process has locked the directory.
     """
     with run.locked(), record_failure(run):

@@ -108,7 +108,7 @@ def train(config: TrainConfig, data: Data, state: TrainingState, callback: Callb
 
 
 def computing_threads(config: TrainConfig, data: Data) -> AbstractContextManager[None]:
-    """Spreads torch's threads over the cores while it trains on the CPU."""
+    """Pins torch's threads to cores while it trains on the CPU, if there are two."""
     # A compiler starts processes, which would all be on the core of this thread.
     if data.train.images.device.type == "cpu" and not config.compile:
         return one_core_per_thread()

@@ -59,8 +59,8 @@ class Outcome:
     outputs: dict[str, Tensor]
     """Their reconstructions by the model and by PCA, keyed as in `LABELS`; (K, C, H, W) each."""
     kept: EpochRecord
-    """The record of the epoch whose weights are kept. Without validation images, what never varies
-    is measured on the test images."""
+    """The record of the epoch whose weights are kept. Without validation images, dead units and
+    pixels are counted on the test images."""
     closed: str | None
     """Why the training was closed early; None if it was not."""
     plane: Plane | None

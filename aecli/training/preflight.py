@@ -19,7 +19,7 @@ from aecli.runtime.device import check_compiler
 from aecli.training.initial import check_initial
 
 BYTES = 4  # of a float32
-COPIES = 5  # copies of each weight: its gradient, Adam's two moments, and the best so far
+COPIES = 5  # numbers per weight: itself, its gradient, Adam's two moments, the kept copy
 
 
 def check_runnable(config: TrainConfig, *, is_new: bool = True) -> Data:

@@ -1,4 +1,4 @@
-"""The state of a training: all that a checkpoint holds."""
+"""The state of a training run: everything that a checkpoint contains."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -68,7 +68,8 @@ class TrainingState:
         """Batches of the current epoch that are done."""
         # Summed on the device: reading a value at every step would force a synchronisation.
         self.loss_sum = torch.zeros((), device=next(model.parameters()).device)
-        """Sum over the images of the current epoch, as the mean of this tensor over the ranks."""
+        """This rank's running sum; its mean over the ranks is the sum over the images of the
+        epoch."""
         self.penalty_sum = torch.zeros_like(self.loss_sum)
         """The same for the regulariser's penalty."""
         self.seconds = 0.0

@@ -17,8 +17,8 @@ class Regularizer(Protocol):
 
     @property
     def of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
-        """The penalty () of a set of images from the mean of their codes (D,), if that decides it:
-        it is then not the mean of the penalties of batches. None for a penalty of each image.
+        """The penalty () of a whole set of images from the mean of their codes (D,); None if the
+        penalty is a mean over images.
         """
         ...
 
