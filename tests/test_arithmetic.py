@@ -187,10 +187,10 @@ def test_the_overlap_of_the_lectures() -> None:
 
 def test_kernels_that_would_overlap_evenly() -> None:
     assert even_kernels(stride=2) == [2, 4, 6, 8]
-    assert even_kernels(stride=3, dilation=2, at_most=2) == [3, 6]
+    assert even_kernels(stride=3, dilation=2, count=2) == [3, 6]
     assert even_kernels(stride=1, dilation=5) == [1, 2, 3, 4]  # any
     assert even_kernels(stride=4, dilation=2) == []  # every second pixel is never reached
-    assert even_kernels(stride=10**9, at_most=2) == [10**9, 2 * 10**9]  # without counting there
+    assert even_kernels(stride=10**9, count=2) == [10**9, 2 * 10**9]  # without counting there
     assert unread_pixels(10**9, kernel=3, stride=10**8, padding=0) == 10**8 - 3
 
 

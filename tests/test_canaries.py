@@ -65,7 +65,7 @@ def test_a_pickle_in_a_checkpoint(
     run.checkpoints.save(10**6, {"model": Touch(canary)})
     assert aecli("train", f"resume={run.path}") == 0  # from the one before it
     assert (
-        "0001000000.pt cannot be used: it holds more than a checkpoint" in capsys.readouterr().err
+        "0001000000.pt cannot be used: it is not a checkpoint" in capsys.readouterr().err
     )
     assert not canary.exists()
 

@@ -387,7 +387,7 @@ def test_the_default_folder_needs_no_quotes(show: Show) -> None:
         ("input=3 weight=[[1]] out_channels=2", "out_channels=2 is not what weight has, 1: leave"),
         ("input=3 weight=[[1]] seed=0", "seed draws the weights: leave weight out, or seed"),
         ("input=3 kernel=2 seed=-1", "seed=-1 is not valid: give a whole number from 0 to"),
-        ("input=3 kernel=2 view=stamps animate=true", "is one of a transposed convolution: give"),
+        ("input=3 kernel=2 view=stamps animate=true", "needs a transposed convolution: give"),
         ("input=3 kernel=2 view=direct", "view=direct says what is drawn: give animate=true too"),
         ("input=[1,2,3] kernel=2 order=columns", "order=columns is for rows and columns, and this"),
         (

@@ -14,7 +14,7 @@ from aecli.cli.naming import MAX_NAME, Base, default_name, sweep_folder, trial_n
 from aecli.cli.overrides import read_arguments, search_path
 from aecli.config.schema import NAME_PATTERN
 from aecli.files.places import CONF_DIR
-from aecli.sweep.report import told_apart
+from aecli.sweep.report import distinguishing_settings
 
 
 def names(*line: str) -> list[str]:
@@ -196,6 +196,6 @@ def test_a_default_name_is_the_one_that_is_composed() -> None:
 
 def test_the_steps_in_a_name_determine_the_epochs() -> None:
     steps = {Path("0-fc-z3-steps10"): {"epochs": "5"}, Path("1-fc-z3-steps20"): {"epochs": "10"}}
-    assert {*told_apart(steps).values()} == {""}
+    assert {*distinguishing_settings(steps).values()} == {""}
     old = {Path("0-fc-z3-steps"): {"epochs": "5"}}
-    assert {*told_apart(old).values()} == {"epochs=5"}
+    assert {*distinguishing_settings(old).values()} == {"epochs=5"}

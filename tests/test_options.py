@@ -72,7 +72,7 @@ def test_a_run_is_not_compared_with_itself(
 ) -> None:
     other = f"{run.path}/../{run.path.name}"
     assert run_line([command, str(run.path), other]) == 2
-    assert "is given twice, and a run compared with itself tells nothing" in capsys.readouterr().err
+    assert "is given twice, and comparing a run with itself is meaningless" in capsys.readouterr().err
 
 
 def test_null_is_none_and_not_text() -> None:

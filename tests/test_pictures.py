@@ -16,7 +16,7 @@ from aecli.comparison.pictures import Picture, pictures
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import format_ppm
 from aecli.evaluation.checkerboard import high_pass
-from aecli.evaluation.scores import stride_grid
+from aecli.evaluation.scores import checkerboard_period
 from aecli.figures import theme
 from aecli.runs.directory import RunDirectory
 from aecli.training import experiment
@@ -351,7 +351,7 @@ def test_the_chart_of_scores_has_a_dot_for_each_setting_that_has_one(
 def test_patterns_of_different_strides_stand_in_one_figure(tmp_path: Path) -> None:
     lines = [f"model=conv latent=2 model.layers.0.stride={stride}" for stride in (2, 3)]
     comparison = study(tmp_path, *lines)
-    assert [stride_grid(each.first.config.model) for each in comparison.settings] == [2, 3]
+    assert [checkerboard_period(each.first.config.model) for each in comparison.settings] == [2, 3]
     figure = named(comparison, "pattern").draw()
     assert len(labels(figure.axes[0])) == 3
     assert_all_is_readable(figure)

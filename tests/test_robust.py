@@ -22,8 +22,8 @@ from aecli.analysis.robust import (
     SYSTEMS,
     Robustness,
     Threat,
+    defenses,
     findings,
-    fronts,
     labelled_data,
     measure,
     read_eps,
@@ -148,7 +148,7 @@ def test_the_pooled_cells_are_those_of_torch(size: tuple[int, int]) -> None:
 def test_what_is_in_front_is_the_model_and_pca_as_everywhere(trained: Trained) -> None:
     data = labelled_data(trained, 20, 0)
     pixels, latent = to_pixels(data.test.images), trained.config.latent
-    in_front = fronts(trained, data)
+    in_front = defenses(trained, data)
     assert torch.allclose(in_front[MODEL](pixels), trained.reconstruct(pixels), atol=1e-6)
     expected = pca_of(data.train, latent).reconstruct(pixels, latent)
     assert torch.allclose(in_front[PCA](pixels), expected, atol=1e-5)
@@ -159,7 +159,9 @@ def test_the_units_of_the_model_are_respected(trained: Trained) -> None:
     other = replace(trained, config=config)
     data = labelled_data(trained, 5, 0)
     pixels = to_pixels(data.test.images)
-    assert torch.allclose(fronts(other, data)[MODEL](pixels), other.reconstruct(pixels), atol=1e-6)
+    assert torch.allclose(
+        defenses(other, data)[MODEL](pixels), other.reconstruct(pixels), atol=1e-6
+    )
 
 
 def test_an_attacker_who_knows_is_never_weaker(trained: Trained) -> None:
@@ -196,7 +198,7 @@ def test_an_attacker_who_knows_may_use_the_attack_on_the_classifier_alone(
         return attack(threat, classify, pixels, labels, seed) if system is classify else pixels
 
     monkeypatch.setattr(robust, "_attack", blind)
-    monkeypatch.setattr(robust, "fronts", lambda *_: dict.fromkeys((MODEL, PCA), lambda x: x))
+    monkeypatch.setattr(robust, "defenses", lambda *_: dict.fromkeys((MODEL, PCA), lambda x: x))
     threats = [Threat(NOISE, 0.5), Threat(PGD, 0.5)]
     found = measure(trained, data, classify, threats, 0).correct[threats[1]]
     assert found[ALONE].sum() < 40
@@ -253,7 +255,7 @@ def test_a_sentence_says_what_the_images_support() -> None:
         "images as they are: accuracy with the autoencoder is lower, 50.0 % instead of 100.0 %",
         "gaussian noise: accuracy with the autoencoder is higher at 0.5 and lower at 0.1",
         "PGD, attacker does not know: accuracy with the autoencoder is not significantly "
-        "different from that without it",
+        "different from the accuracy without it",
         "PGD, attacker knows: accuracy with the autoencoder is lower at 0.1",
     ]
     few = replace(result, clean={name: each[:5] for name, each in clean.items()})

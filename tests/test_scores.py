@@ -21,11 +21,11 @@ from aecli.evaluation.examples import (
 from aecli.evaluation.scores import (
     EXTREMES,
     SplitScores,
+    checkerboard_period,
     make_reconstruct_fn,
     pca_curve_sizes,
     reference_scores,
     score_test_split,
-    stride_grid,
 )
 from aecli.models import Autoencoder
 from aecli.training.loop import new_model
@@ -171,7 +171,7 @@ def test_the_mean_image_and_the_mean_of_the_outputs_are_over_all_images() -> Non
     ],
 )
 def test_the_grid_is_that_of_the_last_upsampling_layer(line: str, period: int) -> None:
-    assert stride_grid(compose(line.split()).model) == period
+    assert checkerboard_period(compose(line.split()).model) == period
 
 
 def test_the_originals_have_a_checkerboard_score_too() -> None:

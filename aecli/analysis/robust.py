@@ -48,7 +48,7 @@ SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
 UNDECIDED = "not significantly different from the accuracy without it"
 NOISE, FGSM, PGD = "noise", "FGSM", "PGD"
 
-Front = Callable[[Tensor], Tensor]
+Defense = Callable[[Tensor], Tensor]
 """Pixels (B, C, H, W) -> what the classifier sees, with a gradient for the attacker."""
 
 
@@ -148,7 +148,7 @@ def classifier(data: Data, seed: int, on_step_end: Callable[[], None]) -> Classi
     return train_classifier(data.train, classes, seed, on_step_end)
 
 
-def fronts(trained: Trained, data: Data) -> dict[str, Front]:
+def defenses(trained: Trained, data: Data) -> dict[str, Defense]:
     """The autoencoder, and PCA of the same size, with gradients through their clipping."""
     normalisation = Normalisation(trained.config.data.mean, trained.config.data.std)
     pca, latent = pca_of(data.train, trained.config.latent), trained.config.latent
@@ -188,7 +188,7 @@ def measure(
     keep_freed_memory()
     kind, pixels, labels = noise_kind(trained), to_pixels(data.test.images), data.test.labels
     systems: dict[str, Classify] = {ALONE: classify}
-    for name, front in fronts(trained, data).items():
+    for name, front in defenses(trained, data).items():
         systems[name] = partial(_in_front, front, classify)
     clean = {name: _correct(system, pixels, labels) for name, system in systems.items()}
     correct: dict[Threat, dict[str, Tensor]] = {}
@@ -216,7 +216,7 @@ def measure(
     return Robustness(clean, correct, kind, shown)
 
 
-def _in_front(front: Front, classify: Classify, pixels: Tensor) -> Tensor:
+def _in_front(front: Defense, classify: Classify, pixels: Tensor) -> Tensor:
     return classify(front(pixels))
 
 

@@ -14,7 +14,7 @@ from aecli.data.corruption import enlarge, shrink
 from aecli.errors import UsageError
 from aecli.evaluation.examples import check_example_count, example_indices
 from aecli.evaluation.metrics import EVALUATION_BATCH, Score, image_mse, measure, psnr
-from aecli.evaluation.scores import stride_grid
+from aecli.evaluation.scores import checkerboard_period
 from aecli.figures import Row, image_grid
 from aecli.runs.trained import Trained
 
@@ -72,7 +72,7 @@ def upscaling_methods(trained: Trained, factor: int) -> Methods:
 
 def score_methods(trained: Trained, methods: Methods, factor: int) -> dict[str, Score]:
     """The score of each method on all images of `trained`."""
-    images, grid = trained.images.images, stride_grid(trained.config.model)
+    images, grid = trained.images.images, checkerboard_period(trained.config.model)
     return {
         name: measure(upscaled(images, upscale, factor), grid).score()
         for name, upscale in methods.items()

@@ -13,7 +13,7 @@ from aecli.convolution.gather import MAX_TERMS, Mask, number, sums
 from aecli.convolution.layer import ConvLayer
 from aecli.convolution.reference import Array, flipped, matrix, transposed_convolve
 from aecli.convolution.settings import ConvSettings
-from aecli.convolution.walk import kept, ring, stamps
+from aecli.convolution.walk import cropped_mask, output_slices, stamps
 from aecli.errors.text import shape_text
 
 MAX_SUMS = 9  # sums that are written out; more would hide the rest
@@ -64,7 +64,7 @@ def print_stamps(layer: ConvLayer, names: Words | None) -> None:
     """
     if len(layer.images) > 1:
         return
-    is_cut = ring(layer)
+    is_cut = cropped_mask(layer)
     if layer.weight.shape[:2] == (1, 1) and len(layer.size) <= 2:
         if np.prod(layer.size) <= MAX_SUMS:
             out.print()
@@ -85,14 +85,15 @@ def _stamp(
     numbers: Array,
 ) -> NumberGrid:
     """The kernel that the pixel at `position` adds to the output at `place`."""
-    is_cut = ring(layer)
+    is_cut = cropped_mask(layer)
     scale = number(float(layer.images[0, 0][position]))
     words = numbers[0]
     if names is not None:
         words = np.array([f"{scale}*{name}" for name in names[0, 0].flat]).reshape(numbers[0].shape)
     stamp, is_stamp = np.zeros(is_cut.shape, words.dtype), np.zeros(is_cut.shape, bool)
     stamp[place], is_stamp[place] = words, True
-    return NumberGrid(f"{scale} x kernel", _flat(stamp[kept(layer)]), _flat(is_stamp[kept(layer)]))
+    output = output_slices(layer)
+    return NumberGrid(f"{scale} x kernel", _flat(stamp[output]), _flat(is_stamp[output]))
 
 
 def maps(

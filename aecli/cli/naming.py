@@ -33,7 +33,7 @@ class Base:
 
     text: str
 
-    told: frozenset[str] = frozenset()
+    implied_keys: frozenset[str] = frozenset()
     """Keys that need no word of their own, because the base implies their values."""
 
 
@@ -113,19 +113,19 @@ def sweep_names(runs: list[Described]) -> list[str]:
     front."""
     described = [_facts(run) for run in runs]
     varied = _varied(described)
-    return [_told_in(run.base, facts, varied) for run, facts in zip(runs, described, strict=True)]
+    return [_name_from(run.base, facts, varied) for run, facts in zip(runs, described, strict=True)]
 
 
 def trial_name(base: Base, overrides: Iterable[str], searched: Iterable[str]) -> str:
     """The name of a trial of a search: `base` and the values of the keys that are searched."""
     values = dict(each.split("=", 1) for each in overrides)
     facts = {key: rounded(values[key]) for key in searched if key in values}
-    return _told_in(base, facts, facts)
+    return _name_from(base, facts, facts)
 
 
-def _told_in(base: Base, facts: Facts, keys: Iterable[str]) -> str:
+def _name_from(base: Base, facts: Facts, keys: Iterable[str]) -> str:
     """`base` and the words for those keys that it does not imply."""
-    return _bounded(base.text, _words(facts, [key for key in keys if key not in base.told]))
+    return _bounded(base.text, _words(facts, [key for key in keys if key not in base.implied_keys]))
 
 
 def sweep_folder(job: str, data: str) -> str:

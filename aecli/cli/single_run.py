@@ -24,7 +24,7 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display, Log
 from aecli.runs.lock import check_free
 from aecli.runs.remaining import is_interrupted, is_over
-from aecli.runtime.device import device_name, naming_lack_of_memory
+from aecli.runtime.device import device_name, readable_out_of_memory_errors
 from aecli.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from aecli.training.closing import close_run
 from aecli.training.estimate import Task
@@ -152,7 +152,7 @@ def finish_run(run: RunDirectory, overrides: list[str], log: Log) -> None:
         _announce(config, data, SINGLE_PROCESS)
         if run.status is Status.failed:
             console.warn(f"the training failed: {run.failure()}")
-        with _describing_interruption(run), run.locked(), naming_lack_of_memory():
+        with _describing_interruption(run), run.locked(), readable_out_of_memory_errors():
             outcome = close_run(config, data, run, Display(config.name, log), console.warn)
         _conclude(config, data, run, outcome)
     elif not is_over(run):

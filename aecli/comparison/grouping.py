@@ -27,13 +27,13 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     differences: dict[str, dict[str, str]] = {}
     found = _differences(configs, values)
-    told_apart = _told_apart(results, found)
+    distinguishing = _distinguishing_settings(results, found)
     plain = [
-        told == differing and _is_plain(*config, values)
-        for told, differing, config in zip(told_apart, found, configs, strict=True)
+        settings == differing and _is_plain(*config, values)
+        for settings, differing, config in zip(distinguishing, found, configs, strict=True)
     ]
-    names = _names(results, told_apart, plain)
-    for result, differing, name in zip(results, told_apart, names, strict=True):
+    names = _names(results, distinguishing, plain)
+    for result, differing, name in zip(results, distinguishing, names, strict=True):
         upsample = [result.upsample] if several_upsamplings and result.upsample else []
         words = [word(key, value) for key, value in differing.items()] if name is None else []
         family = ", ".join([name or str(result.config.model.name), *upsample, *words])
@@ -48,7 +48,9 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     return settings, _common(values, several_models=len(models) > 1)
 
 
-def _told_apart(results: list[Result], differences: list[dict[str, str]]) -> list[dict[str, str]]:
+def _distinguishing_settings(
+    results: list[Result], differences: list[dict[str, str]]
+) -> list[dict[str, str]]:
     """The differences, and two that no setting shows but that must not be averaged over: other
     training images, and runs that were closed before their training was over."""
     settings = [

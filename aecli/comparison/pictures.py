@@ -20,7 +20,7 @@ from aecli.config.wording import loss_label
 from aecli.errors.text import listed
 from aecli.evaluation.checkerboard import high_pass
 from aecli.evaluation.metrics import image_mse
-from aecli.evaluation.scores import stride_grid
+from aecli.evaluation.scores import checkerboard_period
 from aecli.figures import (
     Curve,
     Point,
@@ -275,7 +275,7 @@ def _draw_patterns(title: str, families: dict[str, list[RunGroup]]) -> Figure:
         patterns[name], captions[name] = [], []
         for setting in _evenly_spaced(settings, MAX_LATENTS):
             images, result = setting.first.run.load_images(), setting.first
-            period = stride_grid(result.config.model)
+            period = checkerboard_period(result.config.model)
             patterns[name].append(_padded_high_pass(images["mean/output"], period))
             captions[name].append(f"{setting.latent}: {format_ppm(result.checkerboard or 0.0)}")
             if not patterns["test images"]:

@@ -16,7 +16,7 @@ from aecli.config.choices import TRAIN, VALIDATION
 from aecli.evaluation.linear import is_linear
 from aecli.evaluation.metrics import is_exact
 from aecli.runs.diagnosis import Finding, diagnose
-from aecli.runs.directory import ERRORS, RunDirectory
+from aecli.runs.directory import IMAGE_ERRORS, RunDirectory
 from aecli.runs.records import DataFacts, EpochRecord, by_epoch
 from aecli.runs.summary import check_summary, closed_early, image_fingerprints, kept_epoch
 
@@ -142,7 +142,7 @@ class Result:
             raise ValueError(f"{run.images_file.name} lacks {', '.join(sorted(missing))}")
         data = DataFacts.from_summary(summary)
         if any(errors.shape != (data.test,) for errors in run.load_image_errors().values()):
-            raise ValueError(f"{ERRORS} does not hold {data.test:,} errors of each kind")
+            raise ValueError(f"{IMAGE_ERRORS} does not hold {data.test:,} errors of each kind")
         test, baselines = summary["test"], summary["baselines"]
         fingerprints = image_fingerprints(summary) or {}
         records = [EpochRecord.from_json(line) for line in run.load_metrics()]

@@ -168,8 +168,8 @@ def overlaps_evenly(kernel: int, stride: int, dilation: int = 1) -> bool:
     return stride == 1 or (kernel % stride == 0 and math.gcd(stride, dilation) == 1)
 
 
-def even_kernels(stride: int, dilation: int = 1, at_most: int = 4) -> list[int]:
+def even_kernels(stride: int, dilation: int = 1, count: int = 4) -> list[int]:
     """The smallest kernels that overlap evenly; none if the dilation rules it out."""
     if not overlaps_evenly(stride, stride, dilation):
         return []
-    return [stride * multiple for multiple in range(1, at_most + 1)]
+    return [stride * multiple for multiple in range(1, count + 1)]

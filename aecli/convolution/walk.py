@@ -165,7 +165,7 @@ def _gathered(layer: ConvLayer, gathering: Gathering) -> Walk:
 def _stamps(layer: ConvLayer) -> Walk:
     """Each input pixel adds the kernel, scaled by its value, to the output."""
     settings, image = layer.settings, layer.images[0]
-    is_cut = ring(layer)
+    is_cut = cropped_mask(layer)
     output = np.full((len(layer.bias), *is_cut.shape), np.nan)
     panels = (
         *_panels("input", image, 0),
@@ -213,15 +213,15 @@ def _cut_off(settings: ConvSettings) -> str:
     return f", with what padding {sizes_text(settings.padding)} cuts off (pale),"
 
 
-def ring(layer: ConvLayer) -> Mask:
+def cropped_mask(layer: ConvLayer) -> Mask:
     """A mask of the uncropped output of a transposed convolution: True where the padding crops
     it."""
     is_cut = np.ones(layer.settings.uncut.output_size(layer.size), bool)
-    is_cut[kept(layer)] = False
+    is_cut[output_slices(layer)] = False
     return is_cut
 
 
-def kept(layer: ConvLayer) -> tuple[slice, ...]:
+def output_slices(layer: ConvLayer) -> tuple[slice, ...]:
     """The slices of the uncropped output that remain after cropping."""
     lengths = zip(layer.settings.padding, layer.output_size, strict=True)
     return tuple(slice(padding, padding + length) for padding, length in lengths)

@@ -44,7 +44,7 @@ UNPOOLING_BYPASSES_CODE = (
 """The caveat where a decoder with max-unpooling is compared with a baseline."""
 
 
-def stride_grid(model: ModelConfig) -> int:
+def checkerboard_period(model: ModelConfig) -> int:
     """The period, in pixels, at which a decoder may leave a pattern in its output.
 
     That is the stride of the last layer that upsamples; the patterns of earlier ones are blurred
@@ -89,7 +89,7 @@ def reference_scores(config: TrainConfig, data: Data) -> ReferenceScores:
             errors[name].append(image_mse(pixels, reconstruct(inputs)))
     return ReferenceScores(
         {name: _mean(each) for name, each in errors.items()},
-        originals.score(stride_grid(config.model)),
+        originals.score(checkerboard_period(config.model)),
     )
 
 
@@ -143,7 +143,7 @@ def _score_split(
     pca: PCA | None,
     sizes: Sequence[int],
 ) -> SplitScores:
-    grid, largest = stride_grid(config.model), max(sizes, default=0)
+    grid, largest = checkerboard_period(config.model), max(sizes, default=0)
     layout = split.images.shape[1:], split.images.device
     accumulators = {name: ScoreAccumulator(*layout) for name in functions}
     extremes, originals = _ExtremesAccumulator(*layout), CheckerboardAccumulator(*layout)

@@ -77,7 +77,7 @@ def fingerprint(content: bytes) -> Fingerprint:
 
 
 @contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
+def damage_as_storage_error(path: Path) -> Iterator[None]:
     """Have an InvalidDocumentError name the file that the document is in, as a StorageError."""
     try:
         yield
@@ -130,7 +130,7 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
     Raises:
         StorageError: it is damaged or cannot be read.
     """
-    with naming_damage(path):
+    with damage_as_storage_error(path):
         return parse_json(read_file(path, max_bytes))
 
 

@@ -16,7 +16,7 @@ MIN_CODES = 5  # codes that t-SNE and UMAP need
 
 
 @dataclass(frozen=True)
-class Principal:
+class PrincipalProjection:
     """Codes projected onto the first two principal components of a reference set."""
 
     points: Tensor  # (N, 2)
@@ -49,14 +49,14 @@ def principal_directions(codes: Tensor, count: int) -> Directions:
     return Directions(fitted.mean, vectors, variances.sqrt(), (variances / total).tolist())
 
 
-def principal(codes: Tensor, others: Tensor) -> Principal:
+def principal(codes: Tensor, others: Tensor) -> PrincipalProjection:
     """Project `codes` (N, D) onto the first two principal components of `others` (M, D).
 
     Codes of size 1 vary in one direction and lie on a line.
     """
     found = principal_directions(_pad_to_two(others), 2)
     points = (_pad_to_two(codes).cpu().double() - found.mean) @ found.vectors.T
-    return Principal(points, found.explained_variance_ratio)
+    return PrincipalProjection(points, found.explained_variance_ratio)
 
 
 def t_sne(codes: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*[mK]")
 
 
 @dataclass(frozen=True)
-class Ran:
+class LineResult:
     """The outcome of a command line."""
 
     printed: str
@@ -28,7 +28,7 @@ class Ran:
     error: AecliError | None = None
 
 
-def run_line(arguments: Sequence[str], folder: Path) -> Ran:
+def run_line(arguments: Sequence[str], folder: Path) -> LineResult:
     """Run a command line, its results in `folder` if the command takes `output`.
 
     What it prints on stdout and stderr is kept in the order in which a terminal would show it.
@@ -47,7 +47,7 @@ def run_line(arguments: Sequence[str], folder: Path) -> Ran:
         except OSError as failure:
             error = storage_error(failure)
     printed = _STYLE.sub("", text.getvalue()).replace(str(folder), ELSEWHERE)
-    return Ran(printed.strip("\n"), folder, error)
+    return LineResult(printed.strip("\n"), folder, error)
 
 
 def takes_output(arguments: Sequence[str]) -> bool:

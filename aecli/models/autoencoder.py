@@ -6,7 +6,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from aecli.config import Activation
-from aecli.models.pooling import Switches, run
+from aecli.models.pooling import Switches, apply_layers
 
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
@@ -66,12 +66,12 @@ class Autoencoder(nn.Module):
 
     def run_encoder(self, images: Tensor, switches: Switches) -> Tensor:
         """The codes (B, D) of images; poolings append to `switches`."""
-        return run(self.encoder, images, switches)
+        return apply_layers(self.encoder, images, switches)
 
     def encode_distribution(self, images: Tensor, switches: Switches) -> tuple[Tensor, Tensor]:
         """The means and the log variances of Gaussian codes, (B, D) each, for an encoder that ends
         with `PosteriorMean`; poolings append to `switches`."""
-        mean, log_variance = run([*self.encoder][:-1], images, switches).chunk(2, 1)
+        mean, log_variance = apply_layers([*self.encoder][:-1], images, switches).chunk(2, 1)
         return mean, log_variance
 
     def run_decoder(self, codes: Tensor, switches: Switches, *, to_logits: bool = False) -> Tensor:
@@ -83,4 +83,4 @@ class Autoencoder(nn.Module):
         if to_logits:
             last = max(n for n, layer in enumerate(layers) if isinstance(layer, nn.Sigmoid))
             del layers[last]
-        return run(layers, codes, switches)
+        return apply_layers(layers, codes, switches)

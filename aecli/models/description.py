@@ -22,7 +22,7 @@ from aecli.convolution.arithmetic import (
 from aecli.models.autoencoder import Autoencoder
 from aecli.models.conv import MisfitError, encoder_layers
 from aecli.models.linear import TiedLinear
-from aecli.models.pooling import MaxPool, MaxUnpool, run
+from aecli.models.pooling import MaxPool, MaxUnpool, apply_layers
 from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
 Shape = Sequence[int]
@@ -93,7 +93,7 @@ def describe_fitting(
         encoder = nn.Sequential(*encoder_layers(config, upsample, before))
         image = torch.zeros(1, *error.shapes[0])
         with _recording({"encoder": encoder}) as layers:
-            run(encoder.eval(), image, switches=[])
+            apply_layers(encoder.eval(), image, switches=[])
     return layers
 
 

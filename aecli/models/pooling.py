@@ -85,7 +85,7 @@ def crop_or_pad(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(maps, (0, size[1] - width, 0, size[0] - height))
 
 
-def run(layers: Iterable[nn.Module], maps: Tensor, switches: Switches) -> Tensor:
+def apply_layers(layers: Iterable[nn.Module], maps: Tensor, switches: Switches) -> Tensor:
     """Apply `layers` to `maps`; pooling layers push switches and unpooling layers pop them."""
     for layer in layers:
         maps = layer(maps, switches) if isinstance(layer, MaxPool | MaxUnpool) else layer(maps)

@@ -91,7 +91,7 @@ class Checkpoints:
         try:
             state = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # of any kind: the file was not written by `save`
-            raise StorageError(f"{file} cannot be loaded as a checkpoint") from error
+            raise StorageError(f"{file} cannot be used: it is not a checkpoint") from error
         if not isinstance(state, dict):
             raise StorageError(f"{file} cannot be used: it holds no checkpoint")
         return state

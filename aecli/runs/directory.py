@@ -16,8 +16,8 @@ from aecli.errors.text import one_line
 from aecli.files.documents import MAX_YAML_BYTES, parse_json, parse_yaml, to_json
 from aecli.files.storage import (
     MAX_JSON_BYTES,
+    damage_as_storage_error,
     make_folder,
-    naming_damage,
     read_file,
     read_json,
     remove_scratch,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # runs are listed without waiting for torch
 
 CONFIG, SUMMARY, FAILURE = "config.yaml", "summary.json", "failure.json"
 METRICS, WEIGHTS, IMAGES = "metrics.jsonl", "best.safetensors", "images.safetensors"
-SEEN, ERRORS = "seen.safetensors", "errors.safetensors"
+IMAGE_KEYS, IMAGE_ERRORS = "seen.safetensors", "errors.safetensors"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 RUN_FIGURES = LOSS, RECONSTRUCTIONS, EPOCHS, CURVE = "loss", "reconstructions", "epochs", "curve"
 """Figures of a run; the last is only for points in the plane."""
@@ -44,7 +44,7 @@ HYDRA = ".hydra"
 """Where Hydra writes copies of the configuration."""
 HYDRA_FILES = tuple(f"{HYDRA}/{name}.yaml" for name in ("config", "hydra", "overrides"))
 RESULTS = (
-    *(CONFIG, METRICS, WEIGHTS, IMAGES, SEEN, ERRORS, SUMMARY),
+    *(CONFIG, METRICS, WEIGHTS, IMAGES, IMAGE_KEYS, IMAGE_ERRORS, SUMMARY),
     *(f"{FIGURES}/{name}.{kind}" for name in RUN_FIGURES for kind in FIGURE_KINDS),
 )
 """The files of a finished run, besides checkpoints and event files."""
@@ -268,20 +268,20 @@ class RunDirectory:
         """Save a number for each image that was used in training: `train` and `validation` -> the
         `image_keys` of the split."""
         self.check_lock()
-        write_atomically(self._files.stage(SEEN), to_bytes(keys))
+        write_atomically(self._files.stage(IMAGE_KEYS), to_bytes(keys))
 
     def load_seen_images(self) -> dict[str, Tensor]:
         """Load what `save_seen_images` wrote."""
-        return from_bytes(self._files.read(SEEN))
+        return from_bytes(self._files.read(IMAGE_KEYS))
 
     def save_image_errors(self, errors: dict[str, Tensor]) -> None:
         """Save the mse of each test image, (N,): of `model`, and of each baseline by its name."""
         self.check_lock()
-        write_atomically(self._files.stage(ERRORS), to_bytes(errors))
+        write_atomically(self._files.stage(IMAGE_ERRORS), to_bytes(errors))
 
     def load_image_errors(self) -> dict[str, Tensor]:
         """Load what `save_image_errors` wrote; empty if an earlier version trained the run."""
-        return from_bytes(self._files.read(ERRORS)) if self._files.owns(ERRORS) else {}
+        return from_bytes(self._files.read(IMAGE_ERRORS)) if self._files.owns(IMAGE_ERRORS) else {}
 
     def load_metrics(self) -> list[dict[str, Any]]:
         """The records in `metrics.jsonl` of a finished run, one per epoch."""
@@ -380,7 +380,7 @@ class RunDirectory:
 
 def _parse_config(file: Path, content: bytes) -> TrainConfig:
     try:
-        with naming_damage(file):
+        with damage_as_storage_error(file):
             return from_plain(parse_yaml(content))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from error
@@ -392,7 +392,7 @@ def _parse_object(file: Path, content: bytes) -> dict[str, Any]:
     Raises:
         StorageError: it is something else.
     """
-    with naming_damage(file):
+    with damage_as_storage_error(file):
         value = parse_json(content)
     if not isinstance(value, dict):
         raise StorageError(f"{file} is damaged: it does not hold named values")

@@ -11,7 +11,7 @@ from aecli.config.choices import TEST
 from aecli.errors import AecliError, StorageError
 from aecli.errors.text import one_line
 from aecli.files.documents import MAX_YAML_BYTES, parse_yaml
-from aecli.files.storage import naming_damage
+from aecli.files.storage import damage_as_storage_error
 from aecli.runs.directory import CONFIG, RunDirectory, Status
 from aecli.runs.discovery import Entry, entries_below, last_written
 from aecli.runs.lock import is_held
@@ -126,7 +126,7 @@ def _read_config(run: RunDirectory) -> dict[str, Any]:
     """The part of the configuration that is shown; checking all of it takes twenty times as
     long."""
     content = OwnedFiles(run.path).read(CONFIG, MAX_YAML_BYTES)
-    with naming_damage(run.config_file):
+    with damage_as_storage_error(run.config_file):
         saved = parse_yaml(content)
     return {
         "data": _value(saved, "data.name", str, run.config_file),

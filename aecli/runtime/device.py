@@ -175,7 +175,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def naming_lack_of_memory() -> Iterator[None]:
+def readable_out_of_memory_errors() -> Iterator[None]:
     """Turn torch's out-of-memory errors into a readable one.
 
     Raises:

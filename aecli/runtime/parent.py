@@ -15,7 +15,7 @@ WATCH = "parent watch"
 
 
 @contextmanager
-def ending_with(parent: ProcessId | None) -> Iterator[None]:
+def exit_with_parent(parent: ProcessId | None) -> Iterator[None]:
     """A context in which this process works for `parent`, and ends once `parent` is gone.
 
     It gets a SIGTERM, so that a training saves a checkpoint first. Afterwards, while it waits for

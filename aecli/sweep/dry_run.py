@@ -21,7 +21,7 @@ from aecli.runs.remaining import is_over
 from aecli.sweep.launch import announce, describe_images
 from aecli.sweep.lifecycle import check_resumable, planned_configs, warn_of_missing_runs
 from aecli.sweep.planned import check_plan, check_unused
-from aecli.sweep.report import load_configs, told_apart
+from aecli.sweep.report import distinguishing_settings, load_configs
 from aecli.training.estimate import Task
 from aecli.training.preflight import check_without_writing
 
@@ -78,7 +78,9 @@ def _show(configs: dict[str, TrainConfig], place: str, sweep: Sweep) -> None:
     """Print how much is left of runs, some of which may have begun, by the names of their
     folders."""
     paths = map(Path, configs)
-    words = told_apart(dict(zip(paths, distinctions([*configs.values()]), strict=True)))
+    words = distinguishing_settings(
+        dict(zip(paths, distinctions([*configs.values()]), strict=True))
+    )
     runs = []
     for name, config in configs.items():
         data = load_cached_data(config)

@@ -25,7 +25,7 @@ from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runs.remaining import is_interrupted, is_over
 from aecli.runs.sweep_plan import SHARED, SWEEP_FILE, missing_runs
-from aecli.runtime.device import naming_lack_of_memory
+from aecli.runtime.device import readable_out_of_memory_errors
 from aecli.sweep.launch import launch_runs
 from aecli.sweep.planned import plan
 from aecli.sweep.report import load_configs, report, resume_advice
@@ -129,7 +129,7 @@ def _close(run: RunDirectory, overrides: list[str], log: Log) -> list[str]:
         config = config_to_close(run, overrides)
         data = check_runnable(config, is_new=False)
         display = Display(run.path.name, log, is_alone=False)
-        with run.locked(), naming_lack_of_memory():
+        with run.locked(), readable_out_of_memory_errors():
             close_run(config, data, run, display, console.warn)
     except (AecliError, OSError) as error:
         return [f"{run.path.name}: {one_line(error)}"]

@@ -18,7 +18,7 @@ from aecli.runs.discovery import has_runs
 from aecli.runs.display import Display
 from aecli.runs.remaining import is_over
 from aecli.runs.sweep_plan import SWEEP_FILES, save_plan
-from aecli.runtime.parent import ending_with
+from aecli.runtime.parent import exit_with_parent
 from aecli.runtime.process import ProcessId
 from aecli.training.experiment import exclusive_run, run_experiment
 
@@ -107,7 +107,7 @@ def run_planned(
         shared: a folder with the decoded images.
         parent: the process that waits for the run; the run stops when it is gone.
     """
-    with ending_with(parent):
+    with exit_with_parent(parent):
         _train_planned(folder, display, threads, shared)
 
 

@@ -48,7 +48,7 @@ def report(
     by_run, damage = load_configs(runs)
     problems, configs = [*problems, *damage], [*by_run.values()]
     differing = dict(zip(by_run, distinctions(configs), strict=True))
-    words = told_apart(differing)
+    words = distinguishing_settings(differing)
     console.sweep_table(str(folder), runs, [words.get(run.path, "") for run in runs])
     if is_search and (best := _best_trial(runs, differing)) is not None:
         console.facts({"best trial": best})
@@ -77,7 +77,7 @@ def _state(run: RunDirectory) -> str:
     return "closed before its training was over" if is_closed else run.status.value
 
 
-def told_apart(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
+def distinguishing_settings(differing: dict[Path, dict[str, str]]) -> dict[Path, str]:
     """The settings that distinguish runs, in words; none if their names do."""
     are_told = all(_is_told(path.name, found) for path, found in differing.items())
     return {path: "" if are_told else _in_words(found) for path, found in differing.items()}

@@ -21,7 +21,7 @@ from aecli.runs.discovery import has_runs, runs_below
 from aecli.runs.display import Display, Log
 from aecli.runs.lock import locked
 from aecli.runs.sweep_plan import PLAN_FILE, save_search
-from aecli.runtime.parent import ending_with
+from aecli.runtime.parent import exit_with_parent
 from aecli.runtime.process import ProcessId
 from aecli.sweep.launch import parent_of_workers
 from aecli.sweep.planned import check_unused
@@ -130,7 +130,7 @@ def _trial(
 ) -> float:
     """Train one run of a search and return its validation MSE."""
     run = RunDirectory(folder)
-    with ending_with(parent):
+    with exit_with_parent(parent):
         try:
             shown = replace(display, name=f"{plan.count(number)}, {folder.name}")
             return _train_trial(config, run, shown)

@@ -12,7 +12,11 @@ import torch
 from aecli.config import TrainConfig
 from aecli.data import Data
 from aecli.data.loaded import load_cached_data
-from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory, training_arithmetic
+from aecli.runtime.device import (
+    keep_freed_memory,
+    readable_out_of_memory_errors,
+    training_arithmetic,
+)
 from aecli.training.loop import new_model, steps_per_epoch, training_step
 from aecli.training.state import TrainingState
 from aecli.training.validation import validate
@@ -166,7 +170,7 @@ def measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes:
     Raises:
         AecliError: the training does not fit into memory.
     """
-    with naming_lack_of_memory():
+    with readable_out_of_memory_errors():
         return _measure_steps(config, data, seconds)
 
 

@@ -16,7 +16,7 @@ from aecli.runs.directory import RunDirectory, Status
 from aecli.runs.display import Display
 from aecli.runs.external import ExternalTracker
 from aecli.runs.tracker import LAYOUT, Resumed, Tracker, drawable
-from aecli.runtime.device import keep_freed_memory, naming_lack_of_memory
+from aecli.runtime.device import keep_freed_memory, readable_out_of_memory_errors
 from aecli.runtime.distributed import PROCESS_LOST, SINGLE_PROCESS, ProcessGroup, is_process_lost
 from aecli.training.callback import Callback
 from aecli.training.initial import load_initial
@@ -52,7 +52,7 @@ def exclusive_run(run: RunDirectory) -> Iterator[None]:
 @contextmanager
 def record_failure(run: RunDirectory) -> Iterator[None]:
     try:
-        with naming_lack_of_memory():
+        with readable_out_of_memory_errors():
             yield
     except AecliError as error:
         failure = error
@@ -60,7 +60,7 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
         failure = storage_error(error)
         failure.__cause__ = error
     except RuntimeError as error:
-        failure = _loss_of_process(error, run)
+        failure = _process_lost_error(error, run)
     else:
         return
     # A run that is finished or interrupted stays so if its next training is refused.
@@ -71,7 +71,7 @@ def record_failure(run: RunDirectory) -> Iterator[None]:
     raise failure
 
 
-def _loss_of_process(error: RuntimeError, run: RunDirectory) -> AecliError:
+def _process_lost_error(error: RuntimeError, run: RunDirectory) -> AecliError:
     """Convert torch's error about a lost process to a readable one; re-raise others, which are
     bugs."""
     if not is_process_lost(error):
@@ -177,10 +177,10 @@ def run_worker(group: ProcessGroup) -> None:
     else:
         state.load_state_dict(task["state"])
     try:
-        with naming_lack_of_memory():
+        with readable_out_of_memory_errors():
             train(config, data, state, Callback(run))
     except RuntimeError as error:
-        raise _loss_of_process(error, run) from error
+        raise _process_lost_error(error, run) from error
     group.shutdown()
 
 

@@ -23,7 +23,7 @@ SNAPSHOTS = 6
 
 # The share of the time for which a run waits for a busy processor, and the seconds over which it is
 # measured at least.
-BUSY, SECONDS_TO_TELL = 1 / 3, 2.0
+MAX_WAIT_SHARE, MIN_WAIT_SECONDS = 1 / 3, 2.0
 
 
 class Recorder(Callback):
@@ -94,11 +94,11 @@ class Recorder(Callback):
         to a busy process or another run, and 1.7 times next to five; without `one_core_per_thread`
         10 to 50 times.
         """
-        if self._wait is None or self._wait.seconds < SECONDS_TO_TELL:
+        if self._wait is None or self._wait.seconds < MIN_WAIT_SECONDS:
             return
         share = self._wait.share()
         self._wait = ProcessorWait()
-        if share is not None and share > BUSY:
+        if share is not None and share > MAX_WAIT_SHARE:
             self._wait = None
             threads = torch.get_num_threads()
             self._warn(

@@ -82,16 +82,16 @@ class TrainingState:
 
     def is_over(self, config: TrainConfig) -> bool:
         """Whether all epochs are done, the time is up, or early stopping applies."""
-        is_late = self._is_late(config, self.training_seconds)
+        is_late = self._time_is_up(config, self.training_seconds)
         return self.epoch > config.epochs or is_late or self.best.is_exhausted(config.patience)
 
     def must_validate(self, config: TrainConfig) -> bool:
         """Whether the current epoch, whose steps are done, is to be validated."""
-        is_last = self._is_late(config, self.training_seconds + self.seconds)
+        is_last = self._time_is_up(config, self.training_seconds + self.seconds)
         is_due = self.epoch % config.val_every == 0 or self.epoch in (1, config.epochs)
         return config.data.has_validation and (is_due or is_last)
 
-    def _is_late(self, config: TrainConfig, seconds: float) -> bool:
+    def _time_is_up(self, config: TrainConfig, seconds: float) -> bool:
         return config.minutes is not None and seconds >= 60 * config.minutes
 
     @property

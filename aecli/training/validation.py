@@ -12,7 +12,7 @@ from aecli.data.batches import Normalisation, ordered_batches
 from aecli.data.corruption import build_corruption
 from aecli.evaluation.checkerboard import CheckerboardAccumulator
 from aecli.evaluation.metrics import evaluation_batch
-from aecli.evaluation.scores import stride_grid
+from aecli.evaluation.scores import checkerboard_period
 from aecli.evaluation.variation import ActivityAccumulator, VariationAccumulator, varying_pixels
 from aecli.models import Autoencoder
 from aecli.runs.records import Terms, Validation
@@ -78,7 +78,7 @@ def validate(
     return Validation(
         terms.total if is_regularized else loss,
         mse,
-        grid.score(stride_grid(config.model)),
+        grid.score(checkerboard_period(config.model)),
         int(units.varies().sum()),
         int((varying_pixels(images) & ~output_pixels.varies()).sum()),
         terms if is_regularized else None,
@@ -90,8 +90,8 @@ def _terms(objective: Objective, loss: float, penalty: Tensor, mean_code: Tensor
     """The terms of the objective over all images, from the mean `penalty` () over their batches and
     the mean of their codes (D,)."""
     regularizer = objective.regularizer
-    if regularizer is not None and regularizer.of_mean_code is not None:
-        penalty = regularizer.of_mean_code(mean_code)
+    if regularizer is not None and regularizer.penalty_of_mean_code is not None:
+        penalty = regularizer.penalty_of_mean_code(mean_code)
     return Terms(loss, penalty.item(), objective.penalty_weight)
 
 

@@ -18,7 +18,7 @@ from aecli.errors import UsageError
 from aecli.models import Autoencoder
 from aecli.models.autoencoder import PosteriorMean
 from aecli.models.linear import TiedLinear
-from aecli.models.pooling import MaxPool, MaxUnpool, Switches, run
+from aecli.models.pooling import MaxPool, MaxUnpool, Switches, apply_layers
 from aecli.models.upsample import BedOfNails, Bicubic, Crop
 
 Operation = dict[str, Any]
@@ -93,7 +93,7 @@ def operations(
     for part in (model.encoder, model.decoder):
         found: list[Operation] = []
         for layer in part:
-            results = run(nn.Sequential(layer), maps, switches)
+            results = apply_layers(nn.Sequential(layer), maps, switches)
             sizes = {"from": [*maps.shape[1:]], "to": [*results.shape[1:]]}
             operation = _operation(layer, sizes, store, exact)
             found += [operation] if operation else []

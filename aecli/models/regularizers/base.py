@@ -16,7 +16,7 @@ class Regularizer(Protocol):
     """Whether it needs `noise`: standard normal numbers, one for each of the code's."""
 
     @property
-    def of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
+    def penalty_of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
         """The penalty () of a whole set of images from the mean of their codes (D,); None if the
         penalty is a mean over images.
         """

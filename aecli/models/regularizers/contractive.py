@@ -26,7 +26,7 @@ class JacobianNorm:
     without bias: E |v^T J|^2 = |J|^2 for v ~ N(0, 1) (Hutchinson, 1990), with one v for each image.
     """
 
-    of_mean_code = None
+    penalty_of_mean_code = None
 
     def __init__(self, _: RegularizerConfig, model: Autoencoder) -> None:
         self._layer, self._derivative = single_layer(model)

@@ -17,7 +17,7 @@ class CodeNorm:
     """
 
     is_random = False
-    of_mean_code = None
+    penalty_of_mean_code = None
 
     def __init__(self, _: RegularizerConfig, __: Autoencoder) -> None:
         pass

@@ -30,7 +30,7 @@ class Sparsity:
         self._activity = config.activity
 
     @property
-    def of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
+    def penalty_of_mean_code(self) -> Callable[[Tensor], Tensor] | None:
         """The divergence () of units with these mean activities (D,); None without a rate."""
         return None if self._activity is None else partial(code_divergence, self._activity)
 

@@ -16,7 +16,7 @@ class GaussianPrior:
     """
 
     is_random = True
-    of_mean_code = None
+    penalty_of_mean_code = None
 
     def __init__(self, _: RegularizerConfig, __: Autoencoder) -> None:
         pass
