@@ -209,7 +209,7 @@ def test_a_run_without_an_epoch_is_refused_and_stays_as_it_is(
         prepare()
         before = snapshot(run.path)
         assert aecli("train", "resume=run", "finish=true") == 2
-        assert "run has no weights to close it with, because no checkpoint holds a complete " in (
+        assert "run cannot be closed, because no checkpoint has a complete " in (
             capsys.readouterr().err
         )
         assert snapshot(run.path) == before

@@ -66,7 +66,7 @@ def test_nothing_is_written(
     before = listing(tmp_path), listing(data_dir)
     assert aecli("train", "--dry-run", *line) == 0
     shown = capsys.readouterr()
-    assert "Nothing was written." in " ".join(shown.out.split()) and not shown.err
+    assert "No run was created." in " ".join(shown.out.split()) and not shown.err
     assert (listing(tmp_path), listing(data_dir)) == before
 
 

@@ -244,7 +244,7 @@ def test_a_file_that_computes_something_else_is_not_written(
     monkeypatch.setitem(module.FORMATS, format, replace(right, load=off))
     assert aecli("export", str(run.path), f"format={format}", "part=decoder") == 2
     output, errors = capsys.readouterr()
-    assert f"decoder{right.suffix} would differ by 0.0002 from the model in torch" in errors
+    assert f"decoder{right.suffix} differs by 0.0002 from the model in PyTorch" in errors
     assert errors.count("\n") == 1 and output == ""
     assert not [path for path in run.path.iterdir() if "export" in path.name]
 
@@ -279,7 +279,7 @@ def test_the_tolerance_is_absolute_for_pixels_and_relative_for_large_codes() -> 
         (pixels, torch.tensor([[0.0, torch.nan]])),
         (codes, torch.tensor([[0.0, torch.inf]])),
     ):
-        with pytest.raises(UsageError, match="^file would differ by .*: nothing is exported"):
+        with pytest.raises(UsageError, match="^file differs by .*: nothing is exported"):
             check_difference("file", expected, found)
 
 

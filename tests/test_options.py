@@ -72,7 +72,8 @@ def test_a_run_is_not_compared_with_itself(
 ) -> None:
     other = f"{run.path}/../{run.path.name}"
     assert run_line([command, str(run.path), other]) == 2
-    assert "is given twice, and comparing a run with itself is meaningless" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is given twice, and comparing a run with itself is meaningless" in printed
 
 
 def test_null_is_none_and_not_text() -> None:

@@ -155,7 +155,7 @@ def test_a_sentence_says_what_the_interval_supports() -> None:
     assert "falls: 0.900 to 0.500 (difference -0.400" in first
     assert second.startswith("Trained on shuffled pixels too, the AUROC")
     assert "does not change significantly: 0.900 to 0.890" in second
-    assert "brightness alone has an AUROC of 0.900" in third
+    assert "mean brightness alone has an AUROC of 0.900" in third
 
 
 def test_own_images_are_not_shuffled(

@@ -286,8 +286,8 @@ def check_difference(name: str, expected: Tensor, actual: Tensor) -> float:
     allowed = TOLERANCE * max(1.0, expected.abs().max().item())
     if not difference <= allowed:
         raise UsageError(
-            f"{name} would differ by {difference:.2g} from the model in torch, where rounding "
-            f"explains {allowed:.2g}: nothing is exported, give another format=... or part=..."
+            f"{name} differs by {difference:.2g} from the model in PyTorch, and rounding explains "
+            f"at most {allowed:.2g}: nothing is exported, give another format=... or part=..."
         )
     return difference
 

@@ -71,9 +71,9 @@ class ShuffledReport:
             )
         brightness = self.auroc[ORDERED][BRIGHTNESS].value
         sentences.append(
-            "Shuffling leaves the number of pixels of each grey level: the distance from the "
-            f"usual brightness alone has an AUROC of {brightness:.3f}; 0.5 is chance, and below "
-            "it images of other classes have the smaller scores."
+            "Shuffling keeps the grey levels of each image: the distance from the mean brightness "
+            f"alone has an AUROC of {brightness:.3f}; 0.5 is chance, and below it the other "
+            "classes have the lower scores."
         )
         return sentences
 

@@ -47,7 +47,7 @@ def show_run(task: Task, place: str) -> None:
             "time": f"{_about(found.seconds[0], [task])}{_ending(found, task, 'it')}",
         }
     )
-    console.paragraph(f"{_basis(found, [task])} {REST} Nothing was written.")
+    console.paragraph(f"{_basis(found, [task])} {REST} No run was created.")
 
 
 def show_sweep(
@@ -68,7 +68,7 @@ def show_sweep(
     if found.cut_short:
         time += f"; minutes=... ends {found.cut_short:,} of them before the last epoch"
     console.facts({"runs": f"{len(runs):,}", "time": time})
-    console.paragraph(f"{_basis(found, tasks)} {REST} Nothing was written.")
+    console.paragraph(f"{_basis(found, tasks)} {REST} No run was created.")
 
 
 def show_search(
@@ -94,7 +94,7 @@ def show_search(
     )
     console.paragraph(
         f"{_basis(found, [task])} The search chooses its runs as it goes, so the estimate is for "
-        f"a run with the settings common to all. {REST} Nothing was written."
+        f"a run with the settings common to all. {REST} No run was created."
     )
 
 

@@ -17,7 +17,7 @@ LOSSES = {
 PENALTIES = {
     RegularizerKind.none: "",
     RegularizerKind.vae: "the divergence of the code from the prior",
-    RegularizerKind.l2: "the square of the code",
+    RegularizerKind.l2: "half the squared norm of the code",
     RegularizerKind.sparse: "the activity of the code",
     RegularizerKind.contractive: "the square of the encoder's derivatives",
 }

@@ -63,8 +63,7 @@ def close_run(
     if not state.kept_epoch:
         advice = "train another" if has_failed else "leave finish=true out to train it"
         raise UsageError(
-            f"{run.path} has no weights to close it with, because no checkpoint holds a complete "
-            f"epoch: {advice}"
+            f"{run.path} cannot be closed, because no checkpoint has a complete epoch: {advice}"
         )
     run.check_replaceable()
     with ExternalTracker(config, run.path, warn) as external:

@@ -24,14 +24,14 @@ LOSSES: dict[Loss, Callable[..., Tensor]] = {
     # From logits: a sigmoid that has rounded to 0 or 1 has no gradient and an infinite loss.
     Loss.bce: F.binary_cross_entropy_with_logits,
 }
-"""(scores, targets, reduction="mean") -> loss (), for `scores` of `Objective`."""
+"""(predictions, targets, reduction="mean") -> loss (), for `predictions` of `Objective`."""
 
 
 class Objective(nn.Module):
-    """The forward pass of a training step: from images (B, C, H, W) to scores for the loss.
+    """The forward pass of a training step: from images (B, C, H, W) to predictions for the loss.
 
-    The scores are the model's outputs (B, C, H, W), or with loss=bce their logits. A regulariser
-    adds its penalty ().
+    The predictions are the model's outputs (B, C, H, W), or with loss=bce their logits. A
+    regulariser adds its penalty ().
     """
 
     def __init__(self, config: TrainConfig, model: Autoencoder) -> None:
@@ -51,28 +51,28 @@ class Objective(nn.Module):
         self, images: Tensor, noise: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
         if self.regularizer is None:
-            _, scores = self.reconstruct(images)
-            return scores
+            _, predictions = self.reconstruct(images)
+            return predictions
         return self.regularized(images, noise)
 
     def regularized(self, images: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The scores (B, C, H, W) of the codes that the regulariser gives, and its penalty ()."""
+        """The predictions (B, C, H, W) for the regulariser's codes, and its penalty ()."""
         assert self.regularizer is not None, "the caller asks first"
         switches: Switches = []
         codes, penalty = self.regularizer(self.model, images, noise, switches)
         return self.model.run_decoder(codes, switches, to_logits=self._to_logits), penalty
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes (B, D) and the scores (B, C, H, W) of `images`, without noise."""
+        """The codes (B, D) and the predictions (B, C, H, W) of `images`, without noise."""
         if not self._to_logits:
             return self.model.reconstruct(images)
         switches: Switches = []
         codes = self.model.run_encoder(images, switches)
         return codes, self.model.run_decoder(codes, switches, to_logits=True)
 
-    def outputs(self, scores: Tensor) -> Tensor:
-        """The model's outputs for these scores."""
-        return torch.sigmoid(scores) if self._to_logits else scores
+    def outputs(self, predictions: Tensor) -> Tensor:
+        """The model's outputs for these predictions."""
+        return torch.sigmoid(predictions) if self._to_logits else predictions
 
 
 def penalty_weight(config: TrainConfig, image_shape: ImageShape) -> float:

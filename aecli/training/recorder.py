@@ -103,8 +103,7 @@ class Recorder(Callback):
             threads = torch.get_num_threads()
             self._warn(
                 f"the processor is busy: for {share:.0%} of the time this run waits for other "
-                f"programs, and its {threads} threads for one another. While those programs run, a "
-                f"run with OMP_NUM_THREADS={threads // 2} is likely to be faster"
+                f"programs. Until they end, OMP_NUM_THREADS={threads // 2} is likely to be faster"
             )
 
     def _log(self, record: EpochRecord) -> None:

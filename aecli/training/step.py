@@ -154,8 +154,8 @@ class TrainingStep:
         The sums stay on the device, so nothing waits for them.
         """
         found = self._forward(inputs) if noise is None else self._forward(inputs, noise)
-        scores, penalty = found if isinstance(found, tuple) else (found, None)
-        loss = self._group.scale_loss(self._objective.loss(scores, targets), images)
+        predictions, penalty = found if isinstance(found, tuple) else (found, None)
+        loss = self._group.scale_loss(self._objective.loss(predictions, targets), images)
         self._loss_sum += loss.detach() * images
         if penalty is None:
             return loss
