@@ -64,9 +64,7 @@ def test_a_pickle_in_a_checkpoint(
     run.summary_file.unlink()
     run.checkpoints.save(10**6, {"model": Touch(canary)})
     assert aecli("train", f"resume={run.path}") == 0  # from the one before it
-    assert (
-        "0001000000.pt cannot be used: it is not a checkpoint" in capsys.readouterr().err
-    )
+    assert "0001000000.pt cannot be used: it is not a checkpoint" in capsys.readouterr().err
     assert not canary.exists()
 
 

@@ -1,4 +1,4 @@
-"""A run that was interrupted is closed with the best weights it has, and can be trained on."""
+"""A run that was interrupted is closed with the weights that it has kept, and can be trained on."""
 
 import csv
 from collections.abc import Callable

@@ -182,12 +182,18 @@ def test_splits_have_several_names(names: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ("train/1 test/2 car/3", r"splits \(test, train\) next to others that are not \(car\): "),
+        (
+            "train/1 test/2 car/3",
+            r"splits \(test, train\) next to images .* are not \(car\): ",
+        ),
         (
             "train/1 test/2 preview",
             r"\(test, train\) .* that are not \(preview0\.png, .*\): ",
         ),
-        ("test/1 car/2 dog/3", r"splits \(test\) next to others that are not \(car, dog\): "),
+        (
+            "test/1 car/2 dog/3",
+            r"splits \(test\) next to images .* are not \(car, dog\): ",
+        ),
         ("train/1 Training/2 test/3", r"2 folders for the train split \(Training, train\): "),
         ("train/1 val/2 valid/3", r"2 folders for the validation split \(val, valid\): "),
         ("Test/1 val/2", r"test or validate with \(Test, val\), but no folder train: "),
@@ -239,7 +245,7 @@ def test_ambiguous_folder_names_are_an_error(tmp_path: Path) -> None:
     unclear = "taken as classes, though named like splits: my-test (splits=false confirms it)"
     assert unclear in str(load(folder).notice).splitlines()
     assert unclear not in str(load(folder, splits=False).notice).splitlines()
-    with pytest.raises(DataError, match=r"that are splits \(my-test\) next to others .*\(cats\)"):
+    with pytest.raises(DataError, match=r"that are splits \(my-test\) next to images .*\(cats\)"):
         load(folder, splits=True)
     shutil.move(folder / "my-test", folder / "dogs")
     with pytest.raises(DataError, match=r"no folder that is named like a split, but splits=true"):

@@ -47,20 +47,20 @@ def test_only_some_of_very_many_points_are_shown() -> None:
 def test_the_charts_of_a_comparison_name_their_points() -> None:
     points = {"fc": [Point(2, 0.05, None), Point(5, 0.04, None)]}
     errors = error_by_latent("errors", points, {2: 0.045}, 0.1)
-    assert [spot.text for spot in hover_points(drawn(errors))] == [
+    assert [point.text for point in hover_points(drawn(errors))] == [
         "fc · latent size 2: 0.05",
         "fc · latent size 5: 0.04",
         "PCA · latent size 2: 0.045",
     ]
     curve = Curve("fc", train={1: 0.5, 2: 0.25}, validation={2: 0.3}, mse={2: 0.03})
-    assert [spot.text for spot in hover_points(drawn(study_losses("losses", [curve])))] == [
+    assert [point.text for point in hover_points(drawn(study_losses("losses", [curve])))] == [
         "fc, train · epoch 1: 0.5",
         "fc, train · epoch 2: 0.25",
         "fc · epoch 2: 0.3",
         "fc · epoch 2: 0.03",
     ]
     scores = score_by_family("scores", "ppm", points, 0.01, "test images")
-    assert [spot.text for spot in hover_points(drawn(scores))] == [
+    assert [point.text for point in hover_points(drawn(scores))] == [
         "fc, latent 2: 0.05",
         "fc, latent 5: 0.04",
     ]

@@ -137,7 +137,10 @@ def test_compare_shows_it_with_the_networks(
     assert "kernel PCA of images without corruption" in report
     svg = (tmp_path / "out" / "figures" / "mse-by-latent.svg").read_text()
     assert "kernel PCA" in svg
-    assert "No kernel PCA: the inputs are corrupted, or" in (tmp_path / "out/table.md").read_text()
+    assert (
+        "No kernel PCA in a row: its inputs are corrupted, or"
+        in (tmp_path / "out/table.md").read_text()
+    )
 
 
 @pytest.mark.undrawn("train", "compare")
@@ -149,7 +152,7 @@ def test_runs_that_it_cannot_be_compared_with_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert aecli("compare", str(sweep / "c"), "output=out", "kernel_pca=true") == 2
-    refused = "aecli: kernel PCA cannot be compared with the runs on synthetic: their inputs are"
+    refused = "aecli: kernel PCA cannot be compared with these runs, because their inputs are"
     assert capsys.readouterr().err.startswith(refused)
     changed = "other test images than those of the run"
     monkeypatch.setattr(KnownImages, "check_test_images", lambda self: changed)

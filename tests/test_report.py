@@ -22,7 +22,7 @@ from tests.test_comparison_table import some_setting
 
 NASTY = "<script>alert(1)</script> & \"two\" 'quotes'"
 ORIGIN = Origin(datetime(2026, 11, 21, 10, 15), f"aecli compare '{NASTY}'", Path("out"))
-SPOTS = [HoverPoint(0.25, 0.5, "fc · latent size 5: 0.0305"), HoverPoint(0.75, 0.6, NASTY)]
+HOVER_POINTS = [HoverPoint(0.25, 0.5, "fc · latent size 5: 0.0305"), HoverPoint(0.75, 0.6, NASTY)]
 
 
 class Page(HTMLParser):
@@ -59,7 +59,7 @@ def svg(colour: str) -> bytes:
 
 FIGURES = [
     ReportFigure(
-        "Error by size", "Lower is better.", svg("red"), svg("blue"), "image/svg+xml", SPOTS
+        "Error by size", "Lower is better.", svg("red"), svg("blue"), "image/svg+xml", HOVER_POINTS
     ),
     ReportFigure(NASTY, NASTY, png(90, 60, "red"), png(90, 60, "blue"), "image/png"),
 ]

@@ -22,7 +22,7 @@ from aecli.analysis.robust import (
     SYSTEMS,
     Robustness,
     Threat,
-    defenses,
+    defences,
     findings,
     labelled_data,
     measure,
@@ -148,7 +148,7 @@ def test_the_pooled_cells_are_those_of_torch(size: tuple[int, int]) -> None:
 def test_what_is_in_front_is_the_model_and_pca_as_everywhere(trained: Trained) -> None:
     data = labelled_data(trained, 20, 0)
     pixels, latent = to_pixels(data.test.images), trained.config.latent
-    in_front = defenses(trained, data)
+    in_front = defences(trained, data)
     assert torch.allclose(in_front[MODEL](pixels), trained.reconstruct(pixels), atol=1e-6)
     expected = pca_of(data.train, latent).reconstruct(pixels, latent)
     assert torch.allclose(in_front[PCA](pixels), expected, atol=1e-5)
@@ -160,7 +160,7 @@ def test_the_units_of_the_model_are_respected(trained: Trained) -> None:
     data = labelled_data(trained, 5, 0)
     pixels = to_pixels(data.test.images)
     assert torch.allclose(
-        defenses(other, data)[MODEL](pixels), other.reconstruct(pixels), atol=1e-6
+        defences(other, data)[MODEL](pixels), other.reconstruct(pixels), atol=1e-6
     )
 
 
@@ -198,7 +198,7 @@ def test_an_attacker_who_knows_may_use_the_attack_on_the_classifier_alone(
         return attack(threat, classify, pixels, labels, seed) if system is classify else pixels
 
     monkeypatch.setattr(robust, "_attack", blind)
-    monkeypatch.setattr(robust, "defenses", lambda *_: dict.fromkeys((MODEL, PCA), lambda x: x))
+    monkeypatch.setattr(robust, "defences", lambda *_: dict.fromkeys((MODEL, PCA), lambda x: x))
     threats = [Threat(NOISE, 0.5), Threat(PGD, 0.5)]
     found = measure(trained, data, classify, threats, 0).correct[threats[1]]
     assert found[ALONE].sum() < 40

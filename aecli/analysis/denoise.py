@@ -266,7 +266,8 @@ def denoise(
 ) -> Denoised:
     """Add noise to the test images, and remove it with the models and the classical methods.
 
-    All methods are fitted to the run's own images, so the foreign ones are new to each of them.
+    All methods are fitted to the run's own images, or tuned on them, so foreign ones are new to
+    each.
 
     Args:
         models: denoisers to compare.

@@ -48,7 +48,7 @@ SYSTEMS = (ALONE, MODEL, f"{MODEL}, {AWARE}", PCA, f"{PCA}, {AWARE}")
 UNDECIDED = "not significantly different from the accuracy without it"
 NOISE, FGSM, PGD = "noise", "FGSM", "PGD"
 
-Defense = Callable[[Tensor], Tensor]
+Defence = Callable[[Tensor], Tensor]
 """Pixels (B, C, H, W) -> what the classifier sees, with a gradient for the attacker."""
 
 
@@ -148,7 +148,7 @@ def classifier(data: Data, seed: int, on_step_end: Callable[[], None]) -> Classi
     return train_classifier(data.train, classes, seed, on_step_end)
 
 
-def defenses(trained: Trained, data: Data) -> dict[str, Defense]:
+def defences(trained: Trained, data: Data) -> dict[str, Defence]:
     """The autoencoder, and PCA of the same size, with gradients through their clipping."""
     normalisation = Normalisation(trained.config.data.mean, trained.config.data.std)
     pca, latent = pca_of(data.train, trained.config.latent), trained.config.latent
@@ -188,8 +188,8 @@ def measure(
     keep_freed_memory()
     kind, pixels, labels = noise_kind(trained), to_pixels(data.test.images), data.test.labels
     systems: dict[str, Classify] = {ALONE: classify}
-    for name, front in defenses(trained, data).items():
-        systems[name] = partial(_in_front, front, classify)
+    for name, defence in defences(trained, data).items():
+        systems[name] = partial(_defended, defence, classify)
     clean = {name: _correct(system, pixels, labels) for name, system in systems.items()}
     correct: dict[Threat, dict[str, Tensor]] = {}
     changed: dict[Threat, dict[str, Tensor]] = {}
@@ -216,8 +216,8 @@ def measure(
     return Robustness(clean, correct, kind, shown)
 
 
-def _in_front(front: Defense, classify: Classify, pixels: Tensor) -> Tensor:
-    return classify(front(pixels))
+def _defended(defence: Defence, classify: Classify, pixels: Tensor) -> Tensor:
+    return classify(defence(pixels))
 
 
 def _attack(threat: Threat, system: Classify, pixels: Tensor, labels: Tensor, seed: int) -> Tensor:

@@ -199,8 +199,8 @@ def _settings(
 
 
 def short_names(families: Sequence[str]) -> dict[str, str]:
-    """Names without the words that all share, and without those for what is switched off; the first
-    is "plain" if nothing else is left of it."""
+    """Names without the words that all share, and without those for what is switched off; "plain"
+    if nothing is left. The full names if the short ones would not be distinct."""
     words = {family: family.split(", ") for family in families}
     shared = set.intersection(*map(set, words.values()))
     names = {

@@ -112,7 +112,7 @@ def _print_layers(table: Table) -> None:
 
 
 def describe_loss(config: TrainConfig) -> str:
-    """For example: mean squared error between the output and the image."""
+    """As in: mean squared error between the output and the image."""
     name, _ = LOSSES[config.loss]
     penalty = PENALTIES[config.regularizer.name]
     return f"{name} between the output and the image{f', and {penalty}' if penalty else ''}"
@@ -157,7 +157,7 @@ def shape_table(
 
 
 def _bottleneck(code: tuple[int, ...], image: tuple[int, ...]) -> str:
-    """For example: bottleneck: 25 numbers for the image's 784."""
+    """As in: bottleneck: 25 numbers for the image's 784."""
     numbers = math.prod(code)
     return f"bottleneck: {counted(numbers, 'number')} for the image's {math.prod(image):,}"
 

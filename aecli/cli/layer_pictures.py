@@ -50,7 +50,7 @@ class LayerPictures:
         """Draw the pictures, in place of earlier ones of the same view.
 
         Args:
-            command: the line that makes them again.
+            command: the command that makes them again.
 
         Returns:
             The name of each kind of file, and its path.

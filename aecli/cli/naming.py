@@ -20,7 +20,8 @@ MODEL_CHOICES = ("experiment", "model")
 # Keys that come first in a name: a recipe selects a model, and both select choices of groups.
 KINDS = (*MODEL_CHOICES, *CHOICES)
 IN_BASE = (*MODEL_CHOICES, "latent")
-# Sections that are in the name of a single run; data and seed only if they are not the default.
+# Keys and sections that are in the name of a single run where they differ from the plain model or
+# recipe, as are data and seed where they are not the default.
 SECTIONS = ("upsample", "augment", "corruption", "regularizer", "loss", "model.tied")
 
 Facts = dict[str, str]
@@ -172,7 +173,8 @@ def _varied(runs: list[Facts]) -> list[str]:
 
 
 def _words(facts: Facts, keys: list[str]) -> list[str]:
-    """The words of a name for these keys; a choice from a group is its own word."""
+    """The words of a name for these keys, without the name of a choice from a group, such as
+    `regularizer.name`, where the group is among them."""
     own = [key for key in keys if key not in {f"{kind}.name" for kind in KINDS if kind in keys}]
     names = shortest_keys(own)
     return [name_word(names[key], facts[key]) for key in own if key in facts]

@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         UsageError: there are no runs, or they cannot be compared.
-        DataError: kernel PCA needs images that are not there, or have changed.
+        DataError: kernel PCA needs images that are not there, or may not be those of the runs.
         StorageError: the comparison cannot be written.
     """
     options = parse_options("compare", Options, arguments)

@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _finished(folder: Path) -> list[RunDirectory]:
-    """The finished runs below `folder`; a single run is returned even if it is not finished.
+    """The finished runs below `folder`; if none is, the first run, whose opening then says why.
 
     Raises:
         UsageError: there are none.
@@ -109,7 +109,8 @@ def _finished(folder: Path) -> list[RunDirectory]:
 
 
 def _results(folders: list[Path], models: list[Trained], options: Options) -> Results:
-    """Where the page goes: to the run, to the folder of the sweep, or to a new folder."""
+    """Where the page goes: to `output` or the run, to the given folder of runs, or to a new
+    folder."""
     from aecli.runs.results import Results
 
     if len(models) == 1 or options.output is not None:

@@ -112,7 +112,7 @@ def _table(title: str, result: Robustness) -> Table:
 
 
 def _cells(found: dict[str, AccuracyInterval], systems: Sequence[str]) -> list[str]:
-    """The accuracy of each system; empty where there is no attacker."""
+    """The accuracy of each system; empty for one whose attacker knows it where there is none."""
     return [
         f"{100 * each.value:.1f}±{50 * (each.high - each.low):.1f}" if each else ""
         for each in map(found.get, systems)

@@ -9,7 +9,7 @@ from aecli.baselines.kernel_pca import kernel_pca_errors
 from aecli.comparison.results import Comparison, Result
 from aecli.config import CorruptionKind
 from aecli.data.loaded import keep_data
-from aecli.errors import DataError, UsageError
+from aecli.errors import DataError
 from aecli.runs.trained import open_run
 from aecli.runtime.progress import Bar
 
@@ -17,10 +17,11 @@ from aecli.runtime.progress import Bar
 def with_kernel_pca(comparison: Comparison) -> Comparison:
     """A comparison with the test mse of kernel PCA at the latent size of each run.
 
-    It is fitted to the training images of the run. Runs whose inputs are corrupted get none.
+    It is fitted to the training images of the run. Runs whose inputs are corrupted, or whose codes
+    are too large, get none.
 
     Raises:
-        UsageError: scikit-learn is not installed, or there is no run that it can be compared with.
+        UsageError: scikit-learn is not installed.
         DataError: the images of a run cannot be loaded, have changed, or are not known to be those
             of the run.
         StorageError: a file of a run is damaged.
@@ -37,11 +38,6 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
             for size, mse in kernel_pca_errors(data.train.images, data.test.images, sizes[key]):
                 known[key, size] = mse
                 bar.done += 1
-    if not known:
-        raise UsageError(
-            f"kernel PCA cannot be compared with the runs on {comparison.data.name}: their inputs "
-            f"are corrupted, or their codes too large: leave kernel_pca out, or choose with data="
-        )
     settings = [
         replace(
             setting,
@@ -56,11 +52,10 @@ def with_kernel_pca(comparison: Comparison) -> Comparison:
 
 
 def _refuse(warning: str) -> NoReturn:
-    """Errors on other images than those of the run cannot be compared with its own."""
+    """Raise the warning as an error: errors on other images cannot be compared with the run's."""
     raise DataError(f"{warning}: leave kernel_pca out")
 
 
 def _key(result: Result) -> str:
-    """A key that is equal for runs that were trained on the same images, as far as that is
-    known."""
+    """A key that is equal for runs that were trained on the same images."""
     return result.training_images or str(result.run.path)

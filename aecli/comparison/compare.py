@@ -10,6 +10,7 @@ from aecli.comparison.gather import gather
 from aecli.comparison.results import Comparison, RunGroup
 from aecli.comparison.table import sort_settings
 from aecli.comparison.write import FOLDER, REPORT, write
+from aecli.errors import UsageError
 from aecli.runs.results import Results
 
 
@@ -24,8 +25,7 @@ class Compared:
     """The results in sentences."""
     report: Path
     name: str
-    """Name of the data set if there are several comparisons, and so the folder of this one's
-    files."""
+    """Name of the data set; also the folder of this comparison's files if there are several."""
 
 
 def compare(
@@ -48,8 +48,10 @@ def compare(
         kernel_pca: see `aecli.comparison.classical.with_kernel_pca`.
 
     Raises:
-        UsageError: there are none, or scikit-learn is not installed.
-        DataError: the images that kernel PCA needs cannot be loaded, or have changed.
+        UsageError: there are none, kernel PCA cannot be compared with them, or scikit-learn is not
+            installed.
+        DataError: the images that kernel PCA needs cannot be loaded, have changed, or are not known
+            to be those of the run.
         StorageError, OSError: the comparison cannot be written, or a file that aecli did not write
             is in the way.
     """
@@ -58,14 +60,20 @@ def compare(
         from aecli.comparison.classical import with_kernel_pca  # needs models and data
 
         comparisons = {name: with_kernel_pca(each) for name, each in comparisons.items()}
+        settings = [setting for each in comparisons.values() for setting in each.settings]
+        if all(setting.kernel_pca_mse is None for setting in settings):
+            raise UsageError(
+                "kernel PCA cannot be compared with these runs, because their inputs are "
+                "corrupted, or their codes too large: leave kernel_pca out"
+            )
     chosen = [] if data is None else [f"data={data}"]
     chosen += ["kernel_pca=true"] if kernel_pca else []
     command = ["aecli", "compare", *map(str, folders), *chosen, f"sort={sort}", f"output={output}"]
     compared = []
     for name, comparison in comparisons.items():
         folder = output / name if len(comparisons) > 1 else output
-        settings = sort_settings(comparison.settings, sort)
-        compared.append(Compared(comparison, settings, findings(comparison), folder / REPORT, name))
+        table = sort_settings(comparison.settings, sort)
+        compared.append(Compared(comparison, table, findings(comparison), folder / REPORT, name))
     with Results(output, FOLDER) as results:
         for each in compared:
             with results.part(each.name) if len(compared) > 1 else nullcontext(results) as part:

@@ -146,7 +146,7 @@ def notes(settings: Sequence[RunGroup]) -> list[str]:
         sentences.append("A ratio of inf: PCA makes no error at that latent size.")
     if len({each.kernel_pca_mse is None for each in settings}) == 2:
         sentences.append(
-            "No kernel PCA: the inputs are corrupted, or the code is too large for it."
+            "No kernel PCA in a row: its inputs are corrupted, or its code is too large."
         )
     return sentences
 

@@ -18,8 +18,8 @@ MAX_PIXELS = 2**14
 """Pixels along an axis; one colour image of this height and width takes 3 GB as floats."""
 
 MAX_LEVEL = 2.0**16
-"""Largest data.mean and data.std: with larger ones, float32 can no longer distinguish the 256
-levels of a pixel."""
+"""Largest data.mean, data.std and standard deviation of noise: with larger ones, float32 can no
+longer distinguish the 256 levels of a pixel."""
 
 MAX_FLOAT = 1e38
 """Largest other number; float32 overflows above 3.4e38."""

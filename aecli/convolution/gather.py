@@ -84,7 +84,8 @@ class Step(NamedTuple):
 
 
 def directly(layer: ConvLayer) -> Gathering:
-    """Each output pixel computed directly from the pixels under the kernel."""
+    """Each output pixel from the pixels that it reads: those under the kernel or, if transposed,
+    those whose kernels reach it."""
     settings = layer.settings
     if settings.transposed:
         return Gathering(

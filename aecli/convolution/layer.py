@@ -30,7 +30,7 @@ MAX_ENTRIES = 2**24  # in the matrix; above that only the other methods are comp
 AXES_OF_SIZES = {1: 2, 2: 2, 3: 3, 4: 2, 5: 3}
 """How many numbers an input's size has -> how many of them are axes that the kernel moves along."""
 AXES_OF_LISTS = {1: 1, 2: 2, 3: 2, 4: 2, 5: 3}
-"""The same for an input that is a list; its third dimension is the channels."""
+"""The same for an input that is a list; with three dimensions, the first is the channels."""
 AXES_OF_WEIGHTS = {1: 1, 2: 2, 3: 1, 4: 2, 5: 3}
 """The same for weights, which have input and output channels as well."""
 

@@ -1,8 +1,8 @@
 """Which split and which class each image of a folder belongs to.
 
-- Folders named train, val and test, or a variant of these, are the splits if there are no other
-  folders next to them. Where the names leave open whether folders are splits, they are neither
-  taken as splits nor as classes: an error asks.
+- Folders named train, val and test, or a variant of these, are the splits. Images and folders of
+  images next to them are an error. Where the names leave open whether folders are splits, they are
+  neither taken as splits nor as classes: an error asks.
 - Without a test folder, a tenth of the training images is held out: of each class in proportion,
   chosen by a hash of the file names, and so the same for every seed. The training images are in the
   same order, so that the last of them, which are used for validation, hold the classes in
@@ -142,8 +142,9 @@ def _split_folders(
     others = {parts[0] for parts in names} - splits.keys()
     if others:
         raise DataError(
-            f"{place} has folders that are splits ({_listed(splits)}) next to others that are not "
-            f"({_listed(others)}): move these into the splits or elsewhere, or {AS_CLASSES}"
+            f"{place} has folders that are splits ({_listed(splits)}) next to images or folders "
+            f"that are not ({_listed(others)}): move these into the splits or elsewhere, or "
+            f"{AS_CLASSES}"
         )
     for part in SPLITS:
         same = [top for top in splits if splits[top] == part]

@@ -111,7 +111,7 @@ class Histogram:
 
     @classmethod
     def from_errors(cls, groups: dict[str, Tensor]) -> "Histogram":
-        """The histogram of `errors`: group -> the mse of each of its images, (N,)."""
+        """The histogram of the errors in `groups`: group -> the mse of each of its images, (N,)."""
         logs = {name: mse.double().clamp(min=MIN_ERROR).log() for name, mse in groups.items()}
         everything = torch.cat(list(logs.values()))
         low, high = everything.min().item(), everything.max().item()

@@ -64,8 +64,8 @@ class Score:
 
 
 EXACT_MSE = 1e-9
-"""A mean squared error below it is due to rounding: that of PCA with as many components as pixels
-is."""
+"""Below it, a mean squared error is due to rounding, such as that of PCA with as many components as
+pixels."""
 
 
 def is_exact(mse: float) -> bool:

@@ -49,7 +49,7 @@ def overlap_figure(
     kernel: NDArray[np.bool_],
     overlap: tuple[str, NDArray[np.int64]],
 ) -> Figure:
-    """The input with its zeros and the first position of the kernel, beside the overlap.
+    """The input with its zeros and the first position of the kernel, next to the overlap.
 
     Args:
         title: over both panels.

@@ -23,15 +23,15 @@ class HoverPoint(NamedTuple):
 def hover_points(figure: Figure) -> list[HoverPoint]:
     """Every visible point of the labelled lines of a figure that has been drawn or saved.
 
-    Of very many, evenly spaced ones.
+    If there are very many, only evenly spaced ones.
     """
     found = [
-        spot
+        point
         for axes in figure.axes
         for line in axes.lines
         # A line across the chart has no points of its own, and matplotlib hides labels with _.
         if line.get_transform() == axes.transData and not str(line.get_label()).startswith("_")
-        for spot in _on_line(figure, axes, line)
+        for point in _on_line(figure, axes, line)
     ]
     return found[:: 1 + len(found) // (MAX_HOVER_POINTS + 1)]
 

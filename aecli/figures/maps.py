@@ -144,7 +144,7 @@ def _name_clusters(axes: Axes, classes: dict[str, Points]) -> None:
 
 
 def _legend(figure: Figure, names: list[str], colours: list[RGBA]) -> None:
-    """Add a legend beside the map and make the figure wider for it."""
+    """Add a legend next to the map and make the figure wider for it."""
     labels = [text.wrapped(name, MAX_LABEL_WIDTH, LABEL) for name in names]
     widest = max(text.width(label, LABEL) for label in labels)
     figure.set_figwidth(figure.get_figwidth() + widest + HANDLE_INCHES)

@@ -14,7 +14,7 @@ TEMPLATE = ".html.j2"
 
 
 def render(template: Path, libraries: Sequence[str] = (), **values: Any) -> str:
-    """A page made from a Jinja template, such as walk.html.j2, and walk.js beside it.
+    """A page made from a Jinja template, such as walk.html.j2, and walk.js next to it.
 
     The template gets `values`, all of which are escaped, since names of folders and messages of
     errors can contain anything; the `script`, which begins with the files `libraries`; the `style`

@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).parents[1]
 CONF_DIR = next(
     folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()
 )
-"""The folder of the choices: in a wheel inside the package, in a checkout beside it."""
+"""The folder of the choices: in a wheel inside the package, in a checkout next to it."""
 OUTPUTS = "outputs"
 """The folder of runs, unless output_dir says otherwise, in which their names are looked up."""
 LATEST = "latest"

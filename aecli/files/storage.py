@@ -23,7 +23,7 @@ Fingerprint = dict[str, int | str]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, fsync, rename, and fsync the folder.
+    """Write to a temporary file next to `path`, fsync, rename, and fsync the folder.
 
     A reader never sees a partial file, and a power cut leaves either the old or the new one. The
     temporary file has a name that nobody can guess and is created new, never through a link.

@@ -21,7 +21,7 @@ class PrincipalProjection:
 
     points: Tensor  # (N, 2)
     explained_variance_ratio: list[float]
-    """The share of the variance of those other codes along each direction."""
+    """The share of the reference set's variance along each direction."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Number:
 
     file: str
     key: str
-    """A dotted path, in which a number is the index of a list."""
+    """A dotted path, in which a number is an index into a list."""
     value: float | None = None
     within: float = 0.0
     at_least: float = -math.inf

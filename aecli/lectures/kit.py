@@ -63,7 +63,7 @@ class SlideResult:
 
     @property
     def text(self) -> str:
-        """The printed text, without the paths of temporary files."""
+        """The printed text, without the lines that name temporary files."""
         lines = (line for line in self.printed.splitlines() if ELSEWHERE not in line)
         return "\n".join(lines).rstrip()
 

@@ -83,7 +83,7 @@ def _as_pixels(picture: Picture, pictures: Iterable[Picture]) -> Picture:
 
 
 def _picture_cell(name: str, picture: Picture) -> Cell:
-    """A cell that shows a picture; run again, it shows the one beside the notebook."""
+    """A cell that shows a picture; run again, it shows the one next to the notebook."""
     kind = "SVG" if picture.kind == "svg" else "Image"
     content = picture.content.decode() if picture.kind == "svg" else picture.base64
     output = {

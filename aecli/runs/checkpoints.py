@@ -1,6 +1,6 @@
 """Checkpoints of a training run, written so that one survives any interruption.
 
-Each is a file with a manifest beside it. The manifest is written last, and a file without a
+Each is a file with a manifest next to it. The manifest is written last, and a file without a
 matching manifest is ignored. torch does not verify the checksums in its own archives; it is
 imported when a checkpoint is read or written.
 """

@@ -337,7 +337,7 @@ class RunDirectory:
 
         Args:
             command: the end of the names of its event files.
-            files: name -> content; event files, and what TensorBoard looks for beside them.
+            files: name -> content; event files, and what TensorBoard looks for next to them.
 
         Raises:
             StorageError: another process is training the run, or a file that aecli did not write is

@@ -92,7 +92,7 @@ class Progress:
         self.bar.__exit__(*exception)
 
     def losses(self, record: EpochRecord) -> None:
-        """Show the losses of an epoch beside the bar."""
+        """Show the losses of an epoch next to the bar."""
         losses = {"train": record.train_loss, "val": record.val_loss}
         shown = [f"{name} {loss:.5f}" for name, loss in losses.items() if loss is not None]
         self._title, self._details = self._epoch_title(record.epoch + 1), " ".join(shown)

@@ -144,8 +144,8 @@ def _latest(start: Path, root: Path, known: Found, is_finished: bool) -> Found:
 
 
 def _beginning(start: str, root: Path, known: Found) -> Found:
-    """The paths with a name that begins with `start`; only those with exactly this name, if there
-    are any.
+    """The paths with a name that begins with `start`; if there are any whose name is `start`, or
+    goes on with a slash after it, only those.
 
     Then `conv-z2` does not stand for a run in `conv-z25`, too.
     """

@@ -64,7 +64,7 @@ class Results:
         self._run = run
         self._shown: dict[str, bytes] = {}
         self._has_parts = False
-        # Its name must come after those of the event files beside which it will lie.
+        # Its name must come after those of the event files in the folder that it will be in.
         self._events = EventsFile(self._scratch, beside=run.path if run else folder)
 
     @classmethod
@@ -205,7 +205,7 @@ class Results:
         write_atomically(path, content)
 
     def file_for_tensorboard(self, name: str, content: bytes) -> None:
-        """Save a file that TensorBoard looks for beside event files."""
+        """Save a file that TensorBoard looks for next to event files."""
         if self._run is None:
             self.file(name, content)
         else:

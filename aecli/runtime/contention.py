@@ -40,9 +40,9 @@ def one_core_per_thread() -> Iterator[None]:
     """Pin torch's two threads to a core each; with other numbers of threads or cores, do nothing.
 
     At every operation they wait for one another. On a busy machine the scheduler may put both on
-    one core, where the one that waits polls while the other cannot run: beside another process on
-    two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1 to 2 s now.
-    The results are the same to the bit.
+    one core, where the one that waits polls while the other cannot run: next to another process on
+    two cores of an AMD EPYC, an epoch of fc took 5 to 21 s, and takes 1 to 2 s now. The results are
+    the same to the bit.
 
     With more than two threads, OpenMP may replace some, and a new thread inherits the single core
     of the thread that starts it. So do threads that are started inside this context, until it

@@ -18,8 +18,8 @@ WATCH = "parent watch"
 def exit_with_parent(parent: ProcessId | None) -> Iterator[None]:
     """A context in which this process works for `parent`, and ends once `parent` is gone.
 
-    It gets a SIGTERM, so that a training saves a checkpoint first. Afterwards, while it waits for
-    more work, the process ends at once: there is nobody left to give it any.
+    It gets a SIGTERM, so that a training saves a checkpoint first. After that, and while it waits
+    for work, the process ends at once: there is nobody left to give it any.
     """
     if parent is None or parent.pid == os.getpid():
         yield

@@ -15,7 +15,7 @@ from pathlib import Path
 from aecli.runtime.process import ProcessId
 
 LEFT_OVER_AFTER_SECONDS = 7 * 24 * 3600.0
-"""Age of folders from another machine, whose processes cannot be checked."""
+"""Age at which folders are removed whose process cannot be checked, as on another machine."""
 
 OWNED = re.compile(r"\..+\.(\d+)-(\w*)-([0-9a-f]*)\.[a-z0-9_]{8}")
 """The pattern of their names: the purpose, the process, and what mkdtemp adds."""

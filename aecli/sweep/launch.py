@@ -125,7 +125,7 @@ def _shared_images(folder: Path, runs: list[RunDirectory]) -> Iterator[Path]:
 
 def announce(configs: Sequence[TrainConfig], place: str, finished: int = 0) -> None:
     """Print the images and the number of the runs that are to be trained, in `place`."""
-    count = f"{counted(len(configs), 'run')}"
+    count = counted(len(configs), "run")
     if finished:
         count = f"{finished:,} finished, {len(configs):,} to do,"
     images = {"data": describe_images(configs)} if configs else {}

@@ -39,7 +39,7 @@ class Pace:
         return self._epochs[run.path.absolute()]
 
     def skip(self, run: RunDirectory) -> None:
-        """Count a run that has not ended, without printing anything."""
+        """Count a run as over, without printing its line."""
         self._over.add(run.path.absolute())
 
     def end(self, run: RunDirectory) -> None:

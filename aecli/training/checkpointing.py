@@ -20,7 +20,8 @@ class CheckpointScheduler:
         self._due = self._next_due()
 
     def on_step_end(self, stop: StopRequest) -> None:
-        """Save a checkpoint if checkpoint.minutes have passed or a stop is requested; then stop."""
+        """Save a checkpoint if checkpoint.minutes have passed or a stop is requested, and then
+        stop."""
         any_process = self._state.group.any_process
         if any_process(stop.is_pending or time.monotonic() >= self._due):
             self._save()

@@ -181,7 +181,7 @@ def _measure_steps(config: TrainConfig, data: Data, seconds: float) -> StepTimes
     device = data.train.images.device
 
     def train(is_enough: Callable[[int, float], bool]) -> tuple[int, float]:
-        """Take steps until both their number and their time in seconds are enough; return both."""
+        """Take steps until `is_enough(number, seconds)`; return their number and their seconds."""
         started, done, taken = time.perf_counter(), 0, 0.0
         while not done or not is_enough(done, taken):
             if state.step % per_epoch == 0:

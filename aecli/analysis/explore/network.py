@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 """Largest difference from PyTorch's pixels; for codes, relative to the largest if that is above
 1."""
 MARGIN = 4
-"""By how much less than `TOLERANCE` rounded weights may change the images on which this is
+"""Factor below `TOLERANCE` within which rounded weights must keep the images on which this is
 measured."""
 HALF, SINGLE = "float16", "float32"
 ALIGNMENT = 4  # bytes
