@@ -17,8 +17,10 @@ from aecli.baselines.pca import fit_pca
 from aecli.config import DataConfig
 from aecli.data import load_data
 from aecli.data.batches import to_pixels
+from aecli.runs.directory import RunDirectory
 from aecli.runs.known_images import KnownImages
 from tests.conftest import TINY
+from tests.test_compare import on_other_images
 
 Aecli = Callable[..., int]
 Floats = NDArray[np.float64]
@@ -159,6 +161,20 @@ def test_runs_that_it_cannot_be_compared_with_are_refused(
     assert aecli("compare", str(sweep / "a"), "output=out", "kernel_pca=true") == 3
     assert capsys.readouterr().err == f"aecli: {changed}: leave kernel_pca out\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.undrawn("train", "compare")
+def test_a_data_set_without_such_runs_is_still_compared(
+    sweep: Path, aecli: Aecli, tmp_path: Path
+) -> None:
+    noisy = RunDirectory(sweep / "c")
+    on_other_images(noisy, name="other", fingerprints=None)
+    assert aecli("compare", str(sweep), "output=out", "kernel_pca=true") == 0
+    tables = {each.parent.name: each.read_text() for each in tmp_path.glob("out/*/table.csv")}
+    assert {name: "kernel_pca_mse" in table for name, table in tables.items()} == {
+        "synthetic": True,
+        "other": False,
+    }
 
 
 @pytest.mark.undrawn("train", "compare")
