@@ -29,8 +29,8 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
     found = _differences(configs, values)
     distinguishing = _distinguishing_settings(results, found)
     plain = [
-        settings == differing and _is_plain(*config, values)
-        for settings, differing, config in zip(distinguishing, found, configs, strict=True)
+        extended == differing and _is_plain(*config, values)
+        for extended, differing, config in zip(distinguishing, found, configs, strict=True)
     ]
     names = _names(results, distinguishing, plain)
     for result, differing, name in zip(results, distinguishing, names, strict=True):
@@ -39,13 +39,13 @@ def grouped(results: list[Result]) -> tuple[list[RunGroup], dict[str, str]]:
         family = ", ".join([name or str(result.config.model.name), *upsample, *words])
         differences[family] = differing
         groups[family, result.config.latent].append(result)
-    settings = [
+    groups_of_runs = [
         RunGroup(family, differences[family], sorted(group, key=lambda each: each.config.seed))
         for (family, _), group in groups.items()
     ]
-    settings.sort(key=lambda setting: (natural_key(setting.family), setting.latent))
+    groups_of_runs.sort(key=lambda group: (natural_key(group.family), group.latent))
     models = {result.config.model.name for result in results}
-    return settings, _common(values, several_models=len(models) > 1)
+    return groups_of_runs, _common(values, several_models=len(models) > 1)
 
 
 def _distinguishing_settings(

@@ -26,7 +26,7 @@ class ScoredImages:
 
     split: Split
     scores: dict[str, Tensor]
-    """Name of a detector -> its scores (N,). The model's name is `model`."""
+    """Name of a detector -> its scores (N,). The key of the model's is `model`."""
 
     @classmethod
     def from_detectors(cls, detectors: dict[str, Detector], split: Split) -> "ScoredImages":

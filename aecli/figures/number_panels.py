@@ -19,7 +19,7 @@ from aecli.figures.theme import categories, paper
 TITLE, HEADING = 10, 9  # font sizes, in points
 MIN_NUMBER, MAX_NUMBER = 4.5, 9.0  # font sizes of numbers in cells, in points
 DIGITS = 3  # significant digits of a panel's largest number, which set the decimals of all
-MAX_DECIMALS = 300  # exponent; powers of ten end a little above it
+MAX_DECIMALS = 300  # powers of ten overflow a little above it
 
 # All in inches.
 WIDTH = 9.0

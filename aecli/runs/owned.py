@@ -232,7 +232,7 @@ class OwnedFiles:
         for name in newest.keys() - ready.keys():
             self._check_vacant(self.next / name)
         contents = {name: file.read_bytes() for name, file in newest.items() if file.exists()}
-        for name in contents:  # also the digest of a file that was appended to in its place
+        for name in contents:  # also files that were appended to in their places
             fsync_file(newest[name])
         for folder in {(self.next / name).parent for name in staged} | {self.next}:
             fsync_folder(folder)
