@@ -1,21 +1,21 @@
 """From words on the command line to configurations."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from aecli.cli.compose import (
     compose,
     compose_sweep,
 )
-from aecli.cli.engine import hydra_engine
+from aecli.cli.engine import CachingConfigLoader, hydra_engine
 from aecli.cli.jobs import show_config
 from aecli.cli.override_checks import check_overrides
 from aecli.cli.overrides import read_arguments, search_path, split
@@ -285,6 +285,7 @@ def test_a_plugin_that_is_not_installed_is_named_with_its_extra(
     line: str, file: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compose_sweep([line])  # all plugins have entered their files now
+    monkeypatch.setattr(CachingConfigLoader, "composed", {})
     group, name = file.split("/")
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group], f"{name}.yaml")
     with pytest.raises(UsageError, match=rf"is an extra: pip install 'aecli\[{extra}\]'"):
@@ -368,22 +369,71 @@ def test_the_configuration_that_is_shown_has_the_name_and_no_more_than_was_typed
     assert shown.name == "conv-z7" and "hydra" not in shown
 
 
-def test_the_runs_of_a_sweep_are_what_hydra_composes_one_by_one() -> None:
-    line = read_arguments(
-        [
-            "sweep=latent",
-            "model=fc,denoising",
-            "corruption=masking",
-            "latent=3,2",
-            "corruption.rate=0.5",
-            "data.classes=[a,b]",
-            "lr=1e-3,0.5",
-        ]
-    )
-    jobs = compose_sweep(line).jobs
-    assert jobs is not None and len(jobs) == 8
-    for job in jobs:
-        assert replace(job.config, name="x") == replace(compose(job.overrides), name="x")
+LINES = [
+    (RunMode.RUN, [""]),
+    (RunMode.RUN, ["latent=7", "model=fc", "lr=0.5", "model.widths=[9,4]", "seed=1"]),
+    (RunMode.RUN, ["model=fc", "latent=9", "model.widths=[]", "hydra.run.dir=somewhere"]),
+    (RunMode.RUN, ["experiment=hinton", "data=folder", "data.classes=[a,b]", "epochs=3"]),
+    (RunMode.RUN, ["model=denoising", "corruption=masking", "corruption.rate=0.3", "name=x"]),
+    (RunMode.RUN, ["corruption=masking", "corruption.rate=0.2", "hydra.job.chdir=true"]),
+    (RunMode.RUN, ["model.layers.0.kernel=5", "hydra.output_subdir=null", "seed=2", "seed=3"]),
+    (RunMode.RUN, ["hydra.sweep.subdir=a-${latent}", "hydra.job.name=b", "latent=4"]),
+    (RunMode.MULTIRUN, ["latent=3,4", "model=fc", "lr=0.1", "seed=1,2"]),
+    (RunMode.MULTIRUN, ["sweep=latent", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+    (RunMode.MULTIRUN, ["sweep=search", "hydra.sweeper.n_trials=3", "lr=0.2"]),
+]
+
+
+@pytest.mark.parametrize("mode, line", LINES)
+def test_a_line_is_composed_as_by_hydra(mode: RunMode, line: list[str]) -> None:
+    overrides = [each for each in line if each]
+    with hydra_engine() as engine:
+        loader = engine.config_loader
+        assert isinstance(loader, CachingConfigLoader)
+        expected = ConfigLoaderImpl.load_configuration(loader, "train", overrides, mode)
+        # From the files, and from what was read then.
+        for _ in range(2):
+            composed = loader.load_configuration("train", overrides, mode)
+            assert OmegaConf.to_yaml(composed) == OmegaConf.to_yaml(expected)
+            assert OmegaConf.is_struct(composed) and not OmegaConf.is_readonly(composed.hydra)
+            composed.latent = 1000
+
+
+def test_the_same_choices_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[object] = []
+    original = ConfigLoaderImpl._compose_config_from_defaults_list
+
+    def compose_noted(self: ConfigLoaderImpl, **arguments: Any) -> DictConfig:
+        composed.append(arguments["defaults"])
+        return original(self, **arguments)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_noted)
+    monkeypatch.setattr(CachingConfigLoader, "composed", {})
+    jobs = compose_sweep(["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2"]).jobs
+    assert jobs is not None and len(jobs) == 12
+    assert len(composed) == 3  # what the runs share, and each model
+
+
+def test_what_is_kept_of_compositions_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CachingConfigLoader, "composed", {})
+    monkeypatch.setattr(CachingConfigLoader, "MAX_COMPOSED", 2)
+    for model in ("fc", "conv", "deep"):
+        compose([f"model={model}"])
+    assert [key[1] for key in CachingConfigLoader.composed] == ["model=conv", "model=deep"]
+
+
+def test_the_folder_of_the_data_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("one", "two", "one"):
+        monkeypatch.setenv("AECLI_DATA", folder)
+        assert compose(["latent=3"]).data_dir == folder
+
+
+def test_a_changed_file_of_the_users_own_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    for epochs in (3, 4):
+        file.write_text(f"# @package _global_\nepochs: {epochs}\n")
+        assert compose([search_path(tmp_path), "experiment=mine"]).epochs == epochs
 
 
 def test_an_own_file_may_put_values_in_the_names_of_folders(tmp_path: Path) -> None:

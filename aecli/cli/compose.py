@@ -6,21 +6,16 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
 
 from aecli.cli.engine import (
     BASIC,
-    EXTRAS,
     PRIMARY,
     current_engine,
     hydra_engine,
@@ -41,7 +36,6 @@ from aecli.cli.overrides import (
     check_epochs_count,
     is_given,
     is_hydra_override,
-    known_choices,
     parse_overrides,
     read_arguments,
     split,
@@ -185,10 +179,10 @@ def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -
     """Compose the runs of a sweep; `hydra.sweep.subdir` gives the names of their folders."""
     described: list[Described] = []
     folders: list[str] = []
-    composer = _JobComposer(engine, for_hydra)
     for number, line in enumerate(lines):
         show_status(f"checking run {number + 1:,} of {len(lines):,} ...")
-        composed, config = composer.compose(line)
+        composed = engine.compose_config(PRIMARY, for_hydra + line, RunMode.RUN, from_shell=False)
+        config = without_hydra(composed.copy())
         described.append(_described(composed.hydra.runtime.choices, config, line))
         with read_write(composed.hydra), open_dict(composed):
             composed.hydra.job.num = number
@@ -203,71 +197,15 @@ def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -
     ]
 
 
-class _JobComposer:
-    """Composes the runs of a sweep: those with the same choices once, as this takes a tenth of a
-    second, and then gives each its values, as Hydra does."""
-
-    def __init__(self, engine: Hydra, for_hydra: list[str]) -> None:
-        self._engine, self._for_hydra = engine, for_hydra
-        self._groups = known_choices(for_hydra).keys() | EXTRAS.keys()
-        self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
-
-    def compose(self, line: list[str]) -> tuple[DictConfig, DictConfig]:
-        """The configuration of the choices in `line`, with Hydra's own keys, and that of the run,
-        without them."""
-        values = [each for each in parse_overrides(line) if self._is_value(each)]
-        taken = {str(each.input_line) for each in values}
-        choices = tuple(each for each in line if each not in taken)
-        if choices not in self._composed:
-            whole = self._compose_whole([*choices])
-            self._composed[choices] = whole, without_hydra(deepcopy(whole))
-        composed, shared = self._composed[choices]
-        if not _is_named_alike(composed):
-            composed = self._compose_whole(line)
-            return composed, without_hydra(composed.copy())
-        config = deepcopy(shared)
-        try:
-            for each in values:
-                OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
-        except OmegaConfBaseException:
-            self._compose_whole(line)  # raises the same error with Hydra's explanation
-            raise
-        return composed, config
-
-    def _is_value(self, override: Override) -> bool:
-        """Whether it sets a value on which no choice from a group depends."""
-        return override.key_or_group not in self._groups and override.package is None
-
-    def _compose_whole(self, line: list[str]) -> DictConfig:
-        overrides = self._for_hydra + line
-        return self._engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
-
-
-def _is_named_alike(composed: DictConfig) -> bool:
-    """Whether the names of the runs' folders hold no values but the number and the name."""
-    sweep = OmegaConf.to_container(composed.hydra.sweep)
-    assert isinstance(sweep, dict), "it is a section"
-    return {*_INTERPOLATION.findall(str(sweep["subdir"]))} <= {"hydra.job.num", "name"}
-
-
 def _plain_run(overrides: list[str]) -> Described | None:
     """The model or the recipe without further settings, if the command line has any to compare
     with."""
     lines = {each.key_or_group: str(each.input_line) for each in parse_overrides(overrides)}
     if not any(map(is_own, lines)):
         return None
-    line = tuple(lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines)
-    # The files in the user's own folder may change.
-    return _compose_plain.__wrapped__(line) if SEARCH_PATH in lines else _compose_plain(line)
-
-
-@cache
-def _compose_plain(line: tuple[str, ...]) -> Described:
-    """Compose the choice of a model or a recipe, cached because a process with many runs repeats
-    it."""
-    composed = current_engine().compose_config(PRIMARY, [*line], RunMode.RUN, from_shell=False)
-    choices = composed.hydra.runtime.choices
-    return _described(choices, without_hydra(composed), [*line])
+    line = [lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines]
+    composed = current_engine().compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
+    return _described(composed.hydra.runtime.choices, without_hydra(composed), line)
 
 
 def _described(choices: DictConfig, composed: DictConfig, overrides: list[str]) -> Described:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, run_job
@@ -27,7 +26,7 @@ from aecli.cli.compose import (
     set_name,
     with_init,
 )
-from aecli.cli.engine import PRIMARY, as_usage_errors, hydra_engine
+from aecli.cli.engine import PRIMARY, CachingConfigLoader, as_usage_errors, hydra_engine
 from aecli.cli.naming import name_base, trial_name
 from aecli.cli.overrides import is_given, override
 from aecli.config import TrainConfig, to_config
@@ -153,7 +152,7 @@ def run_search(overrides: list[str], folder: Path, trial: Trial) -> None:
         raise (failures[0] if failures else error) from error
 
 
-class _TrialLoader(ConfigLoaderImpl):
+class _TrialLoader(CachingConfigLoader):
     """Composes the trials of a search as Hydra does, and names each by the values it was given."""
 
     def load_sweep_config(

@@ -35,7 +35,7 @@ MAX_RUNS = 10_000
 _ARGUMENT = re.compile(r"([+~]*)([^=]*)=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool)\s*\(")
 _PATHS = {"data.path", "output_dir", "data_dir", "hydra.run.dir", "hydra.sweep.dir"}
-_HYDRA_TEXT = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
+HYDRA_TEXT = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 
 # A quoted element up to the next separator, or the characters up to there.
 _IN_QUOTES = r"""\s*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")\s*"""
@@ -240,7 +240,7 @@ def _count_values(override: Override) -> int:
 def _text_keys() -> set[str]:
     """The keys whose value is one text."""
     types = _field_types(TrainConfig, "").items()
-    return _HYDRA_TEXT | {key for key, type in types if type in (str, str | None)}
+    return HYDRA_TEXT | {key for key, type in types if type in (str, str | None)}
 
 
 @cache

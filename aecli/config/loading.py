@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from aecli.config.model import MODEL_CONFIGS, ModelConfig
 from aecli.config.optimization import OptimizerConfig
-from aecli.config.schema import SHORT_KEYS, TrainConfig, short_key
+from aecli.config.schema import SHORT_KEYS, TrainConfig, default_data_dir, short_key
 from aecli.errors import UsageError
 from aecli.errors.text import invalid_choice, one_line, shortened
 from aecli.files.documents import InvalidDocumentError, parse_yaml
@@ -60,8 +60,7 @@ def model_values(model: str) -> dict[str, Any]:
     schema, *overrides = content.pop("defaults")
     if overrides:
         return {}
-    config = OmegaConf.structured(TrainConfig)
-    config.model = OmegaConf.structured(MODEL_CONFIGS[schema.removesuffix("_schema")])
+    config = _schema(schema.removesuffix("_schema"), default_data_dir())
     merged = OmegaConf.merge(config, {"model": content})
     values = dict(_leaves(OmegaConf.to_container(merged, enum_to_str=True)))
     return {**values, "optimizer": optimizer_choice(OptimizerConfig())}
@@ -226,6 +225,14 @@ def as_text(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
+@cache
+def _schema(kind: str, _: str) -> DictConfig:
+    """The types and defaults of all keys with a kind of model, and with a default of data_dir."""
+    schema = OmegaConf.structured(TrainConfig)
+    schema.model = OmegaConf.structured(MODEL_CONFIGS[kind])
+    return cast(DictConfig, schema)
+
+
 def from_plain(saved: Any) -> TrainConfig:
     """Convert what `plain` returned, read from a file: nothing in it is resolved or imported.
 
@@ -237,10 +244,8 @@ def from_plain(saved: Any) -> TrainConfig:
             raise UsageError("it is not an aecli configuration: it holds no keys")
         saved = as_text(saved)
         _rename_keys(saved)
-        schema = MODEL_CONFIGS[saved["model"]["kind"]]
-        config = OmegaConf.structured(TrainConfig)
-        config.model = OmegaConf.structured(schema)
-        return to_config(cast(DictConfig, OmegaConf.merge(config, saved)))
+        schema = _schema(saved["model"]["kind"], default_data_dir())
+        return to_config(cast(DictConfig, OmegaConf.merge(schema, saved)))
     except OmegaConfBaseException as error:  # some are also KeyErrors or TypeErrors
         raise UsageError(explain(error)) from error
     except (KeyError, TypeError, ValueError) as error:
