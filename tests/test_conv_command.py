@@ -457,7 +457,8 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     line: str, words: str, aecli: Aecli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("pickled.npy", np.array([[{}]], dtype=object))
-    Path("big.json").write_text(json.dumps(np.zeros((2100, 2100), int).tolist()))
+    row = f"[{','.join('0' * 2100)}]"
+    Path("big.json").write_text(f"[{','.join([row] * 2100)}]")
     assert aecli("conv", *line.split()) == 2
     output, errors = capsys.readouterr()
     assert output == ""
