@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from aecli.cli import main as cli
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 # A server that has imported what a run needs, and computed nothing, is forked for each process.
 # There is one for all tests: a list of modules that is given elsewhere would replace this one.
@@ -43,7 +43,7 @@ class Done:
 def run_apart(line: list[str], folder: Path, before: Callable[[], None] | None = None) -> Done:
     """Run `aecli` in `folder` after calling `before`, which must be picklable.
 
-    Its figures are not drawn.
+    Its figures are not made.
     """
     with NamedTemporaryFile(
         "r", encoding="utf-8"
@@ -70,7 +70,7 @@ def _main(line: list[str], folder: Path, errors: Path, before: Callable[[], None
     if before is not None:
         before()
     try:
-        with undrawn():
+        with undrawn_training():
             cli.main(line)
     except SystemExit as end:
         # Exit like an interpreter. A process of multiprocessing would wait for all others that it

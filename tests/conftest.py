@@ -23,7 +23,7 @@ from aecli.cli import main as cli  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files.storage import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
-from tests.undrawn import undrawn  # noqa: E402
+from tests.undrawn import undrawn, undrawn_training  # noqa: E402
 
 # On a busy machine an example may take any time.
 settings.register_profile("without a deadline", deadline=None)
@@ -172,16 +172,23 @@ def aecli(
     commands = () if mark is None else mark.args or ("train",)
 
     def run(*arguments: str) -> int:
-        with undrawn() if arguments and arguments[0] in commands else nullcontext():
+        command = arguments[0] if arguments else ""
+        if command not in commands:
+            return cli.run(arguments)
+        with undrawn_training() if command == "train" else undrawn():
             return cli.run(arguments)
 
     return run
 
 
-def train_once(folder: Path, data_dir: Path, *overrides: str) -> Path:
-    """Train a run in `folder`, for a fixture that outlives a test, and return the folder."""
+def train_once(folder: Path, data_dir: Path, *overrides: str, drawn: bool = False) -> Path:
+    """Train a run in `folder`, for a fixture that outlives a test, and return the folder.
+
+    Its figures are not made unless `drawn`.
+    """
     line = ["train", *TINY, f"data_dir={data_dir}", *overrides, f"hydra.run.dir={folder}"]
-    with pytest.MonkeyPatch.context() as patch:
+    figures = nullcontext() if drawn else undrawn_training()
+    with pytest.MonkeyPatch.context() as patch, figures:
         patch.chdir(folder.parent)
         assert cli.run(line) == 0
     return folder
@@ -197,7 +204,7 @@ def train_for_all(data_dir: Path, common_folder: Path) -> Callable[..., Path]:
         with open(folder.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                train_once(folder, data_dir, *overrides)
+                train_once(folder, data_dir, *overrides, drawn=True)
         return folder
 
     return train

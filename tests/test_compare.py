@@ -92,6 +92,7 @@ def test_a_row_is_the_mean_over_the_seeds(study: Path) -> None:
         assert int(row["parameters"]) == mine[0]["parameters"]
 
 
+@pytest.mark.undrawn("compare")
 def test_the_report_has_its_command_and_leads_to_the_runs(
     study: Path, aecli: Aecli, tmp_path: Path
 ) -> None:

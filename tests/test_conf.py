@@ -14,7 +14,7 @@ from aecli.files.places import CONF_DIR
 from aecli.models import MODELS
 from aecli.runs.directory import RunDirectory
 from aecli.training.experiment import run_experiment
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 CHOICES = [
     f"{group}={choice}"
@@ -40,7 +40,7 @@ def test_every_choice_trains_one_step(choice: str, tmp_path: Path) -> None:
     config = compose([choice, length, "batch_size=32", "latent=3"])
     data = some_data()
     # Of these groups, the figures show the corruption alone.
-    with nullcontext() if choice.startswith("corruption=") else undrawn():
+    with nullcontext() if choice.startswith("corruption=") else undrawn_training():
         outcome = run_experiment(config, data, RunDirectory(tmp_path), warn=print)
     assert outcome.training.records[-1].train_loss > 0
 

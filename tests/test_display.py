@@ -76,6 +76,7 @@ def test_without_a_terminal_each_epoch_is_a_line(
     assert "epoch 1" not in errors
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize(("log", "has_lines"), [("lines", True), ("bar", False)])
 def test_on_a_terminal_lines_are_a_choice(
     log: str,
@@ -101,6 +102,7 @@ def test_an_unknown_log_is_refused(aecli: Aecli, capsys: pytest.CaptureFixture[s
     )
 
 
+@pytest.mark.undrawn
 def test_the_lines_of_a_sweep_name_its_runs_and_the_time_left(
     aecli: Aecli, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

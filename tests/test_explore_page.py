@@ -24,7 +24,7 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.trained import Trained, open_run
 from tests.browser import Browser, opened
 from tests.conftest import train_once
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 Aecli = Callable[..., int]
 
@@ -44,7 +44,7 @@ NAMES = ("plane", "unpooling", "denoising")
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run of each kind; not to be written to."""
     folder = tmp_path_factory.mktemp("explore")
-    with undrawn():
+    with undrawn_training():
         for name in NAMES:
             train_once(folder / name, data_dir, *LINES[name], f"name={name}")
     return folder

@@ -19,7 +19,7 @@ from aecli.runs.directory import RunDirectory
 from aecli.runs.lock import LOCK
 from tests.conftest import TINY
 from tests.same_run import assert_same_run
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 pytestmark = pytest.mark.undrawn
 
@@ -116,7 +116,10 @@ def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     disk = Disk(folder, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        with undrawn(), watched(disk):  # as the runs on a bad disk, for the same operations
+        with (
+            undrawn_training(),
+            watched(disk),
+        ):  # as the runs on a bad disk, for the same operations
             assert cli.run(["train", *LINE, f"data_dir={data_dir}", "hydra.run.dir=run"]) == 0
     assert 100 < len(disk.paths) < 1000
     return folder / "run", disk.paths

@@ -122,6 +122,7 @@ def test_no_image_of_a_folder_is_held_out(
     assert "27 training, no validation, 3 test images" in capsys.readouterr().out
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_units_and_pixels_that_never_vary_are_found_without_validation(
     aecli: Aecli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +154,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert_same_run(Path("run"), run_in("whole", aecli, *line).path)
 
 
-@pytest.mark.undrawn
+@pytest.mark.undrawn("train", "compare")
 @pytest.mark.parametrize("line", [LAST, UNVALIDATED], ids=["keep=last", "val_size=0"])
 def test_an_interrupted_run_is_closed_with_its_last_whole_epoch(
     line: list[str],
@@ -280,6 +281,7 @@ def test_the_target_is_in_the_name_and_in_denoise(
     assert any("gaussian 0.1, noisy target" in name for name in numbers["settings"][0]["psnr"])
 
 
+@pytest.mark.undrawn("compare")
 def test_runs_of_earlier_versions_kept_the_weights_of_their_best_epoch(
     aecli: Aecli, run: RunDirectory
 ) -> None:

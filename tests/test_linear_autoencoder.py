@@ -75,6 +75,7 @@ def test_the_recipe_is_linear_and_the_sweep_is_made_of_it() -> None:
     assert jobs[0].folder == "0-linear-z2"
 
 
+@pytest.mark.undrawn("train", "evaluate", "compare")
 def test_every_result_of_a_linear_run_has_its_angles(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_every_result_of_a_linear_run_has_its_angles(
     assert float(row["angle_to_pca_degrees"]) == angles[0]
 
 
+@pytest.mark.undrawn("compare")
 def test_other_runs_have_none(run: RunDirectory, aecli: Aecli) -> None:
     assert run.load_summary()["angles_to_pca"] is None
     assert aecli("compare", str(run.path), "output=out") == 0

@@ -116,6 +116,7 @@ def test_a_run_on_a_curve_has_the_figure_and_can_be_used(aecli: Aecli) -> None:
     assert not run.path.exists()
 
 
+@pytest.mark.undrawn
 def test_the_recipe_unrolls_the_curve(aecli: Aecli) -> None:
     assert aecli("train", "experiment=spiral", "device=cpu", "epochs=30", "hydra.run.dir=run") == 0
     summary = RunDirectory(Path("run")).load_summary()

@@ -37,7 +37,7 @@ from tests.simulated_disk import (
     read_tree,
     write_tree,
 )
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 RUN = "outputs/fc/run"
 EPOCHS = 3
@@ -232,7 +232,7 @@ def check_resume(scenario: Scenario, tree: Tree, is_needed: bool, folder: Path) 
     with (
         pytest.MonkeyPatch.context() as patch,
         redirect_stderr(StringIO()) as errors,
-        undrawn(),
+        undrawn_training(),
     ):
         patch.chdir(folder)
         # A lock whose file is damaged: its holder is unknown, so the program waits for a heartbeat.

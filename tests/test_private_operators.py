@@ -47,6 +47,7 @@ def test_a_run_trains_without_the_operator(
     operator: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     namespace, name, line = OPERATORS[operator]
+    line = [*line, "epochs=5"]
     right, calls = getattr(namespace, name), []
 
     def counted(*arguments: Any, **keys: Any) -> Any:

@@ -122,6 +122,7 @@ def test_links_are_not_followed(lab: Path) -> None:
     assert tree(elsewhere) == before and len(before) > 6
 
 
+@pytest.mark.undrawn("compare")
 def test_a_sweep_is_removed_with_its_runs_and_its_comparison(
     aecli: Aecli, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

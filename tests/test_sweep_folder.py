@@ -14,7 +14,7 @@ from aecli.runs.lock import LOCK, locked
 from aecli.runs.sweep_plan import OPTUNA_FILE, PLAN_FILE, SWEEP_FILE
 from tests.conftest import TINY
 from tests.gathered import gather
-from tests.undrawn import undrawn
+from tests.undrawn import undrawn_training
 
 pytestmark = pytest.mark.undrawn
 
@@ -26,7 +26,7 @@ LINE = ["train", "-m", "model=fc", "latent=2,3", *TINY, "hydra.sweep.dir=mine", 
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished sweep of two runs, not to be written to."""
     folder = tmp_path_factory.mktemp("sweep")
-    with pytest.MonkeyPatch.context() as patch, undrawn():
+    with pytest.MonkeyPatch.context() as patch, undrawn_training():
         patch.chdir(folder)
         assert cli.run([*LINE, f"data_dir={data_dir}"]) == 0
     return folder / "mine"

@@ -63,21 +63,14 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return titles
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "evaluate",
-        "reconstruct",
-        "interpolate",
-        "sample",
-        "embed",
-        "denoise strengths=0.125,0.25",
-        "compress",
-        "probe draws=2",
-        "robust eps=0.1 n=20",
-        "export",
-    ],
-)
+LINES = [
+    "evaluate", "reconstruct", "interpolate", "sample", "embed", "denoise strengths=0.125,0.25",
+    "compress", "probe draws=2", "robust eps=0.1 n=20", "export",
+]  # fmt: skip
+
+
+@pytest.mark.undrawn("evaluate", "embed", "denoise", "compress", "probe", "robust", "export")
+@pytest.mark.parametrize("line", LINES)
 def test_the_tables_of_a_command(
     line: str, run: RunDirectory, aecli: Aecli, checked: list[str]
 ) -> None:
@@ -86,6 +79,7 @@ def test_the_tables_of_a_command(
     assert checked
 
 
+@pytest.mark.undrawn("superres", "anomaly")
 @pytest.mark.parametrize(
     ("command", "key", "tables"),
     [("superres", "corruption=downsample", 1), ("anomaly", "data.classes=[3,5]", 2)],
@@ -104,6 +98,7 @@ def test_the_tables_of_a_command_for_certain_runs(
     assert len(checked) == 1 + tables  # that of the training as well
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_the_tables_of_a_sweep(aecli: Aecli, checked: list[str]) -> None:
     line = ["-m", "model=fc", "latent=3,125", "batch_size=64,128", *TINY]
     assert aecli("train", *line, "name=a-name-of-many-words-and-numbers-1234-z${latent}") == 0

@@ -1,7 +1,8 @@
-"""Figures that no test looks at: drawing them takes longer than everything else in a run of one
-epoch."""
+"""Figures that no test looks at: making and drawing them takes longer than everything else in a run
+of one epoch."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +12,39 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import aecli.comparison.pictures  # noqa: F401  a sweep imports it, while figures are replaced
+
 HEAD = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 500 300"><desc>'
 PLACEHOLDER = HEAD + b"in place of a figure\n" * 50 + b"</desc></svg>\n"
+
+# Those of a training, which imports them where it makes them.
+OF_A_TRAINING = ("image_grid", "loss_figure", "plane_figure", "small_loss_figure")
 
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Make figures and save them without drawing: the files contain something else."""
+    """Draw no figures: the files contain something else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", _save)
         patch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
         yield
+
+
+@contextmanager
+def undrawn_training() -> Iterator[None]:
+    """Draw no figures, and make none of those of a training."""
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        for name in OF_A_TRAINING:
+            patch.setattr(f"aecli.figures.{name}", _empty)
+        yield
+    for name, module in sys.modules.items():
+        if name.startswith("aecli.") and name != "aecli.figures":
+            kept = any(value is _empty for value in vars(module).values())
+            assert not kept, f"{name} keeps a figure that was replaced"
+
+
+def _empty(*_: object, **__: object) -> Figure:
+    return Figure(figsize=(1, 1), dpi=10)
 
 
 def _save(_: Figure, target: Any, **options: Any) -> None:
