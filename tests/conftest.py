@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch  # noqa: E402
 
 from aecli.cli import main as cli  # noqa: E402
+from aecli.data import synthetic_cache, tensor_cache  # noqa: E402
 from aecli.data.synthetic_cache import load_synthetic  # noqa: E402
 from aecli.files.storage import fingerprint  # noqa: E402
 from aecli.runs.directory import RunDirectory  # noqa: E402
@@ -130,6 +132,29 @@ def own_cache(common_folder: Path) -> Iterator[None]:
     """The user's own cache is neither read nor written; the workers of a session share one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(common_folder / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def digits_read_once() -> Iterator[None]:
+    """The file with the synthetic digits, from which nearly every test takes some, is read once for
+    as long as it is the same."""
+    read = tensor_cache.read_tensors
+    known: dict[tuple[object, ...], Any] = {}
+
+    def read_once(path: Path) -> Any:
+        if not path.is_file():
+            return None
+        stat = path.stat()
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if key not in known:
+            known.clear()
+            known[key] = read(path)
+        found = known[key]
+        return None if found is None else (dict(found[0]), dict(found[1]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic_cache, "read_tensors", read_once)
         yield
 
 

@@ -117,8 +117,7 @@ def compose_run(overrides: list[str]) -> ComposedRun:
     """
     with _reporting_unknown_keys(overrides), hydra_engine() as engine:
         composed = engine.compose_config(PRIMARY, overrides, RunMode.RUN, from_shell=False)
-        config = without_hydra(composed.copy())
-        run = _described(composed.hydra.runtime.choices, config, overrides)
+        run = _described(composed, overrides)
         name = run_name(run, _plain_run(overrides))
         if name == LATEST:
             raise UsageError(f"name={name} stands for the newest run: give another")
@@ -182,8 +181,7 @@ def _compose_jobs(engine: Hydra, lines: list[list[str]], for_hydra: list[str]) -
     for number, line in enumerate(lines):
         show_status(f"checking run {number + 1:,} of {len(lines):,} ...")
         composed = engine.compose_config(PRIMARY, for_hydra + line, RunMode.RUN, from_shell=False)
-        config = without_hydra(composed.copy())
-        described.append(_described(composed.hydra.runtime.choices, config, line))
+        described.append(_described(composed, line))
         with read_write(composed.hydra), open_dict(composed):
             composed.hydra.job.num = number
         set_name(composed, _NAME)  # until all of them are known
@@ -205,15 +203,15 @@ def _plain_run(overrides: list[str]) -> Described | None:
         return None
     line = [lines[key] for key in (SEARCH_PATH, *MODEL_CHOICES) if key in lines]
     composed = current_engine().compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
-    return _described(composed.hydra.runtime.choices, without_hydra(composed), line)
+    return _described(composed, line)
 
 
-def _described(choices: DictConfig, composed: DictConfig, overrides: list[str]) -> Described:
+def _described(composed: DictConfig, overrides: list[str]) -> Described:
     """The run that these overrides describe: the choices of its groups, and its configuration."""
-    config = with_init(to_config(composed))
+    config = with_init(to_config(without_hydra(composed)))
     check_epochs_count(config, overrides)
     given = frozenset(each.key_or_group for each in parse_overrides(overrides))
-    return Described(config, dict(choices), given)
+    return Described(config, dict(composed.hydra.runtime.choices), given)
 
 
 def with_init(config: TrainConfig) -> TrainConfig:

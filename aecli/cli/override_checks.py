@@ -107,12 +107,11 @@ def check_keys(overrides: list[str]) -> None:
     # Each choice once is enough: it brings the same keys whatever the other choices are.
     columns = [[line for (line,) in split([choice])] for choice in choices.values()]
     lines = [[*own, *filter(None, line)] for line in zip_longest(*columns)] or [own]
+    known = {*SHORT_KEYS}
     with hydra_engine() as engine:
-        composed = [
-            engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False) for line in lines
-        ]
-    containers = [OmegaConf.to_container(without_hydra(config)) for config in composed]
-    known = {key for container in containers for key in _keys(container)} | SHORT_KEYS.keys()
+        for line in lines:
+            composed = engine.compose_config(PRIMARY, line, RunMode.RUN, from_shell=False)
+            known.update(_keys(OmegaConf.to_container(without_hydra(composed))))
     for key in keys:
         if key not in known:
             raise UsageError(
