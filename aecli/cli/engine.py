@@ -1,9 +1,9 @@
 """Hydra's compose engine, with our schemas, and with errors in one line."""
 
 import os
-import pickle
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import lru_cache
 from typing import ClassVar
 
@@ -82,9 +82,8 @@ class CachingConfigLoader(ConfigLoaderImpl):
     MAX_COMPOSED = 64
     """How many selections are kept; a process rarely has more than a few."""
 
-    composed: ClassVar[dict[tuple[object, ...], bytes]] = {}
-    """What selects a composition -> the composition, the oldest first; pickled, which is read
-    in a sixth of the time of a deep copy."""
+    composed: ClassVar[dict[tuple[object, ...], DictConfig]] = {}
+    """What selects a composition -> the composition, the oldest first; never changed."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
@@ -108,8 +107,8 @@ class CachingConfigLoader(ConfigLoaderImpl):
             composed = super().load_configuration(config_name, choices, *options)
             while len(self.composed) >= self.MAX_COMPOSED:
                 del self.composed[next(iter(self.composed))]
-            self.composed[key] = pickle.dumps(composed)
-        config: DictConfig = pickle.loads(self.composed[key])
+            self.composed[key] = composed
+        config = deepcopy(self.composed[key])
         self._apply_overrides_to_config(values, config)
         _record_command_line(config, parsed)
         return config
@@ -178,8 +177,8 @@ def as_usage_errors() -> Iterator[None]:
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
-    """A copy of a composed configuration without Hydra's own keys, made as above."""
-    config: DictConfig = pickle.loads(pickle.dumps(composed))
+    """A copy of a composed configuration without Hydra's own keys."""
+    config = deepcopy(composed)
     with open_dict(config):
         del config["hydra"]
     return config
