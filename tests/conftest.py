@@ -41,6 +41,9 @@ TINY = [
     "device=cpu",
 ]
 
+# Where the data sets of whoever runs the tests are.
+OWN_DATA = Path(os.environ.get("AECLI_DATA", "data")).resolve()
+
 # The fixtures by which a test knows how much to try.
 MORE = {"kills", "states", "soak"}
 
@@ -128,10 +131,11 @@ def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_cache(common_folder: Path) -> Iterator[None]:
-    """The user's own cache is neither read nor written; the workers of a session share one."""
+def own_folders(common_folder: Path) -> Iterator[None]:
+    """The user's own cache and data are not written to; the workers of a session share others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(common_folder / "cache"))
+        patch.setenv("AECLI_DATA", str(common_folder / "data"))
         yield
 
 
@@ -180,10 +184,9 @@ def data_dir(common_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the real MNIST, which AECLI_DATA names."""
-    folder = Path(os.environ.get("AECLI_DATA", "data")).resolve()
-    if not (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+    if not (OWN_DATA / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip("needs the MNIST files under $AECLI_DATA")
-    return folder
+    return OWN_DATA
 
 
 @pytest.fixture

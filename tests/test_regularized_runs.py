@@ -88,8 +88,11 @@ def test_follow_up_commands_take_every_code(line: str, aecli: Aecli, tmp_path: P
 
 
 @pytest.mark.parametrize("line", [LINES[0], LINES[4], LINES[11]])
-def test_two_processes_train_what_one_trains(line: str, aecli: Aecli, tmp_path: Path) -> None:
-    words = ["train", f"model={line.split()[0]}", *line.split()[1:], *TINY]
+def test_two_processes_train_what_one_trains(
+    line: str, aecli: Aecli, data_dir: Path, tmp_path: Path
+) -> None:
+    data = f"data_dir={data_dir}"
+    words = ["train", f"model={line.split()[0]}", *line.split()[1:], *TINY, data]
     assert aecli(*words, "hydra.run.dir=one") == 0
     first, second = side_by_side([*words, f"hydra.run.dir={tmp_path / 'two'}"], tmp_path)
     assert (first.status, second.status, second.errors) == (0, 0, ""), first.errors
