@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import aecli.comparison.pictures  # noqa: F401  a sweep imports it, while figures are replaced
+from aecli.figures import output
 
 HEAD = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 500 300"><desc>'
 PLACEHOLDER = HEAD + b"in place of a figure\n" * 50 + b"</desc></svg>\n"
@@ -25,6 +26,7 @@ OF_A_TRAINING = ("image_grid", "loss_figure", "plane_figure", "small_loss_figure
 def undrawn() -> Iterator[None]:
     """Draw no figures: the files contain something else."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "PNG_SCALE", 1)
         patch.setattr(Figure, "savefig", _save)
         patch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
         yield

@@ -14,7 +14,7 @@ from typing import Any, Self
 from matplotlib.figure import Figure
 
 from aecli.errors import StorageError, UsageError, storage_error
-from aecli.figures import save, to_array
+from aecli.figures import save
 from aecli.files.documents import to_json
 from aecli.files.storage import make_folder, writable_folder, write_atomically
 from aecli.runs.directory import RunDirectory
@@ -178,8 +178,7 @@ class Results:
             The path of the two until all results are complete, without suffix.
         """
         path = self._scratch / subfolder / name
-        save(figure, path)
-        self._events.image(f"{TAGS}/{self._command}/{name}", to_array(figure))
+        self._events.image(f"{TAGS}/{self._command}/{name}", save(figure, path))
         return path
 
     def band(self, tag: str, means: Mapping[int, tuple[float, float]]) -> list[str]:
