@@ -189,6 +189,7 @@ def test_images_are_not_corrupted(ones: RunDirectory) -> None:
     assert torch.equal(error_detector(denoising, denoising.reconstruct)(split), clean)
 
 
+@pytest.mark.undrawn("train", "anomaly")
 @pytest.mark.parametrize(("fpr", "above"), [("0.05", 5), ("0.25", 25), ("0.001", 0)])
 def test_the_threshold_is_set_on_validation_images(
     fpr: str, above: int, ones: RunDirectory, aecli: Aecli, capsys: pytest.CaptureFixture[str]
@@ -204,6 +205,7 @@ def test_the_threshold_is_set_on_validation_images(
     assert ("less than one image: the threshold is their largest" in captured.err) == (above == 0)
 
 
+@pytest.mark.undrawn("train", "anomaly")
 def test_the_seed_changes_only_the_forest(ones: RunDirectory, aecli: Aecli) -> None:
     found = []
     for seed in (0, 0, 1):

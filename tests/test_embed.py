@@ -181,6 +181,7 @@ def test_active_units_are_those_whose_means_vary_noticeably(
     assert "active units" in out and "1 of 3" in out
 
 
+@pytest.mark.undrawn("train", "embed")
 def test_fewer_images_are_drawn_by_the_seed_and_stay_in_order(
     run: RunDirectory, aecli: Aecli
 ) -> None:

@@ -431,6 +431,7 @@ def test_usual_errors_are_measured_on_the_validation_images(data_dir: Path, tmp_
     assert both[1]["deviations"] == alone[0]["deviations"]
 
 
+@pytest.mark.undrawn("compare")
 @pytest.mark.parametrize("command", ["explore", "compare"])
 def test_a_page_is_written_for_a_folder_whose_name_is_not_text(
     command: str, run: RunDirectory, aecli: Aecli, tmp_path: Path

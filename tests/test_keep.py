@@ -268,6 +268,7 @@ def test_the_loss_may_compare_with_the_corrupted_input(aecli: Aecli) -> None:
     assert summary["validation"]["mse"] > 10 * summary["validation"]["loss"]
 
 
+@pytest.mark.undrawn("train", "denoise")
 def test_the_target_is_in_the_name_and_in_denoise(
     aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -429,6 +429,7 @@ def test_runs_on_other_training_images_are_not_averaged(aecli: Aecli, tmp_path: 
     assert all("training images=" in setting.family for setting in settings)
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_a_copied_run_counts_once(
     finished: Path, tmp_path: Path, aecli: Aecli, capsys: Capture
 ) -> None:

@@ -10,6 +10,7 @@ import torch
 from aecli.models import linear, transposed
 from aecli.training import optimizer
 from tests.test_training import trained
+from tests.undrawn import undrawn_training
 
 OPERATORS = {
     "fused Adam": (optimizer, "_by_kernel", ["model=fc", "latent=8"]),
@@ -35,6 +36,12 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _forget()
 
 
+@pytest.fixture
+def no_figures() -> Iterator[None]:
+    with undrawn_training():
+        yield
+
+
 def _forget() -> None:
     for check in CHECKS:
         check.cache_clear()  # type: ignore[attr-defined]
@@ -42,7 +49,7 @@ def _forget() -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("error", [AttributeError, TypeError, RuntimeError])
-@pytest.mark.usefixtures("unchecked")
+@pytest.mark.usefixtures("unchecked", "no_figures")
 def test_a_run_trains_without_the_operator(
     operator: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_follow_up_commands_take_every_code(line: str, aecli: Aecli, tmp_path: P
     assert aecli("export", "run", "format=torch_export") == 0
 
 
+@pytest.mark.undrawn
 @pytest.mark.parametrize("line", [LINES[0], LINES[4], LINES[11]])
 def test_two_processes_train_what_one_trains(
     line: str, aecli: Aecli, data_dir: Path, tmp_path: Path

@@ -108,6 +108,7 @@ def test_errors_in_a_sweep_whose_runs_are_finished_are_not_called_unfinished_run
     assert "aecli: all 2 runs are finished, but there were errors\n" in capsys.readouterr().err
 
 
+@pytest.mark.undrawn("train", "compare")
 def test_a_run_that_was_deleted_is_missed(
     sweep: Path, aecli: Aecli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,7 +79,7 @@ class CachingConfigLoader(ConfigLoaderImpl):
     """Composes each selection of choices once in a process, which takes Hydra a tenth of a second,
     and gives every run its own values as Hydra does, which takes a hundredth."""
 
-    MAX_COMPOSED = 64
+    MAX_COMPOSED = 256
     """How many selections are kept; a process rarely has more than a few."""
 
     composed: ClassVar[dict[tuple[object, ...], DictConfig]] = {}
@@ -99,7 +99,7 @@ class CachingConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         parsed, groups = parse_overrides(overrides), known_choices(overrides)
         values = [each for each in parsed if _is_value(each, groups)]
-        choices = [str(each.input_line) for each in parsed if not _is_value(each, groups)]
+        choices = [str(each.input_line) for each in parsed if _is_choice(each, groups, run_mode)]
         options = (run_mode, from_shell, validate_sweep_overrides)
         own = self._own_files if is_given(SEARCH_PATH, overrides) else None
         key = (config_name, *choices, *options, default_data_dir(), own)
@@ -123,6 +123,13 @@ def _is_value(override: Override, groups: Container[str]) -> bool:
         and not override.is_sweep_override()
         and (key in HYDRA_TEXT or not (is_hydra_override(override) or key in groups))
     )
+
+
+def _is_choice(override: Override, groups: Container[str], run_mode: RunMode) -> bool:
+    """Whether an override takes part in a composition. Values do not, nor does what varies in a
+    sweep, when that is composed which its runs share."""
+    is_shared = run_mode is RunMode.MULTIRUN and not override.is_hydra_override()
+    return not (_is_value(override, groups) or (is_shared and override.is_sweep_override()))
 
 
 def _record_command_line(config: DictConfig, overrides: list[Override]) -> None:
