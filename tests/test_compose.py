@@ -378,6 +378,8 @@ LINES = [
     (RunMode.RUN, ["corruption=masking", "corruption.rate=0.2", "hydra.job.chdir=true"]),
     (RunMode.RUN, ["model.layers.0.kernel=5", "hydra.output_subdir=null", "seed=2", "seed=3"]),
     (RunMode.RUN, ["hydra.sweep.subdir=a-${latent}", "hydra.job.name=b", "latent=4"]),
+    (RunMode.RUN, ["corruption={noise_std:0.3}", "latent=${seed}", "+hydra.job.env_set.A=b"]),
+    (RunMode.RUN, ["hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=3", "lr=0.1"]),
     (RunMode.MULTIRUN, ["latent=3,4", "model=fc", "lr=0.1", "seed=1,2"]),
     (RunMode.MULTIRUN, ["sweep=latent", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
     (RunMode.MULTIRUN, ["sweep=search", "hydra.sweeper.n_trials=3", "lr=0.2"]),
