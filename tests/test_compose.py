@@ -8,13 +8,11 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from aecli.cli.compose import (
-    compose,
-    compose_sweep,
-)
+from aecli.cli.compose import compose, compose_run, compose_sweep
 from aecli.cli.engine import CachingConfigLoader, hydra_engine
 from aecli.cli.jobs import show_config
 from aecli.cli.override_checks import check_overrides
@@ -414,6 +412,17 @@ def test_the_same_choices_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> 
     jobs = compose_sweep(["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2"]).jobs
     assert jobs is not None and len(jobs) == 12
     assert len(composed) == 3  # what the runs share, and each model
+
+
+@pytest.mark.parametrize("line", [[], ["hydra.sweep={dir:x}"]], ids=str)
+def test_each_composition_has_a_time_of_its_own(line: list[str]) -> None:
+    # Which the name of a run's folder has: with an earlier one, there would be a folder already.
+    folders = []
+    for _ in range(3):
+        composed = compose_run(line).composed
+        HydraConfig.instance().set_config(composed)
+        folders.append(str(composed.hydra.run.dir))
+    assert len(set(folders)) == 3
 
 
 def test_what_is_kept_of_compositions_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -109,6 +109,7 @@ class CachingConfigLoader(ConfigLoaderImpl):
                 del self.composed[next(iter(self.composed))]
             self.composed[key] = composed
         config = deepcopy(self.composed[key])
+        OmegaConf.clear_cache(config)  # the time that it is now, if composing has asked for it
         self._apply_overrides_to_config(values, config)
         _record_command_line(config, parsed)
         return config
