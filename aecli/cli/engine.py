@@ -10,7 +10,6 @@ from typing import ClassVar
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.hydra import Hydra
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override, OverrideType
@@ -23,8 +22,6 @@ from yaml import YAMLError
 
 from aecli.cli.overrides import (
     HYDRA_TEXT,
-    SEARCH_PATH,
-    is_given,
     is_hydra_override,
     known_choices,
     parse_overrides,
@@ -85,10 +82,6 @@ class CachingConfigLoader(ConfigLoaderImpl):
     composed: ClassVar[dict[tuple[object, ...], DictConfig]] = {}
     """What selects a composition -> the composition, the oldest first; never changed."""
 
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
-        super().__init__(config_search_path)
-        self._own_files = object()  # in the user's own folder; they may change before the next line
-
     def load_configuration(
         self,
         config_name: str | None,
@@ -101,8 +94,10 @@ class CachingConfigLoader(ConfigLoaderImpl):
         values = [each for each in parsed if _is_value(each, groups)]
         choices = [str(each.input_line) for each in parsed if _is_choice(each, groups, run_mode)]
         options = (run_mode, from_shell, validate_sweep_overrides)
-        own = self._own_files if is_given(SEARCH_PATH, overrides) else None
-        key = (config_name, *choices, *options, default_data_dir(), own)
+        if not all(_is_value(each, groups) or _is_group(each, groups, run_mode) for each in parsed):
+            # Their order may matter, or the environment and the user's own files.
+            return super().load_configuration(config_name, overrides, *options)
+        key = (config_name, *choices, *options, default_data_dir())
         if key not in self.composed:
             composed = super().load_configuration(config_name, choices, *options)
             while len(self.composed) >= self.MAX_COMPOSED:
@@ -122,8 +117,19 @@ def _is_value(override: Override, groups: Container[str]) -> bool:
         override.type is OverrideType.CHANGE
         and override.package is None
         and not override.is_sweep_override()
+        and "/" not in key
         and (key in HYDRA_TEXT or not (is_hydra_override(override) or key in groups))
     )
+
+
+def _is_group(override: Override, groups: Container[str], run_mode: RunMode) -> bool:
+    """Whether an override chooses from a group, or varies in a sweep."""
+    if override.type is not OverrideType.CHANGE or override.package is not None:
+        return False
+    if override.is_sweep_override():
+        return run_mode is RunMode.MULTIRUN
+    key = override.key_or_group
+    return (key in groups or "/" in key) and not isinstance(override.value(), dict)
 
 
 def _is_choice(override: Override, groups: Container[str], run_mode: RunMode) -> bool:

@@ -32,7 +32,8 @@ def save(figure: Figure, path: Path) -> NDArray[np.uint8]:
     take_literally(figure)
     image = Image.fromarray(_drawn(figure, PNG_SCALE))
     # With the highest compression a PNG is a sixth smaller and takes twice as long.
-    image.save(path.with_suffix(".png"), compress_level=1)
+    dpi = PNG_SCALE * figure.dpi
+    image.save(path.with_suffix(".png"), compress_level=1, dpi=(dpi, dpi))
     figure.set_layout_engine("none")  # the layout is done, and takes as long as drawing
     figure.savefig(path.with_suffix(".svg"), dpi=figure.dpi)
     return np.asarray(image.reduce(PNG_SCALE))
