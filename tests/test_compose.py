@@ -368,7 +368,10 @@ def test_the_configuration_that_is_shown_has_the_name_and_no_more_than_was_typed
 
 
 LINES = [
-    (RunMode.RUN, [""]),
+    (RunMode.RUN, []),
+    (RunMode.RUN, ["hydra.run.dir=a", "++hydra.run.dir=b", "seed=1"]),
+    (RunMode.RUN, ["hydra.run.dir=a", "hydra.run={dir:b}", "hydra.job.env_copy=[PATH]"]),
+    (RunMode.RUN, ["corruption.noise_std=0.3", "corruption={noise_std:0.5}"]),
     (RunMode.RUN, ["latent=7", "model=fc", "lr=0.5", "model.widths=[9,4]", "seed=1"]),
     (RunMode.RUN, ["model=fc", "latent=9", "model.widths=[]", "hydra.run.dir=somewhere"]),
     (RunMode.RUN, ["experiment=hinton", "data=folder", "data.classes=[a,b]", "epochs=3"]),
@@ -385,15 +388,17 @@ LINES = [
 
 
 @pytest.mark.parametrize("mode, line", LINES)
-def test_a_line_is_composed_as_by_hydra(mode: RunMode, line: list[str]) -> None:
-    overrides = [each for each in line if each]
+def test_a_line_is_composed_as_by_hydra(
+    mode: RunMode, line: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CachingConfigLoader, "composed", {})
     with hydra_engine() as engine:
         loader = engine.config_loader
         assert isinstance(loader, CachingConfigLoader)
-        expected = ConfigLoaderImpl.load_configuration(loader, "train", overrides, mode)
+        expected = ConfigLoaderImpl.load_configuration(loader, "train", line, mode)
         # From the files, and from what was read then.
         for _ in range(2):
-            composed = loader.load_configuration("train", overrides, mode)
+            composed = loader.load_configuration("train", line, mode)
             assert OmegaConf.to_yaml(composed) == OmegaConf.to_yaml(expected)
             assert OmegaConf.is_struct(composed) and not OmegaConf.is_readonly(composed.hydra)
             composed.latent = 1000

@@ -39,7 +39,7 @@ def undrawn_training() -> Iterator[None]:
         for name in OF_A_TRAINING:
             patch.setattr(f"aecli.figures.{name}", _empty)
         yield
-    for name, module in sys.modules.items():
+    for name, module in list(sys.modules.items()):
         if name.startswith("aecli.") and name != "aecli.figures":
             kept = any(value is _empty for value in vars(module).values())
             assert not kept, f"{name} keeps a figure that was replaced"

@@ -20,12 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from aecli.cli.overrides import (
-    HYDRA_TEXT,
-    is_hydra_override,
-    known_choices,
-    parse_overrides,
-)
+from aecli.cli.overrides import HYDRA_TEXT, is_hydra_override, known_choices, parse_overrides
 from aecli.config import MODEL_CONFIGS, TrainConfig, default_data_dir, explain
 from aecli.errors import UsageError, missing_extra
 from aecli.errors.text import one_line
@@ -91,10 +86,12 @@ class CachingConfigLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         parsed, groups = parse_overrides(overrides), known_choices(overrides)
-        values = [each for each in parsed if _is_value(each, groups)]
-        choices = [str(each.input_line) for each in parsed if _is_choice(each, groups, run_mode)]
         options = (run_mode, from_shell, validate_sweep_overrides)
-        if not all(_is_value(each, groups) or _is_group(each, groups, run_mode) for each in parsed):
+        # What the runs of a sweep share has none of the values that vary.
+        set_once = [each for each in parsed if run_mode is RunMode.RUN or not _varies(each)]
+        values = [each for each in set_once if _is_value(each, groups)]
+        choices = [str(each.input_line) for each in set_once if _is_choice(each, groups)]
+        if len(values) + len(choices) < len(set_once):
             # Their order may matter, or the environment and the user's own files.
             return super().load_configuration(config_name, overrides, *options)
         key = (config_name, *choices, *options, default_data_dir())
@@ -110,33 +107,36 @@ class CachingConfigLoader(ConfigLoaderImpl):
         return config
 
 
-def _is_value(override: Override, groups: Container[str]) -> bool:
-    """Whether an override sets one value, on which no choice from a group depends."""
-    key = override.key_or_group
+def _varies(override: Override) -> bool:
+    """Whether a sweep gives several values to a key of its runs."""
+    return override.is_sweep_override() and not override.is_hydra_override()
+
+
+def _is_plain(override: Override) -> bool:
+    """Whether an override is `key=value` with one value, for the key where it usually is."""
     return (
         override.type is OverrideType.CHANGE
         and override.package is None
         and not override.is_sweep_override()
-        and "/" not in key
-        and (key in HYDRA_TEXT or not (is_hydra_override(override) or key in groups))
     )
 
 
-def _is_group(override: Override, groups: Container[str], run_mode: RunMode) -> bool:
-    """Whether an override chooses from a group, or varies in a sweep."""
-    if override.type is not OverrideType.CHANGE or override.package is not None:
-        return False
-    if override.is_sweep_override():
-        return run_mode is RunMode.MULTIRUN
+def _is_value(override: Override, groups: Container[str]) -> bool:
+    """Whether an override sets a value that each run has for itself, once all choices are made: of
+    Hydra's own keys, those that name folders."""
     key = override.key_or_group
-    return (key in groups or "/" in key) and not isinstance(override.value(), dict)
+    is_of_run = not (is_hydra_override(override) or key in groups or "/" in key)
+    return _is_plain(override) and (is_of_run or key in HYDRA_TEXT)
 
 
-def _is_choice(override: Override, groups: Container[str], run_mode: RunMode) -> bool:
-    """Whether an override takes part in a composition. Values do not, nor does what varies in a
-    sweep, when that is composed which its runs share."""
-    is_shared = run_mode is RunMode.MULTIRUN and not override.is_hydra_override()
-    return not (_is_value(override, groups) or (is_shared and override.is_sweep_override()))
+def _is_choice(override: Override, groups: Container[str]) -> bool:
+    """Whether an override selects from a group, or sets a value by which Hydra works, and neither
+    holds several keys nor several values."""
+    return (
+        _is_plain(override)
+        and not _is_value(override, groups)
+        and not isinstance(override.value(), dict | list)
+    )
 
 
 def _record_command_line(config: DictConfig, overrides: list[Override]) -> None:

@@ -26,7 +26,8 @@ def save(figure: Figure, path: Path) -> NDArray[np.uint8]:
     """Write `figure` as PNG and SVG; `path` has no suffix.
 
     Returns:
-        Its pixels (height, width, 3), as those of `to_array`, without drawing it once more.
+        Its pixels (height, width, 3): the PNG made smaller, which spares drawing it once more, and
+        so a pixel more than those of `to_array` where their number is odd in the PNG.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     take_literally(figure)
