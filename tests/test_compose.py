@@ -414,7 +414,8 @@ def test_the_same_choices_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_noted)
     monkeypatch.setattr(CachingConfigLoader, "composed", {})
-    jobs = compose_sweep(["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2"]).jobs
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    jobs = compose_sweep(["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2", *launcher]).jobs
     assert jobs is not None and len(jobs) == 12
     assert len(composed) == 3  # what the runs share, and each model
 
@@ -442,6 +443,21 @@ def test_the_folder_of_the_data_is_that_of_the_environment(monkeypatch: pytest.M
     for folder in ("one", "two", "one"):
         monkeypatch.setenv("AECLI_DATA", folder)
         assert compose(["latent=3"]).data_dir == folder
+
+
+def test_a_group_within_a_group_of_the_users_own_is_a_choice(tmp_path: Path) -> None:
+    files = {
+        "experiment/mine": "defaults: [/corruption/strength: weak, _self_]\nlatent: 7\n",
+        "corruption/strength/weak": "corruption: {rate: 0.1}\n",
+        "corruption/strength/strong": "corruption: {rate: 0.2}\n",
+    }
+    for name, content in files.items():
+        file = tmp_path / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"# @package _global_\n{content}")
+    line = [search_path(tmp_path), "corruption=masking", "experiment=mine"]
+    assert compose(line).corruption.rate == 0.1
+    assert compose([*line, "corruption/strength=strong"]).corruption.rate == 0.2
 
 
 def test_a_changed_file_of_the_users_own_is_read_again(tmp_path: Path) -> None:
