@@ -404,7 +404,10 @@ def test_a_line_is_composed_as_by_hydra(
             composed.latent = 1000
 
 
-def test_the_same_choices_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["shipped", "own files"])
+def test_the_same_choices_are_composed_once(
+    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     composed: list[object] = []
     original = ConfigLoaderImpl._compose_config_from_defaults_list
 
@@ -415,7 +418,8 @@ def test_the_same_choices_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_noted)
     monkeypatch.setattr(CachingConfigLoader, "composed", {})
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    jobs = compose_sweep(["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2", *launcher]).jobs
+    line = ["latent=3,4,5", "model=fc,conv", "lr=0.1,0.2", *launcher]
+    jobs = compose_sweep([*line, *([search_path(tmp_path)] if own else [])]).jobs
     assert jobs is not None and len(jobs) == 12
     assert len(composed) == 3  # what the runs share, and each model
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.hydra import Hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override, OverrideType
@@ -20,7 +21,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from aecli.cli.overrides import HYDRA_TEXT, is_hydra_override, known_choices, parse_overrides
+from aecli.cli.overrides import (
+    HYDRA_TEXT,
+    SEARCH_PATH,
+    is_given,
+    is_hydra_override,
+    known_choices,
+    parse_overrides,
+)
 from aecli.config import MODEL_CONFIGS, TrainConfig, default_data_dir, explain
 from aecli.errors import UsageError, missing_extra
 from aecli.errors.text import one_line
@@ -77,6 +85,15 @@ class CachingConfigLoader(ConfigLoaderImpl):
     composed: ClassVar[dict[tuple[object, ...], DictConfig]] = {}
     """What selects a composition -> the composition, the oldest first; never changed."""
 
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        # With the user's own files, which may change before the next command line.
+        self._composed_with_own: dict[tuple[object, ...], DictConfig] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a launcher hands to another process, which composes anew."""
+        return {**vars(self), "_composed_with_own": {}}
+
     def load_configuration(
         self,
         config_name: str | None,
@@ -92,15 +109,16 @@ class CachingConfigLoader(ConfigLoaderImpl):
         values = [each for each in set_once if _is_value(each, groups)]
         choices = [str(each.input_line) for each in set_once if _is_choice(each, groups)]
         if len(values) + len(choices) < len(set_once):
-            # Their order may matter, or the environment and the user's own files.
+            # Their order may matter, or the environment.
             return super().load_configuration(config_name, overrides, *options)
+        kept = self._composed_with_own if is_given(SEARCH_PATH, overrides) else self.composed
         key = (config_name, *choices, *options, default_data_dir())
-        if key not in self.composed:
+        if key not in kept:
             composed = super().load_configuration(config_name, choices, *options)
-            while len(self.composed) >= self.MAX_COMPOSED:
-                del self.composed[next(iter(self.composed))]
-            self.composed[key] = composed
-        config = deepcopy(self.composed[key])
+            while len(kept) >= self.MAX_COMPOSED:
+                del kept[next(iter(kept))]
+            kept[key] = composed
+        config = deepcopy(kept[key])
         OmegaConf.clear_cache(config)  # the time that it is now, if composing has asked for it
         self._apply_overrides_to_config(values, config)
         _record_command_line(config, parsed)
@@ -131,11 +149,15 @@ def _is_value(override: Override, groups: Container[str]) -> bool:
 
 def _is_choice(override: Override, groups: Container[str]) -> bool:
     """Whether an override selects from a group, or sets a value by which Hydra works, and neither
-    holds several keys nor several values."""
+    holds several keys nor several values; or names a folder with the user's own files."""
+    value = override.value()
+    if override.key_or_group == SEARCH_PATH and isinstance(value, list):
+        # The groups in other places are not among the known ones.
+        return _is_plain(override) and all(str(each).startswith("file://") for each in value)
     return (
         _is_plain(override)
         and not _is_value(override, groups)
-        and not isinstance(override.value(), dict | list)
+        and not isinstance(value, dict | list)
     )
 
 
