@@ -142,7 +142,7 @@ def own_folders(common_folder: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def digits_read_once() -> Iterator[None]:
     """The file with the synthetic digits, from which nearly every test takes some, is read once for
-    as long as it is the same."""
+    as long as it is the same. Its tensors are shared: no test may change them in place."""
     read = tensor_cache.read_tensors
     known: dict[tuple[object, ...], Any] = {}
 
